@@ -1,0 +1,196 @@
+//! Errors of the run, and its exit codes. A failed user is data and never appears here.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// How a process ends. The numbers are a promise to schedulers (`docs/operations.md#exit-codes`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// Every user accepted (and cleared, where verified), or nothing to do.
+    Done,
+    /// Our bug, or a file of ours could not be written.
+    Internal,
+    /// Wrong flags, settings or input; nothing was sent.
+    Usage,
+    /// Complete; some users failed or some rows were invalid.
+    SomeFailed,
+    /// Complete; accepted, but errors remain after verification.
+    StillFailing,
+    /// Stopped early, safe to go on: deadline, stall, outage.
+    Stopped,
+    /// Sign-in, permission or wrong tenant.
+    SignIn,
+    /// A guard rail or a declined prompt stopped it.
+    GuardRail,
+    /// Another process holds this run.
+    Locked,
+    /// Stopped by SIGINT; safe to go on.
+    Interrupted,
+    /// Stopped by SIGTERM or SIGHUP; safe to go on.
+    Terminated,
+}
+
+impl Exit {
+    /// The number given to the operating system.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Internal => 1,
+            Self::Usage => 2,
+            Self::SomeFailed => 3,
+            Self::StillFailing => 4,
+            Self::Stopped => 5,
+            Self::SignIn => 6,
+            Self::GuardRail => 7,
+            Self::Locked => 8,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    /// If several apply, the first of 1, 2, 6, 7, 8, 130/143, 5, 3, 4, 0.
+    pub fn worse(self, other: Self) -> Self {
+        if self.rank() <= other.rank() { self } else { other }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::Internal => 0,
+            Self::Usage => 1,
+            Self::SignIn => 2,
+            Self::GuardRail => 3,
+            Self::Locked => 4,
+            Self::Interrupted | Self::Terminated => 5,
+            Self::Stopped => 6,
+            Self::SomeFailed => 7,
+            Self::StillFailing => 8,
+            Self::Done => 9,
+        }
+    }
+}
+
+/// Why a run cannot start or cannot go on. The text says what happened, to what, and what to do next.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Flags, environment or config file.
+    #[error("{0}")]
+    Usage(String),
+    /// The input as a whole cannot be used.
+    #[error("{}{}: {message}", file.display(), place(*line, *column))]
+    Input {
+        /// The file as the user named it; `-` is standard input.
+        file: PathBuf,
+        /// Physical line, from 1, where there is one.
+        line: Option<u64>,
+        /// Column, from 1, where there is one.
+        column: Option<u64>,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// A file of ours could not be written, read or replaced.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// A verb: "write", "create", "replace", "sync", "read".
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file in a run's folder is not as we left it.
+    #[error("{}: {message}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// Sign-in, permission or wrong tenant.
+    #[error("{0}")]
+    SignIn(String),
+    /// A guard rail, or the prompt was declined.
+    #[error("{0}")]
+    GuardRail(String),
+    /// Another process holds the run.
+    #[error("{}: another process is working on this run: {holder}", folder.display())]
+    Locked {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Who holds it and since when, from `run.json`.
+        holder: String,
+    },
+    /// The HTTP client cannot be built: TLS roots, proxy settings.
+    #[error("cannot set up the network client: {0}")]
+    Network(String),
+    /// Something that cannot happen did.
+    #[error("internal error, please report it: {0}")]
+    Internal(String),
+}
+
+fn place(line: Option<u64>, column: Option<u64>) -> String {
+    match (line, column) {
+        (Some(line), Some(column)) => format!(", line {line}, column {column}"),
+        (Some(line), None) => format!(", line {line}"),
+        _ => String::new(),
+    }
+}
+
+impl Error {
+    /// A failed operation on one of our files.
+    pub fn file(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::File { action, path: path.as_ref().to_owned(), source }
+    }
+
+    /// The exit code that this error ends the process with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) | Self::Input { .. } | Self::Damaged { .. } | Self::Network(_) => Exit::Usage,
+            Self::File { .. } | Self::Internal(_) => Exit::Internal,
+            Self::SignIn(_) => Exit::SignIn,
+            Self::GuardRail(_) => Exit::GuardRail,
+            Self::Locked { .. } => Exit::Locked,
+        }
+    }
+
+    /// The message with its causes on one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            text.push_str(": ");
+            text.push_str(&inner.to_string());
+            cause = inner.source();
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worse_code_wins_whatever_the_order() {
+        let order = [
+            Exit::Internal,
+            Exit::Usage,
+            Exit::SignIn,
+            Exit::GuardRail,
+            Exit::Locked,
+            Exit::Interrupted,
+            Exit::Stopped,
+            Exit::SomeFailed,
+            Exit::StillFailing,
+            Exit::Done,
+        ];
+        for (at, first) in order.iter().enumerate() {
+            for second in &order[at..] {
+                assert_eq!(first.worse(*second), *first);
+                assert_eq!(second.worse(*first), *first);
+            }
+        }
+    }
+}

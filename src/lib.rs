@@ -1,0 +1,9 @@
+//! Retries Microsoft 365 / Entra service provisioning in bulk: the map of modules.
+//!
+//! The way of one user: `input` (its own thread) → bounded channel → `pool` slot → `worker`
+//! { `dispatch` → `retry` → sleep } → `Event` on a bounded channel → journal thread → `results.csv`.
+//! Dependencies point one way only; `docs/architecture.md` has the table, a test holds the code to it.
+
+pub mod error;
+pub mod model;
+pub mod stop;

@@ -1,0 +1,134 @@
+//! What one exchange with the service came to.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// One request for one user and the answer to it, already classified.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// What it means for the user.
+    pub kind: Kind,
+    /// HTTP status, where an answer came.
+    pub status: Option<u16>,
+    /// Graph's error code, or the name of a network fault (`timeout`, `connect`, …); empty on success.
+    pub code: Box<str>,
+    /// Message for people: no control characters, at most 300 characters; empty on success.
+    pub message: Box<str>,
+    /// The `client-request-id` that was sent; fresh for every attempt.
+    pub client_request_id: Box<str>,
+    /// The `request-id` of the answer; empty where none came.
+    pub request_id: Box<str>,
+    /// Wall time of sending.
+    pub sent_at: Timestamp,
+    /// From sending to the end of the answer.
+    pub latency: Duration,
+    /// `x-ms-throttle-limit-percentage`, where sent: 0.8 to 1.8 (`docs/graph.md#headers`).
+    pub throttle_percentage: Option<f64>,
+    /// Which token it was sent with: counts up by one with every renewal.
+    pub token_generation: u64,
+}
+
+/// What an attempt means. Decided from status, headers and error code alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// The service took the request (204, or another 2xx of the one list in `graph::classify`).
+    Accepted,
+    /// 429, or a 503 or 504 that names a wait. Says nothing about this user and uses up none of his attempts.
+    Throttled(Throttle),
+    /// Another try may serve the user: 408, 5xx without a wait, network faults, 200 with HTML.
+    Transient(Fault),
+    /// 409 or 423: the object is busy; worth a few tries only.
+    Busy,
+    /// 401. Whether a renewal helps is decided by the token cache.
+    Unauthorized {
+        /// Decoded claims of a challenge in `WWW-Authenticate`, to be repeated in the next token request.
+        claims: Option<Box<str>>,
+    },
+    /// Final for this user.
+    Refused(super::Reason),
+}
+
+/// What a throttled answer said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Throttle {
+    /// The announced wait, counted from receipt of the answer. `None`: absent or unreadable.
+    pub retry_after: Option<Duration>,
+    /// Whose limit it was.
+    pub scope: Scope,
+    /// Whether the answer was a 429 (quota) and not a 503 or 504 with a wait (the law's rate stays untouched by those).
+    pub quota: bool,
+}
+
+/// Whose limit was hit: the first part of `x-ms-throttle-scope`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// This app in this tenant; also what an absent or unknown scope is taken for.
+    #[default]
+    AppInTenant,
+    /// All apps in the tenant together.
+    Tenant,
+    /// This app over all tenants.
+    App,
+}
+
+impl Scope {
+    /// All scopes, in the order of [`Scope::index`].
+    pub const ALL: [Self; 3] = [Self::AppInTenant, Self::Tenant, Self::App];
+
+    /// Position in [`Scope::ALL`].
+    pub fn index(self) -> usize {
+        match self {
+            Self::AppInTenant => 0,
+            Self::Tenant => 1,
+            Self::App => 2,
+        }
+    }
+
+    /// Stable name, as files hold it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AppInTenant => "app_in_tenant",
+            Self::Tenant => "tenant",
+            Self::App => "app",
+        }
+    }
+
+    /// The inverse of [`Scope::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+
+    /// For people: whose limit it was.
+    pub fn owner(self) -> &'static str {
+        match self {
+            Self::AppInTenant => "your app's limit in this tenant",
+            Self::Tenant => "this tenant's limit for all apps",
+            Self::App => "your app's limit over all tenants",
+        }
+    }
+}
+
+/// Why a transient attempt failed, in classes that decide how it is retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The service answered 408, 500, 502, 504, 509 or the like.
+    Server,
+    /// 503: to be tried again over a new connection (`docs/graph.md#errors`).
+    Unavailable,
+    /// No answer in time.
+    Timeout,
+    /// No connection: DNS, TCP, TLS, proxy.
+    Connect,
+    /// The connection broke, or the answer could not be read to its end.
+    Broken,
+    /// An answer that Graph does not give: a login page, a redirect, HTML with 200.
+    NotGraph,
+}
+
+impl Attempt {
+    /// Whether the user's fate is known after this attempt, in the sense of the outage rule: an answer about him.
+    pub fn is_final(&self) -> bool {
+        matches!(self.kind, Kind::Accepted | Kind::Refused(_))
+    }
+}

@@ -1,0 +1,41 @@
+//! Wall time as a value, so that tests under paused time get times that follow the paused clock.
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+/// Where wall times come from.
+#[derive(Clone, Copy, Debug)]
+pub enum WallClock {
+    /// The machine's clock.
+    System,
+    /// A fixed start that moves with tokio's clock.
+    Anchored {
+        /// Wall time at `origin`.
+        start: Timestamp,
+        /// The instant that `start` belongs to.
+        origin: Instant,
+    },
+}
+
+impl WallClock {
+    /// A clock that starts at `start` now and moves with tokio's (perhaps paused) clock.
+    pub fn anchored(start: Timestamp) -> Self {
+        Self::Anchored { start, origin: Instant::now() }
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => Timestamp::now(),
+            Self::Anchored { start, origin } => {
+                let passed = SignedDuration::try_from(origin.elapsed()).unwrap_or(SignedDuration::MAX);
+                start.checked_add(passed).unwrap_or(Timestamp::MAX)
+            }
+        }
+    }
+}
+
+/// UTC, RFC 3339, milliseconds: how every file of a run writes a time.
+pub fn stamp(at: Timestamp) -> Box<str> {
+    format!("{at:.3}").into_boxed_str()
+}

@@ -1,0 +1,19 @@
+//! The vocabulary of a run: rows, ids, attempts, outcomes, records and events. Depends on nothing of ours.
+
+mod attempt;
+mod clock;
+mod event;
+mod object;
+mod outcome;
+mod record;
+mod row;
+mod user_id;
+
+pub use attempt::{Attempt, Fault, Kind, Scope, Throttle};
+pub use clock::{WallClock, stamp};
+pub use event::{Event, Finished};
+pub use object::ObjectKind;
+pub use outcome::{Outcome, Reason};
+pub use record::{HEADER, Record};
+pub use row::{Item, Row};
+pub use user_id::{BadId, UserId};

@@ -1,0 +1,99 @@
+//! What became of a row, in the words of `results.csv`.
+
+use serde::{Deserialize, Serialize};
+
+/// The fate of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Microsoft 365 took the request. It does not mean that the error is gone.
+    Accepted,
+    /// Sent, and not accepted.
+    Failed,
+    /// No usable id; nothing was sent.
+    Invalid,
+    /// The same id stands in an earlier row; nothing was sent for this one.
+    Duplicate,
+}
+
+impl Outcome {
+    /// As it stands in `results.csv`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Failed => "failed",
+            Self::Invalid => "invalid",
+            Self::Duplicate => "duplicate",
+        }
+    }
+}
+
+/// Why, as a stable code. The whole list is explained in `docs/operations.md#reasons`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// 404: no such object in this tenant.
+    NotFound,
+    /// 403: the app or account may not do this to this object.
+    NoPermission,
+    /// 401 with a token fetched after the first 401.
+    Unauthorized,
+    /// 400 and other final refusals of the request itself.
+    BadRequest,
+    /// 405, 410, 411, 413, 414, 415, 501 and every other final status.
+    Refused,
+    /// Attempts used up on transient faults.
+    GaveUp,
+    /// Throttled more often than one user can be while others are served.
+    ThrottledOut,
+    /// The object stayed busy (409, 423).
+    Busy,
+    /// Answers that did not come from Graph: a login page, a redirect, HTML.
+    NotGraph,
+    /// The id cell is empty.
+    EmptyId,
+    /// The id cell is neither a GUID nor a UPN.
+    BadId,
+    /// The row cannot be read as CSV, or has no id cell.
+    BrokenRow,
+    /// The same id as an earlier row.
+    SameId,
+}
+
+impl Reason {
+    /// All reasons, for the documentation test.
+    pub const ALL: [Self; 13] = [
+        Self::NotFound,
+        Self::NoPermission,
+        Self::Unauthorized,
+        Self::BadRequest,
+        Self::Refused,
+        Self::GaveUp,
+        Self::ThrottledOut,
+        Self::Busy,
+        Self::NotGraph,
+        Self::EmptyId,
+        Self::BadId,
+        Self::BrokenRow,
+        Self::SameId,
+    ];
+
+    /// As it stands in `results.csv`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NoPermission => "no_permission",
+            Self::Unauthorized => "unauthorized",
+            Self::BadRequest => "bad_request",
+            Self::Refused => "refused",
+            Self::GaveUp => "gave_up",
+            Self::ThrottledOut => "throttled_out",
+            Self::Busy => "busy",
+            Self::NotGraph => "not_graph",
+            Self::EmptyId => "empty_id",
+            Self::BadId => "bad_id",
+            Self::BrokenRow => "broken_row",
+            Self::SameId => "same_id",
+        }
+    }
+}

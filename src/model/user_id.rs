@@ -1,0 +1,154 @@
+//! An id that may be sent: a GUID or a user principal name. Anything else never becomes a `UserId`.
+
+use std::fmt;
+
+/// Longest accepted UPN in bytes. Entra allows 113; the rest is left for Graph to judge.
+const MAX_UPN_BYTES: usize = 256;
+
+/// A directory object id, checked so that it can only ever be one path segment.
+///
+/// GUIDs are stored in lower case without braces; UPNs as they were given, trimmed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct UserId(Box<str>);
+
+/// Why a cell is not an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadId {
+    /// Nothing in the cell but blanks.
+    Empty,
+    /// A character that neither a GUID nor a UPN may hold.
+    Character(char),
+    /// Neither a GUID nor something with exactly one `@` between non-empty sides.
+    Shape,
+    /// Longer than 256 bytes.
+    TooLong,
+}
+
+impl fmt::Display for BadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "the id cell is empty"),
+            Self::Character(c) => write!(
+                f,
+                "the id holds U+{:04X}, which no object id and no sign-in name may hold",
+                u32::from(*c)
+            ),
+            Self::Shape => write!(f, "neither an object id (GUID) nor a sign-in name (name@domain)"),
+            Self::TooLong => write!(f, "longer than {MAX_UPN_BYTES} bytes"),
+        }
+    }
+}
+
+impl UserId {
+    /// Reads a cell that has already been trimmed.
+    ///
+    /// # Errors
+    /// Says which rule the cell breaks. Nothing is decoded: `%40` stays a refused `%`.
+    pub fn parse(cell: &str) -> Result<Self, BadId> {
+        if cell.is_empty() {
+            return Err(BadId::Empty);
+        }
+        if let Some(guid) = as_guid(cell) {
+            return Ok(Self(guid));
+        }
+        if cell.len() > MAX_UPN_BYTES {
+            return Err(BadId::TooLong);
+        }
+        if let Some(bad) = cell.chars().find(|c| !allowed_in_upn(*c)) {
+            return Err(BadId::Character(bad));
+        }
+        match cell.split_once('@') {
+            Some((name, domain)) if !name.is_empty() && !domain.is_empty() && !domain.contains('@') => {
+                Ok(Self(cell.into()))
+            }
+            _ => Err(BadId::Shape),
+        }
+    }
+
+    /// The id as it is sent, before percent-encoding.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is an object id; otherwise it is a UPN.
+    pub fn is_guid(&self) -> bool {
+        self.0.len() == 36 && !self.0.contains('@')
+    }
+}
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UserId({})", self.0)
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Printable ASCII without what a path, a decoder or another system would read as syntax.
+fn allowed_in_upn(c: char) -> bool {
+    c.is_ascii_graphic() && !matches!(c, '/' | '\\' | '?' | '%')
+}
+
+fn as_guid(cell: &str) -> Option<Box<str>> {
+    let bare = match cell.strip_prefix('{') {
+        Some(rest) => rest.strip_suffix('}')?,
+        None => cell,
+    };
+    let fits = bare.len() == 36
+        && bare.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    fits.then(|| bare.to_ascii_lowercase().into_boxed_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guids_lose_case_and_braces() {
+        let id = UserId::parse("{0A1B2C3D-0000-1111-2222-ABCDEFABCDEF}").expect("a GUID");
+        assert_eq!(id.as_str(), "0a1b2c3d-0000-1111-2222-abcdefabcdef");
+        assert!(id.is_guid());
+    }
+
+    #[test]
+    fn sign_in_names_of_every_legal_kind_pass() {
+        for name in ["a@b", "ann_b.com#EXT#@contoso.com", "o'brien@c.com", "$x@y.com", "a+b@c.com", "=1@x"] {
+            assert_eq!(UserId::parse(name).expect(name).as_str(), name);
+        }
+    }
+
+    #[test]
+    fn what_could_leave_its_path_segment_is_refused() {
+        let cases = [
+            ("", BadId::Empty),
+            ("..", BadId::Shape),
+            (".", BadId::Shape),
+            ("me", BadId::Shape),
+            ("$batch", BadId::Shape),
+            ("a@b@c", BadId::Shape),
+            ("@b", BadId::Shape),
+            ("a@", BadId::Shape),
+            ("a/../groups/x@y", BadId::Character('/')),
+            ("a\\b@c", BadId::Character('\\')),
+            ("a?b@c", BadId::Character('?')),
+            ("a%40b@c", BadId::Character('%')),
+            ("a b@c", BadId::Character(' ')),
+            ("a\tb@c", BadId::Character('\t')),
+            ("ann\u{200b}@c", BadId::Character('\u{200b}')),
+            ("anné@c", BadId::Character('é')),
+            ("{0a1b2c3d-0000-1111-2222-abcdefabcdef", BadId::Shape),
+            ("０a1b2c3d-0000-1111-2222-abcdefabcdef", BadId::Character('０')),
+        ];
+        for (cell, why) in cases {
+            assert_eq!(UserId::parse(cell), Err(why), "{cell:?}");
+        }
+        assert_eq!(UserId::parse(&format!("{}@b", "a".repeat(300))), Err(BadId::TooLong));
+    }
+}
