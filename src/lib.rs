@@ -4,6 +4,11 @@
 //! { `dispatch` → `retry` → sleep } → `Event` on a bounded channel → journal thread → `results.csv`.
 //! Dependencies point one way only; `docs/architecture.md` has the table, a test holds the code to it.
 
+pub mod dispatch;
 pub mod error;
 pub mod model;
+pub mod pace;
+pub mod pool;
+pub mod retry;
 pub mod stop;
+pub mod worker;

@@ -1,0 +1,251 @@
+//! The gate: asked under one fair lock, fed with every attempt.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::cooldown::{Cooldowns, Cooling};
+use super::law::Law;
+use super::outage::Outage;
+use super::quota::Ceiling;
+use crate::model::{Attempt, Kind, Scope};
+
+/// Shared by all workers of one app in one tenant.
+#[derive(Debug)]
+pub struct Pace {
+    /// First come, first served; whoever holds it is the one waiter that is awake.
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+    /// Wakes the holder of `turn` when the state has moved.
+    moved: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    law: Law,
+    ceiling: Ceiling,
+    cooldowns: Cooldowns,
+    outage: Outage,
+    probe_out: bool,
+    last_answer: Instant,
+    waits: Waits,
+}
+
+/// How often and how long the service made us wait, by whose limit ([`Scope::index`]).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Waits {
+    /// Refused requests.
+    pub refused: [u64; 3],
+    /// Longest single wait.
+    pub longest: Duration,
+}
+
+/// Why nothing leaves at the moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Waiting {
+    /// It does.
+    No,
+    /// The service asked for it.
+    CoolDown(Cooling),
+    /// Nobody was answered: one probe at a time.
+    Outage {
+        /// Since when.
+        since: Instant,
+        /// When the next probe leaves.
+        next_probe: Instant,
+    },
+}
+
+/// The right to send one request now. Dropping it unsettled frees a probe's place.
+#[derive(Debug)]
+pub struct Ticket {
+    pace: Arc<Pace>,
+    probe: bool,
+    sent: Instant,
+    settled: bool,
+}
+
+/// What a settled attempt leaves behind for its user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// The streak of failures that a transient attempt belongs to.
+    pub streak: Option<u64>,
+}
+
+impl Pace {
+    /// `rate` is the ceiling in writes per second. `random` spreads the probes of several processes; `None` is exact.
+    pub fn new(law: Law, rate: f64, random: Option<fastrand::Rng>) -> Arc<Self> {
+        Arc::new(Self {
+            turn: tokio::sync::Mutex::new(()),
+            state: Mutex::new(State {
+                law,
+                ceiling: Ceiling::new(rate),
+                cooldowns: Cooldowns::new(random),
+                outage: Outage::default(),
+                probe_out: false,
+                last_answer: Instant::now(),
+                waits: Waits::default(),
+            }),
+            moved: Notify::new(),
+        })
+    }
+
+    /// A cool-down that was running when the last call ended.
+    pub fn restore(&self, scope: Scope, remaining: Duration) {
+        self.state().cooldowns.restore(scope, remaining, Instant::now());
+    }
+
+    /// Waits until one request may leave. Nothing is awaited between the last look at the cool-downs and the return.
+    pub async fn admit(self: &Arc<Self>) -> Ticket {
+        let _turn = self.turn.lock().await;
+        loop {
+            let until = match self.state().admit(Instant::now()) {
+                Ok(probe) => {
+                    return Ticket { pace: self.clone(), probe, sent: Instant::now(), settled: false };
+                }
+                Err(until) => until,
+            };
+            match until {
+                Some(until) => tokio::select! {
+                    () = sleep_until(until) => {}
+                    () = self.moved.notified() => {}
+                },
+                None => self.moved.notified().await,
+            }
+        }
+    }
+
+    /// Feedback for every attempt, good or bad.
+    pub fn settle(&self, mut ticket: Ticket, row: u64, attempt: &Attempt) -> Settled {
+        let now = Instant::now();
+        let mut state = self.state();
+        ticket.settled = true;
+        if ticket.probe {
+            state.probe_out = false;
+        }
+        let settled = state.settle(ticket.sent, row, attempt, now);
+        drop(state);
+        self.moved.notify_one();
+        settled
+    }
+
+    /// Whether the attempts of a streak count against nobody, because it turned out to be an outage.
+    pub fn is_forgiven(&self, streak: u64) -> bool {
+        self.state().outage.is_forgiven(streak)
+    }
+
+    /// Why nothing leaves, for the display.
+    pub fn waiting(&self) -> Waiting {
+        let (state, now) = (self.state(), Instant::now());
+        if let Some(cooling) = state.cooldowns.running(now) {
+            return Waiting::CoolDown(cooling);
+        }
+        match state.outage.paused() {
+            Some(pause) => Waiting::Outage { since: pause.since, next_probe: pause.next_probe },
+            None => Waiting::No,
+        }
+    }
+
+    /// Cool-downs whose time is not over, for `state.json`.
+    pub fn cooling(&self) -> Vec<Cooling> {
+        let now = Instant::now();
+        self.state().cooldowns.all().filter(|cooling| cooling.until > now).collect()
+    }
+
+    /// How long nobody has been answered, without the longest announced wait since then.
+    pub fn silent_for(&self) -> Duration {
+        let state = self.state();
+        state.last_answer.elapsed().saturating_sub(state.cooldowns.longest_announced)
+    }
+
+    /// Refusals and waits so far.
+    pub fn waits(&self) -> Waits {
+        self.state().waits.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing inside the lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether a request may leave now, and if it is a probe; else when to ask again (`None`: when something has moved).
+    fn admit(&mut self, now: Instant) -> Result<bool, Option<Instant>> {
+        if let Some(cooling) = self.cooldowns.running(now) {
+            return Err(Some(cooling.until));
+        }
+        let pause = self.outage.paused();
+        let probe = self.cooldowns.is_shut() || pause.is_some();
+        if probe && self.probe_out {
+            return Err(None);
+        }
+        if let Some(pause) = pause.filter(|pause| pause.next_probe > now) {
+            return Err(Some(pause.next_probe));
+        }
+        let next = self.law.next_send(now);
+        if next > now {
+            return Err(Some(next));
+        }
+        self.ceiling.take().map_err(|wait| Some(now + wait))?;
+        self.law.on_sent(now);
+        if probe {
+            self.probe_out = true;
+            self.outage.probed(now);
+        }
+        Ok(probe)
+    }
+
+    fn settle(&mut self, sent: Instant, row: u64, attempt: &Attempt, now: Instant) -> Settled {
+        match &attempt.kind {
+            Kind::Throttled(throttle) => {
+                self.cooldowns.refused(throttle.scope, throttle.retry_after, sent, now);
+                self.waits.refused[throttle.scope.index()] += 1;
+                if let Some(cooling) = self.cooldowns.running(now) {
+                    self.waits.longest = self.waits.longest.max(cooling.length);
+                }
+                Settled::default()
+            }
+            Kind::Transient(_) => Settled { streak: Some(self.outage.failed(row, now)) },
+            // Says nothing about the limit: the next probe may leave.
+            Kind::Unauthorized { .. } => Settled::default(),
+            Kind::Busy => {
+                self.cooldowns.served(sent);
+                self.outage.answered();
+                Settled::default()
+            }
+            Kind::Accepted | Kind::Refused(_) => {
+                self.cooldowns.served(sent);
+                self.outage.answered();
+                self.last_answer = now;
+                self.cooldowns.longest_announced = Duration::ZERO;
+                Settled::default()
+            }
+        }
+    }
+}
+
+impl Ticket {
+    /// The second look, after the token: whether no cool-down or outage began since the ticket was given.
+    pub fn still_open(&self) -> bool {
+        let state = self.pace.state();
+        let shut = state.cooldowns.is_shut() || state.outage.paused().is_some();
+        state.cooldowns.running(Instant::now()).is_none() && (self.probe || !shut)
+    }
+
+    /// The moment of sending, once nothing stands between.
+    pub fn leaves_now(&mut self) {
+        self.sent = Instant::now();
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.probe && !self.settled {
+            self.pace.state().probe_out = false;
+            self.pace.moved.notify_one();
+        }
+    }
+}

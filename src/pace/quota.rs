@@ -1,0 +1,45 @@
+//! The fixed ceiling, `--rate`, held by governor.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+use super::clock::{Tick, TokioClock};
+
+/// Slowest rate: one write in 100 seconds. Below it a run would look dead.
+pub const SLOWEST: f64 = 0.01;
+/// Fastest rate: more than one machine sends; keeps the interval far above governor's nanosecond.
+pub const FASTEST: f64 = 100_000.0;
+/// Saved-up credit in seconds: what a stopped and continued process may send at once, at most.
+const SAVED_SECONDS: f64 = 0.05;
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Tick>>;
+
+/// Writes per second, never more, whatever the law says.
+#[derive(Debug)]
+pub(super) struct Ceiling {
+    limiter: Limiter,
+}
+
+impl Ceiling {
+    /// `rate` in writes per second, clamped to 0.01..=100,000.
+    pub(super) fn new(rate: f64) -> Self {
+        let rate = if rate.is_finite() { rate.clamp(SLOWEST, FASTEST) } else { FASTEST };
+        let burst = NonZeroU32::new((rate * SAVED_SECONDS) as u32).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::with_period(Duration::from_secs_f64(1.0 / rate))
+            .expect("the interval is above zero: the rate is clamped")
+            .allow_burst(burst);
+        Self { limiter: RateLimiter::direct_with_clock(quota, TokioClock) }
+    }
+
+    /// Takes one write, or says how long to wait before asking again.
+    pub(super) fn take(&self) -> Result<(), Duration> {
+        self.limiter
+            .check()
+            .map_err(|early| early.wait_time_from(TokioClock.now()).max(Duration::from_nanos(1)))
+    }
+}

@@ -1,0 +1,163 @@
+//! Again, and after how long? A pure function of what happened to one user so far; the only user of `backoff`.
+
+use std::time::Duration;
+
+use backoff::ExponentialBackoffBuilder;
+use backoff::backoff::Backoff;
+
+use crate::model::{Attempt, Fault, Kind, Outcome, Reason};
+
+/// First delay after a transient failure.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+/// Longest delay between two tries of one user.
+const LONGEST_DELAY: Duration = Duration::from_secs(20);
+/// Tries for an object that is busy (409, 423): it passes soon or not at all.
+const BUSY_TRIES: u32 = 3;
+/// One user refused by a limit this often, while others are served, is not a quota any more.
+const MOST_THROTTLES: u32 = 100;
+
+/// What one user went through, as far as it decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Transient failures that count.
+    pub transient: u32,
+    /// Answers that the object is busy.
+    pub busy: u32,
+    /// Throttled answers.
+    pub throttled: u32,
+    /// Token generation of the first 401.
+    pub unauthorized: Option<u64>,
+}
+
+/// What to do next for this user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Try again after the delay; cool-downs come on top.
+    RetryIn(Duration),
+    /// The fate is known.
+    Finish {
+        /// What became of the user.
+        outcome: Outcome,
+        /// Why, unless accepted.
+        reason: Option<Reason>,
+    },
+}
+
+/// How often and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryPolicy {
+    /// Transient failures of one user before he is given up, from 1.
+    pub max_attempts: u32,
+    /// Share of a delay that is random, 0.0 (exact, for tests) to 1.0.
+    pub jitter: f64,
+}
+
+impl RetryPolicy {
+    /// Decides after an attempt that `history` already counts.
+    pub fn decide(&self, history: &History, attempt: &Attempt) -> Decision {
+        match &attempt.kind {
+            Kind::Accepted => Decision::Finish { outcome: Outcome::Accepted, reason: None },
+            Kind::Refused(reason) => failed(*reason),
+            Kind::Throttled(_) if history.throttled >= MOST_THROTTLES => failed(Reason::ThrottledOut),
+            Kind::Throttled(_) => Decision::RetryIn(Duration::ZERO),
+            Kind::Busy if history.busy >= BUSY_TRIES => failed(Reason::Busy),
+            Kind::Busy => Decision::RetryIn(self.delay(history.busy)),
+            Kind::Transient(fault) if history.transient >= self.max_attempts => match fault {
+                Fault::NotGraph => failed(Reason::NotGraph),
+                _ => failed(Reason::GaveUp),
+            },
+            Kind::Transient(_) => Decision::RetryIn(self.delay(history.transient.max(1))),
+            Kind::Unauthorized { .. } => match history.unauthorized {
+                Some(first) if attempt.token_generation > first => failed(Reason::Unauthorized),
+                _ => Decision::RetryIn(Duration::ZERO),
+            },
+        }
+    }
+
+    /// The delay after the n-th failure, from 1; never above the longest.
+    fn delay(&self, nth: u32) -> Duration {
+        let mut delays = ExponentialBackoffBuilder::new()
+            .with_initial_interval(FIRST_DELAY)
+            .with_max_interval(LONGEST_DELAY)
+            .with_multiplier(2.0)
+            .with_randomization_factor(self.jitter)
+            .with_max_elapsed_time(None)
+            .build();
+        let mut delay = FIRST_DELAY;
+        for _ in 0..nth.min(10) {
+            delay = delays.next_backoff().unwrap_or(LONGEST_DELAY);
+        }
+        delay.min(LONGEST_DELAY)
+    }
+}
+
+fn failed(reason: Reason) -> Decision {
+    Decision::Finish { outcome: Outcome::Failed, reason: Some(reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::model::{Scope, Throttle};
+
+    const POLICY: RetryPolicy = RetryPolicy { max_attempts: 6, jitter: 0.0 };
+
+    fn attempt(kind: Kind) -> Attempt {
+        Attempt {
+            kind,
+            status: None,
+            code: "".into(),
+            message: "".into(),
+            client_request_id: "".into(),
+            request_id: "".into(),
+            sent_at: Timestamp::UNIX_EPOCH,
+            latency: Duration::ZERO,
+            throttle_percentage: None,
+            token_generation: 2,
+        }
+    }
+
+    #[test]
+    fn transient_failures_wait_longer_each_time_and_end() {
+        let waits: Vec<_> = (1..=6)
+            .map(|transient| {
+                let history = History { transient, ..History::default() };
+                POLICY.decide(&history, &attempt(Kind::Transient(Fault::Server)))
+            })
+            .collect();
+        let seconds = |s| Decision::RetryIn(Duration::from_secs(s));
+        let gave_up = failed(Reason::GaveUp);
+        assert_eq!(waits, [seconds(1), seconds(2), seconds(4), seconds(8), seconds(16), gave_up]);
+    }
+
+    #[test]
+    fn throttles_use_no_attempts_but_have_an_end() {
+        let throttled =
+            attempt(Kind::Throttled(Throttle { retry_after: None, scope: Scope::Tenant, quota: true }));
+        let history = |throttled| History { throttled, ..History::default() };
+        assert_eq!(POLICY.decide(&history(99), &throttled), Decision::RetryIn(Duration::ZERO));
+        assert_eq!(POLICY.decide(&history(100), &throttled), failed(Reason::ThrottledOut));
+    }
+
+    #[test]
+    fn a_401_is_final_only_with_a_token_fetched_after_the_first() {
+        let refused = attempt(Kind::Unauthorized { claims: None });
+        let history = |first| History { unauthorized: Some(first), ..History::default() };
+        assert_eq!(POLICY.decide(&history(2), &refused), Decision::RetryIn(Duration::ZERO));
+        assert_eq!(POLICY.decide(&history(1), &refused), failed(Reason::Unauthorized));
+    }
+
+    #[test]
+    fn jitter_never_passes_the_longest_delay() {
+        let policy = RetryPolicy { max_attempts: 50, jitter: 1.0 };
+        for transient in 1..40 {
+            let history = History { transient, ..History::default() };
+            match policy.decide(&history, &attempt(Kind::Transient(Fault::Timeout))) {
+                Decision::RetryIn(delay) => assert!(delay <= LONGEST_DELAY),
+                finish @ Decision::Finish { .. } => panic!("{finish:?}"),
+            }
+        }
+    }
+}

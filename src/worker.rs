@@ -1,0 +1,160 @@
+//! One user's loop: permit, dispatch, decide, sleep. The slot is held throughout, the permit only while sending.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+
+use crate::dispatch::{Dispatch, Exchange};
+use crate::model::{Attempt, Event, Finished, Kind, Outcome, Reason, Record, Row, WallClock, stamp};
+use crate::retry::{Decision, History, RetryPolicy};
+use crate::stop::Stop;
+
+/// What every worker of a run shares.
+#[derive(Debug)]
+pub struct Workers<E> {
+    /// The gate.
+    pub dispatch: Dispatch<E>,
+    /// When to try again.
+    pub policy: RetryPolicy,
+    /// `--concurrency` permits: users in flight.
+    pub permits: Arc<Semaphore>,
+    /// Where wall times come from.
+    pub wall: WallClock,
+    /// Watched while sleeping.
+    pub stop: Stop,
+    /// To the journal.
+    pub events: mpsc::Sender<Event>,
+}
+
+/// A user's story so far.
+#[derive(Debug, Default)]
+struct Story {
+    history: History,
+    attempts: u32,
+    first: Option<(Instant, Box<str>)>,
+    /// The last streak of failures and how many of them are this user's: counted once it is known not to be an outage.
+    streak: Option<(u64, u32)>,
+}
+
+impl<E: Exchange> Workers<E> {
+    /// Works on one row until its fate is known or the run stops. A user cut short gets no record.
+    pub async fn work(self: Arc<Self>, row: Row) {
+        let mut story = Story::default();
+        loop {
+            let permit = tokio::select! {
+                biased;
+                () = self.stop.draining() => return self.cut_short(&row, &story).await,
+                permit = self.permits.clone().acquire_owned() => permit,
+            };
+            let Ok(permit) = permit else { return };
+            let started = Instant::now();
+            let Some((attempt, settled)) = self.dispatch.attempt(&row).await else {
+                return self.cut_short(&row, &story).await;
+            };
+            story.attempts += 1;
+            story.first.get_or_insert_with(|| (started, stamp(attempt.sent_at)));
+            self.count(&mut story, &attempt, settled.streak);
+            match self.policy.decide(&story.history, &attempt) {
+                Decision::Finish { outcome, reason } => {
+                    return self.finish(row, &story, attempt, outcome, reason, permit).await;
+                }
+                Decision::RetryIn(wait) => {
+                    drop(permit);
+                    let event = Event::Retrying { row: row.number, attempt: Box::new(attempt), wait };
+                    // A closed journal raises the stop itself.
+                    let _ = self.events.send(event).await;
+                    self.wait(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Counts the attempt; transient ones only as far as their streak is not an outage.
+    fn count(&self, story: &mut Story, attempt: &Attempt, streak: Option<u64>) {
+        match &attempt.kind {
+            Kind::Throttled(_) => story.history.throttled += 1,
+            Kind::Busy => story.history.busy += 1,
+            Kind::Unauthorized { .. } => {
+                story.history.unauthorized.get_or_insert(attempt.token_generation);
+            }
+            Kind::Accepted | Kind::Refused(_) | Kind::Transient(_) => {}
+        }
+        let Some(streak) = streak else { return };
+        let (before, mine) = story.streak.unwrap_or((streak, 0));
+        // What stood in `transient` for the last streak is taken out first and put back if it counts.
+        story.history.transient -= mine.min(story.history.transient);
+        if before != streak && !self.dispatch.is_forgiven(before) {
+            story.history.transient += mine;
+        }
+        let mine = if before == streak { mine + 1 } else { 1 };
+        story.streak = Some((streak, mine));
+        if self.dispatch.is_forgiven(streak) {
+            story.streak = Some((streak, 0));
+        } else {
+            story.history.transient += mine;
+        }
+    }
+
+    async fn wait(&self, wait: Duration) {
+        if !wait.is_zero() {
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.stop.draining() => {}
+            }
+        }
+    }
+
+    async fn cut_short(&self, row: &Row, story: &Story) {
+        if story.attempts > 0 {
+            let _ = self.events.send(Event::CutShort { row: row.number }).await;
+        }
+    }
+
+    async fn finish(
+        &self,
+        row: Row,
+        story: &Story,
+        attempt: Attempt,
+        outcome: Outcome,
+        reason: Option<Reason>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let (started, first_sent_at) = story.first.clone().unwrap_or_else(|| (Instant::now(), "".into()));
+        let message = match reason {
+            Some(Reason::GaveUp | Reason::Busy | Reason::NotGraph) => gave_up(story.attempts, &attempt),
+            _ => attempt.message.clone(),
+        };
+        let record = Record {
+            row: row.number,
+            id: row.shown,
+            outcome,
+            reason,
+            http_status: attempt.status,
+            error_code: attempt.code.clone(),
+            message,
+            attempts: story.attempts,
+            throttled: story.history.throttled,
+            first_sent_at,
+            finished_at: stamp(self.wall.now()),
+            duration_ms: Some(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            client_request_id: attempt.client_request_id.clone(),
+            request_id: attempt.request_id.clone(),
+            line: row.line,
+        };
+        let finished = Finished { record, attempt: Some(attempt), permit: Some(permit) };
+        // A closed journal raises the stop itself; the user has no record and is done again.
+        let _ = self.events.send(Event::Finished(Box::new(finished))).await;
+    }
+}
+
+fn gave_up(tries: u32, last: &Attempt) -> Box<str> {
+    let status = last.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    format!("{tries} tries, last answer {status} {}: {}", last.code, last.message)
+        .trim_end_matches([' ', ':'])
+        .chars()
+        .take(300)
+        .collect::<String>()
+        .into()
+}
