@@ -6,6 +6,7 @@
 
 pub mod dispatch;
 pub mod error;
+pub mod input;
 pub mod model;
 pub mod pace;
 pub mod pool;

@@ -3,6 +3,7 @@
 mod attempt;
 mod clock;
 mod event;
+mod neutral;
 mod object;
 mod outcome;
 mod record;
@@ -11,6 +12,7 @@ mod user_id;
 
 pub use attempt::{Attempt, Fault, Kind, Scope, Throttle};
 pub use clock::{WallClock, stamp};
+pub use neutral::{MAX_MESSAGE, is_invisible, neutral};
 pub use event::{Event, Finished};
 pub use object::ObjectKind;
 pub use outcome::{Outcome, Reason};

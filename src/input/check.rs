@@ -1,0 +1,392 @@
+//! The checking pass before anything is sent, and the stream of rows after it.
+
+use std::fs::{self, File};
+use std::hash::Hasher;
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use encoding_rs::Encoding;
+use jiff::Timestamp;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::encoding::{Utf8Reader, detect};
+use super::header::{Layout, delimiter_of, is_example, is_lead_in, layout};
+use super::records::{Gathered, Records};
+use crate::error::Error;
+use crate::model::{BadId, Item, Outcome, Reason, Record, Row, UserId, is_invisible, neutral, stamp};
+
+/// Longest id cell shown, in characters.
+const SHOWN: usize = 256;
+/// Unusable lines listed before the first request.
+const LISTED: usize = 10;
+
+/// What the user said about the input.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--column`: name or number from 1.
+    pub column: Option<String>,
+    /// `--delimiter`.
+    pub delimiter: Option<u8>,
+}
+
+/// What the pass found. The rows to send are kept as one bit each.
+#[derive(Debug)]
+pub struct Checked {
+    /// Of the bytes as given, in hex.
+    pub sha256: String,
+    /// Size of the bytes as given.
+    pub bytes: u64,
+    /// What the bytes were read as.
+    pub encoding: &'static Encoding,
+    /// Cell delimiter.
+    pub delimiter: u8,
+    /// Header cells, if there is a header.
+    pub header: Option<Vec<String>>,
+    /// Name of the id column.
+    pub column_name: String,
+    /// Data rows.
+    pub rows: u64,
+    /// Rows to send.
+    pub users: u64,
+    /// Rows whose id stands in an earlier row.
+    pub duplicates: u64,
+    /// Rows without a usable id.
+    pub invalid: u64,
+    /// Lines of the first unusable rows.
+    pub invalid_lines: Vec<u64>,
+    /// Ids that had blanks or invisible characters at their ends.
+    pub trimmed: u64,
+    layout: Layout,
+    ours: bool,
+    /// Later rows with the id of an earlier one, by row.
+    same: Vec<(u32, u32)>,
+}
+
+/// The original cells of a data row, for `failed.csv`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRow {
+    /// Number of the data row, from 1.
+    pub number: u64,
+    /// Cells as given; the raw line where it could not be split.
+    pub cells: Vec<String>,
+}
+
+/// Copies the input to `copy` and checks it whole. `-` is standard input.
+///
+/// # Errors
+/// `Error::Input` names file, line and what to do; `Error::File` where the copy cannot be written.
+pub fn check(input: &Path, copy: &Path, options: &Options) -> Result<Checked, Error> {
+    let (sha256, bytes) = copy_and_hash(input, copy)?;
+    let fault = |message: String| Error::Input { file: input.to_owned(), line: None, column: None, message };
+    let read = |source| Error::file("read", copy, source);
+    if bytes == 0 {
+        let why = if input == Path::new("-") { "; did the command before the pipe fail?" } else { "" };
+        return Err(fault(format!("the input is empty{why}")));
+    }
+    let encoding = detect(copy).map_err(read)?.map_err(|message| fault(message.to_owned()))?;
+    let delimiter = match options.delimiter {
+        Some(delimiter) => delimiter,
+        None => {
+            let mut records = Records::new(BufReader::new(Utf8Reader::open(copy, encoding).map_err(read)?), b'\0');
+            loop {
+                match records.next().map_err(read)? {
+                    Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => {}
+                    Some(Gathered { cells: Ok(cells) , .. }) => break delimiter_of(&cells.join("")),
+                    Some(Gathered { cells: Err(raw), .. }) => break delimiter_of(&raw),
+                    None => break b',',
+                }
+            }
+        }
+    };
+    let mut records = Records::new(BufReader::new(Utf8Reader::open(copy, encoding).map_err(read)?), delimiter);
+    let first = loop {
+        match records.next().map_err(read)? {
+            None => return Err(fault("there is no line but lead-in lines".to_owned())),
+            Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => {}
+            Some(Gathered { cells: Ok(cells), .. }) => break cells,
+            Some(Gathered { line, .. }) => {
+                return Err(Error::Input {
+                    file: input.to_owned(),
+                    line: Some(line),
+                    column: None,
+                    message: "the header cannot be read as CSV: a quote is not closed".to_owned(),
+                });
+            }
+        }
+    };
+    let layout = layout(&first, options.column.as_deref()).map_err(fault)?;
+    let ours = first.iter().any(|name| name.trim() == "reprovision_run");
+    let mut checked = Checked {
+        sha256,
+        bytes,
+        encoding,
+        delimiter,
+        column_name: layout.name.clone(),
+        header: layout.has_header.then_some(first),
+        rows: 0,
+        users: 0,
+        duplicates: 0,
+        invalid: 0,
+        invalid_lines: Vec::new(),
+        trimmed: 0,
+        layout,
+        ours,
+        same: Vec::new(),
+    };
+    checked.pass(input, copy)?;
+    Ok(checked)
+}
+
+impl Checked {
+    fn pass(&mut self, input: &Path, copy: &Path) -> Result<(), Error> {
+        let key = (fastrand::u64(..), fastrand::u64(..));
+        let mut ids: Vec<([u32; 4], u32)> = Vec::new();
+        let mut sample = None;
+        for row in self.read(copy)? {
+            let (number, gathered) = row?;
+            let Ok(row) = u32::try_from(number) else {
+                return Err(Error::Input {
+                    file: input.to_owned(),
+                    line: Some(gathered.line),
+                    column: None,
+                    message: "more than 4,294,967,295 rows: split the file".to_owned(),
+                });
+            };
+            self.rows = number;
+            match self.id(&gathered) {
+                Ok((id, trimmed)) => {
+                    self.trimmed += u64::from(trimmed);
+                    let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
+                    hasher.write(id.as_str().to_ascii_lowercase().as_bytes());
+                    let hash = hasher.finish128();
+                    let part = |word: u64| [(word >> 32) as u32, word as u32];
+                    let [a, b] = part(hash.h1);
+                    let [c, d] = part(hash.h2);
+                    ids.push(([a, b, c, d], row));
+                }
+                Err((_, _, shown)) => {
+                    self.invalid += 1;
+                    sample.get_or_insert(shown);
+                    if self.invalid_lines.len() < LISTED {
+                        self.invalid_lines.push(gathered.line);
+                    }
+                }
+            }
+        }
+        if self.rows > 1 && self.invalid * 2 > self.rows {
+            let columns = self.header.as_ref().map_or_else(String::new, |header| {
+                format!("; the columns are: {}", neutral(&header.join(", "), 500))
+            });
+            return Err(Error::Input {
+                file: input.to_owned(),
+                line: self.invalid_lines.first().copied(),
+                column: Some(self.layout.column as u64 + 1),
+                message: format!(
+                    "{} of {} rows hold no usable id in column {:?} (such as {:?}); choose another with --column{columns}",
+                    self.invalid,
+                    self.rows,
+                    self.column_name,
+                    sample.unwrap_or_default(),
+                ),
+            });
+        }
+        ids.sort_unstable();
+        let mut first = 0;
+        for at in 1..ids.len() {
+            if ids[at].0 == ids[first].0 {
+                self.same.push((ids[at].1, ids[first].1));
+            } else {
+                first = at;
+            }
+        }
+        self.same.sort_unstable();
+        self.duplicates = self.same.len() as u64;
+        self.users = ids.len() as u64 - self.duplicates;
+        Ok(())
+    }
+
+    /// The rows without those that `skip` knows to be done, in the order of the input.
+    ///
+    /// # Errors
+    /// Where the copy cannot be opened.
+    pub fn items(self, copy: &Path, skip: impl Fn(u64) -> bool + Send + 'static) -> Result<Items, Error> {
+        let rows = self.read(copy)?;
+        Ok(Items { checked: self, rows, skip: Box::new(skip) })
+    }
+
+    /// The original cells of every data row.
+    ///
+    /// # Errors
+    /// Where the copy cannot be opened.
+    pub fn raw_rows(&self, copy: &Path) -> Result<impl Iterator<Item = Result<RawRow, Error>> + use<>, Error> {
+        Ok(self.read(copy)?.map(|row| {
+            let (number, gathered) = row?;
+            Ok(RawRow { number, cells: gathered.cells.unwrap_or_else(|raw| vec![raw]) })
+        }))
+    }
+
+    fn read(&self, copy: &Path) -> Result<Rows, Error> {
+        let open = Utf8Reader::open(copy, self.encoding).map_err(|source| Error::file("read", copy, source))?;
+        Ok(Rows {
+            records: Records::new(BufReader::with_capacity(1 << 16, open), self.delimiter),
+            copy: copy.to_owned(),
+            header: self.layout.has_header,
+            number: 0,
+        })
+    }
+
+    fn id(&self, gathered: &Gathered) -> Result<(UserId, bool), (Reason, String, String)> {
+        let broken = |raw: &str, what: &str| (Reason::BrokenRow, what.to_owned(), neutral(raw, SHOWN));
+        let cells = match &gathered.cells {
+            Ok(cells) => cells,
+            Err(raw) => return Err(broken(raw, "the quotes of this line do not balance")),
+        };
+        let Some(cell) = cells.get(self.layout.column) else {
+            return Err(broken(&cells.join(" "), "the row has no id cell"));
+        };
+        let mut text = trim(cell);
+        if self.ours && text.strip_prefix('\'').is_some_and(|rest| rest.starts_with(['=', '+', '-', '@'])) {
+            text = &text[1..];
+        }
+        match UserId::parse(text) {
+            Ok(id) => Ok((id, text.len() != cell.len())),
+            Err(why) => {
+                let reason = if why == BadId::Empty { Reason::EmptyId } else { Reason::BadId };
+                Err((reason, why.to_string(), neutral(text, SHOWN)))
+            }
+        }
+    }
+
+    fn item(&self, number: u64, gathered: &Gathered) -> Item {
+        let settled = |id: String, outcome, reason, message: String| {
+            Item::Settled(Box::new(Record {
+                row: number,
+                id: id.into(),
+                outcome,
+                reason: Some(reason),
+                http_status: None,
+                error_code: "".into(),
+                message: message.into(),
+                attempts: 0,
+                throttled: 0,
+                first_sent_at: "".into(),
+                finished_at: stamp(Timestamp::now()),
+                duration_ms: None,
+                client_request_id: "".into(),
+                request_id: "".into(),
+                line: gathered.line,
+            }))
+        };
+        let id = match self.id(gathered) {
+            Ok((id, _)) => id,
+            Err((reason, message, shown)) => return settled(shown, Outcome::Invalid, reason, message),
+        };
+        let shown = neutral(trim(&gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column])), SHOWN);
+        match self.same.binary_search_by_key(&number, |(row, _)| u64::from(*row)) {
+            Ok(at) => {
+                settled(shown, Outcome::Duplicate, Reason::SameId, format!("same as row {}", self.same[at].1))
+            }
+            Err(_) => Item::Send(Row { number, line: gathered.line, shown: shown.into(), id }),
+        }
+    }
+}
+
+/// Blanks of any kind and invisible characters at the ends are no part of an id.
+fn trim(cell: &str) -> &str {
+    cell.trim_matches(|c: char| c.is_whitespace() || is_invisible(c))
+}
+
+/// The stream of rows to do.
+pub struct Items {
+    checked: Checked,
+    rows: Rows,
+    skip: Box<dyn Fn(u64) -> bool + Send>,
+}
+
+impl Iterator for Items {
+    type Item = Result<Item, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.rows.next()? {
+                Err(error) => return Some(Err(error)),
+                Ok((number, _)) if (self.skip)(number) => {}
+                Ok((number, gathered)) => return Some(Ok(self.checked.item(number, &gathered))),
+            }
+        }
+    }
+}
+
+/// Data rows with their numbers, lead-in, header and example left out.
+struct Rows {
+    records: Records<BufReader<Utf8Reader>>,
+    copy: PathBuf,
+    header: bool,
+    number: u64,
+}
+
+impl Iterator for Rows {
+    type Item = Result<(u64, Gathered), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let gathered = match self.records.next() {
+                Ok(gathered) => gathered?,
+                Err(source) => return Some(Err(Error::file("read", &self.copy, source))),
+            };
+            if let Ok(cells) = &gathered.cells {
+                if self.number == 0 && is_lead_in(&cells[0]) {
+                    continue;
+                }
+                if self.number == 0 && std::mem::take(&mut self.header) {
+                    continue;
+                }
+                if self.number == 0 && is_example(cells) {
+                    continue;
+                }
+            }
+            self.number += 1;
+            return Some(Ok((self.number, gathered)));
+        }
+    }
+}
+
+fn copy_and_hash(input: &Path, copy: &Path) -> Result<(String, u64), Error> {
+    let unreadable = |source: io::Error| Error::Input {
+        file: input.to_owned(),
+        line: None,
+        column: None,
+        message: format!("cannot read the input: {source}"),
+    };
+    let mut from: Box<dyn Read> = if input == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        let file = File::open(input).map_err(unreadable)?;
+        if file.metadata().map_err(unreadable)?.is_dir() {
+            return Err(unreadable(io::Error::other("it is a folder")));
+        }
+        Box::new(file)
+    };
+    let mut to = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(copy)
+        .map_err(|source| Error::file("create", copy, source))?;
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+    let mut buffer = vec![0; 1 << 16];
+    let mut bytes = 0;
+    loop {
+        let n = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(error)),
+        };
+        hash.update(&buffer[..n]);
+        to.write_all(&buffer[..n]).map_err(|source| Error::file("write", copy, source))?;
+        bytes += n as u64;
+    }
+    to.sync_all().map_err(|source| Error::file("sync", copy, source))?;
+    Ok((hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))
+}

@@ -1,0 +1,116 @@
+//! Lead-in lines, the delimiter, and which column holds the ids.
+
+use crate::model::UserId;
+
+/// Column names by rank, without case, blanks, `_` and `-`; object ids before sign-in names.
+const RANKS: [&[&str]; 3] = [
+    &["id", "objectid", "userid", "azureadobjectid", "externaldirectoryobjectid", "groupid", "contactid"],
+    &["memberobjectidorupn", "memberobjectidoruserprincipalname"],
+    &["userprincipalname", "upn", "username", "signinname"],
+];
+
+/// Delimiters that are recognised by themselves.
+const DELIMITERS: [u8; 4] = *b",;\t|";
+
+/// `comma`, `semicolon`, `tab`, `pipe` or one ASCII character.
+///
+/// # Errors
+/// Says what was expected.
+pub fn delimiter_from(text: &str) -> Result<u8, String> {
+    match text {
+        "comma" => Ok(b','),
+        "semicolon" => Ok(b';'),
+        "tab" | "\t" => Ok(b'\t'),
+        "pipe" => Ok(b'|'),
+        _ => match text.as_bytes() {
+            [one] if one.is_ascii() && !matches!(one, b'"' | b'\r' | b'\n') => Ok(*one),
+            _ => Err(format!("{text:?} is not a delimiter: comma, semicolon, tab, pipe or one character")),
+        },
+    }
+}
+
+/// PowerShell's type line, or the version line of an Entra template.
+pub(super) fn is_lead_in(line: &str) -> bool {
+    let line = line.trim_start_matches('"');
+    line.starts_with("#TYPE ") || line.to_ascii_lowercase().starts_with("version:v")
+}
+
+/// The example row that Entra's templates come with.
+pub(super) fn is_example(cells: &[String]) -> bool {
+    cells.iter().find(|cell| !cell.trim().is_empty()).is_some_and(|cell| cell.trim_start().starts_with("Example:"))
+}
+
+/// The delimiter that stands most often outside quotes in the header line; a comma if none does.
+pub(super) fn delimiter_of(line: &str) -> u8 {
+    let mut quoted = false;
+    let mut counts = [0_u32; 4];
+    for byte in line.bytes() {
+        if byte == b'"' {
+            quoted = !quoted;
+        } else if !quoted && let Some(at) = DELIMITERS.iter().position(|delimiter| *delimiter == byte) {
+            counts[at] += 1;
+        }
+    }
+    let most = counts.iter().copied().max().unwrap_or(0);
+    let at = counts.iter().position(|count| *count == most && most > 0).unwrap_or(0);
+    DELIMITERS[at]
+}
+
+fn normal(name: &str) -> String {
+    let name = match (name.find('['), name.find(']')) {
+        (Some(open), Some(close)) if open < close => &name[open + 1..close],
+        _ => name,
+    };
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Where the ids stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) has_header: bool,
+    pub(super) column: usize,
+    pub(super) name: String,
+}
+
+/// Chooses the column from the first record.
+///
+/// # Errors
+/// Says which columns there are and which flag would fit.
+pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, String> {
+    let names = || first.iter().map(|name| name.trim()).collect::<Vec<_>>().join(", ");
+    let is_row = first.iter().any(|cell| UserId::parse(cell.trim()).is_ok());
+    if let Some(wanted) = wanted {
+        if let Ok(number) = wanted.parse::<usize>() {
+            return match first.get(number.wrapping_sub(1)) {
+                Some(name) => Ok(Layout { has_header: !is_row, column: number - 1, name: name.trim().to_owned() }),
+                None => Err(format!("--column {number}: there are {} columns", first.len())),
+            };
+        }
+        let found: Vec<_> = (0..first.len()).filter(|at| normal(&first[*at]) == normal(wanted)).collect();
+        return match found[..] {
+            [column] => Ok(Layout { has_header: true, column, name: first[column].trim().to_owned() }),
+            [] => Err(format!("no column {wanted:?}; the columns are: {}", names())),
+            _ => Err(format!("{} columns are called {wanted:?}: give --column by number, from 1", found.len())),
+        };
+    }
+    for rank in RANKS {
+        let found: Vec<_> = (0..first.len()).filter(|at| rank.contains(&normal(&first[*at]).as_str())).collect();
+        match found[..] {
+            [] => {}
+            [column] => return Ok(Layout { has_header: true, column, name: first[column].trim().to_owned() }),
+            [a, b, ..] => {
+                return Err(format!(
+                    "two columns could hold the ids: {:?} (column {}) and {:?} (column {}); choose with --column",
+                    first[a].trim(),
+                    a + 1,
+                    first[b].trim(),
+                    b + 1
+                ));
+            }
+        }
+    }
+    if first.len() == 1 {
+        return Ok(Layout { has_header: !is_row, column: 0, name: if is_row { "1" } else { first[0].trim() }.to_owned() });
+    }
+    Err(format!("no column is known to hold ids; choose one with --column: {}", names()))
+}

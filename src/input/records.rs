@@ -1,0 +1,202 @@
+//! Physical lines → records. A broken quote costs one row, never the rest of the file.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead};
+
+/// A record that has not ended after so many physical lines never will.
+const MAX_LINES: usize = 100;
+/// The same in bytes; also the longest physical line that is kept.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// One record of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Gathered {
+    /// Physical line where it begins, from 1.
+    pub(super) line: u64,
+    /// Its cells, or the raw first line where the quotes are broken.
+    pub(super) cells: Result<Vec<String>, String>,
+}
+
+/// Reads records off a UTF-8 stream in memory bounded by the limits above.
+pub(super) struct Records<R> {
+    reader: R,
+    delimiter: u8,
+    /// Physical lines read ahead, with their cut-off mark.
+    ahead: VecDeque<(String, bool)>,
+    line: u64,
+}
+
+impl<R: BufRead> Records<R> {
+    pub(super) fn new(reader: R, delimiter: u8) -> Self {
+        Self { reader, delimiter, ahead: VecDeque::new(), line: 0 }
+    }
+
+    /// The next record; lines whose cells are all blank are passed over.
+    pub(super) fn next(&mut self) -> io::Result<Option<Gathered>> {
+        loop {
+            let Some((first, cut)) = self.take()? else { return Ok(None) };
+            let line = self.line;
+            if cut {
+                return Ok(Some(Gathered { line, cells: Err(first) }));
+            }
+            let cells = self.gather(first)?;
+            if cells.as_ref().is_ok_and(|cells| cells.iter().all(|cell| cell.trim().is_empty())) {
+                continue;
+            }
+            return Ok(Some(Gathered { line, cells }));
+        }
+    }
+
+    fn gather(&mut self, first: String) -> io::Result<Result<Vec<String>, String>> {
+        let mut text = first.clone();
+        let mut used = 0;
+        loop {
+            match split(&text, self.delimiter) {
+                Split::Cells(cells) => {
+                    for _ in 0..used {
+                        self.ahead.pop_front();
+                        self.line += 1;
+                    }
+                    return Ok(Ok(cells));
+                }
+                Split::Broken => return Ok(Err(first)),
+                Split::Open => {}
+            }
+            if used + 1 >= MAX_LINES {
+                return Ok(Err(first));
+            }
+            if self.ahead.len() == used {
+                match self.read_line()? {
+                    Some(line) => self.ahead.push_back(line),
+                    None => return Ok(Err(first)),
+                }
+            }
+            let (next, cut) = &self.ahead[used];
+            if *cut || text.len() + next.len() > MAX_BYTES {
+                return Ok(Err(first));
+            }
+            text.push('\n');
+            text.push_str(next);
+            used += 1;
+        }
+    }
+
+    fn take(&mut self) -> io::Result<Option<(String, bool)>> {
+        let next = match self.ahead.pop_front() {
+            Some(line) => Some(line),
+            None => self.read_line()?,
+        };
+        self.line += u64::from(next.is_some());
+        Ok(next)
+    }
+
+    /// One physical line without its end (LF, CRLF or CR); what is over the bound is dropped, and said.
+    fn read_line(&mut self) -> io::Result<Option<(String, bool)>> {
+        let mut line = Vec::new();
+        let mut cut = false;
+        let mut any = false;
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            if buffer.is_empty() {
+                break;
+            }
+            any = true;
+            let end = buffer.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let part = &buffer[..end.unwrap_or(buffer.len())];
+            let room = MAX_BYTES - line.len();
+            cut |= part.len() > room;
+            line.extend_from_slice(&part[..part.len().min(room)]);
+            let consumed = part.len() + usize::from(end.is_some());
+            let carriage = end.is_some_and(|at| buffer[at] == b'\r');
+            self.reader.consume(consumed);
+            if end.is_some() {
+                if carriage && self.reader.fill_buf()?.first() == Some(&b'\n') {
+                    self.reader.consume(1);
+                }
+                break;
+            }
+        }
+        Ok(any.then(|| (String::from_utf8_lossy(&line).into_owned(), cut)))
+    }
+}
+
+enum Split {
+    Cells(Vec<String>),
+    /// A quoted cell has not ended.
+    Open,
+    /// Something else than a delimiter or the end follows a closing quote.
+    Broken,
+}
+
+/// RFC 4180: a quote is syntax only at the start of a cell; inside, two make one.
+fn split(text: &str, delimiter: u8) -> Split {
+    let delimiter = char::from(delimiter);
+    let mut cells = Vec::new();
+    let mut rest = text;
+    loop {
+        if let Some(mut quoted) = rest.strip_prefix('"') {
+            let mut cell = String::new();
+            let after = loop {
+                let Some(at) = quoted.find('"') else { return Split::Open };
+                cell.push_str(&quoted[..at]);
+                quoted = &quoted[at + 1..];
+                match quoted.strip_prefix('"') {
+                    Some(more) => {
+                        cell.push('"');
+                        quoted = more;
+                    }
+                    None => break quoted,
+                }
+            };
+            cells.push(cell);
+            match after.strip_prefix(delimiter) {
+                Some(more) => rest = more,
+                None if after.is_empty() => return Split::Cells(cells),
+                None => return Split::Broken,
+            }
+        } else {
+            match rest.split_once(delimiter) {
+                Some((cell, more)) => {
+                    cells.push(cell.to_owned());
+                    rest = more;
+                }
+                None => {
+                    cells.push(rest.to_owned());
+                    return Split::Cells(cells);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Vec<(u64, Result<Vec<String>, String>)> {
+        let mut records = Records::new(text.as_bytes(), b',');
+        std::iter::from_fn(|| records.next().expect("memory")).map(|r| (r.line, r.cells)).collect()
+    }
+
+    #[test]
+    fn quoted_line_breaks_belong_to_the_cell_and_lines_are_counted() {
+        let rows = all("a,\"b\r\nc\"\r\n\r\n,,\r\nd,\"e\"\"f\"\n");
+        let cells = |list: &[&str]| Ok(list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        assert_eq!(rows, [(1, cells(&["a", "b\nc"])), (5, cells(&["d", "e\"f"]))]);
+    }
+
+    #[test]
+    fn a_broken_quote_costs_one_row() {
+        let rows = all("u1\n\"u2\nu3\nu4\n\"x\"y,z\nu5");
+        let firsts: Vec<_> = rows.iter().map(|(line, cells)| (*line, cells.is_ok())).collect();
+        assert_eq!(firsts, [(1, true), (2, false), (3, true), (4, true), (5, false), (6, true)]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_bounded() {
+        let mut records = Records::new(io::BufReader::new(io::Read::take(io::repeat(b'a'), 10_000_000)), b',');
+        let record = records.next().expect("read").expect("one");
+        assert_eq!(record.cells.expect_err("broken").len(), MAX_BYTES);
+        assert!(records.next().expect("read").is_none());
+    }
+}

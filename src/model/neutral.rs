@@ -1,0 +1,46 @@
+//! Text from elsewhere made harmless for cells and terminals.
+
+/// Longest message in a cell or on a terminal, in characters.
+pub const MAX_MESSAGE: usize = 300;
+
+/// Escapes control and invisible characters, cuts at `max_chars`, and puts `'` before what a spreadsheet would take
+/// for a formula.
+pub fn neutral(text: &str, max_chars: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max_chars) + 1);
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) {
+        out.push('\'');
+    }
+    for (at, c) in text.chars().enumerate() {
+        if at == max_chars {
+            out.push('…');
+            break;
+        }
+        if c == '\n' || c == '\r' || c == '\t' {
+            out.push(' ');
+        } else if c.is_control() || is_invisible(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Zero-width, direction-changing and other characters that show nothing.
+pub fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_escapes_and_line_breaks_are_harmless() {
+        assert_eq!(neutral("=1+1", 10), "'=1+1");
+        assert_eq!(neutral("a\u{1b}[31mb\nc", 20), "a\\u{1b}[31mb c");
+        assert_eq!(neutral("a\u{202e}b", 20), "a\\u{202e}b");
+        assert_eq!(neutral("abcdef", 3), "abc…");
+    }
+}
