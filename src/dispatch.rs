@@ -78,3 +78,19 @@ impl<E: Exchange> Dispatch<E> {
         }
     }
 }
+
+impl Exchange for crate::graph::Client {
+    type Pass = crate::graph::Pass;
+
+    async fn prepare(&self) -> Result<Self::Pass, String> {
+        self.tokens().current().await
+    }
+
+    async fn send(&self, pass: &Self::Pass, id: &UserId) -> Attempt {
+        self.retry_provisioning(pass, id).await
+    }
+
+    fn rejected(&self, attempt: &Attempt) {
+        self.tokens().reject(attempt.token_generation);
+    }
+}

@@ -4,12 +4,17 @@
 //! { `dispatch` → `retry` → sleep } → `Event` on a bounded channel → journal thread → `results.csv`.
 //! Dependencies point one way only; `docs/architecture.md` has the table, a test holds the code to it.
 
+pub mod auth;
 pub mod dispatch;
 pub mod error;
+pub mod graph;
 pub mod input;
 pub mod model;
+pub mod net;
 pub mod pace;
 pub mod pool;
 pub mod retry;
+pub mod rundir;
 pub mod stop;
+pub mod sys;
 pub mod worker;

@@ -87,18 +87,20 @@ pub fn check(input: &Path, copy: &Path, options: &Options) -> Result<Checked, Er
     let delimiter = match options.delimiter {
         Some(delimiter) => delimiter,
         None => {
-            let mut records = Records::new(BufReader::new(Utf8Reader::open(copy, encoding).map_err(read)?), b'\0');
+            let mut records =
+                Records::new(BufReader::new(Utf8Reader::open(copy, encoding).map_err(read)?), b'\0');
             loop {
                 match records.next().map_err(read)? {
                     Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => {}
-                    Some(Gathered { cells: Ok(cells) , .. }) => break delimiter_of(&cells.join("")),
+                    Some(Gathered { cells: Ok(cells), .. }) => break delimiter_of(&cells.join("")),
                     Some(Gathered { cells: Err(raw), .. }) => break delimiter_of(&raw),
                     None => break b',',
                 }
             }
         }
     };
-    let mut records = Records::new(BufReader::new(Utf8Reader::open(copy, encoding).map_err(read)?), delimiter);
+    let mut records =
+        Records::new(BufReader::new(Utf8Reader::open(copy, encoding).map_err(read)?), delimiter);
     let first = loop {
         match records.next().map_err(read)? {
             None => return Err(fault("there is no line but lead-in lines".to_owned())),
@@ -218,7 +220,10 @@ impl Checked {
     ///
     /// # Errors
     /// Where the copy cannot be opened.
-    pub fn raw_rows(&self, copy: &Path) -> Result<impl Iterator<Item = Result<RawRow, Error>> + use<>, Error> {
+    pub fn raw_rows(
+        &self,
+        copy: &Path,
+    ) -> Result<impl Iterator<Item = Result<RawRow, Error>> + use<>, Error> {
         Ok(self.read(copy)?.map(|row| {
             let (number, gathered) = row?;
             Ok(RawRow { number, cells: gathered.cells.unwrap_or_else(|raw| vec![raw]) })
@@ -226,7 +231,8 @@ impl Checked {
     }
 
     fn read(&self, copy: &Path) -> Result<Rows, Error> {
-        let open = Utf8Reader::open(copy, self.encoding).map_err(|source| Error::file("read", copy, source))?;
+        let open =
+            Utf8Reader::open(copy, self.encoding).map_err(|source| Error::file("read", copy, source))?;
         Ok(Rows {
             records: Records::new(BufReader::with_capacity(1 << 16, open), self.delimiter),
             copy: copy.to_owned(),
@@ -281,7 +287,8 @@ impl Checked {
             Ok((id, _)) => id,
             Err((reason, message, shown)) => return settled(shown, Outcome::Invalid, reason, message),
         };
-        let shown = neutral(trim(&gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column])), SHOWN);
+        let shown =
+            neutral(trim(&gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column])), SHOWN);
         match self.same.binary_search_by_key(&number, |(row, _)| u64::from(*row)) {
             Ok(at) => {
                 settled(shown, Outcome::Duplicate, Reason::SameId, format!("same as row {}", self.same[at].1))

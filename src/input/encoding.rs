@@ -93,7 +93,8 @@ impl Read for Utf8Reader {
             }
             let last = self.raw.len() < CHUNK;
             self.out.resize(CHUNK * 3 + 16, 0);
-            let (result, read, written, _) = self.decoder.decode_to_utf8(&self.raw[self.raw_at..], &mut self.out, last);
+            let (result, read, written, _) =
+                self.decoder.decode_to_utf8(&self.raw[self.raw_at..], &mut self.out, last);
             self.raw_at += read;
             self.out.truncate(written);
             self.out_at = 0;

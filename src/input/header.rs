@@ -37,7 +37,10 @@ pub(super) fn is_lead_in(line: &str) -> bool {
 
 /// The example row that Entra's templates come with.
 pub(super) fn is_example(cells: &[String]) -> bool {
-    cells.iter().find(|cell| !cell.trim().is_empty()).is_some_and(|cell| cell.trim_start().starts_with("Example:"))
+    cells
+        .iter()
+        .find(|cell| !cell.trim().is_empty())
+        .is_some_and(|cell| cell.trim_start().starts_with("Example:"))
 }
 
 /// The delimiter that stands most often outside quotes in the header line; a comma if none does.
@@ -82,7 +85,9 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
     if let Some(wanted) = wanted {
         if let Ok(number) = wanted.parse::<usize>() {
             return match first.get(number.wrapping_sub(1)) {
-                Some(name) => Ok(Layout { has_header: !is_row, column: number - 1, name: name.trim().to_owned() }),
+                Some(name) => {
+                    Ok(Layout { has_header: !is_row, column: number - 1, name: name.trim().to_owned() })
+                }
                 None => Err(format!("--column {number}: there are {} columns", first.len())),
             };
         }
@@ -90,14 +95,19 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
         return match found[..] {
             [column] => Ok(Layout { has_header: true, column, name: first[column].trim().to_owned() }),
             [] => Err(format!("no column {wanted:?}; the columns are: {}", names())),
-            _ => Err(format!("{} columns are called {wanted:?}: give --column by number, from 1", found.len())),
+            _ => {
+                Err(format!("{} columns are called {wanted:?}: give --column by number, from 1", found.len()))
+            }
         };
     }
     for rank in RANKS {
-        let found: Vec<_> = (0..first.len()).filter(|at| rank.contains(&normal(&first[*at]).as_str())).collect();
+        let found: Vec<_> =
+            (0..first.len()).filter(|at| rank.contains(&normal(&first[*at]).as_str())).collect();
         match found[..] {
             [] => {}
-            [column] => return Ok(Layout { has_header: true, column, name: first[column].trim().to_owned() }),
+            [column] => {
+                return Ok(Layout { has_header: true, column, name: first[column].trim().to_owned() });
+            }
             [a, b, ..] => {
                 return Err(format!(
                     "two columns could hold the ids: {:?} (column {}) and {:?} (column {}); choose with --column",
@@ -110,7 +120,11 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
         }
     }
     if first.len() == 1 {
-        return Ok(Layout { has_header: !is_row, column: 0, name: if is_row { "1" } else { first[0].trim() }.to_owned() });
+        return Ok(Layout {
+            has_header: !is_row,
+            column: 0,
+            name: if is_row { "1" } else { first[0].trim() }.to_owned(),
+        });
     }
     Err(format!("no column is known to hold ids; choose one with --column: {}", names()))
 }

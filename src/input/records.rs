@@ -194,7 +194,8 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_bounded() {
-        let mut records = Records::new(io::BufReader::new(io::Read::take(io::repeat(b'a'), 10_000_000)), b',');
+        let mut records =
+            Records::new(io::BufReader::new(io::Read::take(io::repeat(b'a'), 10_000_000)), b',');
         let record = records.next().expect("read").expect("one");
         assert_eq!(record.cells.expect_err("broken").len(), MAX_BYTES);
         assert!(records.next().expect("read").is_none());

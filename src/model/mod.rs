@@ -12,8 +12,8 @@ mod user_id;
 
 pub use attempt::{Attempt, Fault, Kind, Scope, Throttle};
 pub use clock::{WallClock, stamp};
-pub use neutral::{MAX_MESSAGE, is_invisible, neutral};
 pub use event::{Event, Finished};
+pub use neutral::{MAX_MESSAGE, is_invisible, neutral};
 pub use object::ObjectKind;
 pub use outcome::{Outcome, Reason};
 pub use record::{HEADER, Record};

@@ -1,0 +1,76 @@
+//! `failed.csv`: failed and invalid rows with their original columns, to be fed back to `run`.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+use super::journal::{ReadBack, each_record, exists};
+use crate::error::Error;
+use crate::model::{Outcome, Reason, neutral};
+use crate::sys;
+
+/// Our columns start so, and are replaced when the file is fed back.
+const OURS: &str = "reprovision_";
+/// Longest cell kept, in characters.
+const LONGEST_CELL: usize = 32_000;
+
+/// Writes `failed.csv` beside `results.csv` and returns what was read back: the final account.
+///
+/// # Errors
+/// `Error::File`, also where `results.csv` has vanished; `Error::Damaged`.
+pub fn write_failed(
+    folder: &Path,
+    rows: u64,
+    header: Option<&[String]>,
+    delimiter: u8,
+    raw: impl Iterator<Item = Result<(u64, Vec<String>), Error>>,
+    next_step: impl Fn(Reason) -> &'static str,
+) -> Result<ReadBack, Error> {
+    let results = folder.join("results.csv");
+    if !exists(folder) {
+        let gone = std::io::Error::new(
+            std::io::ErrorKind::NotFound,
+            "it is gone, and with it the account of this run",
+        );
+        return Err(Error::file("read", results, gone));
+    }
+    let mut wanted: BTreeMap<u64, (Outcome, Reason)> = BTreeMap::new();
+    let read = each_record(folder, rows, |record| {
+        if let (Outcome::Failed | Outcome::Invalid, Some(reason)) = (record.outcome, record.reason) {
+            wanted.insert(record.row, (record.outcome, reason));
+        }
+    })?;
+    let path = folder.join("failed.csv");
+    let fail = |source| Error::file("write", &path, source);
+    let mut file =
+        sys::open_private(&path, OpenOptions::new().write(true).create(true).truncate(true)).map_err(fail)?;
+    file.write_all("\u{feff}".as_bytes()).map_err(fail)?;
+    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(file);
+    let written = |error: csv::Error| Error::file("write", &path, std::io::Error::other(error));
+    let names = header.map_or_else(|| vec!["id".to_owned()], <[String]>::to_vec);
+    let kept: Vec<usize> = (0..names.len()).filter(|at| !names[*at].starts_with(OURS)).collect();
+    let ours = ["run", "row", "outcome", "reason", "next_step"].map(|name| format!("{OURS}{name}"));
+    writer
+        .write_record(kept.iter().map(|at| names[*at].as_str()).chain(ours.iter().map(String::as_str)))
+        .map_err(written)?;
+    let run = folder.file_name().unwrap_or_default().to_string_lossy();
+    for row in raw {
+        let (number, cells) = row?;
+        let Some((outcome, reason)) = wanted.remove(&number) else { continue };
+        let mut line: Vec<String> = kept
+            .iter()
+            .map(|at| cells.get(*at).map_or_else(String::new, |cell| neutral(cell, LONGEST_CELL)))
+            .collect();
+        line.extend(
+            [&run, number.to_string().as_str(), outcome.as_str(), reason.as_str(), next_step(reason)]
+                .map(str::to_owned),
+        );
+        writer.write_record(&line).map_err(written)?;
+        if wanted.is_empty() {
+            break;
+        }
+    }
+    writer.flush().map_err(fail)?;
+    Ok(read)
+}
