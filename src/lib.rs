@@ -15,6 +15,7 @@ pub mod pace;
 pub mod pool;
 pub mod retry;
 pub mod rundir;
+pub mod simulator;
 pub mod stop;
 pub mod sys;
 pub mod worker;
