@@ -5,6 +5,8 @@
 //! Dependencies point one way only; `docs/architecture.md` has the table, a test holds the code to it.
 
 pub mod auth;
+pub mod cli;
+pub mod commands;
 pub mod dispatch;
 pub mod error;
 pub mod graph;
@@ -13,6 +15,7 @@ pub mod model;
 pub mod net;
 pub mod pace;
 pub mod pool;
+pub mod report;
 pub mod retry;
 pub mod rundir;
 pub mod simulator;

@@ -1,3 +1,10 @@
 //! Parse, run, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use reprovision::{cli::Cli, commands};
+
+fn main() -> ExitCode {
+    ExitCode::from(commands::main(Cli::parse()).code())
+}

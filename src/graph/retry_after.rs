@@ -49,7 +49,8 @@ mod tests {
     #[test]
     fn every_form_is_read_and_never_shortened() {
         let date = "Mon, 23 Nov 2026 21:00:00 GMT";
-        let cases: [(&[(&str, &str)], Option<u64>); 18] = [
+        type Given<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Given<'_>, Option<u64>); 18] = [
             (&[("retry-after", "1")], Some(1_000)),
             (&[("Retry-After", "150")], Some(150_000)),
             (&[("retry-after", "2.128")], Some(2_128)),

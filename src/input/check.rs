@@ -288,7 +288,7 @@ impl Checked {
             Err((reason, message, shown)) => return settled(shown, Outcome::Invalid, reason, message),
         };
         let shown =
-            neutral(trim(&gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column])), SHOWN);
+            neutral(trim(gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column])), SHOWN);
         match self.same.binary_search_by_key(&number, |(row, _)| u64::from(*row)) {
             Ok(at) => {
                 settled(shown, Outcome::Duplicate, Reason::SameId, format!("same as row {}", self.same[at].1))

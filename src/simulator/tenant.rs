@@ -256,7 +256,8 @@ impl Tenant {
         let to = self.barred.map_or(Duration::ZERO, |(_, to)| to).max(now + wait);
         let from = match self.barred {
             Some((from, to)) if now < to => from,
-            _ => now + ROUND_TRIP,
+            // The answer leaves after the latency; what was sent until it arrives is not to blame.
+            _ => now + ROUND_TRIP + 2 * Duration::from_millis(self.scenario.latency_ms),
         };
         self.barred = Some((from, to));
     }

@@ -83,11 +83,13 @@ fn modules_depend_only_downward() {
     let mut wrong = Vec::new();
     for path in rust_files("src") {
         let name = relative(&path);
-        let module = name.trim_start_matches("src/").trim_end_matches(".rs").split('/').next().expect("a module");
+        let module =
+            name.trim_start_matches("src/").trim_end_matches(".rs").split('/').next().expect("a module");
         if module == "lib" {
             continue;
         }
-        let uses = allowed.get(module).unwrap_or_else(|| panic!("{module} is missing in docs/architecture.md"));
+        let uses =
+            allowed.get(module).unwrap_or_else(|| panic!("{module} is missing in docs/architecture.md"));
         if uses.contains("*") {
             continue;
         }

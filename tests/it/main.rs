@@ -1,1 +1,4 @@
 //! One test binary: the list of integration tests.
+
+mod house;
+mod run;

@@ -1,0 +1,229 @@
+//! What was typed: commands and flags of the command line, each also an environment variable.
+
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use values::{MaxFailures, duration, rate};
+
+/// Asks Microsoft 365 to retry provisioning for every user of a CSV
+#[derive(Debug, Parser)]
+#[command(name = "reprovision", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands. Only `run` writes to a tenant.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask Microsoft 365 to retry every user of a CSV
+    Run(Box<Run>),
+    /// A local Graph on loopback to try everything on; prints its ledger when stopped
+    Simulate(Simulate),
+    /// Print a completion script
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// `--object`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Object {
+    Users,
+    Groups,
+    Contacts,
+}
+
+/// `--priority`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Priority {
+    Low,
+    Normal,
+    High,
+}
+
+/// `--progress`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Progress {
+    Auto,
+    Bar,
+    Lines,
+    None,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+#[command(next_line_help = false)]
+pub struct Run {
+    /// CSV of users; `-` is standard input
+    pub input: Option<PathBuf>,
+    /// Tenant id or domain; an id is checked against every token
+    #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID or DOMAIN")]
+    pub tenant: Option<String>,
+    /// Column with the ids, by name or number from 1 [default: found by its name]
+    #[arg(long, env = "REPROVISION_COLUMN", value_name = "NAME")]
+    pub column: Option<String>,
+    /// Stop after N users; the same command goes on with the rest
+    #[arg(long, env = "REPROVISION_LIMIT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Check everything, say what would happen and how long it takes; nothing is sent
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Use an embedded simulator: a built-in scenario or a scenario file; no tenant needed
+    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "default", require_equals = true, conflicts_with_all = ["endpoint", "token_file", "token_command"])]
+    pub simulate: Option<String>,
+    /// Folder of the run [default: reprovision-runs/<UTC>-<tenant>-<stem>]
+    #[arg(long, env = "REPROVISION_OUT", value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Do not ask; needs --tenant for anything but a loopback endpoint
+    #[arg(long, env = "REPROVISION_YES")]
+    pub yes: bool,
+
+    /// comma, semicolon, tab, pipe or one character [default: found in the header]
+    #[arg(long, env = "REPROVISION_DELIMITER", value_name = "D", value_parser = values::delimiter, help_heading = "Input", hide_short_help = true)]
+    pub delimiter: Option<u8>,
+    /// What the ids name
+    #[arg(
+        long,
+        env = "REPROVISION_OBJECT",
+        value_name = "KIND",
+        default_value = "users",
+        help_heading = "Input",
+        hide_short_help = true
+    )]
+    pub object: Object,
+    /// Start over in a new folder even if an unfinished run of the same input exists
+    #[arg(long, help_heading = "Run", hide_short_help = true)]
+    pub new_run: bool,
+    /// Kept in run.json and summary.json
+    #[arg(
+        long,
+        env = "REPROVISION_LABEL",
+        value_name = "TEXT",
+        help_heading = "Run",
+        hide_short_help = true
+    )]
+    pub label: Option<String>,
+    /// Kept in run.json and summary.json
+    #[arg(
+        long,
+        env = "REPROVISION_TICKET",
+        value_name = "TEXT",
+        help_heading = "Run",
+        hide_short_help = true
+    )]
+    pub ticket: Option<String>,
+    /// Graph root without version; https, or http to loopback only
+    #[arg(
+        long,
+        env = "REPROVISION_ENDPOINT",
+        value_name = "URL",
+        default_value = "https://graph.microsoft.com",
+        help_heading = "Service",
+        hide_short_help = true
+    )]
+    pub endpoint: String,
+    /// beta or v1.0
+    #[arg(long, env = "REPROVISION_API_VERSION", value_name = "V", default_value = "beta", value_parser = ["beta", "v1.0"], help_heading = "Service", hide_short_help = true)]
+    pub api_version: String,
+    /// File with the token; read again when a new one is needed
+    #[arg(
+        long,
+        env = "REPROVISION_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "Sign-in",
+        hide_short_help = true
+    )]
+    pub token_file: Option<PathBuf>,
+    /// Command that prints a token; run again when a new one is needed. REPROVISION_TOKEN holds a token itself
+    #[arg(
+        long,
+        env = "REPROVISION_TOKEN_COMMAND",
+        value_name = "LINE",
+        help_heading = "Sign-in",
+        hide_short_help = true
+    )]
+    pub token_command: Option<String>,
+    /// Writes per second, 0.01 to 100000, such as 16 or 16/s [default: 18, 0.9 of the documented quota]
+    #[arg(long, env = "REPROVISION_RATE", value_name = "R", value_parser = rate, help_heading = "Pace", hide_short_help = true)]
+    pub rate: Option<f64>,
+    /// Users in flight, 1 to 1000; more do not help: in flight needed = rate × latency
+    #[arg(long, env = "REPROVISION_CONCURRENCY", value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Pace", hide_short_help = true)]
+    pub concurrency: u16,
+    /// x-ms-throttle-priority: a bulk job gives way to people
+    #[arg(
+        long,
+        env = "REPROVISION_PRIORITY",
+        value_name = "P",
+        default_value = "low",
+        help_heading = "Pace",
+        hide_short_help = true
+    )]
+    pub priority: Priority,
+    /// Longest single request; waiting for Retry-After is outside it
+    #[arg(long, env = "REPROVISION_TIMEOUT", value_name = "D", default_value = "30s", value_parser = duration, help_heading = "Pace", hide_short_help = true)]
+    pub timeout: Duration,
+    /// Tries of one user on server errors and network faults; throttled ones are not counted
+    #[arg(long, env = "REPROVISION_MAX_ATTEMPTS", value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Pace", hide_short_help = true)]
+    pub max_attempts: u32,
+    /// HTTP/1.1 only
+    #[arg(long, env = "REPROVISION_HTTP1", help_heading = "Service", hide_short_help = true)]
+    pub http1: bool,
+    /// Stop (exit 5) after so long without an answer for any user [default: 10m on a terminal, else 30m]
+    #[arg(long, env = "REPROVISION_MAX_STALL", value_name = "D", value_parser = duration, help_heading = "Guards", hide_short_help = true)]
+    pub max_stall: Option<Duration>,
+    /// Stop starting work after so long (exit 5)
+    #[arg(long, env = "REPROVISION_DEADLINE", value_name = "D", value_parser = duration, help_heading = "Guards", hide_short_help = true)]
+    pub deadline: Option<Duration>,
+    /// Stop (exit 7) when more users failed in this call: a number, or a share of those answered, then at least 20
+    #[arg(
+        long,
+        env = "REPROVISION_MAX_FAILURES",
+        value_name = "N or P",
+        default_value = "5%",
+        help_heading = "Guards",
+        hide_short_help = true
+    )]
+    pub max_failures: MaxFailures,
+    /// Refuse an input with more users (exit 7)
+    #[arg(
+        long,
+        env = "REPROVISION_EXPECT_MAX",
+        value_name = "N",
+        help_heading = "Guards",
+        hide_short_help = true
+    )]
+    pub expect_max: Option<u64>,
+    /// auto, bar, lines (one a minute) or none
+    #[arg(
+        long,
+        env = "REPROVISION_PROGRESS",
+        value_name = "MODE",
+        default_value = "auto",
+        help_heading = "Output",
+        hide_short_help = true
+    )]
+    pub progress: Progress,
+}
+
+/// Flags of `simulate`.
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// A built-in scenario or a scenario file
+    #[arg(default_value = "default")]
+    pub scenario: String,
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+}

@@ -1,0 +1,102 @@
+//! Values as people write them: durations, rates, shares.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+/// When to stop because of failed users.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MaxFailures {
+    /// More than so many.
+    Count(u64),
+    /// More than this share of the users answered in this call, and more than 20.
+    Share(f64),
+}
+
+impl FromStr for MaxFailures {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("{text:?} is not a number of users or a share: such as 40, 5% or 0.05");
+        if let Ok(count) = text.parse::<u64>() {
+            return Ok(Self::Count(count));
+        }
+        let share = match text.strip_suffix('%') {
+            Some(percent) => percent.trim().parse::<f64>().map_err(|_| expected())? / 100.0,
+            None => text.parse::<f64>().map_err(|_| expected())?,
+        };
+        if (0.0..=1.0).contains(&share) { Ok(Self::Share(share)) } else { Err(expected()) }
+    }
+}
+
+/// `30s`, `5m`, `2h`, `1d`.
+///
+/// # Errors
+/// Says what was expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || format!("{text:?} is not a duration: such as 30s, 5m, 2h or 1d");
+    let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+    let (number, unit) = text.split_at(at);
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(expected()),
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(expected)?;
+    if (1..=31_536_000).contains(&seconds) {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err(format!("{text:?} is out of range: 1s to 365d"))
+    }
+}
+
+/// `16`, `16/s` or `fixed:16`.
+///
+/// # Errors
+/// Says what was expected.
+pub fn rate(text: &str) -> Result<f64, String> {
+    let bare = text.strip_prefix("fixed:").unwrap_or(text);
+    let bare = bare.strip_suffix("/s").unwrap_or(bare);
+    match bare.parse::<f64>() {
+        Ok(rate) if (0.01..=100_000.0).contains(&rate) => Ok(rate),
+        _ => {
+            Err(format!("{text:?} is not a rate: writes per second from 0.01 to 100000, such as 16 or 16/s"))
+        }
+    }
+}
+
+/// Named delimiters or one character.
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
+    match text {
+        "comma" => Ok(b','),
+        "semicolon" => Ok(b';'),
+        "tab" => Ok(b'\t'),
+        "pipe" => Ok(b'|'),
+        _ => match text.as_bytes() {
+            [one] if one.is_ascii_graphic() && *one != b'"' => Ok(*one),
+            _ => Err(format!("{text:?} is not a delimiter: comma, semicolon, tab, pipe or one character")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_people_write_them() {
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        for bad in ["", "5", "m", "5 m", "-5s", "0s", "99999999999999999999s", "400d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!((rate("16"), rate("16/s"), rate("fixed:0.5")), (Ok(16.0), Ok(16.0), Ok(0.5)));
+        for bad in ["0", "-1", "NaN", "inf", "fast", "1e9"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+        assert_eq!("5%".parse(), Ok(MaxFailures::Share(0.05)));
+        assert_eq!("0.05".parse(), Ok(MaxFailures::Share(0.05)));
+        assert_eq!("40".parse(), Ok(MaxFailures::Count(40)));
+        assert!("500%".parse::<MaxFailures>().is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! One file a command: wiring only. All printing is here.
+
+mod engine;
+mod run;
+mod simulate;
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command};
+use crate::error::{Error, Exit};
+
+/// Runs a command to its exit code.
+pub fn main(cli: Cli) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tell(&format!("error: cannot start: {error}"));
+            return Exit::Internal;
+        }
+    };
+    let ended = match cli.command {
+        Command::Run(run) => runtime.block_on(run::run(*run)),
+        Command::Simulate(simulate) => runtime.block_on(simulate::simulate(simulate)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "reprovision", &mut script);
+            say(&String::from_utf8_lossy(&script));
+            Ok(Exit::Done)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            let written = clap_mangen::Man::new(Cli::command()).render(&mut page);
+            say(&String::from_utf8_lossy(&page));
+            written.map(|()| Exit::Done).map_err(|error| Error::Internal(error.to_string()))
+        }
+    };
+    // Tasks that still wait for something must not keep the process.
+    runtime.shutdown_background();
+    ended.unwrap_or_else(|error| {
+        tell(&format!("error: {}", error.chain()));
+        error.exit()
+    })
+}
+
+/// To standard output: results only. A closed pipe is nobody's failure.
+fn say(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// To standard error: progress, warnings, errors.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

@@ -1,0 +1,484 @@
+//! `run`: check, open or continue the run, ask, drive, account.
+
+use std::fs;
+use std::io::{self, BufRead, IsTerminal};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::engine::{Call, Display, drive};
+use super::{say, tell};
+use crate::auth::{TokenSource, Tokens};
+use crate::cli::{Object, Priority, Progress, Run};
+use crate::error::{Error, Exit};
+use crate::graph::{Client, ClientConfig};
+use crate::input::{Checked, Options, check};
+use crate::model::{ObjectKind, Outcome, Scope, WallClock};
+use crate::net;
+use crate::pace::{DEFAULT_RATE, Law, Pace};
+use crate::report::{Summary, human, next_step, thousands};
+use crate::retry::RetryPolicy;
+use crate::rundir::{Identity, Journal, Lock, RunFile, State, find_unfinished, new_folder, write_failed};
+use crate::simulator::{Scenario, Simulator};
+use crate::stop::{Stop, Why};
+use crate::sys::{self, Signals};
+
+/// Share of a scenario's quota that is used without `--rate`.
+const SHARE: f64 = 0.9;
+/// `--max-stall` without the flag: people wait less long than jobs.
+const STALL_TERMINAL: Duration = Duration::from_secs(600);
+const STALL_JOB: Duration = Duration::from_secs(1800);
+/// The list that `--simulate` uses without an input.
+const BUILT_IN: &str = include_str!("../../samples/users.csv");
+/// The documented stock of one app in one tenant (`docs/graph.md#quotas`).
+const STOCK: u64 = 3_000;
+
+pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
+    let started = Instant::now();
+    let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let simulator = match &asked.simulate {
+        Some(name) => {
+            let scenario = Scenario::load(name).map_err(Error::Usage)?;
+            let rate = (scenario.writes_per_second > 0.0).then_some(scenario.writes_per_second * SHARE);
+            let title = scenario.title.clone();
+            let simulator = Simulator::start(scenario, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
+            Some((
+                simulator.map_err(|error| Error::Internal(format!("the simulator: {error}")))?,
+                rate,
+                title,
+            ))
+        }
+        None => None,
+    };
+    let root = net::root(
+        &simulator.as_ref().map_or_else(|| asked.endpoint.clone(), |(simulator, ..)| simulator.url()),
+    )?;
+    let rate =
+        asked.rate.or_else(|| simulator.as_ref().and_then(|(_, rate, _)| *rate)).unwrap_or(DEFAULT_RATE);
+    let kind = match asked.object {
+        Object::Users => ObjectKind::Users,
+        Object::Groups => ObjectKind::Groups,
+        Object::Contacts => ObjectKind::Contacts,
+    };
+    if asked.yes && asked.tenant.is_none() && !net::is_loopback(&root) && !asked.dry_run {
+        return Err(Error::Usage("--yes needs --tenant: nobody looks at the tenant otherwise".to_owned()));
+    }
+    let options = Options { column: asked.column.clone(), delimiter: asked.delimiter };
+    let built_in = asked.input.is_none() && simulator.is_some();
+    let input = match &asked.input {
+        Some(input) => input.clone(),
+        None if built_in => PathBuf::from("built-in list"),
+        None => return Err(Error::Usage("which users? give a CSV, or - for standard input".to_owned())),
+    };
+    if asked.dry_run {
+        return dry_run(&input, built_in, &options, kind, rate);
+    }
+    let tokens = match &simulator {
+        Some((simulator, ..)) => {
+            Tokens::new(TokenSource::Fixed(SecretString::from(simulator.token())), None, true)
+        }
+        None => Tokens::new(source(&asked)?, asked.tenant.clone(), root.scheme() == "http"),
+    };
+    let claims = tokens.current().await.map_err(Error::SignIn)?.claims.clone();
+    let tenant = match &simulator {
+        Some(_) => "simulated".to_owned(),
+        None => claims.tid.clone().or(asked.tenant.clone()).unwrap_or_else(|| "unknown".to_owned()),
+    };
+    // The folder comes first: what is checked is the copy in it.
+    let parent = PathBuf::from("reprovision-runs");
+    let stem =
+        input.file_stem().map_or_else(|| "stdin".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let shown = asked.tenant.as_deref().unwrap_or(&tenant).split('.').next().unwrap_or("tenant").to_owned();
+    let mut folder = match &asked.out {
+        Some(out) => {
+            if !out.exists() {
+                if let Some(above) = out.parent() {
+                    fs::create_dir_all(above).map_err(|source| Error::file("create", above, source))?;
+                }
+                sys::create_folder(out).map_err(|source| Error::file("create", out, source))?;
+            }
+            out.clone()
+        }
+        None => new_folder(&parent, Timestamp::now(), &shown, &stem)?,
+    };
+    let mut lock = Lock::acquire(&folder)?;
+    let fresh = asked.out.is_none();
+    let incoming = folder.join("input.incoming");
+    let checked = read_input(&input, built_in, &incoming, &options);
+    let checked = match checked {
+        Ok(checked) => checked,
+        Err(error) => {
+            let _ = fs::remove_file(&incoming);
+            if fresh {
+                let _ = fs::remove_dir_all(&folder);
+            }
+            return Err(error);
+        }
+    };
+    let identity = Identity {
+        input_sha256: checked.sha256.clone(),
+        tenant: tenant.clone(),
+        app: claims.app().unwrap_or("unknown").to_owned(),
+        endpoint: if simulator.is_some() { "simulated".to_owned() } else { root.to_string() },
+        object: kind,
+        column: checked.column_name.clone(),
+    };
+    let earlier = if fresh && !asked.new_run { find_unfinished(&parent, &identity) } else { None };
+    if let Some(earlier) = earlier {
+        fs::remove_dir_all(&folder).map_err(|source| Error::file("remove", &folder, source))?;
+        lock = Lock::acquire(&earlier)?;
+        folder = earlier;
+    } else {
+        let known = RunFile::read(&folder);
+        if let Some(differences) =
+            known.map(|known| known.identity.differences(&identity)).filter(|list| !list.is_empty())
+        {
+            let _ = fs::remove_file(&incoming);
+            return Err(Error::Usage(format!(
+                "{} holds another run ({}); give another --out",
+                folder.display(),
+                differences.join("; ")
+            )));
+        }
+        let copy = folder.join("input.csv");
+        fs::rename(&incoming, &copy).map_err(|source| Error::file("create", copy, source))?;
+    }
+    let ended = work(
+        &asked, &folder, checked, identity, &input, kind, rate, root, tokens, simulator, signals, started,
+    )
+    .await;
+    drop(lock);
+    ended
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one call, each used once")]
+async fn work(
+    asked: &Run,
+    folder: &Path,
+    checked: Checked,
+    identity: Identity,
+    input: &Path,
+    kind: ObjectKind,
+    rate: f64,
+    root: url::Url,
+    tokens: Tokens,
+    simulator: Option<(Simulator, Option<f64>, String)>,
+    signals: Signals,
+    started: Instant,
+) -> Result<Exit, Error> {
+    let copy = folder.join("input.csv");
+    let before = RunFile::read(folder);
+    let (journal, read) = Journal::open(folder, checked.rows)?;
+    let continues = before.is_some() && read.totals.records > 0;
+    let to_do = checked.users
+        - (read.totals.of(Outcome::Accepted) + read.totals.of(Outcome::Failed)).min(checked.users);
+    if asked.expect_max.is_some_and(|most| checked.users > most) {
+        return Err(Error::GuardRail(format!(
+            "{} {} in the input, --expect-max allows fewer; nothing was sent",
+            thousands(checked.users),
+            kind.plural()
+        )));
+    }
+    tell(&plan(
+        asked,
+        folder,
+        &checked,
+        &identity,
+        kind,
+        rate,
+        to_do,
+        &read.totals,
+        continues,
+        simulator.as_ref().map(|(_, _, title)| title.as_str()),
+    ));
+    confirm(asked, &simulator, to_do, kind, &identity)?;
+    let now = Timestamp::now();
+    let run = RunFile {
+        schema: 1,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        input: input.display().to_string(),
+        rows: checked.rows,
+        label: asked.label.clone(),
+        ticket: asked.ticket.clone(),
+        simulated: simulator.is_some(),
+        created_at: before.map_or(now, |run| run.created_at),
+        started_at: now,
+        operator: std::env::var("USER")
+            .or_else(|_| std::env::var("USERNAME"))
+            .unwrap_or_else(|_| "unknown".to_owned()),
+        host: fs::read_to_string("/etc/hostname")
+            .map(|name| name.trim().to_owned())
+            .or_else(|_| std::env::var("COMPUTERNAME"))
+            .unwrap_or_else(|_| "unknown".to_owned()),
+        pid: std::process::id(),
+        settings: serde_json::json!({ "rate": rate, "concurrency": asked.concurrency, "max_attempts": asked.max_attempts, "limit": asked.limit }),
+        identity,
+    };
+    run.write(folder)?;
+    let pace = Pace::new(Law::Fixed, rate, Some(fastrand::Rng::new()));
+    for (scope, until, length) in State::read(folder).cooldowns {
+        let left = until.duration_since(now);
+        // A clock that went backwards must not make a wait longer than it was.
+        let left = Duration::try_from(left).unwrap_or_default().min(Duration::from_millis(length));
+        if let Some(scope) = Scope::from_name(&scope).filter(|_| !left.is_zero()) {
+            pace.restore(scope, left);
+        }
+    }
+    let http = net::client(&root, asked.timeout, asked.http1)?;
+    let config = ClientConfig {
+        root,
+        version: asked.api_version.clone(),
+        kind,
+        priority: match asked.priority {
+            Priority::Low => "low",
+            Priority::Normal => "normal",
+            Priority::High => "high",
+        },
+    };
+    let terminal = io::stderr().is_terminal();
+    let stop = Stop::new();
+    let call = Call {
+        exchange: Client::new(&config, http, Arc::new(tokens), WallClock::System),
+        pace: pace.clone(),
+        policy: RetryPolicy { max_attempts: asked.max_attempts, jitter: 0.5 },
+        concurrency: asked.concurrency,
+        limit: asked.limit,
+        max_failures: asked.max_failures,
+        max_stall: asked.max_stall.unwrap_or(if terminal { STALL_TERMINAL } else { STALL_JOB }),
+        deadline: asked.deadline,
+        display: match asked.progress {
+            Progress::Bar => Display::Bar,
+            Progress::Auto if terminal => Display::Bar,
+            Progress::Auto | Progress::Lines => Display::Lines,
+            Progress::None => Display::None,
+        },
+        to_do: asked.limit.map_or(to_do, |limit| limit.min(to_do)),
+        folder: folder.to_owned(),
+    };
+    let (header, delimiter) = (checked.header.clone(), checked.delimiter);
+    let raw = checked.raw_rows(&copy)?.map(|row| row.map(|row| (row.number, row.cells)));
+    let done = read.done;
+    let driven =
+        drive(call, checked.items(&copy, move |row| done.contains(row))?, journal, stop.clone(), signals)
+            .await;
+    let account = write_failed(folder, run.rows, header.as_deref(), delimiter, raw, next_step);
+    if let Some((simulator, ..)) = &simulator {
+        tell(&format!("SIMULATED  the simulator's own ledger:\n{}", simulator.ledger()));
+    }
+    let mut exit = stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse);
+    let mut stopped: Vec<String> = stop.reasons().iter().map(sentence).collect();
+    for error in [driven.as_ref().err(), account.as_ref().err()].into_iter().flatten() {
+        exit = exit.worse(error.exit());
+        stopped.push(error.chain());
+    }
+    let Ok(account) = account else {
+        for sentence in stopped {
+            tell(&format!("error: {sentence}"));
+        }
+        return Ok(exit.worse(Exit::Internal));
+    };
+    let totals = account.totals;
+    let complete = totals.records == run.rows;
+    if complete && totals.of(Outcome::Failed) + totals.of(Outcome::Invalid) > 0 {
+        exit = exit.worse(Exit::SomeFailed);
+    }
+    if !complete && stopped.is_empty() && asked.limit.is_none() {
+        exit = Exit::Internal;
+        stopped.push(format!(
+            "{} rows in, {} rows out: please report it; the same command goes on",
+            run.rows, totals.records
+        ));
+    }
+    let mut summary = Summary::new(run, &totals, stopped, started.elapsed(), pace.waits().longest);
+    summary.exit_code = exit.code();
+    summary.damaged_lines = account.damaged;
+    let path = folder.join("summary.json");
+    let bytes = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
+    if let Err(source) = sys::replace(&path, &bytes) {
+        exit = exit.worse(Exit::Internal);
+        summary.exit_code = exit.code();
+        tell(&format!("error: {}", Error::file("replace", &path, source).chain()));
+    }
+    if exit == Exit::Internal {
+        for sentence in &summary.stopped {
+            tell(&format!("error: {sentence}"));
+        }
+    }
+    say(&summary.text(&totals, folder, kind, "the same command"));
+    Ok(exit)
+}
+
+fn source(asked: &Run) -> Result<TokenSource, Error> {
+    let fixed = std::env::var("REPROVISION_TOKEN").ok().filter(|token| !token.is_empty());
+    match (fixed, &asked.token_file, &asked.token_command) {
+        (Some(token), None, None) => Ok(TokenSource::Fixed(SecretString::from(token))),
+        (None, Some(file), None) => Ok(TokenSource::File(file.clone())),
+        (None, None, Some(command)) => Ok(TokenSource::Command(command.clone())),
+        (None, None, None) => Err(Error::SignIn(
+            "no token: set REPROVISION_TOKEN, or --token-file, or --token-command \
+             'az account get-access-token --resource-type ms-graph --query accessToken --output tsv'; nothing was sent"
+                .to_owned(),
+        )),
+        _ => Err(Error::Usage("more than one of REPROVISION_TOKEN, --token-file and --token-command: choose one".to_owned())),
+    }
+}
+
+fn read_input(input: &Path, built_in: bool, copy: &Path, options: &Options) -> Result<Checked, Error> {
+    if !built_in {
+        return check(input, copy, options);
+    }
+    let beside = copy.with_extension("built-in");
+    fs::write(&beside, BUILT_IN).map_err(|source| Error::file("write", &beside, source))?;
+    let checked = check(&beside, copy, options);
+    fs::remove_file(&beside).map_err(|source| Error::file("remove", &beside, source))?;
+    checked
+}
+
+fn dry_run(
+    input: &Path,
+    built_in: bool,
+    options: &Options,
+    kind: ObjectKind,
+    rate: f64,
+) -> Result<Exit, Error> {
+    let folder = std::env::temp_dir().join(format!("reprovision-dry-run-{}", uuid::Uuid::new_v4()));
+    sys::create_folder(&folder).map_err(|source| Error::file("create", &folder, source))?;
+    let checked = read_input(input, built_in, &folder.join("input.csv"), options);
+    fs::remove_dir_all(&folder).map_err(|source| Error::file("remove", &folder, source))?;
+    let checked = checked?;
+    say(&format!(
+        "{}\n{}\nDry run  nothing was sent",
+        input_lines(input, &checked, kind),
+        time_line(checked.users, rate)
+    ));
+    Ok(Exit::Done)
+}
+
+fn input_lines(input: &Path, checked: &Checked, kind: ObjectKind) -> String {
+    let invalid: Vec<_> = checked.invalid_lines.iter().map(u64::to_string).collect();
+    let lines = if invalid.is_empty() {
+        String::new()
+    } else {
+        format!(
+            " (lines {}{})",
+            invalid.join(", "),
+            if checked.invalid > invalid.len() as u64 { " …" } else { "" }
+        )
+    };
+    format!(
+        "Input    {}: {} rows, {:?} separated, {}, id column {:?}\n         {} {} · {} duplicates · {} unusable{lines}",
+        input.display(),
+        thousands(checked.rows),
+        char::from(checked.delimiter),
+        checked.encoding.name(),
+        checked.column_name,
+        thousands(checked.users),
+        kind.plural(),
+        thousands(checked.duplicates),
+        thousands(checked.invalid),
+    )
+}
+
+fn time_line(users: u64, rate: f64) -> String {
+    let note =
+        if users > STOCK && rate > 20.0 { "; above the documented 20/s expect throttling" } else { "" };
+    format!("Time     about {} at {rate}/s{note}", human(Duration::from_secs_f64(users as f64 / rate)))
+}
+
+#[expect(clippy::too_many_arguments, reason = "one line of the block each")]
+fn plan(
+    asked: &Run,
+    folder: &Path,
+    checked: &Checked,
+    identity: &Identity,
+    kind: ObjectKind,
+    rate: f64,
+    to_do: u64,
+    totals: &crate::rundir::Totals,
+    continues: bool,
+    simulated: Option<&str>,
+) -> String {
+    let tenant = match simulated {
+        Some(title) => format!("SIMULATED  {title}; the pace is 0.9 of that unless --rate says otherwise"),
+        None => format!(
+            "{}  {}    signed in as app {}",
+            asked.tenant.as_deref().unwrap_or("as the token says"),
+            identity.tenant,
+            identity.app
+        ),
+    };
+    let run = if continues {
+        format!(
+            "CONTINUES {}: {} of {} done",
+            folder.display(),
+            thousands(totals.records),
+            thousands(checked.rows)
+        )
+    } else {
+        format!("NEW, {}", folder.display())
+    };
+    let input = asked.input.as_deref().unwrap_or(Path::new("built-in list"));
+    format!(
+        "Tenant   {tenant}\n{}\nRun      {run}\n{}; Ctrl-C stops safely",
+        input_lines(input, checked, kind),
+        time_line(to_do, rate)
+    )
+}
+
+fn confirm(
+    asked: &Run,
+    simulator: &Option<(Simulator, Option<f64>, String)>,
+    to_do: u64,
+    kind: ObjectKind,
+    identity: &Identity,
+) -> Result<(), Error> {
+    if asked.yes || simulator.is_some() || to_do == 0 {
+        return Ok(());
+    }
+    if !io::stderr().is_terminal() || !io::stdin().is_terminal() {
+        return Err(Error::Usage("nobody to ask: add --yes (and --tenant); nothing was sent".to_owned()));
+    }
+    tell(&format!(
+        "Ask Microsoft 365 to retry provisioning for {} {} in {}? [y/N]",
+        thousands(to_do),
+        kind.plural(),
+        asked.tenant.as_deref().unwrap_or(&identity.tenant)
+    ));
+    let mut answer = String::new();
+    // The prompt is refused above unless standard input is the terminal itself.
+    let _ = io::stdin().lock().read_line(&mut answer);
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(Error::GuardRail("declined; nothing was sent".to_owned()))
+    }
+}
+
+fn exit_of(why: &Why) -> Exit {
+    match why {
+        Why::Interrupted => Exit::Interrupted,
+        Why::Terminated => Exit::Terminated,
+        Why::Deadline(_) | Why::Stalled(_) => Exit::Stopped,
+        Why::GuardRail(_) => Exit::GuardRail,
+        Why::SignIn(_) => Exit::SignIn,
+        Why::Journal(_) | Why::Bug(_) | Why::Input(_) => Exit::Internal,
+    }
+}
+
+fn sentence(why: &Why) -> String {
+    match why {
+        Why::Interrupted => "Ctrl-C".to_owned(),
+        Why::Terminated => "asked to end".to_owned(),
+        Why::Deadline(text)
+        | Why::Stalled(text)
+        | Why::GuardRail(text)
+        | Why::SignIn(text)
+        | Why::Journal(text)
+        | Why::Bug(text)
+        | Why::Input(text) => text.clone(),
+    }
+}

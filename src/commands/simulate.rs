@@ -1,0 +1,25 @@
+//! `simulate`: a local Graph until it is stopped, then its ledger.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::say;
+use crate::cli::Simulate;
+use crate::error::{Error, Exit};
+use crate::simulator::{Scenario, Simulator};
+use crate::sys::Signals;
+
+pub(super) async fn simulate(asked: Simulate) -> Result<Exit, Error> {
+    let scenario = Scenario::load(&asked.scenario).map_err(Error::Usage)?;
+    let title = scenario.title.clone();
+    let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let simulator = Simulator::start(scenario, SocketAddr::from((Ipv4Addr::LOCALHOST, asked.port)))
+        .await
+        .map_err(|error| Error::Usage(format!("cannot listen on port {}: {error}", asked.port)))?;
+    say(&format!("SIMULATED  {title}"));
+    say(&format!("endpoint   {}", simulator.url()));
+    say(&format!("token      {}", simulator.token()));
+    say("Ctrl-C stops it and prints the ledger");
+    signals.next().await;
+    say(&simulator.ledger().to_string());
+    Ok(Exit::Done)
+}
