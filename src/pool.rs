@@ -8,10 +8,9 @@ use futures::stream;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::dispatch::Exchange;
 use crate::model::{Event, Finished, Item};
 use crate::stop::{Stop, Why};
-use crate::worker::Workers;
+use crate::worker::{Exchange, Workers};
 
 /// Fewest slots: the outage rule needs 20 different users at work even with one in flight, and room beside them.
 const FEWEST_SLOTS: usize = 64;

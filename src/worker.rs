@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
-use crate::dispatch::{Dispatch, Exchange};
+use crate::dispatch::Dispatch;
+pub use crate::dispatch::Exchange;
 use crate::model::{Attempt, Event, Finished, Kind, Outcome, Reason, Record, Row, WallClock, stamp};
 use crate::retry::{Decision, History, RetryPolicy};
 use crate::stop::Stop;

@@ -1,0 +1,87 @@
+//! Killed at random instants and continued by the same command: one record per row, nobody lost, few repeated.
+
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Kills in this test.
+const KILLS: u64 = 6;
+/// Users; at 200/s three seconds of work.
+const USERS: u64 = 600;
+/// No kill may repeat more users than were in flight.
+const IN_FLIGHT: u64 = 16;
+
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn killed_and_continued_until_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines: String = (1..=USERS).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
+    std::fs::write(folder.path().join("users.csv"), format!("id\n{lines}")).expect("the input");
+    let mut simulator = Ended(
+        Command::new(env!("CARGO_BIN_EXE_reprovision"))
+            .args(["simulate", "calm"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the simulator"),
+    );
+    let mut said = BufReader::new(simulator.0.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let mut wanted = |name: &str| {
+        let line = said.find(|line| line.starts_with(name)).expect("the simulator says it");
+        line[name.len()..].trim().to_owned()
+    };
+    let (endpoint, token) = (wanted("endpoint"), wanted("token"));
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut kills = 0;
+    let status = loop {
+        let rate = if kills % 2 == 0 { "200" } else { "150" };
+        let mut run = Ended(
+            Command::new(env!("CARGO_BIN_EXE_reprovision"))
+                .args(["run", "users.csv", "--yes", "--out", "out", "--endpoint", &endpoint, "--rate", rate])
+                .args(["--concurrency", &IN_FLIGHT.to_string(), "--progress", "none"])
+                .current_dir(folder.path())
+                .env("REPROVISION_TOKEN", &token)
+                .env_remove("AZURE_TENANT_ID")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("run"),
+        );
+        if kills == KILLS {
+            break run.0.wait().expect("its end");
+        }
+        std::thread::sleep(Duration::from_millis(random.u64(5..700)));
+        run.0.kill().expect("killed");
+        run.0.wait().expect("its end");
+        kills += 1;
+    };
+    assert_eq!(status.code(), Some(0));
+    let mut reader = csv::Reader::from_path(folder.path().join("out/results.csv")).expect("results.csv");
+    let mut rows: Vec<(u64, String)> = reader
+        .records()
+        .map(|record| record.expect("a whole record"))
+        .map(|record| (record[0].parse().expect("a row"), record[2].to_owned()))
+        .collect();
+    rows.sort();
+    assert_eq!(rows, (1..=USERS).map(|row| (row, "accepted".to_owned())).collect::<Vec<_>>());
+    let address = endpoint.trim_start_matches("http://");
+    let mut ask = TcpStream::connect(address).expect("the simulator");
+    write!(ask, "GET /__ledger/accepted HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")
+        .expect("sent");
+    let mut answer = String::new();
+    ask.read_to_string(&mut answer).expect("an answer");
+    let counts: Vec<u64> = answer.lines().filter_map(|line| line.rsplit_once(',')?.1.parse().ok()).collect();
+    assert_eq!(counts.len() as u64, USERS, "the simulator served everybody");
+    let repeats = counts.iter().sum::<u64>() - USERS;
+    assert!(repeats <= KILLS * IN_FLIGHT, "{repeats} repeats after {KILLS} kills");
+}

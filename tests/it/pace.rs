@@ -1,0 +1,187 @@
+//! Gate, retry and pool under a paused clock with a scripted service: waits are asserted exactly.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::model::{
+    Attempt, Event, Fault, Item, Kind, Outcome, Record, Row, Scope, Throttle, UserId, WallClock,
+};
+use reprovision::pace::{Law, Pace};
+use reprovision::pool;
+use reprovision::retry::RetryPolicy;
+use reprovision::stop::{Stop, Why};
+use reprovision::worker::Workers;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+
+/// Answers by the time since the start and the number of the request.
+type Script = Box<dyn Fn(Duration, usize, &str) -> Kind + Send + Sync>;
+
+struct Scripted {
+    began: Instant,
+    script: Script,
+    sent: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Exchange for Scripted {
+    type Pass = ();
+
+    async fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn send(&self, (): &(), id: &UserId) -> Attempt {
+        let at = self.began.elapsed();
+        let number = {
+            let mut sent = self.sent.lock().expect("no panic holds it");
+            sent.push(at);
+            sent.len()
+        };
+        sleep(Duration::from_millis(100)).await;
+        Attempt {
+            kind: (self.script)(at, number, id.as_str()),
+            status: None,
+            code: "".into(),
+            message: "".into(),
+            client_request_id: "".into(),
+            request_id: "".into(),
+            sent_at: Timestamp::UNIX_EPOCH,
+            latency: Duration::from_millis(100),
+            throttle_percentage: None,
+            token_generation: 1,
+        }
+    }
+
+    fn rejected(&self, _attempt: &Attempt) {}
+}
+
+struct Ran {
+    records: Vec<Record>,
+    sent: Vec<Duration>,
+    took: Duration,
+}
+
+async fn run(users: u64, rate: f64, concurrency: usize, stop: &Stop, script: Script) -> Ran {
+    let began = Instant::now();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let pace = Pace::new(Law::Fixed, rate, None);
+    let (feed, rows) = mpsc::channel(16);
+    let (events, mut inbox) = mpsc::channel(16);
+    let workers = Arc::new(Workers {
+        dispatch: Dispatch::new(Scripted { began, script, sent: sent.clone() }, pace, stop.clone()),
+        policy: RetryPolicy { max_attempts: 6, jitter: 0.0 },
+        permits: Arc::new(Semaphore::new(concurrency)),
+        wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
+        stop: stop.clone(),
+        events,
+    });
+    tokio::spawn(async move {
+        for number in 1..=users {
+            let id = UserId::parse(&format!("user{number}@contoso.com")).expect("an id");
+            let row = Row { number, line: number + 1, shown: id.as_str().into(), id };
+            if feed.send(Item::Send(row)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let journal = tokio::spawn(async move {
+        let mut records = Vec::new();
+        while let Some(event) = inbox.recv().await {
+            if let Event::Finished(finished) = event {
+                records.push(finished.record);
+            }
+        }
+        records
+    });
+    pool::run(rows, workers, pool::slots(concurrency), stop.clone()).await;
+    let records = journal.await.expect("the journal");
+    let sent = sent.lock().expect("no panic holds it").clone();
+    Ran { records, sent, took: began.elapsed() }
+}
+
+fn throttled(wait: u64) -> Kind {
+    Kind::Throttled(Throttle {
+        retry_after: Some(Duration::from_secs(wait)),
+        scope: Scope::default(),
+        quota: true,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_leaves_before_the_wait_is_over_and_then_one_probe() {
+    let ran = run(
+        200,
+        20.0,
+        32,
+        &Stop::new(),
+        Box::new(|_, number, _| if number == 50 { throttled(41) } else { Kind::Accepted }),
+    )
+    .await;
+    assert_eq!(ran.records.len(), 200);
+    let refused = ran.sent[49] + Duration::from_millis(100);
+    let before = ran.sent.iter().filter(|at| **at <= refused).count();
+    assert_eq!(ran.sent[before], refused + Duration::from_secs(41), "to the instant");
+    assert_eq!(
+        ran.sent[before + 1],
+        ran.sent[before] + Duration::from_millis(100),
+        "alone until it is answered"
+    );
+    assert_eq!(ran.records.iter().map(|record| record.throttled).sum::<u32>(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_minutes_of_outage_fail_nobody() {
+    let out = Duration::from_secs(5)..Duration::from_secs(605);
+    let script: Script =
+        Box::new(
+            move |at, _, _| {
+                if out.contains(&at) { Kind::Transient(Fault::Unavailable) } else { Kind::Accepted }
+            },
+        );
+    let ran = run(1_000, 18.0, 32, &Stop::new(), script).await;
+    assert_eq!(ran.records.len(), 1_000);
+    assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
+    let probes = ran
+        .sent
+        .iter()
+        .filter(|at| (Duration::from_secs(60)..Duration::from_secs(600)).contains(*at))
+        .count();
+    assert!(probes <= 18, "{probes} requests in nine minutes of outage: one each 30 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_poisoned_user_fails_alone() {
+    let script: Script =
+        Box::new(
+            |_, _, id| {
+                if id == "user100@contoso.com" { Kind::Transient(Fault::Server) } else { Kind::Accepted }
+            },
+        );
+    let ran = run(100, 50.0, 8, &Stop::new(), script).await;
+    let failed: Vec<_> = ran.records.iter().filter(|record| record.outcome == Outcome::Failed).collect();
+    assert_eq!((failed.len(), failed[0].row, failed[0].attempts), (1, 100, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_cuts_a_long_wait_short_and_claims_nobody() {
+    let stop = Stop::new();
+    let raise = stop.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(10)).await;
+        raise.drain(Why::Interrupted);
+    });
+    let ran = run(100, 50.0, 8, &stop, Box::new(|_, _, _| throttled(3_600))).await;
+    assert_eq!(ran.took, Duration::from_secs(10));
+    assert!(ran.records.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_at_the_fixed_rate_never_passes_it() {
+    let ran = run(20_000, 20.0, 32, &Stop::new(), Box::new(|_, _, _| Kind::Accepted)).await;
+    assert_eq!(ran.records.len(), 20_000);
+    let busiest = ran.sent.windows(21).map(|window| window[20] - window[0]).min().expect("requests");
+    assert!(busiest >= Duration::from_millis(999), "21 requests in {busiest:?} at 20/s");
+    assert!(ran.took >= Duration::from_secs(999) && ran.took <= Duration::from_secs(1_001), "{:?}", ran.took);
+}
