@@ -83,7 +83,7 @@ pub struct Run {
     /// Use an embedded simulator: a built-in scenario or a scenario file; no tenant needed
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "default", require_equals = true, conflicts_with_all = ["endpoint", "token_file", "token_command"])]
     pub simulate: Option<String>,
-    /// Folder of the run [default: reprovision-runs/<UTC>-<tenant>-<stem>]
+    /// Folder of the run [default: below reprovision-runs, named by time, tenant and input]
     #[arg(long, env = "REPROVISION_OUT", value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Do not ask; needs --tenant for anything but a loopback endpoint
