@@ -293,6 +293,7 @@ async fn work(
             run.rows, totals.records
         ));
     }
+    stopped.dedup();
     let mut summary = Summary::new(run, &totals, stopped, started.elapsed(), pace.waits().longest);
     summary.exit_code = exit.code();
     summary.damaged_lines = account.damaged;
