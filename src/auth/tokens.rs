@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -55,26 +56,22 @@ impl Token {
     }
 }
 
-#[derive(Debug, Default)]
-struct Cache {
-    token: Option<Arc<Token>>,
-    rejected: bool,
-}
-
 /// The cache.
 #[derive(Debug)]
 pub struct Tokens {
     source: TokenSource,
     expected_tenant: Option<String>,
     plain_http: bool,
-    cache: Mutex<Cache>,
+    cache: Mutex<Option<Arc<Token>>>,
+    /// Newest generation that a 401 came back for; 0: none.
+    rejected: AtomicU64,
 }
 
 impl Tokens {
     /// `expected_tenant` is checked against every readable token where it is a GUID. `plain_http`: the endpoint is a
     /// loopback address without TLS, where tokens meant for Microsoft are refused.
     pub fn new(source: TokenSource, expected_tenant: Option<String>, plain_http: bool) -> Self {
-        Self { source, expected_tenant, plain_http, cache: Mutex::default() }
+        Self { source, expected_tenant, plain_http, cache: Mutex::default(), rejected: AtomicU64::new(0) }
     }
 
     /// A token that is good now. While one worker renews, the others wait for the same renewal.
@@ -84,23 +81,23 @@ impl Tokens {
     pub async fn current(&self) -> Result<Arc<Token>, String> {
         let mut cache = self.cache.lock().await;
         let now = Timestamp::now();
-        if let Some(token) = cache.token.as_ref().filter(|token| !cache.rejected && !token.is_due(now)) {
+        let rejected =
+            cache.as_ref().is_some_and(|token| self.rejected.load(Ordering::Relaxed) >= token.generation);
+        if let Some(token) = cache.as_ref().filter(|token| !rejected && !token.is_due(now)) {
             return Ok(token.clone());
         }
-        let old = cache.token.clone();
+        let old = cache.clone();
         let text = match self.fetch().await {
             Ok(text) => text,
             // The old one still lives: used until it does not.
-            Err(error) => {
-                match old.filter(|token| !cache.rejected && token.claims.exp > Some(now.as_second())) {
-                    Some(token) => return Ok(token),
-                    None => return Err(error),
-                }
-            }
+            Err(error) => match old.filter(|token| !rejected && token.claims.exp > Some(now.as_second())) {
+                Some(token) => return Ok(token),
+                None => return Err(error),
+            },
         };
         if let Some(old) = old.filter(|old| old.expose() == text.expose_secret()) {
             let expired = old.claims.exp.is_some_and(|exp| exp <= now.as_second());
-            if !cache.rejected && !expired {
+            if !rejected && !expired {
                 return Ok(old);
             }
             let lived = (now.as_second() - old.fetched.as_second()) / 60;
@@ -112,20 +109,15 @@ impl Tokens {
         }
         let claims = Claims::read(text.expose_secret()).unwrap_or_default();
         self.check(&claims)?;
-        let generation = cache.token.as_ref().map_or(1, |token| token.generation + 1);
+        let generation = cache.as_ref().map_or(1, |token| token.generation + 1);
         let token = Arc::new(Token { secret: text, generation, claims, fetched: now });
-        *cache = Cache { token: Some(token.clone()), rejected: false };
+        *cache = Some(token.clone());
         Ok(token)
     }
 
     /// A 401 came back for a token of this generation: it is renewed before the next request, if it is still current.
     pub fn reject(&self, generation: u64) {
-        // Somebody who renews at this moment holds the lock: his token is newer than the rejected one.
-        if let Ok(mut cache) = self.cache.try_lock()
-            && cache.token.as_ref().is_some_and(|token| token.generation == generation)
-        {
-            cache.rejected = true;
-        }
+        self.rejected.fetch_max(generation, Ordering::Relaxed);
     }
 
     fn check(&self, claims: &Claims) -> Result<(), String> {
@@ -211,8 +203,8 @@ mod tests {
     async fn a_rejected_fixed_token_ends_with_a_sentence_and_without_the_token() {
         let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), None, false);
         let token = tokens.current().await.expect("a token");
-        tokens.reject(token.generation + 1);
-        assert!(tokens.current().await.is_ok(), "another generation was rejected");
+        tokens.reject(token.generation - 1);
+        assert!(tokens.current().await.is_ok(), "an older generation was rejected");
         tokens.reject(token.generation);
         let error = tokens.current().await.expect_err("not renewable");
         assert!(error.contains("REPROVISION_TOKEN") && !error.contains("canary"), "{error}");
