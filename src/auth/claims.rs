@@ -1,5 +1,7 @@
 //! What a token says of itself. Unverified: for checks and messages only (`docs/graph.md#tokens`).
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 /// The claims we look at; all may be missing.
@@ -24,7 +26,7 @@ impl Claims {
     pub fn read(token: &str) -> Option<Self> {
         let mut parts = token.split('.');
         let (_, body, _) = (parts.next()?, parts.next()?, parts.next()?);
-        serde_json::from_slice(&base64url(body)?).ok()
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body.trim_end_matches('=')).ok()?).ok()
     }
 
     /// The app, whichever claim names it.
@@ -38,28 +40,6 @@ impl Claims {
             .as_deref()
             .is_some_and(|aud| aud.contains("microsoft") || aud.starts_with("00000003-0000-0000-c000"))
     }
-}
-
-fn base64url(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut held) = (0_u32, 0);
-    for byte in text.trim_end_matches('=').bytes() {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'-' | b'+' => 62,
-            b'_' | b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6) | u32::from(six);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use super::claims::Claims;
+use super::exchange::Exchange;
 
 /// Renewed this long before expiry, at most.
 const EARLY: i64 = 300;
@@ -30,6 +31,8 @@ pub enum TokenSource {
     File(PathBuf),
     /// `--token-command`: run again when a new one is needed.
     Command(String),
+    /// A client secret, exchanged for a token at the sign-in host.
+    Secret(Exchange),
 }
 
 /// A bearer token with its number.
@@ -140,6 +143,7 @@ impl Tokens {
             TokenSource::Fixed(_) => "REPROVISION_TOKEN",
             TokenSource::File(_) => "--token-file",
             TokenSource::Command(_) => "--token-command",
+            TokenSource::Secret(_) => "the sign-in host",
         }
     }
 
@@ -150,6 +154,7 @@ impl Tokens {
                 .await
                 .map_err(|error| format!("cannot read --token-file {}: {error}", path.display()))?,
             TokenSource::Command(line) => run(line).await?,
+            TokenSource::Secret(exchange) => exchange.token().await?,
         };
         let text = text.trim().trim_matches('"');
         let text = text.strip_prefix("Bearer ").unwrap_or(text).trim();

@@ -64,7 +64,7 @@ pub enum Progress {
 
 /// Flags of `run`.
 #[derive(Debug, Args)]
-#[command(next_line_help = false)]
+#[command(next_line_help = false, args_override_self = true)]
 pub struct Run {
     /// CSV of users; `-` is standard input
     pub input: Option<PathBuf>,

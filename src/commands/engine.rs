@@ -298,7 +298,8 @@ async fn watch(
         tokio::select! {
             signal = signals.next() => {
                 if stop.is_running() {
-                    tell("stopping: waiting at most 10 s for what is in flight; once more ends at once");
+                    // On a thread of its own: a blocked terminal must not hold up the stop.
+                    thread::spawn(|| tell("stopping: waiting at most 10 s for what is in flight; once more ends at once"));
                     stop.drain(if signal == Signal::Interrupt { Why::Interrupted } else { Why::Terminated });
                 } else {
                     stop.abort(None);

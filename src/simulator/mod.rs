@@ -1,9 +1,21 @@
 //! A local Graph on loopback: a strict judge, not a mock. Imports nothing of ours, so that no mistake can agree with itself.
 
+mod batch;
+mod directory;
+mod ledger;
+mod listing;
+mod quota;
+mod rules;
 mod scenario;
 mod server;
 mod tenant;
+mod token;
+mod wire;
 
+pub use directory::{Census, Set};
+pub use ledger::Ledger;
+pub use rules::{Basis, RULES};
 pub use scenario::{Refill, Scenario};
 pub use server::Simulator;
-pub use tenant::{Answer, Ledger, Tenant};
+pub use tenant::Tenant;
+pub use wire::{Answer, Way};

@@ -1,20 +1,24 @@
-//! What the simulated tenant is like: parameters read from TOML.
+//! What the simulated tenant is like: parameters and expected ranges, read from TOML.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use serde::Deserialize;
 
 /// The scenarios that are built in.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 9] = [
     ("calm", include_str!("../../samples/scenarios/calm.toml")),
     ("default", include_str!("../../samples/scenarios/default.toml")),
+    ("documented", include_str!("../../samples/scenarios/documented.toml")),
+    ("expiring-token", include_str!("../../samples/scenarios/expiring-token.toml")),
+    ("flaky", include_str!("../../samples/scenarios/flaky.toml")),
+    ("hostile", include_str!("../../samples/scenarios/hostile.toml")),
+    ("outage", include_str!("../../samples/scenarios/outage.toml")),
     ("throttled", include_str!("../../samples/scenarios/throttled.toml")),
     ("window", include_str!("../../samples/scenarios/window.toml")),
-    ("outage", include_str!("../../samples/scenarios/outage.toml")),
-    ("hostile", include_str!("../../samples/scenarios/hostile.toml")),
 ];
 
-/// How the write quota of one app in one tenant refills. Invented: Microsoft documents the amount, not the shape.
+/// How a quota refills. Invented: Microsoft documents the amount, not the shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refill {
@@ -23,6 +27,30 @@ pub enum Refill {
     Bucket,
     /// The whole stock at aligned instants.
     Window,
+    /// Each write comes back one window later.
+    Sliding,
+}
+
+/// How a 429 says how long to wait. All forms but `too_short` were seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitForm {
+    /// Whole seconds, rounded up.
+    #[default]
+    Integer,
+    /// Three decimals.
+    Fraction,
+    /// An HTTP date.
+    Date,
+    /// In the message alone: "Please try after N seconds".
+    Message,
+    /// No wait at all.
+    Absent,
+    /// Always one second, whatever is left.
+    #[serde(rename = "always_1")]
+    AlwaysOne,
+    /// Half of what is left, so that the next call is refused again.
+    TooShort,
 }
 
 /// A scenario file. Everything has a default: no quota, no faults, every well-formed id exists.
@@ -33,16 +61,24 @@ pub struct Scenario {
     pub title: String,
     /// Seed of everything random.
     pub seed: u64,
-    /// Writes a second that a client may plan with; 0 is no quota.
+    /// Writes a second of one app in the tenant that a client may plan with; 0 is no quota.
     pub writes_per_second: f64,
     /// Stock of writes; 0 is one second's worth.
     pub stock: f64,
     /// Shape of the refill.
     pub refill: Refill,
-    /// Length of a window in seconds, with `refill = "window"`.
+    /// Length of a window in seconds, with `refill = "window"` or `"sliding"`.
     pub window_s: f64,
     /// Whether refused requests are charged.
     pub charge_refused: bool,
+    /// Whether everything is refused until an announced wait is over.
+    pub closed_while_waiting: bool,
+    /// How a wait is announced.
+    pub wait_form: WaitForm,
+    /// Whether `x-ms-throttle-limit-percentage` is sent from 0.8 of the stock on.
+    pub percentage_header: bool,
+    /// The other limits of the service.
+    pub limits: Limits,
     /// After how many accepted requests an unannounced throttle begins.
     pub throttle_after: Vec<u64>,
     /// Its Retry-After in seconds, from and to.
@@ -51,10 +87,42 @@ pub struct Scenario {
     pub latency_ms: u64,
     /// Shares of requests, 0 to 1, that meet a fault.
     pub faults: Faults,
+    /// Shares of whole batches, 0 to 1, that meet a fault.
+    pub batch: BatchFaults,
     /// Outages as seconds after the first request, from and to; every request is answered 503 without a wait.
     pub outages_s: Vec<[f64; 2]>,
     /// Share of ids that do not exist.
     pub missing: f64,
+    /// Share of ids that are always answered 403.
+    pub forbidden: f64,
+    /// Share of ids that are always answered 500.
+    pub poisoned: f64,
+    /// Connections are closed after so many requests; 0: never.
+    pub close_after: u64,
+    /// Tokens.
+    pub token: TokenRules,
+    /// Who is in the directory.
+    pub objects: Objects,
+    /// What a client that behaves ends with: name of a ledger figure, from and to.
+    pub expect: BTreeMap<String, [f64; 2]>,
+}
+
+/// Amounts as [requests or resource units, seconds]; absent: no limit. Documented: `samples/scenarios/documented.toml`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Writes of all apps in the tenant.
+    pub tenant_writes: Option<[f64; 2]>,
+    /// Writes of the app over all tenants.
+    pub app_writes: Option<[f64; 2]>,
+    /// Resource units of the app in the tenant.
+    pub resource_units: Option<[f64; 2]>,
+    /// Resource units of the app over all tenants.
+    pub app_resource_units: Option<[f64; 2]>,
+    /// Requests of the app to any service.
+    pub requests: Option<[f64; 2]>,
+    /// Writes a second that other apps take from the tenant's limit.
+    pub others_per_second: f64,
 }
 
 /// Shares of requests that meet each fault.
@@ -73,10 +141,86 @@ pub struct Faults {
     pub wait_503: f64,
     /// 503 without.
     pub plain_503: f64,
-    /// 429 in turn with whole seconds, a fraction, a date, in the message only, without any wait, in lower case.
+    /// 504 with an empty message.
+    pub error_504: f64,
+    /// 509, the bandwidth cap.
+    pub error_509: f64,
+    /// 409 or 423, in turn.
+    pub busy: f64,
+    /// 429 in turn with whole seconds, a fraction, a date, in the message only, without any wait.
     pub throttle_429: f64,
     /// 200 with a web page, as from a captive portal.
     pub html_200: f64,
+    /// 500 whose body ends before its length.
+    pub cut_off: f64,
+    /// 500 whose body comes in drops, over two seconds.
+    pub slow: f64,
+    /// 500 with four megabytes of body.
+    pub huge: f64,
+    /// 500 with bytes that are no UTF-8.
+    pub not_utf8: f64,
+    /// The work was done and the answer is a 429 all the same.
+    pub done_429: f64,
+}
+
+/// Shares of whole batches that meet each fault.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BatchFaults {
+    /// One part is left out of the answer; its work was done.
+    pub missing: f64,
+    /// One part comes twice.
+    pub doubled: f64,
+    /// A part that nobody asked for is added.
+    pub unknown: f64,
+    /// A web page stands raw inside the JSON.
+    pub raw_html: f64,
+    /// The JSON ends in the middle.
+    pub cut_off: f64,
+    /// The whole call is answered 429 with Retry-After 1.
+    pub whole_429: f64,
+    /// The whole call is answered 503.
+    pub whole_503: f64,
+    /// The whole call is answered 502 with a web page.
+    pub html_502: f64,
+}
+
+/// How tokens live.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenRules {
+    /// Life in seconds; 0: 3,599 as in the documented sample, and the printed token never dies.
+    pub life_s: u64,
+    /// Whether the first request of a client is answered with a claims challenge.
+    pub challenge: bool,
+    /// Permissions in the token; empty: all that the action needs.
+    pub roles: Vec<String>,
+}
+
+/// Who is in the directory.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Objects {
+    /// Made-up users; 0: every well-formed id exists and none is listed.
+    pub users: u64,
+    /// Made-up groups.
+    pub groups: u64,
+    /// Made-up contacts.
+    pub contacts: u64,
+    /// Share of objects with an unresolved error.
+    pub broken: f64,
+    /// Share of the broken ones whose error comes back after a retry.
+    pub stubborn: f64,
+    /// Share of objects that break later, over `later_days`.
+    pub later: f64,
+    /// Days over which they break.
+    pub later_days: u64,
+    /// Seconds from an acceptance to its effect, from and to.
+    pub effect_s: [u64; 2],
+    /// Share of objects with a directory-sync or licence error besides, which the action does not clear.
+    pub other_errors: f64,
+    /// Share of errors whose detail is no well-formed XML.
+    pub broken_xml: f64,
 }
 
 impl Scenario {
@@ -106,28 +250,132 @@ impl Scenario {
     /// Names the key, the line and what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        let f = &scenario.faults;
-        let shares = [
-            f.reset_before,
-            f.reset_after,
-            f.error_500,
-            f.html_502,
-            f.wait_503,
-            f.plain_503,
-            f.throttle_429,
-            f.html_200,
-        ];
-        if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || shares.iter().sum::<f64>() > 1.0 {
+        let sum = |shares: &[f64]| {
+            shares.iter().all(|share| (0.0..=1.0).contains(share)) && shares.iter().sum::<f64>() <= 1.0
+        };
+        if !sum(&scenario.faults.shares().map(|(share, _)| share)) {
             return Err("[faults]: shares are 0 to 1 and at most 1 together".to_owned());
         }
-        if scenario.refill == Refill::Window && scenario.window_s <= 0.0 {
-            return Err("window_s: refill = \"window\" needs its length in seconds".to_owned());
+        if !sum(&scenario.batch.shares().map(|(share, _)| share)) {
+            return Err("[batch]: shares are 0 to 1 and at most 1 together".to_owned());
         }
-        if scenario.throttle_wait_s[0] > scenario.throttle_wait_s[1] {
-            return Err("throttle_wait_s: from is above to".to_owned());
+        let objects = &scenario.objects;
+        for (name, share) in [
+            ("missing", scenario.missing),
+            ("forbidden", scenario.forbidden),
+            ("poisoned", scenario.poisoned),
+            ("objects.broken", objects.broken),
+            ("objects.stubborn", objects.stubborn),
+            ("objects.later", objects.later),
+            ("objects.other_errors", objects.other_errors),
+            ("objects.broken_xml", objects.broken_xml),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(format!("{name}: a share is 0 to 1"));
+            }
+        }
+        if scenario.refill != Refill::Bucket && scenario.window_s <= 0.0 {
+            return Err("window_s: a window needs its length in seconds".to_owned());
+        }
+        if !scenario.writes_per_second.is_finite() || scenario.writes_per_second < 0.0 {
+            return Err("writes_per_second: 0 or more".to_owned());
+        }
+        for (name, [from, to]) in
+            [("throttle_wait_s", scenario.throttle_wait_s), ("objects.effect_s", objects.effect_s)]
+        {
+            if from > to {
+                return Err(format!("{name}: from is above to"));
+            }
         }
         Ok(scenario)
     }
+
+    /// Stock of the app's write quota in the tenant.
+    pub fn full(&self) -> f64 {
+        if self.stock > 0.0 { self.stock } else { self.writes_per_second.max(1.0) }
+    }
+}
+
+impl Faults {
+    /// Every fault with its name, in a fixed order.
+    pub(super) fn shares(&self) -> [(f64, Fault); 16] {
+        [
+            (self.reset_before, Fault::ResetBefore),
+            (self.reset_after, Fault::ResetAfter),
+            (self.error_500, Fault::Status(500)),
+            (self.html_502, Fault::Html(502)),
+            (self.html_200, Fault::Html(200)),
+            (self.wait_503, Fault::Wait503),
+            (self.plain_503, Fault::Status(503)),
+            (self.error_504, Fault::Status(504)),
+            (self.error_509, Fault::Status(509)),
+            (self.busy, Fault::Busy),
+            (self.throttle_429, Fault::Throttle),
+            (self.cut_off, Fault::CutOff),
+            (self.slow, Fault::Slow),
+            (self.huge, Fault::Huge),
+            (self.not_utf8, Fault::NotUtf8),
+            (self.done_429, Fault::Done429),
+        ]
+    }
+}
+
+impl BatchFaults {
+    /// Every fault with its name, in a fixed order.
+    pub(super) fn shares(&self) -> [(f64, BatchFault); 8] {
+        [
+            (self.missing, BatchFault::Missing),
+            (self.doubled, BatchFault::Doubled),
+            (self.unknown, BatchFault::Unknown),
+            (self.raw_html, BatchFault::RawHtml),
+            (self.cut_off, BatchFault::CutOff),
+            (self.whole_429, BatchFault::Whole429),
+            (self.whole_503, BatchFault::Whole503),
+            (self.html_502, BatchFault::Html502),
+        ]
+    }
+}
+
+/// A fault of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    ResetBefore,
+    ResetAfter,
+    Status(u16),
+    Html(u16),
+    Wait503,
+    Busy,
+    Throttle,
+    CutOff,
+    Slow,
+    Huge,
+    NotUtf8,
+    Done429,
+}
+
+/// A fault of a whole batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BatchFault {
+    Missing,
+    Doubled,
+    Unknown,
+    RawHtml,
+    CutOff,
+    Whole429,
+    Whole503,
+    Html502,
+}
+
+/// Draws from shares; `None` where no fault is met.
+pub(super) fn draw<T: Copy>(random: &mut fastrand::Rng, shares: &[(f64, T)]) -> Option<T> {
+    let mut at = random.f64();
+    for (share, what) in shares {
+        if at < *share {
+            return Some(*what);
+        }
+        at -= share;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -135,10 +383,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_scenario_reads_and_a_wrong_key_is_named() {
+    fn every_built_in_scenario_reads_says_what_it_expects_and_a_wrong_key_is_named() {
         for name in Scenario::names() {
-            assert!(!Scenario::load(name).expect(name).title.is_empty());
+            let scenario = Scenario::load(name).expect(name);
+            assert!(!scenario.title.is_empty() && !scenario.expect.is_empty(), "{name}");
         }
-        assert!(Scenario::parse("titel = 'x'").expect_err("unknown").contains("titel"));
+        for (text, named) in [
+            ("titel = 'x'", "titel"),
+            ("[faults]\nslow = 2.0", "[faults]"),
+            ("refill = 'window'", "window_s"),
+            ("missing = -1.0", "missing"),
+            ("throttle_wait_s = [5, 3]", "throttle_wait_s"),
+        ] {
+            assert!(Scenario::parse(text).expect_err(text).contains(named), "{text}");
+        }
     }
 }

@@ -1,36 +1,57 @@
-//! The tenant behind HTTP on loopback, strict about what a front end is strict about.
+//! The tenant behind HTTP on loopback, and its account for those who ask.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use http_body_util::{BodyExt, Either, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use jiff::Timestamp;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use super::directory::Set;
+use super::ledger::Ledger;
 use super::scenario::Scenario;
-use super::tenant::{Answer, Ledger, Tenant};
+use super::tenant::Tenant;
+use super::token;
+use super::wire::{Answer, Way};
 
-/// The one token that is accepted. Opaque: nothing can be read in it.
-const TOKEN: &str = "simulated-token-of-no-value";
+/// Longest request body that is read: a batch of twenty is below 8 KiB.
+const LONGEST_BODY: usize = 1024 * 1024;
+/// Pieces of a slow body, and the time between them.
+const DROPS: usize = 20;
+const BETWEEN_DROPS: Duration = Duration::from_millis(100);
+
+type Body = Either<Full<Bytes>, StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>>;
 
 #[derive(Debug)]
 struct Shared {
-    tenant: Mutex<(Tenant, HashSet<String>, u64)>,
+    tenant: Mutex<Tenant>,
+    in_flight: AtomicU64,
+    /// Seconds that `/__advance` moved the time on.
+    moved: AtomicU64,
     started: Instant,
+    latency: Duration,
+    close_after: u64,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, (Tenant, HashSet<String>, u64)> {
+    fn lock(&self) -> MutexGuard<'_, Tenant> {
         self.tenant.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed() + Duration::from_secs(self.moved.load(Relaxed))
     }
 }
 
@@ -54,7 +75,11 @@ impl Simulator {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            tenant: Mutex::new((Tenant::new(scenario), HashSet::new(), 0)),
+            latency: Duration::from_millis(scenario.latency_ms),
+            close_after: scenario.close_after,
+            tenant: Mutex::new(Tenant::new(scenario, Timestamp::now())),
+            in_flight: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
             started: Instant::now(),
         });
         let serving = shared.clone();
@@ -69,19 +94,36 @@ impl Simulator {
         Ok(Self { shared, address, task })
     }
 
-    /// Graph root, without version.
+    /// Graph root, without version; also the sign-in host.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// A bearer token that it accepts.
-    pub fn token(&self) -> &'static str {
-        TOKEN
+    /// A bearer token that it accepts now.
+    pub fn token(&self) -> String {
+        let now = self.shared.now();
+        self.shared.lock().token(now)
+    }
+
+    /// Its one tenant.
+    pub fn tenant_id(&self) -> &'static str {
+        token::TENANT
+    }
+
+    /// Its one app, and the secret of no value.
+    pub fn app(&self) -> (&'static str, &'static str) {
+        (token::APP, token::SECRET)
     }
 
     /// What was counted so far.
     pub fn ledger(&self) -> Ledger {
-        self.shared.lock().0.ledger.clone()
+        self.shared.lock().ledger.clone()
+    }
+
+    /// What lies outside the ranges that the scenario expects.
+    pub fn unexpected(&self) -> Vec<String> {
+        let tenant = self.shared.lock();
+        tenant.ledger.unexpected(tenant.scenario())
     }
 }
 
@@ -94,9 +136,10 @@ impl Drop for Simulator {
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(Notify::new());
+    let served = Arc::new(AtomicU64::new(0));
     let service = {
         let reset = reset.clone();
-        service_fn(move |request| serve(request, shared.clone(), reset.clone()))
+        service_fn(move |request| serve(request, shared.clone(), reset.clone(), served.clone()))
     };
     let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
     tokio::select! {
@@ -110,102 +153,112 @@ async fn serve(
     request: Request<Incoming>,
     shared: Arc<Shared>,
     reset: Arc<Notify>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    if request.uri().path().starts_with("/__ledger") {
-        return Ok(account(request.uri().path(), &shared));
-    }
-    let latency = {
-        let mut shared = shared.lock();
-        shared.2 += 1;
-        let in_flight = shared.2;
-        let ledger = &mut shared.0.ledger;
-        ledger.highest_in_flight = ledger.highest_in_flight.max(in_flight);
-        Duration::from_millis(shared.0.scenario().latency_ms)
+    served: Arc<AtomicU64>,
+) -> Result<Response<Body>, Infallible> {
+    let (head, body) = request.into_parts();
+    let own = head.headers.get("client-request-id").cloned();
+    let Ok(body) = Limited::new(body, LONGEST_BODY).collect().await else {
+        return Ok(plain(413, "the request is too long"));
     };
-    let answer = judge(&request, &shared);
-    if !latency.is_zero() {
-        tokio::time::sleep(latency).await;
+    let request = Request::from_parts(head, body.to_bytes());
+    if request.uri().path().starts_with("/__") {
+        return Ok(account(&request, &shared));
     }
-    shared.lock().2 -= 1;
+    // Each part of a batch counts.
+    let users = match request.uri().path().ends_with("$batch") {
+        true => request.body().windows(8).filter(|window| window == b"\"method\"").count() as u64,
+        false => 1,
+    };
+    let in_flight = shared.in_flight.fetch_add(users, Relaxed) + users;
+    let answer = {
+        let mut tenant = shared.lock();
+        tenant.ledger.highest_in_flight = tenant.ledger.highest_in_flight.max(in_flight);
+        // The time is read under the lock, so that it only moves on.
+        tenant.answer(shared.now(), &request)
+    };
+    if !shared.latency.is_zero() {
+        tokio::time::sleep(shared.latency).await;
+    }
+    shared.in_flight.fetch_sub(users, Relaxed);
     if answer.status == 0 {
         reset.notify_one();
         std::future::pending::<()>().await;
     }
-    Ok(response(answer, request.headers().get("client-request-id")))
+    let mut response = response(answer, own);
+    if shared.close_after > 0
+        && served.fetch_add(1, Relaxed) + 1 >= shared.close_after
+        && request.version() < hyper::Version::HTTP_2
+    {
+        response.headers_mut().insert("connection", hyper::header::HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
-fn judge(request: &Request<Incoming>, shared: &Shared) -> Answer {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let mut locked = shared.lock();
-    let (tenant, seen, _) = &mut *locked;
-    let mut refuse = |status: u16, code: &str| {
-        tenant.refuse(status);
-        let body = serde_json::json!({ "error": { "code": code, "message": "" } });
-        Answer { status, headers: Vec::new(), body: Some(("application/json", body.to_string())) }
+fn response(answer: Answer, own: Option<hyper::header::HeaderValue>) -> Response<Body> {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let mut builder = Response::builder()
+        .status(answer.status)
+        .header("request-id", &request_id)
+        .header("cache-control", "no-cache")
+        .header("strict-transport-security", "max-age=31536000")
+        .header("x-ms-ags-diagnostic", r#"{"ServerInfo":{"DataCenter":"Simulated","Slice":"E","Ring":"0","ScaleUnit":"000","RoleInstance":"SIM"}}"#);
+    builder = match own {
+        Some(own) => builder.header("client-request-id", own),
+        None => builder.header("client-request-id", &request_id),
     };
-    let Some(id) = target(request.uri().path()) else { return refuse(404, "UnknownError") };
-    if request.method() != hyper::Method::POST {
-        return refuse(405, "Request_BadRequest");
-    }
-    if header("content-length") != Some("0") {
-        return refuse(411, "");
-    }
-    if header("authorization").and_then(|value| value.strip_prefix("Bearer ")) != Some(TOKEN) {
-        return refuse(401, "InvalidAuthenticationToken");
-    }
-    let own = header("client-request-id").unwrap_or("");
-    if own.len() != 36 || !seen.insert(own.to_owned()) {
-        return refuse(400, "Request_BadRequest");
-    }
-    if seen.len() > 100_000 {
-        seen.clear();
-    }
-    if id.starts_with('$') && !request.uri().path().contains("('") {
-        return refuse(400, "Request_BadRequest");
-    }
-    let date = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    tenant.act(shared.started.elapsed(), date, &id)
-}
-
-/// The id in `/{version}/{set}/{id}/retryServiceProvisioning` or `…/{set}('{id}')/…`, decoded once.
-fn target(path: &str) -> Option<String> {
-    let rest = path.strip_prefix("/beta/").or_else(|| path.strip_prefix("/v1.0/"))?;
-    let rest = rest.strip_suffix("/retryServiceProvisioning")?;
-    let set = ["users", "groups", "contacts"].into_iter().find(|set| rest.starts_with(set))?;
-    let key = &rest[set.len()..];
-    let decoded =
-        |key: &str| Some(percent_encoding::percent_decode_str(key).decode_utf8().ok()?.into_owned());
-    let id = match key.strip_prefix("('").and_then(|key| key.strip_suffix("')")) {
-        Some(key) => decoded(key)?.replace("''", "'"),
-        None => decoded(key.strip_prefix('/').filter(|key| !key.contains('/'))?)?,
-    };
-    (!id.is_empty()).then_some(id)
-}
-
-fn response(answer: Answer, own: Option<&hyper::header::HeaderValue>) -> Response<Full<Bytes>> {
-    let mut builder =
-        Response::builder().status(answer.status).header("request-id", uuid::Uuid::new_v4().to_string());
-    if let Some(own) = own {
-        builder = builder.header("client-request-id", own);
-    }
     for (name, value) in answer.headers {
         builder = builder.header(name, value);
     }
-    let body = answer.body.map_or_else(Bytes::new, |(kind, text)| {
-        if let Some(headers) = builder.headers_mut() {
-            headers.insert("content-type", hyper::header::HeaderValue::from_static(kind));
+    let (kind, bytes) = answer.body;
+    if !bytes.is_empty() {
+        builder = builder.header("content-type", kind);
+    }
+    let body = match answer.way {
+        Way::Whole => Either::Left(Full::new(Bytes::from(bytes))),
+        Way::CutOff => {
+            builder = builder.header("content-length", bytes.len() + 100);
+            let pieces = [Ok(Frame::data(Bytes::from(bytes))), Err(io::Error::other("cut off on purpose"))];
+            Either::Right(StreamBody::new(stream::iter(pieces).boxed()))
         }
-        Bytes::from(text)
-    });
-    builder.body(Full::new(body)).unwrap_or_default()
+        Way::Slow => {
+            let size = bytes.len().div_ceil(DROPS).max(1);
+            let drops: Vec<_> = bytes.chunks(size).map(Bytes::copy_from_slice).collect();
+            let slow = stream::iter(drops).then(|drop| async move {
+                tokio::time::sleep(BETWEEN_DROPS).await;
+                Ok(Frame::data(drop))
+            });
+            Either::Right(StreamBody::new(slow.boxed()))
+        }
+    };
+    builder.body(body).unwrap_or_else(|_| plain(500, "the simulator made an answer that cannot be sent"))
 }
 
-fn account(path: &str, shared: &Shared) -> Response<Full<Bytes>> {
-    let shared = shared.lock();
-    let text = if path == "/__ledger/accepted" {
-        shared.0.accepted().map(|(id, count)| format!("{id},{count}\n")).collect()
-    } else {
-        serde_json::to_string(&shared.0.ledger).unwrap_or_default()
+fn plain(status: u16, text: &str) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(Bytes::from(text.to_owned()))));
+    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
+    response
+}
+
+/// `/__ledger`, `/__ledger/accepted`, `/__ledger/errors`, and `/__advance?SECONDS`.
+fn account(request: &Request<Bytes>, shared: &Shared) -> Response<Body> {
+    let now = shared.now();
+    let tenant = shared.lock();
+    let text = match request.uri().path() {
+        "/__ledger" => serde_json::to_string(&tenant.ledger).unwrap_or_default(),
+        "/__ledger/accepted" => tenant.accepted().map(|(id, count)| format!("{id},{count}\n")).collect(),
+        "/__ledger/errors" => {
+            let census =
+                Set::ALL.map(|(set, name)| (name.to_owned(), serde_json::json!(tenant.census(set, now))));
+            serde_json::Value::Object(census.into_iter().collect()).to_string()
+        }
+        "/__advance" => match request.uri().query().and_then(|seconds| seconds.parse::<u64>().ok()) {
+            Some(seconds) => {
+                shared.moved.fetch_add(seconds, Relaxed);
+                "moved on".to_owned()
+            }
+            None => return plain(400, "/__advance?SECONDS"),
+        },
+        _ => return plain(404, "nothing here"),
     };
-    Response::new(Full::new(Bytes::from(text)))
+    plain(200, &text)
 }

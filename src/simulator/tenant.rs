@@ -1,99 +1,62 @@
-//! The tenant as a state machine: time and a request in, an answer out. Keeps the ledger.
+//! The tenant as a state machine: time and a request in, an answer out.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::collections::HashSet;
 use std::time::Duration;
 
-use serde::Serialize;
+use bytes::Bytes;
+use hyper::{Method, Request};
+use jiff::{SignedDuration, Timestamp};
 
-use super::scenario::{Refill, Scenario};
+use super::directory::{Census, Directory, Set, share_of};
+use super::ledger::Ledger;
+use super::quota::{Cost, Quotas};
+use super::scenario::{Fault, Scenario, WaitForm, draw};
+use super::token::{self, SignIn, Verdict};
+use super::wire::{Answer, Way, error, html};
+use super::{batch, listing};
 
-/// A request that comes this soon after a 429 left may have been under way already; it is no breach.
-const ROUND_TRIP: Duration = Duration::from_millis(50);
-/// Ids accepted twice that are named.
-const NAMED: usize = 100;
-
-/// What goes back over the wire.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
-    /// HTTP status; 0: the connection is reset.
-    pub status: u16,
-    /// Headers beside those that every answer has.
-    pub headers: Vec<(&'static str, String)>,
-    /// Body and its type.
-    pub body: Option<(&'static str, String)>,
-}
-
-/// What arrived, and what was done about it.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Ledger {
-    /// Requests.
-    pub arrivals: u64,
-    /// Answers by status; 0 are resets.
-    pub by_status: BTreeMap<u16, u64>,
-    /// Requests that came before an announced wait was over.
-    pub breaches: u64,
-    /// Requests that broke a rule of the protocol: no length, no token, a repeated client-request-id.
-    pub rule_breaks: u64,
-    /// Times the action ran.
-    pub accepted: u64,
-    /// Ids for which it ran more than once, the first of them.
-    pub accepted_twice: Vec<String>,
-    /// Most requests at the same time.
-    pub highest_in_flight: u64,
-    /// Most writes that arrived within one second.
-    pub highest_per_second: u64,
-}
-
-impl fmt::Display for Ledger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "arrived            {}", self.arrivals)?;
-        writeln!(f, "answers            {:?}", self.by_status)?;
-        writeln!(f, "work done          {}", self.accepted)?;
-        writeln!(f, "done twice         {}", self.accepted_twice.len())?;
-        writeln!(f, "Retry-After broken {}", self.breaches)?;
-        writeln!(f, "rules broken       {}", self.rule_breaks)?;
-        writeln!(f, "highest in flight  {}", self.highest_in_flight)?;
-        write!(f, "highest per second {}", self.highest_per_second)
-    }
-}
+/// Ids of requests that are remembered, to see repeated ones.
+const REMEMBERED: usize = 200_000;
+/// Least and most seconds of an announced wait.
+const WAITS: (f64, f64) = (1.0, 300.0);
+/// Bytes of a huge body.
+const HUGE: usize = 4 * 1024 * 1024;
+const WRITE: Cost = Cost { writes: 1.0, units: 1.0 };
 
 /// One tenant and one app.
 #[derive(Debug)]
 pub struct Tenant {
-    scenario: Scenario,
-    random: fastrand::Rng,
-    stock: f64,
-    refilled: Duration,
-    began: Option<Duration>,
-    /// Announced waits: from (a round trip after the answer left) and to.
-    barred: Option<(Duration, Duration)>,
+    pub(super) scenario: Scenario,
+    pub(super) random: fastrand::Rng,
+    quotas: Quotas,
+    pub(super) directory: Directory,
+    sign_in: SignIn,
+    epoch: Timestamp,
     forced_until: Duration,
+    closed_until: Duration,
     throttles_left: Vec<u64>,
     turn: u64,
-    second: (u64, u64),
-    done: HashMap<String, u32>,
+    seen: HashSet<u128>,
     /// What was counted so far.
     pub ledger: Ledger,
 }
 
 impl Tenant {
-    /// A fresh tenant with a full stock.
-    pub fn new(scenario: Scenario) -> Self {
+    /// A fresh tenant with a full stock; `epoch` is the wall time of its instant zero.
+    pub fn new(scenario: Scenario, epoch: Timestamp) -> Self {
         let mut throttles_left = scenario.throttle_after.clone();
         throttles_left.sort_unstable_by(|a, b| b.cmp(a));
-        let stock = if scenario.stock > 0.0 { scenario.stock } else { scenario.writes_per_second.max(1.0) };
         Self {
             random: fastrand::Rng::with_seed(scenario.seed),
-            stock,
-            refilled: Duration::ZERO,
-            began: None,
-            barred: None,
+            quotas: Quotas::new(&scenario),
+            directory: Directory::new(scenario.objects.clone(), epoch),
+            sign_in: SignIn::new(scenario.token.clone(), epoch),
+            epoch,
             forced_until: Duration::ZERO,
+            closed_until: Duration::ZERO,
             throttles_left,
             turn: 0,
-            second: (0, 0),
-            done: HashMap::new(),
+            seen: HashSet::new(),
             ledger: Ledger::default(),
             scenario,
         }
@@ -106,254 +69,453 @@ impl Tenant {
 
     /// How often the action ran for an id, in lower case.
     pub fn accepted(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.done.iter().map(|(id, count)| (id.as_str(), *count))
+        self.directory.accepted()
     }
 
-    /// Counts an answer that was decided before the action.
-    pub fn refuse(&mut self, status: u16) {
-        self.ledger.arrivals += 1;
-        self.ledger.rule_breaks += 1;
-        *self.ledger.by_status.entry(status).or_default() += 1;
+    /// What became of the errors of a collection.
+    pub fn census(&self, set: Set, now: Duration) -> Census {
+        self.directory.census(set, now)
     }
 
-    /// The action for an id, at `now` since the start; `date` is the wall time in seconds since 1970.
-    pub fn act(&mut self, now: Duration, date: u64, id: &str) -> Answer {
-        let answer = self.decide(now, date, id);
-        *self.ledger.by_status.entry(answer.status).or_default() += 1;
+    /// A bearer token that is good now.
+    pub fn token(&mut self, now: Duration) -> String {
+        if self.scenario.token.life_s == 0 && !self.scenario.token.challenge {
+            return token::OPAQUE.to_owned();
+        }
+        self.sign_in.give(now, false).0
+    }
+
+    /// Any request, at `now` since the start.
+    pub fn answer(&mut self, now: Duration, request: &Request<Bytes>) -> Answer {
+        let path = request.uri().path();
+        if let Some((tenant, "")) =
+            path.strip_prefix('/').and_then(|rest| rest.split_once("/oauth2/v2.0/token"))
+        {
+            let answer = match *request.method() {
+                Method::POST => self.sign_in.answer(now, tenant, request.body()),
+                _ => Answer::status(405),
+            };
+            self.ledger.tokens = self.sign_in.count();
+            return answer;
+        }
+        let Some(rest) = path.strip_prefix("/beta/").or_else(|| path.strip_prefix("/v1.0/")) else {
+            return self.broke(404, "UnknownError", "an unknown path");
+        };
+        let bearer =
+            header(request, "authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
+        let write = request.method() == Method::POST;
+        match self.sign_in.judge(now, bearer, write) {
+            Verdict::Good => {}
+            verdict => {
+                // An expired token is the service's doing; an unknown one is the client's.
+                if verdict == Verdict::Unknown {
+                    self.ledger.broke_a_rule("no valid token");
+                }
+                let answer = token::refusal(verdict);
+                self.ledger.answered(answer.status);
+                return answer;
+            }
+        }
+        if rest == "$batch" {
+            return batch::answer(self, now, request);
+        }
+        self.single(now, rest, request, false)
+    }
+
+    /// One request below the version, alone or as a part of a batch.
+    pub(super) fn single(
+        &mut self,
+        now: Duration,
+        rest: &str,
+        request: &Request<Bytes>,
+        part: bool,
+    ) -> Answer {
+        let Some((set, key, action)) = target(rest) else {
+            return self.broke(404, "UnknownError", "an unknown path");
+        };
+        if !action {
+            return match *request.method() {
+                Method::GET => listing::answer(self, now, set, key, request),
+                _ => self.broke(405, "Request_BadRequest", "a method that is not allowed"),
+            };
+        }
+        let Some((id, quoted)) = key.and_then(decoded) else {
+            return self.broke(404, "UnknownError", "an unknown path");
+        };
+        if request.method() != Method::POST {
+            return self.broke(405, "Request_BadRequest", "a method that is not allowed");
+        }
+        if !part {
+            if header(request, "content-length") != Some("0") {
+                return self.broke(411, "", "no Content-Length: 0");
+            }
+            if header(request, "content-type").is_none_or(|kind| !kind.starts_with("application/json")) {
+                return self.broke(415, "", "no Content-Type");
+            }
+            if let Some(wrong) = self.own_id(request) {
+                return self.broke(400, "Request_BadRequest", wrong);
+            }
+        }
+        if id.starts_with('$') && !quoted {
+            return self.broke(400, "Request_BadRequest", "a $ in the plain form");
+        }
+        self.act(now, set, &id)
+    }
+
+    /// Checks the `client-request-id`; what is wrong with it.
+    pub(super) fn own_id(&mut self, request: &Request<Bytes>) -> Option<&'static str> {
+        let Some(own) = header(request, "client-request-id").and_then(|own| uuid::Uuid::parse_str(own).ok())
+        else {
+            return Some("no client-request-id");
+        };
+        if self.seen.len() >= REMEMBERED {
+            self.seen.clear();
+        }
+        (!self.seen.insert(own.as_u128())).then_some("a client-request-id used before")
+    }
+
+    /// The action for an id, without the checks of the protocol.
+    pub fn act(&mut self, now: Duration, set: Set, id: &str) -> Answer {
+        let answer = self.decide(now, set, id);
+        self.ledger.answered(answer.status);
         answer
     }
 
-    fn decide(&mut self, now: Duration, date: u64, id: &str) -> Answer {
-        self.count(now);
-        let began = *self.began.get_or_insert(now);
-        let since = (now - began).as_secs_f64();
-        if self.scenario.outages_s.iter().any(|[from, to]| (*from..*to).contains(&since)) {
-            return error(503, "ServiceUnavailable", "The service is unavailable.");
+    fn decide(&mut self, now: Duration, set: Set, id: &str) -> Answer {
+        self.ledger.arrived(now);
+        if let Some(answer) = self.gate(now, WRITE) {
+            return answer;
         }
+        match draw(&mut self.random, &self.scenario.faults.shares()) {
+            None => {}
+            Some(Fault::ResetBefore) => return Answer::default(),
+            Some(Fault::ResetAfter) => {
+                self.done_unsaid(set, id, now);
+                return Answer::default();
+            }
+            Some(Fault::Done429) => {
+                self.done_unsaid(set, id, now);
+                return self.throttled(now, 1.0, "Tenant_Application/Write", WaitForm::Integer);
+            }
+            Some(Fault::Status(500)) => {
+                return error(500, "Service_InternalServerError", "Something went wrong \u{1b}[31m=1+1");
+            }
+            Some(Fault::Status(status)) => return error(status, "UnknownError", ""),
+            Some(Fault::Html(status)) => return html(status),
+            Some(Fault::Wait503) => {
+                self.announce(now, Duration::from_secs(1));
+                return error(503, "ServiceUnavailable", "Try later.").with("retry-after", "1");
+            }
+            Some(Fault::Busy) => {
+                self.turn += 1;
+                return match self.turn.is_multiple_of(2) {
+                    true => error(409, "Directory_ConcurrencyViolation", "Conflicting update."),
+                    false => error(423, "Locked", "The object is locked."),
+                };
+            }
+            Some(Fault::Throttle) => {
+                self.turn += 1;
+                let forms = [
+                    WaitForm::Integer,
+                    WaitForm::Fraction,
+                    WaitForm::Date,
+                    WaitForm::Message,
+                    WaitForm::Absent,
+                ];
+                let form = forms[(self.turn % 5) as usize];
+                let wait = if form == WaitForm::Fraction { 0.249 } else { 1.0 };
+                return self.throttled(now, wait, "Tenant_Application/Write", form);
+            }
+            Some(fault @ (Fault::CutOff | Fault::Slow | Fault::Huge | Fault::NotUtf8)) => {
+                return odd_body(fault);
+            }
+        }
+        if share_of(id, "poisoned") < self.scenario.poisoned {
+            return error(500, "Service_InternalServerError", "This object always fails.");
+        }
+        if share_of(id, "forbidden") < self.scenario.forbidden {
+            return error(
+                403,
+                "Authorization_RequestDenied",
+                "Insufficient privileges to complete the operation.",
+            );
+        }
+        let there =
+            self.directory.resolve(set, id).filter(|_| share_of(id, "missing") >= self.scenario.missing);
+        let Some(found) = there else { return not_found(id) };
+        let times = self.directory.accept(&found, now);
+        self.ledger.done(&found, times);
+        let answer = Answer::status(204).with("x-ms-resource-unit", "1");
+        self.with_percentage(answer)
+    }
+
+    /// Outages, forced throttles and quotas; `None` lets the request through.
+    pub(super) fn gate(&mut self, now: Duration, cost: Cost) -> Option<Answer> {
+        let since = self.ledger.since_first(now);
+        if self.scenario.outages_s.iter().any(|[from, to]| (*from..*to).contains(&since)) {
+            return Some(error(503, "ServiceUnavailable", "The service is unavailable."));
+        }
+        let form = self.scenario.wait_form;
         if now < self.forced_until {
-            return self.throttled(now, (self.forced_until - now).as_secs() + 1, date, 0);
+            let left = (self.forced_until - now).as_secs_f64();
+            return Some(self.throttled(now, left, "Tenant_Application/Write", form));
         }
         if self.throttles_left.last().is_some_and(|after| self.ledger.accepted >= *after) {
             self.throttles_left.pop();
             let [from, to] = self.scenario.throttle_wait_s;
             let wait = self.random.u64(from..=to);
             self.forced_until = now + Duration::from_secs(wait);
-            return self.throttled(now, wait, date, 0);
+            return Some(self.throttled(now, wait as f64, "Tenant_Application/Write", form));
         }
-        if let Some(wait) = self.over_quota(now) {
-            return self.throttled(now, wait, date, 0);
+        let refused = self.quotas.take(now, cost).err();
+        if now < self.closed_until {
+            let left = (self.closed_until - now).as_secs_f64();
+            return Some(self.throttled(now, left, "Tenant_Application/Write", form));
         }
-        match self.fault() {
-            "reset_before" => return Answer::default(),
-            "reset_after" => {
-                self.done(id);
-                return Answer::default();
+        refused.map(|refused| {
+            if self.scenario.closed_while_waiting {
+                let whole = (refused.wait - 1e-6).ceil().clamp(WAITS.0, WAITS.1);
+                self.closed_until = now + Duration::from_secs_f64(whole);
             }
-            "500" => return error(500, "Service_InternalServerError", "Something went wrong \u{1b}[31m=1+1"),
-            "502" => return html(502),
-            "200" => return html(200),
-            "503+" => {
-                let mut answer = error(503, "ServiceUnavailable", "Try later.");
-                answer.headers.push(("retry-after", "1".to_owned()));
-                self.bar(now, Duration::from_secs(1));
-                return answer;
-            }
-            "503" => return error(503, "UnknownError", ""),
-            "429" => {
-                self.turn += 1;
-                return self.throttled(now, 1, date, self.turn);
-            }
-            _ => {}
-        }
-        if self.scenario.missing > 0.0 && share_of(id) < self.scenario.missing {
-            let message = format!(
-                "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
-            );
-            return error(404, "Request_ResourceNotFound", &message);
-        }
-        self.done(id);
-        Answer { status: 204, ..Answer::default() }
+            self.throttled(now, refused.wait, refused.scope, form)
+        })
     }
 
-    fn count(&mut self, now: Duration) {
-        self.ledger.arrivals += 1;
-        if self.barred.is_some_and(|(from, to)| from < now && now < to) {
-            self.ledger.breaches += 1;
+    /// Adds how much of the tightest limit is used, from 0.8 on.
+    pub(super) fn with_percentage(&self, answer: Answer) -> Answer {
+        let used = self.quotas.used();
+        if self.scenario.percentage_header && used >= 0.8 {
+            return answer.with("x-ms-throttle-limit-percentage", format!("{used:.2}"));
         }
-        if self.second.0 != now.as_secs() {
-            self.second = (now.as_secs(), 0);
-        }
-        self.second.1 += 1;
-        self.ledger.highest_per_second = self.ledger.highest_per_second.max(self.second.1);
-    }
-
-    fn done(&mut self, id: &str) {
-        self.ledger.accepted += 1;
-        let id = id.to_ascii_lowercase();
-        let count = self.done.entry(id.clone()).or_default();
-        *count += 1;
-        if *count == 2 && self.ledger.accepted_twice.len() < NAMED {
-            self.ledger.accepted_twice.push(id);
-        }
-    }
-
-    /// Takes one write off the stock, or says how many seconds until there is one.
-    fn over_quota(&mut self, now: Duration) -> Option<u64> {
-        let rate = self.scenario.writes_per_second;
-        if rate <= 0.0 {
-            return None;
-        }
-        let full = if self.scenario.stock > 0.0 { self.scenario.stock } else { rate.max(1.0) };
-        let wait = match self.scenario.refill {
-            Refill::Bucket => {
-                self.stock = (self.stock + (now - self.refilled).as_secs_f64() * rate).min(full);
-                self.refilled = now;
-                (1.0 - self.stock) / rate
-            }
-            Refill::Window => {
-                let length = self.scenario.window_s;
-                let window = (now.as_secs_f64() / length).floor();
-                if (self.refilled.as_secs_f64() / length).floor() < window {
-                    self.stock = full;
-                }
-                self.refilled = now;
-                (window + 1.0) * length - now.as_secs_f64()
-            }
-        };
-        if self.stock >= 1.0 {
-            self.stock -= 1.0;
-            return None;
-        }
-        if self.scenario.charge_refused {
-            self.stock = (self.stock - 1.0).max(-0.8 * full);
-        }
-        Some(wait.ceil().clamp(1.0, 300.0) as u64)
-    }
-
-    fn fault(&mut self) -> &'static str {
-        let faults = &self.scenario.faults;
-        let table = [
-            (faults.reset_before, "reset_before"),
-            (faults.reset_after, "reset_after"),
-            (faults.error_500, "500"),
-            (faults.html_502, "502"),
-            (faults.html_200, "200"),
-            (faults.wait_503, "503+"),
-            (faults.plain_503, "503"),
-            (faults.throttle_429, "429"),
-        ];
-        let mut at = self.random.f64();
-        for (share, name) in table {
-            if at < share {
-                return name;
-            }
-            at -= share;
-        }
-        ""
-    }
-
-    fn bar(&mut self, now: Duration, wait: Duration) {
-        let to = self.barred.map_or(Duration::ZERO, |(_, to)| to).max(now + wait);
-        let from = match self.barred {
-            Some((from, to)) if now < to => from,
-            // The answer leaves after the latency; what was sent until it arrives is not to blame.
-            _ => now + ROUND_TRIP + 2 * Duration::from_millis(self.scenario.latency_ms),
-        };
-        self.barred = Some((from, to));
-    }
-
-    /// A 429; `form` 0 is the usual one, others go round all that were seen.
-    fn throttled(&mut self, now: Duration, wait: u64, date: u64, form: u64) -> Answer {
-        let mut answer =
-            error(429, "TooManyRequests", "Too many requests under category:aadgraph.app.tenant_large.");
-        answer.headers.push(("x-ms-throttle-scope", "Tenant_Application/Write/app/tenant".to_owned()));
-        answer.headers.push(("x-ms-throttle-information", "WriteLimitExceeded".to_owned()));
-        let mut announced = Duration::from_secs(wait);
-        match form % 5 {
-            0 => answer.headers.push(("retry-after", wait.to_string())),
-            1 => {
-                announced = Duration::from_millis(249);
-                answer.headers.push(("retry-after", "0.249".to_owned()));
-            }
-            2 => {
-                let at = std::time::UNIX_EPOCH + Duration::from_secs(date + wait);
-                answer.headers.push(("retry-after", httpdate::fmt_http_date(at)));
-            }
-            3 => {
-                answer.body = error(
-                    429,
-                    "Request_ThrottledTemporarily",
-                    &format!("Your request is throttled temporarily. Please try after {wait} seconds."),
-                )
-                .body;
-            }
-            _ => announced = Duration::ZERO,
-        }
-        self.bar(now, announced);
         answer
     }
-}
 
-fn error(status: u16, code: &str, message: &str) -> Answer {
-    let body = serde_json::json!({ "error": { "code": code, "message": message, "innerError": {} } });
-    Answer { status, headers: Vec::new(), body: Some(("application/json", body.to_string())) }
-}
+    fn done_unsaid(&mut self, set: Set, id: &str, now: Duration) {
+        if let Some(found) = self.directory.resolve(set, id) {
+            let times = self.directory.accept(&found, now);
+            self.ledger.done(&found, times);
+            self.ledger.unsaid += 1;
+        }
+    }
 
-fn html(status: u16) -> Answer {
-    Answer {
-        status,
-        headers: Vec::new(),
-        body: Some(("text/html", "<!doctype html><h1>Sign in to the network</h1>".to_owned())),
+    fn announce(&mut self, now: Duration, wait: Duration) {
+        self.ledger.announced(now, wait, Duration::from_millis(self.scenario.latency_ms));
+    }
+
+    /// A 429 that says its wait in the given form.
+    pub(super) fn throttled(&mut self, now: Duration, exact: f64, scope: &str, form: WaitForm) -> Answer {
+        let whole = (exact - 1e-6).ceil().clamp(WAITS.0, WAITS.1);
+        let message = "Too many requests from Identifier:51a51a51 under category:aadgraph.app.tenant_large. Please try again later.";
+        let mut answer = error(429, "TooManyRequests", message);
+        let announced = match form {
+            WaitForm::Integer => {
+                answer = answer.with("retry-after", whole.to_string());
+                whole
+            }
+            WaitForm::AlwaysOne => {
+                answer = answer.with("retry-after", "1");
+                1.0
+            }
+            WaitForm::TooShort => {
+                let half = (whole / 2.0).floor().max(1.0);
+                answer = answer.with("retry-after", half.to_string());
+                half
+            }
+            WaitForm::Fraction => {
+                let exact = (exact * 1000.0 - 1e-6).ceil() / 1000.0;
+                answer = answer.with("retry-after", format!("{exact:.3}"));
+                exact
+            }
+            WaitForm::Date => {
+                let wall = self.epoch + SignedDuration::try_from(now).unwrap_or_default();
+                let http = |at: i64| {
+                    httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(at.max(0) as u64))
+                };
+                answer = answer
+                    .with("date", http(wall.as_second()))
+                    .with("retry-after", http(wall.as_second() + whole as i64));
+                whole
+            }
+            WaitForm::Message => {
+                answer = error(
+                    429,
+                    "Request_ThrottledTemporarily",
+                    &format!("Your request is throttled temporarily. Please try after {whole} seconds."),
+                );
+                whole
+            }
+            WaitForm::Absent => 0.0,
+        };
+        self.announce(now, Duration::from_secs_f64(announced));
+        answer
+            .with("x-ms-throttle-scope", format!("{scope}/{}/{}", token::APP, token::TENANT))
+            .with("x-ms-throttle-information", "WriteLimitExceeded")
+    }
+
+    /// An answer to a request that breaks a rule; counted.
+    pub(super) fn broke(&mut self, status: u16, code: &str, what: &str) -> Answer {
+        self.ledger.broke_a_rule(what);
+        self.ledger.answered(status);
+        let message =
+            if status == 405 { "Specified HTTP method is not allowed for the request target." } else { "" };
+        error(status, code, message)
     }
 }
 
-/// A number from 0 to 1 that an id always has.
-fn share_of(id: &str) -> f64 {
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (hash >> 11) as f64 / (1_u64 << 53) as f64
+pub(super) fn not_found(id: &str) -> Answer {
+    error(
+        404,
+        "Request_ResourceNotFound",
+        &format!(
+            "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
+        ),
+    )
+}
+
+fn odd_body(fault: Fault) -> Answer {
+    let mut answer = error(500, "UnknownError", "An answer with an odd body.");
+    match fault {
+        Fault::CutOff => answer.way = Way::CutOff,
+        Fault::Slow => answer.way = Way::Slow,
+        Fault::Huge => answer.body.1 = vec![b'['; HUGE],
+        _ => answer.body.1 = vec![0xff, 0xfe, b'{', 0x80],
+    }
+    answer
+}
+
+/// A header's text.
+pub(super) fn header<'a>(request: &'a Request<Bytes>, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Collection, key and whether it is the action, in `users`, `users/{key}`, `users('{key}')/retryServiceProvisioning`.
+fn target(rest: &str) -> Option<(Set, Option<&str>, bool)> {
+    let (set, name) = Set::ALL.into_iter().find(|(_, name)| rest.starts_with(name))?;
+    let key = &rest[name.len()..];
+    let (key, action) = match key.strip_suffix("/retryServiceProvisioning") {
+        Some(key) => (key, true),
+        None => (
+            key.strip_suffix("/microsoft.graph.retryServiceProvisioning").unwrap_or(key),
+            key.ends_with("retryServiceProvisioning"),
+        ),
+    };
+    match key {
+        "" => Some((set, None, action)),
+        _ if key.starts_with("('") || key.starts_with('/') => Some((set, Some(key), action)),
+        _ => None,
+    }
+}
+
+/// The id in a key, percent-decoded once; whether it stood in quotes.
+pub(super) fn decoded(key: &str) -> Option<(String, bool)> {
+    let decode =
+        |text: &str| Some(percent_encoding::percent_decode_str(text).decode_utf8().ok()?.into_owned());
+    let (id, quoted) = match key.strip_prefix("('").and_then(|key| key.strip_suffix("')")) {
+        Some(key) => (decode(key)?.replace("''", "'"), true),
+        None => (decode(key.strip_prefix('/').filter(|key| !key.contains('/'))?)?, false),
+    };
+    (!id.is_empty()).then_some((id, quoted))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tenant(text: &str) -> Tenant {
-        Tenant::new(Scenario::parse(text).expect("a scenario"))
+    pub(in crate::simulator) fn tenant(text: &str) -> Tenant {
+        Tenant::new(Scenario::parse(text).expect("a scenario"), Timestamp::UNIX_EPOCH)
+    }
+
+    fn post(path: &str) -> Request<Bytes> {
+        let own = uuid::Uuid::new_v4().to_string();
+        Request::post(path)
+            .header("authorization", format!("Bearer {}", token::OPAQUE))
+            .header("content-length", "0")
+            .header("content-type", "application/json")
+            .header("client-request-id", own)
+            .body(Bytes::new())
+            .expect("a request")
     }
 
     #[test]
-    fn a_bucket_gives_its_stock_and_then_its_rate() {
-        let mut tenant = tenant("writes_per_second = 20.0\nstock = 100.0");
-        let accepted = |tenant: &mut Tenant, at: u64| {
-            (0..200)
-                .filter(|n| tenant.act(Duration::from_secs(at), 0, &format!("{at}-{n}@x")).status == 204)
-                .count()
+    fn every_rule_of_the_protocol_is_judged() {
+        let action = "/beta/users/a@b.c/retryServiceProvisioning";
+        let without = |name: &str| {
+            let mut request = post(action);
+            request.headers_mut().remove(name);
+            request
         };
-        assert_eq!(accepted(&mut tenant, 0), 100);
-        assert_eq!(accepted(&mut tenant, 2), 40);
-    }
-
-    #[test]
-    fn a_window_opens_at_its_instant_and_says_when() {
-        let mut tenant = tenant("writes_per_second = 1.0\nstock = 3.0\nrefill = 'window'\nwindow_s = 10.0");
-        let mut at = |s: u64| tenant.act(Duration::from_secs(s), 0, "a@b");
-        assert_eq!([at(1).status, at(1).status, at(1).status], [204; 3]);
-        let refused = at(4);
-        assert_eq!(refused.status, 429);
-        assert!(refused.headers.contains(&("retry-after", "6".to_owned())));
-        assert_eq!(at(10).status, 204);
+        let mut get = post(action);
+        *get.method_mut() = Method::GET;
+        let cases = [
+            (post(action), 204),
+            (post("/v1.0/groups/0a1b2c3d-0000-1111-2222-abcdefabcdef/retryServiceProvisioning"), 204),
+            (post("/beta/contacts('%24x%27%27y@c.com')/retryServiceProvisioning"), 204),
+            (post("/beta/users/a_b%23EXT%23@c.com/microsoft.graph.retryServiceProvisioning"), 204),
+            (post("/beta/orgContacts/a/retryServiceProvisioning"), 404),
+            (post("/beta/users/%24x@c.com/retryServiceProvisioning"), 400),
+            (post("/beta/users/a/b/retryServiceProvisioning"), 404),
+            (post("/users/a/retryServiceProvisioning"), 404),
+            (get, 405),
+            (without("authorization"), 401),
+            (without("content-length"), 411),
+            (without("content-type"), 415),
+            (without("client-request-id"), 400),
+        ];
+        let mut tenant = tenant("");
+        for (request, status) in cases {
+            assert_eq!(
+                tenant.answer(Duration::ZERO, &request).status,
+                status,
+                "{} {}",
+                request.method(),
+                request.uri()
+            );
+        }
+        let again = post(action);
+        assert_eq!(tenant.answer(Duration::ZERO, &again).status, 204);
+        assert_eq!(tenant.answer(Duration::ZERO, &again).status, 400, "a used client-request-id");
+        assert_eq!(tenant.ledger.accepted, 5);
     }
 
     #[test]
     fn early_requests_are_breaches_and_those_under_way_are_not() {
         let mut tenant = tenant("throttle_after = [0]\nthrottle_wait_s = [3, 3]");
-        let at = |tenant: &mut Tenant, ms| tenant.act(Duration::from_millis(ms), 0, "a@b").status;
+        let at = |tenant: &mut Tenant, ms| tenant.act(Duration::from_millis(ms), Set::Users, "a@b").status;
         assert_eq!(at(&mut tenant, 0), 429);
         at(&mut tenant, 40);
         assert_eq!(tenant.ledger.breaches, 0);
         at(&mut tenant, 2_000);
         assert_eq!(tenant.ledger.breaches, 1);
+    }
+
+    #[test]
+    fn a_wait_is_said_in_every_form() {
+        let said = |form: &str| {
+            let mut tenant = tenant(&format!("writes_per_second = 0.1\nstock = 1.0\nwait_form = '{form}'"));
+            tenant.act(Duration::from_secs(1), Set::Users, "a");
+            let answer = tenant.act(Duration::from_millis(1_500), Set::Users, "b");
+            assert_eq!(answer.status, 429);
+            let header = answer
+                .headers
+                .iter()
+                .find(|(name, _)| *name == "retry-after")
+                .map(|(_, value)| value.clone());
+            (header, String::from_utf8(answer.body.1).expect("UTF-8").contains("after 10 seconds"))
+        };
+        let wait = |text: &str| (Some(text.to_owned()), false);
+        assert_eq!(said("integer"), wait("10"));
+        assert_eq!(said("fraction"), wait("9.500"));
+        assert_eq!(said("date"), wait("Thu, 01 Jan 1970 00:00:11 GMT"));
+        assert_eq!(said("always_1"), wait("1"));
+        assert_eq!(said("too_short"), wait("5"));
+        assert_eq!(said("message"), (None, true));
+        assert_eq!(said("absent"), (None, false));
+    }
+
+    #[test]
+    fn closed_means_closed_until_the_announced_wait_is_over() {
+        let mut tenant = tenant("writes_per_second = 1.0\nstock = 1.0\nclosed_while_waiting = true");
+        let mut at = |ms: u64| tenant.act(Duration::from_millis(ms), Set::Users, "a").status;
+        assert_eq!([at(0), at(0), at(900), at(1_000)], [204, 429, 429, 204]);
     }
 }

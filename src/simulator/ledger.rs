@@ -1,0 +1,148 @@
+//! What arrived, what was done about it, and whether that is what the scenario expects.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::scenario::Scenario;
+
+/// Ids accepted twice that are named.
+const NAMED: usize = 100;
+/// A request that comes this soon after a 429 left may have been under way already; it is no breach.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
+
+/// The account of the service itself.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Ledger {
+    /// Requests; of a batch its parts.
+    pub arrivals: u64,
+    /// Batches.
+    pub batches: u64,
+    /// Answers by status; 0 are resets.
+    pub by_status: BTreeMap<u16, u64>,
+    /// Requests that came before an announced wait was over.
+    pub breaches: u64,
+    /// Requests that broke a rule of the protocol: no length, no token, a repeated client-request-id.
+    pub rule_breaks: u64,
+    /// What the first of them was.
+    pub first_rule_break: String,
+    /// Times the action ran.
+    pub accepted: u64,
+    /// Times it ran and the answer did not say so.
+    pub unsaid: u64,
+    /// Times it ran for an id for which it had run before.
+    pub repeats: u64,
+    /// Ids for which it ran more than once, the first of them.
+    pub accepted_twice: Vec<String>,
+    /// Pages and single objects read.
+    pub reads: u64,
+    /// Tokens given out.
+    pub tokens: u64,
+    /// Most requests at the same time, parts of a batch counted each.
+    pub highest_in_flight: u64,
+    /// Most writes that arrived within one second of the clock.
+    pub highest_per_second: u64,
+    /// Seconds from the first to the last arrival.
+    pub seconds: f64,
+    #[serde(skip)]
+    second: (u64, u64),
+    #[serde(skip)]
+    began: Option<Duration>,
+    /// Announced waits: from (a round trip after the answer left) and to.
+    #[serde(skip)]
+    barred: Option<(Duration, Duration)>,
+}
+
+impl Ledger {
+    /// A write arrived.
+    pub(super) fn arrived(&mut self, now: Duration) {
+        self.arrivals += 1;
+        self.seconds = (now - *self.began.get_or_insert(now)).as_secs_f64();
+        if self.barred.is_some_and(|(from, to)| from < now && now < to) {
+            self.breaches += 1;
+        }
+        if self.second.0 != now.as_secs() {
+            self.second = (now.as_secs(), 0);
+        }
+        self.second.1 += 1;
+        self.highest_per_second = self.highest_per_second.max(self.second.1);
+    }
+
+    /// Since the first write.
+    pub(super) fn since_first(&self, now: Duration) -> f64 {
+        self.began.map_or(0.0, |began| (now - began).as_secs_f64())
+    }
+
+    pub(super) fn answered(&mut self, status: u16) {
+        *self.by_status.entry(status).or_default() += 1;
+    }
+
+    pub(super) fn broke_a_rule(&mut self, what: &str) {
+        self.rule_breaks += 1;
+        if self.first_rule_break.is_empty() {
+            what.clone_into(&mut self.first_rule_break);
+        }
+    }
+
+    pub(super) fn done(&mut self, id: &str, times: u32) {
+        self.accepted += 1;
+        self.repeats += u64::from(times > 1);
+        if times == 2 && self.accepted_twice.len() < NAMED {
+            self.accepted_twice.push(id.to_owned());
+        }
+    }
+
+    /// A wait was announced; what was sent until the answer arrives is not to blame.
+    pub(super) fn announced(&mut self, now: Duration, wait: Duration, latency: Duration) {
+        let to = self.barred.map_or(Duration::ZERO, |(_, to)| to).max(now + wait);
+        let from = match self.barred {
+            Some((from, to)) if now < to => from,
+            _ => now + ROUND_TRIP + 2 * latency,
+        };
+        self.barred = Some((from, to));
+    }
+
+    /// What lies outside the ranges of the scenario; empty: all as expected.
+    pub fn unexpected(&self, scenario: &Scenario) -> Vec<String> {
+        let refused = self.by_status.get(&429).copied().unwrap_or(0);
+        let figure = |name: &str| -> Option<f64> {
+            Some(match name {
+                "arrivals" => self.arrivals as f64,
+                "accepted" => self.accepted as f64,
+                "breaches" => self.breaches as f64,
+                "rule_breaks" => self.rule_breaks as f64,
+                "repeats" => self.repeats as f64,
+                "refused" => refused as f64,
+                "refused_share" => refused as f64 / (self.arrivals.max(1)) as f64,
+                "highest_in_flight" => self.highest_in_flight as f64,
+                "highest_per_second" => self.highest_per_second as f64,
+                "seconds" => self.seconds,
+                "tokens" => self.tokens as f64,
+                _ => return None,
+            })
+        };
+        let outside = scenario.expect.iter().filter_map(|(name, [from, to])| match figure(name) {
+            None => Some(format!("{name} is no figure of the ledger")),
+            Some(value) if (*from..=*to).contains(&value) => None,
+            Some(value) => Some(format!("{name} is {value}, expected {from} to {to}")),
+        });
+        outside.collect()
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by_status: Vec<_> =
+            self.by_status.iter().map(|(status, count)| format!("{status}: {count}")).collect();
+        writeln!(f, "arrived            {} in {:.1} s", self.arrivals, self.seconds)?;
+        writeln!(f, "answers            {} (0 is a reset)", by_status.join(", "))?;
+        writeln!(f, "work done          {}, unsaid {}", self.accepted, self.unsaid)?;
+        writeln!(f, "done twice         {}", self.repeats)?;
+        writeln!(f, "Retry-After broken {}", self.breaches)?;
+        writeln!(f, "rules broken       {} {}", self.rule_breaks, self.first_rule_break)?;
+        writeln!(f, "highest in flight  {}", self.highest_in_flight)?;
+        write!(f, "highest per second {}", self.highest_per_second)
+    }
+}

@@ -1,0 +1,130 @@
+//! Reading: pages of a collection, and one object.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Request;
+use serde_json::json;
+
+use super::directory::Set;
+use super::quota::Cost;
+use super::tenant::{Tenant, decoded, header, not_found};
+use super::wire::{Answer, error};
+
+/// Page size without `$top`, and the largest.
+const PAGE: u64 = 100;
+const LARGEST_PAGE: u64 = 999;
+
+pub(super) fn answer(
+    tenant: &mut Tenant,
+    now: Duration,
+    set: Set,
+    key: Option<&str>,
+    request: &Request<Bytes>,
+) -> Answer {
+    let answer = decide(tenant, now, set, key, request);
+    tenant.ledger.answered(answer.status);
+    answer
+}
+
+fn decide(
+    tenant: &mut Tenant,
+    now: Duration,
+    set: Set,
+    key: Option<&str>,
+    request: &Request<Bytes>,
+) -> Answer {
+    tenant.ledger.reads += 1;
+    let query: HashMap<String, String> =
+        url::form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes()).into_owned().collect();
+    let select = query.get("$select").map(String::as_str);
+    let top = query.get("$top").map_or(Ok(PAGE), |top| top.parse::<u64>());
+    let small = matches!(top, Ok(top) if top < 20);
+    let units = if key.is_none() { 2 } else { 1 } - i32::from(select.is_some()) - i32::from(small);
+    if let Some(refused) = tenant.gate(now, Cost { writes: 0.0, units: f64::from(units.max(1)) }) {
+        return refused;
+    }
+    if query.contains_key("$filter") {
+        return error(400, "Request_UnsupportedQuery", "Unsupported query.");
+    }
+    if let Some(key) = key {
+        let Some((id, _)) = decoded(key) else { return error(404, "UnknownError", "") };
+        return match tenant.directory.resolve(set, &id) {
+            Some(found) => {
+                let answer = Answer::json(200, &tenant.directory.show(set, &found, select, now));
+                tenant.with_percentage(answer.with("x-ms-resource-unit", units.max(1).to_string()))
+            }
+            None => not_found(&id),
+        };
+    }
+    let skip = query.get("$skiptoken").map_or(Ok(0), |skip| skip.trim_start_matches("m~").parse::<u64>());
+    let (Ok(top @ 1..=LARGEST_PAGE), Ok(skip)) = (top, skip) else {
+        return error(400, "Request_BadRequest", "Invalid page size or skip token.");
+    };
+    let (ids, more) = tenant.directory.page(set, skip, top);
+    let value: Vec<_> = ids.iter().map(|id| tenant.directory.show(set, id, select, now)).collect();
+    let mut page = json!({ "@odata.context": "$metadata#objects", "value": value });
+    if more {
+        let host = header(request, "host").unwrap_or("localhost");
+        let mut next = url::form_urlencoded::Serializer::new(String::new());
+        next.extend_pairs(query.iter().filter(|(name, _)| *name != "$skiptoken"));
+        next.append_pair("$skiptoken", &format!("m~{}", skip + top));
+        page["@odata.nextLink"] = json!(format!("http://{host}{}?{}", request.uri().path(), next.finish()));
+    }
+    tenant.with_percentage(Answer::json(200, &page).with("x-ms-resource-unit", units.max(1).to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::Value;
+
+    use super::super::scenario::Scenario;
+    use super::super::token::OPAQUE;
+    use super::*;
+
+    fn get(tenant: &mut Tenant, uri: &str) -> (u16, Value) {
+        let request = Request::get(uri)
+            .header("authorization", format!("Bearer {OPAQUE}"))
+            .header("host", "h")
+            .body(Bytes::new())
+            .expect("a request");
+        let answer = tenant.answer(Duration::ZERO, &request);
+        (answer.status, serde_json::from_slice(&answer.body.1).unwrap_or_default())
+    }
+
+    #[test]
+    fn pages_follow_their_links_to_everybody_once() {
+        let scenario = Scenario::parse("[objects]\nusers = 250\nbroken = 0.5").expect("a scenario");
+        let mut tenant = Tenant::new(scenario, Timestamp::UNIX_EPOCH);
+        let mut uri = "/beta/users?$select=id,serviceProvisioningErrors&$top=99".to_owned();
+        let (mut ids, mut broken) = (std::collections::BTreeSet::new(), 0);
+        loop {
+            let (status, page) = get(&mut tenant, &uri);
+            assert_eq!(status, 200);
+            for object in page["value"].as_array().expect("a page") {
+                assert!(ids.insert(object["id"].to_string()) && object.get("displayName").is_none());
+                broken += u64::from(object["serviceProvisioningErrors"][0]["isResolved"] == false);
+            }
+            match page["@odata.nextLink"].as_str() {
+                Some(next) => next.trim_start_matches("http://h").clone_into(&mut uri),
+                None => break,
+            }
+        }
+        assert_eq!(ids.len(), 250);
+        assert_eq!(broken, tenant.census(Set::Users, Duration::ZERO).unresolved);
+    }
+
+    #[test]
+    fn errors_are_shown_only_when_selected_and_cannot_be_filtered() {
+        let scenario = Scenario::parse("[objects]\nusers = 5\nbroken = 1.0").expect("a scenario");
+        let mut tenant = Tenant::new(scenario, Timestamp::UNIX_EPOCH);
+        let (_, whole) = get(&mut tenant, "/v1.0/users/user3@simulated.example");
+        assert!(whole["id"].is_string() && whole.get("serviceProvisioningErrors").is_none());
+        let filter = "/beta/users?$filter=serviceProvisioningErrors/any(x:x/isResolved%20eq%20false)";
+        assert_eq!(get(&mut tenant, filter).1["error"]["code"], "Request_UnsupportedQuery");
+        assert_eq!(get(&mut tenant, "/beta/users/user9@simulated.example").0, 404);
+        assert_eq!(get(&mut tenant, "/beta/users?$top=1000").0, 400);
+    }
+}

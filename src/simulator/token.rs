@@ -1,0 +1,209 @@
+//! The sign-in host: tokens for a secret or an assertion, and their life.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::scenario::TokenRules;
+use super::wire::{Answer, aadsts};
+
+/// Accepted for ever where tokens do not expire. Opaque: nothing can be read in it.
+pub(super) const OPAQUE: &str = "simulated-token-of-no-value";
+/// The one tenant.
+pub(super) const TENANT: &str = "51a51a51-0000-4000-8000-000000000001";
+/// The one app.
+pub(super) const APP: &str = "51a51a51-0000-4000-8000-0000000000a9";
+/// Its secret, of no value.
+pub(super) const SECRET: &str = "simulated-secret-of-no-value";
+/// Life of a token in the documented sample, in seconds.
+const LIFE: u64 = 3_599;
+/// All that the action, `find` and `verify` need.
+const ROLES: [&str; 4] =
+    ["User.ReadWrite.All", "Group.ReadWrite.All", "OrgContact.Read.All", "Directory.ReadWrite.All"];
+
+/// What a token may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Good,
+    Unknown,
+    Expired,
+    Challenged,
+    Forbidden,
+}
+
+/// Tokens given out.
+#[derive(Debug)]
+pub(super) struct SignIn {
+    rules: TokenRules,
+    epoch: Timestamp,
+    given: HashMap<String, (Duration, bool)>,
+    count: u64,
+}
+
+impl SignIn {
+    pub(super) fn new(rules: TokenRules, epoch: Timestamp) -> Self {
+        Self { rules, epoch, given: HashMap::new(), count: 0 }
+    }
+
+    /// A token for the one app; `claims`: asked with a challenge's claims.
+    pub(super) fn give(&mut self, now: Duration, claims: bool) -> (String, u64) {
+        let life = if self.rules.life_s > 0 { self.rules.life_s } else { LIFE };
+        let issued = self.epoch.as_second() + now.as_secs() as i64;
+        self.count += 1;
+        let roles: Vec<&str> = match self.rules.roles.is_empty() {
+            true => ROLES.to_vec(),
+            false => self.rules.roles.iter().map(String::as_str).collect(),
+        };
+        let body = json!({ "aud": "https://graph.simulated.example", "tid": TENANT, "appid": APP, "roles": roles,
+            "iat": issued, "nbf": issued, "exp": issued + life as i64, "uti": self.count });
+        let part = |text: String| URL_SAFE_NO_PAD.encode(text);
+        let token =
+            format!("{}.{}.c2lt", part(r#"{"alg":"none","typ":"JWT"}"#.to_owned()), part(body.to_string()));
+        self.given.retain(|_, (until, _)| *until > now);
+        self.given.insert(token.clone(), (now + Duration::from_secs(life), claims));
+        (token, life)
+    }
+
+    /// How many were given out.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// `POST /{tenant}/oauth2/v2.0/token`
+    pub(super) fn answer(&mut self, now: Duration, tenant: &str, form: &[u8]) -> Answer {
+        let form: HashMap<String, String> = url::form_urlencoded::parse(form).into_owned().collect();
+        let field = |name: &str| form.get(name).map_or("", String::as_str);
+        if tenant != TENANT && tenant != "simulated.example" {
+            return aadsts(
+                400,
+                "invalid_request",
+                900_023,
+                "Specified tenant identifier is neither a valid DNS name, nor a valid external domain.",
+            );
+        }
+        if field("grant_type") != "client_credentials" {
+            return aadsts(
+                400,
+                "unsupported_grant_type",
+                70_003,
+                "The app requested an unsupported grant type.",
+            );
+        }
+        if field("client_id") != APP {
+            return aadsts(
+                400,
+                "unauthorized_client",
+                700_016,
+                "Application was not found in the directory.",
+            );
+        }
+        let assertion = field("client_assertion").split('.').count() == 3
+            && field("client_assertion_type") == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        if field("client_secret").is_empty() && !assertion {
+            return aadsts(
+                401,
+                "invalid_client",
+                7_000_218,
+                "The request body must contain: 'client_assertion' or 'client_secret'.",
+            );
+        }
+        if !assertion && field("client_secret") != SECRET {
+            return aadsts(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
+        }
+        if !field("scope").ends_with("/.default") {
+            return aadsts(
+                400,
+                "invalid_scope",
+                70_011,
+                "The provided value for the input parameter 'scope' is not valid.",
+            );
+        }
+        let (token, life) = self.give(now, field("claims").contains("access_token"));
+        Answer::json(
+            200,
+            &json!({ "token_type": "Bearer", "expires_in": life, "ext_expires_in": life, "access_token": token }),
+        )
+    }
+
+    /// Whether a bearer may do this.
+    pub(super) fn judge(&self, now: Duration, bearer: &str, write: bool) -> Verdict {
+        let forbidden = write
+            && !self.rules.roles.is_empty()
+            && !self.rules.roles.iter().any(|role| role.contains("Write") || role.contains("Manage"));
+        let good = if forbidden { Verdict::Forbidden } else { Verdict::Good };
+        if bearer == OPAQUE && self.rules.life_s == 0 && !self.rules.challenge {
+            return good;
+        }
+        match self.given.get(bearer) {
+            None => Verdict::Unknown,
+            Some((until, _)) if *until <= now => Verdict::Expired,
+            Some((_, false)) if self.rules.challenge => Verdict::Challenged,
+            Some(_) => good,
+        }
+    }
+}
+
+/// The 401 of a verdict, or the 403.
+pub(super) fn refusal(verdict: Verdict) -> Answer {
+    let plain = "Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", client_id=\"00000003-0000-0000-c000-000000000000\"";
+    let answer = |message: &str| super::wire::error(401, "InvalidAuthenticationToken", message);
+    match verdict {
+        Verdict::Good | Verdict::Forbidden => super::wire::error(
+            403,
+            "Authorization_RequestDenied",
+            "Insufficient privileges to complete the operation.",
+        ),
+        Verdict::Unknown => answer("CompactToken validation failed with reason code: 80049228.")
+            .with("www-authenticate", plain),
+        Verdict::Expired => {
+            answer("Lifetime validation failed, the token is expired.").with("www-authenticate", plain)
+        }
+        Verdict::Challenged => {
+            let claims = base64::engine::general_purpose::STANDARD
+                .encode(r#"{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}"#);
+            answer("Continuous access evaluation resulted in challenge with result: InteractionRequired.").with(
+                "www-authenticate",
+                format!("Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", error=\"insufficient_claims\", claims=\"{claims}\""),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_lives_as_long_as_it_says_and_wrong_secrets_are_named() {
+        let rules = TokenRules { life_s: 5, ..TokenRules::default() };
+        let mut sign_in = SignIn::new(rules, Timestamp::UNIX_EPOCH);
+        let form = |secret: &str| {
+            format!(
+                "grant_type=client_credentials&client_id={APP}&client_secret={secret}&scope=https%3A%2F%2Fg%2F.default"
+            )
+        };
+        let answer = sign_in.answer(Duration::ZERO, TENANT, form(SECRET).as_bytes());
+        assert_eq!(answer.status, 200);
+        let body: serde_json::Value = serde_json::from_slice(&answer.body.1).expect("JSON");
+        let token = body["access_token"].as_str().expect("a token");
+        assert_eq!(sign_in.judge(Duration::from_secs(4), token, true), Verdict::Good);
+        assert_eq!(sign_in.judge(Duration::from_secs(5), token, true), Verdict::Expired);
+        assert_eq!(sign_in.judge(Duration::ZERO, OPAQUE, true), Verdict::Unknown);
+        let wrong = sign_in.answer(Duration::ZERO, TENANT, form("x").as_bytes());
+        assert!(String::from_utf8_lossy(&wrong.body.1).contains("AADSTS7000215"));
+    }
+
+    #[test]
+    fn a_challenge_ends_with_a_token_that_was_asked_for_with_claims() {
+        let rules = TokenRules { challenge: true, ..TokenRules::default() };
+        let mut sign_in = SignIn::new(rules, Timestamp::UNIX_EPOCH);
+        let (plain, _) = sign_in.give(Duration::ZERO, false);
+        let (with, _) = sign_in.give(Duration::ZERO, true);
+        assert_eq!(sign_in.judge(Duration::ZERO, &plain, true), Verdict::Challenged);
+        assert_eq!(sign_in.judge(Duration::ZERO, &with, true), Verdict::Good);
+    }
+}

@@ -1,0 +1,28 @@
+//! The hostile scenario: every row has one record, every record agrees with the ledger, no Retry-After is breached.
+
+use crate::harness::{Simulator, finish, results, stderr, users};
+
+/// Enough that every fault of the scenario comes up many times.
+const USERS: u64 = 1_500;
+
+#[test]
+fn every_record_agrees_with_a_hostile_service() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("users.csv");
+    let out = folder.path().join("out");
+    users(&input, USERS);
+    let simulator = Simulator::start_file("hostile");
+    let output = finish(simulator.run(&input, &out).args(["--rate", "200"]).spawn().expect("run starts"));
+    let text = stderr(&output);
+    let rows = results(&out);
+    let ledger = simulator.ledger();
+    assert_eq!(rows.len() as u64, USERS, "{text}");
+    let accepted = simulator.accepted();
+    for (row, (id, outcome)) in &rows {
+        assert_eq!(outcome, "accepted", "row {row} was given up: {text}");
+        assert!(accepted.contains_key(id), "row {row}");
+    }
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(ledger["breaches"], 0, "{ledger:#}");
+    println!("hostile: {} arrivals for {USERS} users, by status {}", ledger["arrivals"], ledger["by_status"]);
+}

@@ -1,0 +1,147 @@
+//! A stopped and continued process, a second process, a blocked terminal, signals, an outage over sockets.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Simulator, finish, results, setting, signal, stderr, users};
+
+const SCENARIO: &str = r#"
+title = "pause"
+latency_ms = 10
+"#;
+
+fn lines(path: &std::path::Path) -> usize {
+    fs::read_to_string(path).map_or(0, |text| text.lines().count())
+}
+
+fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < until, "{what} did not happen within 20 s");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn stopped_for_a_minute_and_continued_without_a_burst() {
+    // A minute when shown whole; the length of the stop changes nothing in what is checked.
+    let stopped = Duration::from_secs(if setting("ROUNDS", 50) >= 50 { 60 } else { 6 });
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("users.csv");
+    let out = folder.path().join("out");
+    users(&input, 600);
+    let simulator = Simulator::start(folder.path(), SCENARIO);
+    let child = simulator.run(&input, &out).args(["--rate", "60"]).spawn().expect("run starts");
+    wait_for("a few records", || lines(&out.join("results.csv")) > 100);
+    signal(&child, "STOP");
+    std::thread::sleep(stopped);
+    signal(&child, "CONT");
+    let output = finish(child);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(results(&out).len(), 600);
+    let busiest = simulator.ledger()["highest_per_second"].as_u64().expect("a number");
+    // 60/s, a quarter of a second of saved credit, and one more for where the second begins.
+    assert!(busiest <= 60 + 15 + 1, "{busiest} in one second at 60/s");
+}
+
+#[test]
+fn a_second_process_is_refused_and_told_who_holds_the_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("users.csv");
+    let out = folder.path().join("out");
+    users(&input, 2_000);
+    let simulator = Simulator::start(folder.path(), SCENARIO);
+    let first = simulator.run(&input, &out).args(["--rate", "100"]).spawn().expect("run starts");
+    wait_for("a record", || lines(&out.join("results.csv")) > 1);
+    let asked = Instant::now();
+    let second = finish(simulator.run(&input, &out).spawn().expect("run starts"));
+    assert_eq!(second.status.code(), Some(8), "{}", stderr(&second));
+    assert!(asked.elapsed() < Duration::from_secs(2), "not at once");
+    assert!(stderr(&second).contains(&first.id().to_string()), "names no holder: {}", stderr(&second));
+    signal(&first, "INT");
+    let output = finish(first);
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    for name in ["results.csv", "failed.csv", "summary.json"] {
+        assert!(out.join(name).exists(), "{name} is missing after a stop");
+    }
+}
+
+#[test]
+fn term_drains_and_the_same_command_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("users.csv");
+    let out = folder.path().join("out");
+    users(&input, 1_000);
+    let simulator = Simulator::start(folder.path(), SCENARIO);
+    let child = simulator.run(&input, &out).args(["--rate", "100"]).spawn().expect("run starts");
+    wait_for("a few records", || lines(&out.join("results.csv")) > 20);
+    signal(&child, "TERM");
+    let asked = Instant::now();
+    let output = finish(child);
+    assert_eq!(output.status.code(), Some(143), "{}", stderr(&output));
+    assert!(asked.elapsed() < Duration::from_secs(11), "draining has a bound");
+    let again = finish(simulator.run(&input, &out).args(["--rate", "2000"]).spawn().expect("run starts"));
+    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    let accepted = simulator.accepted();
+    assert_eq!(accepted.len(), 1_000);
+    assert!(accepted.values().all(|count| *count == 1), "a drained run repeats nobody");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_blocked_terminal_delays_no_record() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("users.csv");
+    let out = folder.path().join("out");
+    users(&input, 1_500);
+    let simulator = Simulator::start(folder.path(), SCENARIO);
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&terminal).expect("granted");
+    unlockpt(&terminal).expect("unlocked");
+    let name = ptsname(&terminal, Vec::new()).expect("its name");
+    let side = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(name.to_str().expect("UTF-8"))
+        .expect("its other side");
+    let mut filler = side.try_clone().expect("a second handle");
+    let mut command = simulator.run(&input, &out);
+    command.args(["--rate", "300", "--progress", "bar"]).stderr(Stdio::from(side)).env("TERM", "xterm");
+    let started = Instant::now();
+    let mut child = command.spawn().expect("run starts");
+    // Reads until the work has begun, then never again: once its buffer is full every write blocks, as after Ctrl-S.
+    let mut screen = fs::File::from(terminal);
+    let mut shown = Vec::new();
+    while !String::from_utf8_lossy(&shown).contains("stops safely") {
+        let mut part = [0; 512];
+        assert!(
+            child.try_wait().expect("a child").is_none(),
+            "it ended: {}",
+            String::from_utf8_lossy(&shown)
+        );
+        let n = std::io::Read::read(&mut screen, &mut part).expect("the terminal");
+        shown.extend_from_slice(&part[..n]);
+    }
+    std::thread::spawn(move || while std::io::Write::write(&mut filler, &[b'.'; 512]).is_ok() {});
+    wait_for("all records", || lines(&out.join("results.csv")) > 1_500);
+    assert!(started.elapsed() < Duration::from_secs(9), "5 s of work took {:?}", started.elapsed());
+    wait_for("the end", || child.try_wait().expect("a child").is_some());
+    assert_eq!(results(&out).len(), 1_500);
+}
+
+#[test]
+fn twenty_seconds_of_outage_fail_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("users.csv");
+    let out = folder.path().join("out");
+    users(&input, 1_200);
+    let simulator = Simulator::start_file("outage");
+    let output = finish(simulator.run(&input, &out).args(["--rate", "100"]).spawn().expect("run starts"));
+    let rows = results(&out);
+    assert_eq!(rows.len(), 1_200);
+    assert!(rows.values().all(|(_, outcome)| outcome == "accepted"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
