@@ -2,9 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use reprovision::{cli::Cli, commands};
+use reprovision::{cli, commands};
 
 fn main() -> ExitCode {
-    ExitCode::from(commands::main(Cli::parse()).code())
+    let exit = match cli::parse(std::env::args_os().collect()) {
+        Ok(cli::Parsed::Command(cli)) => commands::main(cli).code(),
+        Ok(cli::Parsed::Said(said)) => {
+            // Help goes to standard output, a wrong flag to standard error; a closed pipe is nobody's failure.
+            let _ = said.print();
+            u8::try_from(said.exit_code()).unwrap_or(2)
+        }
+        Err(error) => commands::fail(&error).code(),
+    };
+    ExitCode::from(exit)
 }

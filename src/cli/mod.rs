@@ -1,12 +1,15 @@
-//! What was typed: commands and flags of the command line, each also an environment variable.
+//! What was typed: commands and flags of the command line, each also an environment variable and a key of the settings file.
 
+mod settings;
 mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use settings::{Parsed, parse};
 pub use values::{MaxFailures, duration, rate};
 
 /// Asks Microsoft 365 to retry provisioning for every user of a CSV
@@ -16,6 +19,45 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// How to tell about it.
+    #[command(flatten)]
+    pub telling: Telling,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Telling {
+    /// Only the result, warnings and errors
+    #[arg(short, long, global = true, env = "REPROVISION_QUIET", value_parser = BoolishValueParser::new(), hide_short_help = true)]
+    pub quiet: bool,
+    /// Log what happens to each user (-v), to each request (-vv), in the network client (-vvv)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "REPROVISION_VERBOSE", hide_short_help = true)]
+    pub verbose: u8,
+    /// Append the log to a file instead of standard error; with at least -v
+    #[arg(long, global = true, env = "REPROVISION_LOG_FILE", value_name = "FILE", hide_short_help = true)]
+    pub log_file: Option<PathBuf>,
+    /// Form of the log
+    #[arg(
+        long,
+        global = true,
+        env = "REPROVISION_LOG_FORMAT",
+        value_name = "FORM",
+        default_value = "text",
+        hide_short_help = true
+    )]
+    pub log_format: LogFormat,
+    /// Settings file in TOML: long flags of run without dashes, such as `rate = 16`; a flag or a variable wins
+    #[arg(long, global = true, env = "REPROVISION_CONFIG", value_name = "FILE", hide_short_help = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// `--log-format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum LogFormat {
+    Text,
+    Json,
 }
 
 /// The commands. Only `run` writes to a tenant.
@@ -41,6 +83,16 @@ pub enum Object {
     Users,
     Groups,
     Contacts,
+}
+
+/// `--cloud`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Cloud {
+    Global,
+    Usgov,
+    UsgovDod,
+    China,
 }
 
 /// `--priority`
@@ -78,7 +130,7 @@ pub struct Run {
     #[arg(long, env = "REPROVISION_LIMIT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// Check everything, say what would happen and how long it takes; nothing is sent
-    #[arg(long)]
+    #[arg(long, env = "REPROVISION_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
     /// Use an embedded simulator: a built-in scenario or a scenario file; no tenant needed
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "default", require_equals = true, conflicts_with_all = ["endpoint", "token_file", "token_command"])]
@@ -87,7 +139,7 @@ pub struct Run {
     #[arg(long, env = "REPROVISION_OUT", value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Do not ask; needs --tenant for anything but a loopback endpoint
-    #[arg(long, env = "REPROVISION_YES")]
+    #[arg(long, env = "REPROVISION_YES", value_parser = BoolishValueParser::new())]
     pub yes: bool,
 
     /// comma, semicolon, tab, pipe or one character [default: found in the header]
@@ -104,7 +156,7 @@ pub struct Run {
     )]
     pub object: Object,
     /// Start over in a new folder even if an unfinished run of the same input exists
-    #[arg(long, help_heading = "Run", hide_short_help = true)]
+    #[arg(long, env = "REPROVISION_NEW_RUN", value_parser = BoolishValueParser::new(), help_heading = "Run", hide_short_help = true)]
     pub new_run: bool,
     /// Kept in run.json and summary.json
     #[arg(
@@ -124,16 +176,25 @@ pub struct Run {
         hide_short_help = true
     )]
     pub ticket: Option<String>,
-    /// Graph root without version; https, or http to loopback only
+    /// Graph root, sign-in host and token scope together
+    #[arg(
+        long,
+        env = "REPROVISION_CLOUD",
+        value_name = "C",
+        default_value = "global",
+        help_heading = "Service",
+        hide_short_help = true
+    )]
+    pub cloud: Cloud,
+    /// Graph root without version [default: of the cloud]; https, or http to loopback only
     #[arg(
         long,
         env = "REPROVISION_ENDPOINT",
         value_name = "URL",
-        default_value = "https://graph.microsoft.com",
         help_heading = "Service",
         hide_short_help = true
     )]
-    pub endpoint: String,
+    pub endpoint: Option<String>,
     /// beta or v1.0
     #[arg(long, env = "REPROVISION_API_VERSION", value_name = "V", default_value = "beta", value_parser = ["beta", "v1.0"], help_heading = "Service", hide_short_help = true)]
     pub api_version: String,
@@ -178,7 +239,7 @@ pub struct Run {
     #[arg(long, env = "REPROVISION_MAX_ATTEMPTS", value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Pace", hide_short_help = true)]
     pub max_attempts: u32,
     /// HTTP/1.1 only
-    #[arg(long, env = "REPROVISION_HTTP1", help_heading = "Service", hide_short_help = true)]
+    #[arg(long, env = "REPROVISION_HTTP1", value_parser = BoolishValueParser::new(), help_heading = "Service", hide_short_help = true)]
     pub http1: bool,
     /// Stop (exit 5) after so long without an answer for any user [default: 10m on a terminal, else 30m]
     #[arg(long, env = "REPROVISION_MAX_STALL", value_name = "D", value_parser = duration, help_heading = "Guards", hide_short_help = true)]
@@ -196,6 +257,15 @@ pub struct Run {
         hide_short_help = true
     )]
     pub max_failures: MaxFailures,
+    /// Refuse a token of any other tenant, whatever --tenant or AZURE_TENANT_ID say (exit 6)
+    #[arg(
+        long,
+        env = "REPROVISION_EXPECT_TENANT",
+        value_name = "ID",
+        help_heading = "Guards",
+        hide_short_help = true
+    )]
+    pub expect_tenant: Option<String>,
     /// Refuse an input with more users (exit 7)
     #[arg(
         long,

@@ -38,10 +38,13 @@ pub fn main(cli: Cli) -> Exit {
     };
     // Tasks that still wait for something must not keep the process.
     runtime.shutdown_background();
-    ended.unwrap_or_else(|error| {
-        tell(&format!("error: {}", error.chain()));
-        error.exit()
-    })
+    ended.unwrap_or_else(|error| fail(&error))
+}
+
+/// Says why nothing can be done.
+pub fn fail(error: &Error) -> Exit {
+    tell(&format!("error: {}", error.chain()));
+    error.exit()
 }
 
 /// To standard output: results only. A closed pipe is nobody's failure.

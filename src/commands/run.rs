@@ -13,9 +13,9 @@ use secrecy::SecretString;
 use super::engine::{Call, Display, drive};
 use super::{say, tell};
 use crate::auth::{TokenSource, Tokens};
-use crate::cli::{Object, Priority, Progress, Run};
+use crate::cli::{Cloud, Object, Priority, Progress, Run};
 use crate::error::{Error, Exit};
-use crate::graph::{Client, ClientConfig};
+use crate::graph::{self, Client, ClientConfig};
 use crate::input::{Checked, Options, check};
 use crate::model::{ObjectKind, Outcome, Scope, WallClock};
 use crate::net;
@@ -54,9 +54,10 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
         }
         None => None,
     };
-    let root = net::root(
-        &simulator.as_ref().map_or_else(|| asked.endpoint.clone(), |(simulator, ..)| simulator.url()),
-    )?;
+    let root = net::root(&match &simulator {
+        Some((simulator, ..)) => simulator.url(),
+        None => endpoint(&asked)?,
+    })?;
     let rate =
         asked.rate.or_else(|| simulator.as_ref().and_then(|(_, rate, _)| *rate)).unwrap_or(DEFAULT_RATE);
     let kind = match asked.object {
@@ -81,7 +82,11 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
         Some((simulator, ..)) => {
             Tokens::new(TokenSource::Fixed(SecretString::from(simulator.token())), None, true)
         }
-        None => Tokens::new(source(&asked)?, asked.tenant.clone(), root.scheme() == "http"),
+        None => Tokens::new(
+            source(&asked)?,
+            asked.expect_tenant.clone().or_else(|| asked.tenant.clone()),
+            root.scheme() == "http",
+        ),
     };
     let claims = tokens.current().await.map_err(Error::SignIn)?.claims.clone();
     let tenant = match &simulator {
@@ -311,6 +316,25 @@ async fn work(
     }
     say(&summary.text(&totals, folder, kind, "the same command"));
     Ok(exit)
+}
+
+/// The Graph root of the cloud, or the one asked for, unless it belongs to another cloud.
+fn endpoint(asked: &Run) -> Result<String, Error> {
+    let cloud = match asked.cloud {
+        Cloud::Global => graph::GLOBAL,
+        Cloud::Usgov => graph::USGOV,
+        Cloud::UsgovDod => graph::USGOV_DOD,
+        Cloud::China => graph::CHINA,
+    };
+    let Some(endpoint) = &asked.endpoint else { return Ok(cloud.root.to_owned()) };
+    let bare = endpoint.trim_end_matches('/');
+    match graph::CLOUDS.into_iter().find(|known| known.root.eq_ignore_ascii_case(bare)) {
+        Some(known) if known != cloud => Err(Error::Usage(format!(
+            "--endpoint {endpoint} belongs to --cloud {}, and --cloud is {}: give one of them",
+            known.name, cloud.name
+        ))),
+        _ => Ok(endpoint.clone()),
+    }
 }
 
 fn source(asked: &Run) -> Result<TokenSource, Error> {

@@ -1,0 +1,208 @@
+//! Flag, environment, settings file, default: in this order, for every setting of `run`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Command, CommandFactory, FromArgMatches};
+use toml::de::{DeTable, DeValue};
+
+use super::Cli;
+use crate::error::Error;
+
+/// What came of the command line.
+#[derive(Debug)]
+pub enum Parsed {
+    /// To be run.
+    Command(Cli),
+    /// Help, a version, or what clap has to say about a wrong flag; it knows where to print it.
+    Said(clap::Error),
+}
+
+/// Which flags a file must not set: they name the file itself, or turn a real run into a simulated one.
+const NEVER_IN_A_FILE: [&str; 4] = ["config", "simulate", "help", "version"];
+
+/// Reads the command line, the environment and the settings file. A variable that is set but empty counts as unset,
+/// because CI systems set variables that way.
+///
+/// # Errors
+/// `Error::Usage` or `Error::Input` for the settings file, with line and column.
+pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, Error> {
+    let mut command = without_empty_variables(Cli::command());
+    if let Some(file) = settings_file(&arguments) {
+        command = with_file(command, &file)?;
+    }
+    Ok(match command.try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
+        Ok(cli) => Parsed::Command(cli),
+        Err(said) => Parsed::Said(said),
+    })
+}
+
+fn settings_file(arguments: &[OsString]) -> Option<PathBuf> {
+    let mut arguments = arguments.iter().skip(1).take_while(|argument| *argument != "--");
+    while let Some(argument) = arguments.next() {
+        if argument == "--config" {
+            return arguments.next().map(PathBuf::from);
+        }
+        if let Some(file) = argument.to_str().and_then(|argument| argument.strip_prefix("--config=")) {
+            return Some(PathBuf::from(file));
+        }
+    }
+    std::env::var_os("REPROVISION_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from)
+}
+
+fn without_empty_variables(command: Command) -> Command {
+    command
+        .mut_args(|argument| match argument.get_env() {
+            Some(name) if std::env::var_os(name).is_some_and(|value| value.is_empty()) => argument.env(None),
+            _ => argument,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
+/// The file's values as defaults: whatever else is given wins.
+fn with_file(command: Command, file: &Path) -> Result<Command, Error> {
+    let text = fs::read_to_string(file).map_err(|source| {
+        Error::Usage(format!("{}: cannot read the settings file: {source}", file.display()))
+    })?;
+    let wrong = |at: usize, message: String| {
+        let before = &text[..at.min(text.len())];
+        let line = before.matches('\n').count() as u64 + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() as u64 + 1;
+        Error::Input { file: file.to_owned(), line: Some(line), column: Some(column), message }
+    };
+    let table = DeTable::parse(&text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        wrong(at, format!("not TOML: {}", error.message()))
+    })?;
+    let mut values = BTreeMap::new();
+    for (key, value) in table.into_inner() {
+        let (at, name) = (key.span().start, key.into_inner().into_owned());
+        if !is_setting(&command, &name) {
+            return Err(wrong(
+                at,
+                format!(
+                    "{name:?} is no setting; settings are the long flags of `reprovision run --help`, such as rate = 16"
+                ),
+            ));
+        }
+        let at = value.span().start;
+        let Some(text) = plain(value.get_ref()) else {
+            return Err(wrong(at, format!("{name} must be a text, a number, true or false")));
+        };
+        check(&command, &name, &text).map_err(|message| wrong(at, message))?;
+        values.insert(name, text);
+    }
+    Ok(set(command, &values))
+}
+
+fn is_setting(command: &Command, name: &str) -> bool {
+    let run = command.find_subcommand("run");
+    let own = run.into_iter().flat_map(Command::get_arguments);
+    let is = |argument: &clap::Arg| argument.get_long() == Some(name);
+    !NEVER_IN_A_FILE.contains(&name) && (command.get_arguments().any(is) || own.into_iter().any(is))
+}
+
+fn plain(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Float(number) => Some(number.to_string()),
+        DeValue::Boolean(yes) => Some(yes.to_string()),
+        _ => None,
+    }
+}
+
+/// One value by itself, as the flag would take it.
+fn check(command: &Command, name: &str, value: &str) -> Result<(), String> {
+    let command = set(no_variables(command.clone()), &BTreeMap::from([(name.to_owned(), value.to_owned())]));
+    match command.try_get_matches_from(["reprovision", "run"]) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(()),
+        Err(error) => {
+            let text = error.to_string();
+            let text = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            Err(text.split_whitespace().collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+fn no_variables(command: Command) -> Command {
+    command.mut_args(|argument| argument.env(None)).mut_subcommands(no_variables)
+}
+
+fn set(command: Command, values: &BTreeMap<String, String>) -> Command {
+    let with = |argument: clap::Arg| match argument.get_long().and_then(|name| values.get(name)) {
+        // A counter has no default in clap but the one of its type.
+        Some(value) if matches!(argument.get_action(), ArgAction::Count) => {
+            argument.default_value(value.clone())
+        }
+        Some(value) => argument.default_value(value.clone()),
+        None => argument,
+    };
+    command.mut_args(with).mut_subcommand("run", |run| run.mut_args(with))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli;
+
+    fn run(arguments: &[&str], file: &str) -> Result<Box<cli::Run>, String> {
+        let settings = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(settings.path(), file).expect("written");
+        let path = settings.path().to_str().expect("UTF-8");
+        let fixed = ["reprovision", "run", "--config", path];
+        let all = fixed.iter().chain(arguments).map(OsString::from);
+        match parse(all.collect()) {
+            Ok(Parsed::Command(Cli { command: cli::Command::Run(run), .. })) => Ok(run),
+            Ok(Parsed::Said(error)) => Err(error.to_string()),
+            Ok(Parsed::Command(_)) => Err("another command".to_owned()),
+            Err(error) => Err(error.chain().replace(path, "FILE")),
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let file = "rate = 7\nconcurrency = 5\nyes = true\nlabel = \"from the file\"\nobject = \"groups\"\n";
+        let found = run(&["--concurrency", "9"], file).expect("parsed");
+        assert_eq!((found.rate, found.concurrency, found.max_attempts), (Some(7.0), 9, 6));
+        assert_eq!((found.yes, found.label.as_deref()), (true, Some("from the file")));
+        assert_eq!(found.object, cli::Object::Groups);
+        assert!(!run(&[], "yes = false").expect("parsed").yes);
+    }
+
+    #[test]
+    fn a_wrong_file_is_named_with_line_and_column() {
+        for (file, expected) in [
+            ("\nratte = 7\n", "FILE, line 2, column 1: \"ratte\" is no setting"),
+            ("rate = 7\nconcurrency = 0", "FILE, line 2, column 15: invalid value '0' for '--concurrency"),
+            ("rate = [7]", "FILE, line 1, column 8: rate must be"),
+            ("simulate = true", "FILE, line 1, column 1: \"simulate\" is no setting"),
+            ("rate == 7", "FILE, line 1, column 7: not TOML"),
+        ] {
+            let said = run(&[], file).expect_err(file);
+            assert!(said.starts_with(expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn every_setting_has_its_variable() {
+        let command = Cli::command();
+        let run = command.find_subcommand("run").expect("run");
+        for argument in command.get_arguments().chain(run.get_arguments()) {
+            let Some(name) = argument.get_long() else { continue };
+            let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+            match name {
+                "simulate" | "help" | "version" => assert_eq!(variable, None, "{name}"),
+                "tenant" => assert_eq!(variable.as_deref(), Some("AZURE_TENANT_ID")),
+                _ => assert_eq!(
+                    variable.as_deref(),
+                    Some(format!("REPROVISION_{}", name.to_uppercase().replace('-', "_")).as_str())
+                ),
+            }
+        }
+    }
+}
