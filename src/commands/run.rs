@@ -272,7 +272,7 @@ async fn work(
             .await;
     let account = write_failed(folder, run.rows, header.as_deref(), delimiter, raw, next_step);
     if let Some((simulator, ..)) = &simulator {
-        tell(&format!("SIMULATED  the simulator's own ledger:\n{}", simulator.ledger()));
+        tell(&format!("SIMULATED  the simulator's own ledger:\n{}", simulator.account()));
     }
     let mut exit = stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse);
     let mut stopped: Vec<String> = stop.reasons().iter().map(sentence).collect();

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::say;
 use crate::cli::Simulate;
 use crate::error::{Error, Exit};
-use crate::simulator::{Scenario, Simulator};
+use crate::simulator::{RULES, Scenario, Simulator};
 use crate::sys::Signals;
 
 pub(super) async fn simulate(asked: Simulate) -> Result<Exit, Error> {
@@ -20,6 +20,10 @@ pub(super) async fn simulate(asked: Simulate) -> Result<Exit, Error> {
     say(&format!("token      {}", simulator.token()));
     say("Ctrl-C stops it and prints the ledger");
     signals.next().await;
-    say(&simulator.ledger().to_string());
+    say(&simulator.account());
+    say("what of this Microsoft documents, what was seen, what is invented:");
+    for (basis, rule) in RULES {
+        say(&format!("{basis:<11} {rule}"));
+    }
     Ok(Exit::Done)
 }

@@ -11,6 +11,16 @@ pub enum Basis {
     Invented,
 }
 
+impl std::fmt::Display for Basis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Documented => "documented",
+            Self::Seen => "seen",
+            Self::Invented => "invented",
+        })
+    }
+}
+
 /// Every rule, for people who want to know what a result against the simulator is worth.
 pub const RULES: [(Basis, &str); 24] = [
     (

@@ -120,6 +120,20 @@ impl Simulator {
         self.shared.lock().ledger.clone()
     }
 
+    /// The ledger and how it compares with what the scenario expects, for people.
+    pub fn account(&self) -> String {
+        let mut text = self.ledger().to_string();
+        let unexpected = self.unexpected();
+        if unexpected.is_empty() {
+            text.push_str("\nas expected        yes");
+        }
+        for figure in unexpected {
+            text.push_str("\nnot as expected    ");
+            text.push_str(&figure);
+        }
+        text
+    }
+
     /// What lies outside the ranges that the scenario expects.
     pub fn unexpected(&self) -> Vec<String> {
         let tenant = self.shared.lock();

@@ -1,6 +1,8 @@
 //! One test binary: the list of integration tests.
 
+mod docs;
 mod house;
 mod kill;
 mod pace;
 mod run;
+mod scenarios;

@@ -1,0 +1,68 @@
+//! Every built-in scenario through the binary: the run ends as its story says, and the ledger is within its ranges.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use reprovision::simulator::Scenario;
+
+/// Scenarios whose own clock makes them long, or whose faults have a test of their own.
+const ELSEWHERE: [(&str, &str); 3] =
+    [("outage", "tests/slow/pause.rs"), ("hostile", "tests/it/run.rs"), ("default", "tests/it/docs.rs")];
+/// Scenario, users, exit codes it may end with, and what its summary says.
+const SHOWN: [(&str, u64, &[i32], &str); 5] = [
+    ("calm", 60, &[0], "60 accepted"),
+    ("documented", 60, &[0, 3], "60 rows out"),
+    ("throttled", 120, &[0], "120 accepted"),
+    ("window", 450, &[0], "450 accepted"),
+    ("flaky", 200, &[0, 3], "200 rows out"),
+];
+
+fn run(folder: &Path, scenario: &str, users: u64) -> Output {
+    let lines: String = (1..=users).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
+    fs::write(folder.join("users.csv"), format!("id\n{lines}")).expect("the input");
+    Command::new(env!("CARGO_BIN_EXE_reprovision"))
+        .args(["run", "users.csv", "--out", "out", &format!("--simulate={scenario}")])
+        .current_dir(folder)
+        .env_remove("REPROVISION_TOKEN")
+        .env_remove("AZURE_TENANT_ID")
+        .output()
+        .expect("the program runs")
+}
+
+#[test]
+fn every_scenario_ends_as_it_says() {
+    let runs: Vec<_> = SHOWN
+        .into_iter()
+        .map(|(scenario, users, codes, says)| {
+            std::thread::spawn(move || {
+                let folder = tempfile::tempdir().expect("a folder");
+                let output = run(folder.path(), scenario, users);
+                let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+                assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{scenario}: {said}");
+                assert!(said.contains(says), "{scenario}: {said}");
+                assert!(said.contains("as expected        yes"), "{scenario}: {said}");
+            })
+        })
+        .collect();
+    for run in runs {
+        run.join().expect("as the scenario says");
+    }
+}
+
+#[test]
+fn no_scenario_is_left_out() {
+    let mut known: Vec<_> = Scenario::names().collect();
+    let mut named: Vec<_> =
+        SHOWN.iter().map(|(name, ..)| *name).chain(ELSEWHERE.map(|(name, _)| name)).collect();
+    known.sort_unstable();
+    named.sort_unstable();
+    assert_eq!(named, known);
+    for (name, file) in ELSEWHERE {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect(file);
+        assert!(
+            name == "default" || text.contains(&format!("\"{name}\"")) || text.contains(&format!("={name}")),
+            "{file}: {name}"
+        );
+    }
+}
