@@ -42,7 +42,8 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
     let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
     let simulator = match &asked.simulate {
         Some(name) => {
-            let scenario = Scenario::load(name).map_err(Error::Usage)?;
+            let mut scenario = Scenario::load(name).map_err(Error::Usage)?;
+            scenario.objects.strangers = true;
             let rate = (scenario.writes_per_second > 0.0).then_some(scenario.writes_per_second * SHARE);
             let title = scenario.title.clone();
             let simulator = Simulator::start(scenario, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;

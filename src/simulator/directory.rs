@@ -103,11 +103,14 @@ impl Directory {
             return Some(id);
         }
         let number = match id.strip_suffix("@simulated.example").and_then(|name| name.strip_prefix("user")) {
-            Some(number) => number.parse().ok()?,
-            None => u64::from_str_radix(id.rsplit_once('-')?.1, 16).ok()?,
+            Some(number) => number.parse().ok(),
+            None => id.rsplit_once('-').and_then(|(_, tail)| u64::from_str_radix(tail, 16).ok()),
         };
-        let found = object_id(set, number);
-        ((1..=self.count(set)).contains(&number) && (found == id || !id.contains('-'))).then_some(found)
+        let found = number.filter(|number| (1..=self.count(set)).contains(number)).and_then(|number| {
+            let found = object_id(set, number);
+            (found == id || !id.contains('-')).then_some(found)
+        });
+        found.or_else(|| self.objects.strangers.then_some(id))
     }
 
     /// The action ran. Returns how often by now.
