@@ -39,7 +39,7 @@ impl<E: Exchange> Dispatch<E> {
     /// Sends one request for the row as soon as it may leave. `None`: the run stops and nothing was sent, or the
     /// answer will not be waited for.
     pub async fn attempt(&self, row: &Row) -> Option<(Attempt, Settled)> {
-        let (ticket, pass) = tokio::select! {
+        let (mut ticket, pass) = tokio::select! {
             biased;
             () = self.stop.draining() => return None,
             ready = self.ready() => ready?,
@@ -51,7 +51,7 @@ impl<E: Exchange> Dispatch<E> {
         if matches!(attempt.kind, crate::model::Kind::Unauthorized { .. }) {
             self.exchange.rejected(&attempt);
         }
-        let settled = self.pace.settle(ticket, row.number, &attempt);
+        let settled = self.pace.settle(&mut ticket, row.number, &attempt);
         Some((attempt, settled))
     }
 
@@ -62,7 +62,7 @@ impl<E: Exchange> Dispatch<E> {
 
     async fn ready(&self) -> Option<(Ticket, E::Pass)> {
         loop {
-            let mut ticket = self.pace.admit().await;
+            let mut ticket = self.pace.admit(1).await;
             let pass = match self.exchange.prepare().await {
                 Ok(pass) => pass,
                 Err(text) => {

@@ -19,7 +19,7 @@ use crate::graph::{self, Client, ClientConfig};
 use crate::input::{Checked, Options, check};
 use crate::model::{ObjectKind, Outcome, Scope, WallClock};
 use crate::net;
-use crate::pace::{DEFAULT_RATE, Law, Pace};
+use crate::pace::{Bounds, DEFAULT_RATE, Law, Pace};
 use crate::report::{Summary, human, next_step, thousands};
 use crate::retry::RetryPolicy;
 use crate::rundir::{Identity, Journal, Lock, RunFile, State, find_unfinished, new_folder, write_failed};
@@ -225,7 +225,8 @@ async fn work(
         identity,
     };
     run.write(folder)?;
-    let pace = Pace::new(Law::Fixed, rate, Some(fastrand::Rng::new()));
+    let bounds = Bounds { rate, in_flight: usize::from(asked.concurrency), group: 1 };
+    let pace = Pace::new(Law::Fixed, bounds, Some(fastrand::Rng::new()));
     for (scope, until, length) in State::read(folder).cooldowns {
         let left = until.duration_since(now);
         // A clock that went backwards must not make a wait longer than it was.

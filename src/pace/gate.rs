@@ -1,5 +1,6 @@
 //! The gate: asked under one fair lock, fed with every attempt.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::cooldown::{Cooldowns, Cooling};
 use super::law::Law;
 use super::outage::Outage;
-use super::quota::Ceiling;
+use super::quota::{Ceiling, FASTEST};
 use crate::model::{Attempt, Kind, Scope};
 
 /// Shared by all workers of one app in one tenant.
@@ -29,6 +30,9 @@ struct State {
     cooldowns: Cooldowns,
     outage: Outage,
     probe_out: bool,
+    /// Parts of tickets that are neither settled nor dropped.
+    in_flight: usize,
+    most_in_flight: usize,
     last_answer: Instant,
     waits: Waits,
 }
@@ -58,13 +62,31 @@ pub enum Waiting {
     },
 }
 
-/// The right to send one request now. Dropping it unsettled frees a probe's place.
+/// What holds whatever the law says.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Most writes per second, 0.01 to 100,000: `--rate`.
+    pub rate: f64,
+    /// Most parts in flight: `--concurrency`.
+    pub in_flight: usize,
+    /// Most parts of one ticket: `--batch`. So many may leave at once, and are then paid for.
+    pub group: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { rate: FASTEST, in_flight: usize::MAX, group: 1 }
+    }
+}
+
+/// The right to send so many writes now. Dropping it frees the places of the parts that were not settled.
 #[derive(Debug)]
 pub struct Ticket {
     pace: Arc<Pace>,
     probe: bool,
     sent: Instant,
-    settled: bool,
+    parts: u32,
+    unsettled: u32,
 }
 
 /// What a settled attempt leaves behind for its user.
@@ -75,16 +97,18 @@ pub struct Settled {
 }
 
 impl Pace {
-    /// `rate` is the ceiling in writes per second. `random` spreads the probes of several processes; `None` is exact.
-    pub fn new(law: Law, rate: f64, random: Option<fastrand::Rng>) -> Arc<Self> {
+    /// `random` spreads the probes of several processes; `None` is exact.
+    pub fn new(law: Law, bounds: Bounds, random: Option<fastrand::Rng>) -> Arc<Self> {
         Arc::new(Self {
             turn: tokio::sync::Mutex::new(()),
             state: Mutex::new(State {
                 law,
-                ceiling: Ceiling::new(rate),
+                ceiling: Ceiling::new(bounds.rate, bounds.group),
                 cooldowns: Cooldowns::new(random),
                 outage: Outage::default(),
                 probe_out: false,
+                in_flight: 0,
+                most_in_flight: bounds.in_flight.max(1),
                 last_answer: Instant::now(),
                 waits: Waits::default(),
             }),
@@ -97,13 +121,16 @@ impl Pace {
         self.state().cooldowns.restore(scope, remaining, Instant::now());
     }
 
-    /// Waits until one request may leave. Nothing is awaited between the last look at the cool-downs and the return.
-    pub async fn admit(self: &Arc<Self>) -> Ticket {
+    /// Waits for one fair turn and gives the right to send as many of `parts` writes (from 1) as may leave together:
+    /// a single one where it is a probe. The rest asks again. Nothing is awaited between the last look at the
+    /// cool-downs and the return.
+    pub async fn admit(self: &Arc<Self>, parts: u32) -> Ticket {
         let _turn = self.turn.lock().await;
         loop {
-            let until = match self.state().admit(Instant::now()) {
-                Ok(probe) => {
-                    return Ticket { pace: self.clone(), probe, sent: Instant::now(), settled: false };
+            let now = Instant::now();
+            let until = match self.state().admit(parts, now) {
+                Ok((parts, probe)) => {
+                    return Ticket { pace: self.clone(), probe, sent: now, parts, unsettled: parts };
                 }
                 Err(until) => until,
             };
@@ -117,14 +144,13 @@ impl Pace {
         }
     }
 
-    /// Feedback for every attempt, good or bad.
-    pub fn settle(&self, mut ticket: Ticket, row: u64, attempt: &Attempt) -> Settled {
+    /// Feedback for every attempt, good or bad, once for each part of the ticket.
+    pub fn settle(&self, ticket: &mut Ticket, row: u64, attempt: &Attempt) -> Settled {
         let now = Instant::now();
         let mut state = self.state();
-        ticket.settled = true;
-        if ticket.probe {
-            state.probe_out = false;
-        }
+        let freed = ticket.unsettled.min(1);
+        ticket.unsettled -= freed;
+        state.free(freed, ticket.probe);
         let settled = state.settle(ticket.sent, row, attempt, now);
         drop(state);
         self.moved.notify_one();
@@ -172,8 +198,8 @@ impl Pace {
 }
 
 impl State {
-    /// Whether a request may leave now, and if it is a probe; else when to ask again (`None`: when something has moved).
-    fn admit(&mut self, now: Instant) -> Result<bool, Option<Instant>> {
+    /// How many parts may leave now, and whether it is a probe; else when to ask again (`None`: when something moved).
+    fn admit(&mut self, parts: u32, now: Instant) -> Result<(u32, bool), Option<Instant>> {
         if let Some(cooling) = self.cooldowns.running(now) {
             return Err(Some(cooling.until));
         }
@@ -185,17 +211,29 @@ impl State {
         if let Some(pause) = pause.filter(|pause| pause.next_probe > now) {
             return Err(Some(pause.next_probe));
         }
+        let room = self.most_in_flight.saturating_sub(self.in_flight);
+        let most = if probe { 1 } else { parts.clamp(1, self.ceiling.group()) };
+        let parts = most.min(u32::try_from(room).unwrap_or(u32::MAX));
+        let Some(parts) = NonZeroU32::new(parts) else { return Err(None) };
         let next = self.law.next_send(now);
         if next > now {
             return Err(Some(next));
         }
-        self.ceiling.take().map_err(|wait| Some(now + wait))?;
-        self.law.on_sent(now);
+        self.ceiling.take(parts).map_err(|wait| Some(now + wait))?;
+        for _ in 0..parts.get() {
+            self.law.on_sent(now);
+        }
+        self.in_flight += parts.get() as usize;
         if probe {
             self.probe_out = true;
             self.outage.probed(now);
         }
-        Ok(probe)
+        Ok((parts.get(), probe))
+    }
+
+    fn free(&mut self, parts: u32, probe: bool) {
+        self.in_flight = self.in_flight.saturating_sub(parts as usize);
+        self.probe_out &= !probe;
     }
 
     fn settle(&mut self, sent: Instant, row: u64, attempt: &Attempt, now: Instant) -> Settled {
@@ -228,6 +266,11 @@ impl State {
 }
 
 impl Ticket {
+    /// How many writes may leave with it, from 1.
+    pub fn parts(&self) -> u32 {
+        self.parts
+    }
+
     /// The second look, after the token: whether no cool-down or outage began since the ticket was given.
     pub fn still_open(&self) -> bool {
         let state = self.pace.state();
@@ -243,8 +286,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.probe && !self.settled {
-            self.pace.state().probe_out = false;
+        if self.unsettled > 0 {
+            self.pace.state().free(self.unsettled, self.probe);
             self.pace.moved.notify_one();
         }
     }

@@ -8,7 +8,7 @@ mod outage;
 mod quota;
 
 pub use cooldown::Cooling;
-pub use gate::{Pace, Settled, Ticket, Waiting, Waits};
+pub use gate::{Bounds, Pace, Settled, Ticket, Waiting, Waits};
 pub use law::{DEFAULT_RATE, Law};
 pub use outage::{PROBE_EVERY, USERS_IN_A_ROW};
 pub use quota::{FASTEST, SLOWEST};

@@ -23,23 +23,29 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<T
 #[derive(Debug)]
 pub(super) struct Ceiling {
     limiter: Limiter,
+    group: u32,
 }
 
 impl Ceiling {
-    /// `rate` in writes per second, clamped to 0.01..=100,000.
-    pub(super) fn new(rate: f64) -> Self {
+    /// `rate` in writes per second, clamped to 0.01..=100,000; so many as `group` may be taken at once.
+    pub(super) fn new(rate: f64, group: u32) -> Self {
         let rate = if rate.is_finite() { rate.clamp(SLOWEST, FASTEST) } else { FASTEST };
-        let burst = NonZeroU32::new((rate * SAVED_SECONDS) as u32).unwrap_or(NonZeroU32::MIN);
+        let group = group.max(1);
+        let burst = NonZeroU32::new(((rate * SAVED_SECONDS) as u32).max(group)).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::with_period(Duration::from_secs_f64(1.0 / rate))
             .expect("the interval is above zero: the rate is clamped")
             .allow_burst(burst);
-        Self { limiter: RateLimiter::direct_with_clock(quota, TokioClock) }
+        Self { limiter: RateLimiter::direct_with_clock(quota, TokioClock), group }
     }
 
-    /// Takes one write, or says how long to wait before asking again.
-    pub(super) fn take(&self) -> Result<(), Duration> {
-        self.limiter
-            .check()
-            .map_err(|early| early.wait_time_from(TokioClock.now()).max(Duration::from_nanos(1)))
+    /// Most writes that can be taken at once.
+    pub(super) fn group(&self) -> u32 {
+        self.group
+    }
+
+    /// Takes so many writes, at most [`Ceiling::group`], or says how long to wait before asking again.
+    pub(super) fn take(&self, writes: NonZeroU32) -> Result<(), Duration> {
+        let early = self.limiter.check_n(writes).expect("the burst is at least as large as a group");
+        early.map_err(|early| early.wait_time_from(TokioClock.now()).max(Duration::from_nanos(1)))
     }
 }

@@ -8,7 +8,7 @@ use reprovision::dispatch::{Dispatch, Exchange};
 use reprovision::model::{
     Attempt, Event, Fault, Item, Kind, Outcome, Record, Row, Scope, Throttle, UserId, WallClock,
 };
-use reprovision::pace::{Law, Pace};
+use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::pool;
 use reprovision::retry::RetryPolicy;
 use reprovision::stop::{Stop, Why};
@@ -40,21 +40,25 @@ impl Exchange for Scripted {
             sent.len()
         };
         sleep(Duration::from_millis(100)).await;
-        Attempt {
-            kind: (self.script)(at, number, id.as_str()),
-            status: None,
-            code: "".into(),
-            message: "".into(),
-            client_request_id: "".into(),
-            request_id: "".into(),
-            sent_at: Timestamp::UNIX_EPOCH,
-            latency: Duration::from_millis(100),
-            throttle_percentage: None,
-            token_generation: 1,
-        }
+        answer((self.script)(at, number, id.as_str()))
     }
 
     fn rejected(&self, _attempt: &Attempt) {}
+}
+
+fn answer(kind: Kind) -> Attempt {
+    Attempt {
+        kind,
+        status: None,
+        code: "".into(),
+        message: "".into(),
+        client_request_id: "".into(),
+        request_id: "".into(),
+        sent_at: Timestamp::UNIX_EPOCH,
+        latency: Duration::from_millis(100),
+        throttle_percentage: None,
+        token_generation: 1,
+    }
 }
 
 struct Ran {
@@ -66,7 +70,7 @@ struct Ran {
 async fn run(users: u64, rate: f64, concurrency: usize, stop: &Stop, script: Script) -> Ran {
     let began = Instant::now();
     let sent = Arc::new(Mutex::new(Vec::new()));
-    let pace = Pace::new(Law::Fixed, rate, None);
+    let pace = Pace::new(Law::Fixed, Bounds { rate, ..Bounds::default() }, None);
     let (feed, rows) = mpsc::channel(16);
     let (events, mut inbox) = mpsc::channel(16);
     let workers = Arc::new(Workers {
@@ -184,4 +188,52 @@ async fn an_hour_at_the_fixed_rate_never_passes_it() {
     let busiest = ran.sent.windows(21).map(|window| window[20] - window[0]).min().expect("requests");
     assert!(busiest >= Duration::from_millis(999), "21 requests in {busiest:?} at 20/s");
     assert!(ran.took >= Duration::from_secs(999) && ran.took <= Duration::from_secs(1_001), "{:?}", ran.took);
+}
+
+/// Parts that are settled as accepted, one by one.
+async fn accepted(pace: &Arc<Pace>, parts: u32) -> (u32, Duration) {
+    let began = Instant::now();
+    let mut ticket = pace.admit(parts).await;
+    for row in 0..ticket.parts() {
+        pace.settle(&mut ticket, u64::from(row), &answer(Kind::Accepted));
+    }
+    (ticket.parts(), began.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_leaves_at_once_and_is_paid_part_by_part() {
+    let pace = Pace::new(Law::Fixed, Bounds { rate: 10.0, group: 20, in_flight: 25 }, None);
+    assert_eq!(accepted(&pace, 20).await, (20, Duration::ZERO));
+    // Two seconds of the ceiling for the next group: its parts are twenty writes.
+    let (parts, waited) = accepted(&pace, 20).await;
+    assert_eq!(parts, 20);
+    assert!((1_999..=2_001).contains(&waited.as_millis()), "{waited:?}");
+    // Never more parts in flight than the bound: the second group is smaller, the third waits for the first.
+    sleep(Duration::from_secs(60)).await;
+    let first = pace.admit(20).await;
+    let second = pace.admit(20).await;
+    assert_eq!((first.parts(), second.parts()), (20, 5));
+    let third = tokio::time::timeout(Duration::from_secs(60), pace.admit(20)).await;
+    assert!(third.is_err(), "a 26th part in flight");
+    drop(first);
+    assert_eq!(pace.admit(20).await.parts(), 20, "dropped parts are free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_finds_itself_the_probe_leaves_as_one() {
+    let pace = Pace::new(Law::Fixed, Bounds { rate: 1_000.0, group: 20, in_flight: 100 }, None);
+    let mut ticket = pace.admit(2).await;
+    pace.settle(&mut ticket, 1, &answer(throttled(5)));
+    let began = Instant::now();
+    pace.settle(&mut ticket, 2, &answer(throttled(9)));
+    let mut probe = pace.admit(20).await;
+    assert_eq!(
+        (probe.parts(), began.elapsed()),
+        (1, Duration::from_secs(9)),
+        "the longest wait of its parts"
+    );
+    let other = tokio::time::timeout(Duration::from_secs(60), pace.admit(20)).await;
+    assert!(other.is_err(), "two probes at once");
+    pace.settle(&mut probe, 1, &answer(Kind::Accepted));
+    assert_eq!(pace.admit(20).await.parts(), 20);
 }
