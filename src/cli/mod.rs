@@ -1,5 +1,6 @@
 //! What was typed: commands and flags of the command line, each also an environment variable and a key of the settings file.
 
+mod service;
 mod settings;
 mod values;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use service::{Cloud, Service};
 pub use settings::{Parsed, parse};
 pub use values::{MaxFailures, duration, rate};
 
@@ -85,16 +87,6 @@ pub enum Object {
     Contacts,
 }
 
-/// `--cloud`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Cloud {
-    Global,
-    Usgov,
-    UsgovDod,
-    China,
-}
-
 /// `--priority`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -120,9 +112,9 @@ pub enum Progress {
 pub struct Run {
     /// CSV of users; `-` is standard input
     pub input: Option<PathBuf>,
-    /// Tenant id or domain; an id is checked against every token
-    #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID or DOMAIN")]
-    pub tenant: Option<String>,
+    /// Which Graph, as whom.
+    #[command(flatten)]
+    pub service: Service,
     /// Column with the ids, by name or number from 1 [default: found by its name]
     #[arg(long, env = "REPROVISION_COLUMN", value_name = "NAME")]
     pub column: Option<String>,
@@ -132,9 +124,6 @@ pub struct Run {
     /// Check everything, say what would happen and how long it takes; nothing is sent
     #[arg(long, env = "REPROVISION_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
-    /// Use an embedded simulator: a built-in scenario or a scenario file; no tenant needed
-    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "default", require_equals = true, conflicts_with_all = ["endpoint", "token_file", "token_command"])]
-    pub simulate: Option<String>,
     /// Folder of the run [default: below reprovision-runs, named by time, tenant and input]
     #[arg(long, env = "REPROVISION_OUT", value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -176,46 +165,6 @@ pub struct Run {
         hide_short_help = true
     )]
     pub ticket: Option<String>,
-    /// Graph root, sign-in host and token scope together
-    #[arg(
-        long,
-        env = "REPROVISION_CLOUD",
-        value_name = "C",
-        default_value = "global",
-        help_heading = "Service",
-        hide_short_help = true
-    )]
-    pub cloud: Cloud,
-    /// Graph root without version [default: of the cloud]; https, or http to loopback only
-    #[arg(
-        long,
-        env = "REPROVISION_ENDPOINT",
-        value_name = "URL",
-        help_heading = "Service",
-        hide_short_help = true
-    )]
-    pub endpoint: Option<String>,
-    /// beta or v1.0
-    #[arg(long, env = "REPROVISION_API_VERSION", value_name = "V", default_value = "beta", value_parser = ["beta", "v1.0"], help_heading = "Service", hide_short_help = true)]
-    pub api_version: String,
-    /// File with the token; read again when a new one is needed
-    #[arg(
-        long,
-        env = "REPROVISION_TOKEN_FILE",
-        value_name = "FILE",
-        help_heading = "Sign-in",
-        hide_short_help = true
-    )]
-    pub token_file: Option<PathBuf>,
-    /// Command that prints a token; run again when a new one is needed. REPROVISION_TOKEN holds a token itself
-    #[arg(
-        long,
-        env = "REPROVISION_TOKEN_COMMAND",
-        value_name = "LINE",
-        help_heading = "Sign-in",
-        hide_short_help = true
-    )]
-    pub token_command: Option<String>,
     /// Writes per second, 0.01 to 100000, such as 16 or 16/s [default: 18, 0.9 of the documented quota]
     #[arg(long, env = "REPROVISION_RATE", value_name = "R", value_parser = rate, help_heading = "Pace", hide_short_help = true)]
     pub rate: Option<f64>,
@@ -232,15 +181,9 @@ pub struct Run {
         hide_short_help = true
     )]
     pub priority: Priority,
-    /// Longest single request; waiting for Retry-After is outside it
-    #[arg(long, env = "REPROVISION_TIMEOUT", value_name = "D", default_value = "30s", value_parser = duration, help_heading = "Pace", hide_short_help = true)]
-    pub timeout: Duration,
     /// Tries of one user on server errors and network faults; throttled ones are not counted
     #[arg(long, env = "REPROVISION_MAX_ATTEMPTS", value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Pace", hide_short_help = true)]
     pub max_attempts: u32,
-    /// HTTP/1.1 only
-    #[arg(long, env = "REPROVISION_HTTP1", value_parser = BoolishValueParser::new(), help_heading = "Service", hide_short_help = true)]
-    pub http1: bool,
     /// Stop (exit 5) after so long without an answer for any user [default: 10m on a terminal, else 30m]
     #[arg(long, env = "REPROVISION_MAX_STALL", value_name = "D", value_parser = duration, help_heading = "Guards", hide_short_help = true)]
     pub max_stall: Option<Duration>,
@@ -257,15 +200,6 @@ pub struct Run {
         hide_short_help = true
     )]
     pub max_failures: MaxFailures,
-    /// Refuse a token of any other tenant, whatever --tenant or AZURE_TENANT_ID say (exit 6)
-    #[arg(
-        long,
-        env = "REPROVISION_EXPECT_TENANT",
-        value_name = "ID",
-        help_heading = "Guards",
-        hide_short_help = true
-    )]
-    pub expect_tenant: Option<String>,
     /// Refuse an input with more users (exit 7)
     #[arg(
         long,

@@ -1,5 +1,6 @@
 //! One file a command: wiring only. All printing is here.
 
+mod connect;
 mod engine;
 mod run;
 mod simulate;

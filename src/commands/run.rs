@@ -2,20 +2,17 @@
 
 use std::fs;
 use std::io::{self, BufRead, IsTerminal};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use secrecy::SecretString;
 
+use super::connect::{Connection, Purpose, Simulated, connect, place};
 use super::engine::{Call, Display, drive};
 use super::{say, tell};
-use crate::auth::{TokenSource, Tokens};
-use crate::cli::{Cloud, Object, Priority, Progress, Run};
+use crate::cli::{Object, Priority, Progress, Run};
 use crate::error::{Error, Exit};
-use crate::graph::{self, Client, ClientConfig};
+use crate::graph::{Client, ClientConfig};
 use crate::input::{Checked, Options, check};
 use crate::model::{ObjectKind, Outcome, Scope, WallClock};
 use crate::net;
@@ -23,12 +20,9 @@ use crate::pace::{Bounds, DEFAULT_RATE, Law, Pace};
 use crate::report::{Summary, human, next_step, thousands};
 use crate::retry::RetryPolicy;
 use crate::rundir::{Identity, Journal, Lock, RunFile, State, find_unfinished, new_folder, write_failed};
-use crate::simulator::{Scenario, Simulator};
 use crate::stop::{Stop, Why};
 use crate::sys::{self, Signals};
 
-/// Share of a scenario's quota that is used without `--rate`.
-const SHARE: f64 = 0.9;
 /// `--max-stall` without the flag: people wait less long than jobs.
 const STALL_TERMINAL: Duration = Duration::from_secs(600);
 const STALL_JOB: Duration = Duration::from_secs(1800);
@@ -40,37 +34,21 @@ const STOCK: u64 = 3_000;
 pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
     let started = Instant::now();
     let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
-    let simulator = match &asked.simulate {
-        Some(name) => {
-            let mut scenario = Scenario::load(name).map_err(Error::Usage)?;
-            scenario.objects.strangers = true;
-            let rate = (scenario.writes_per_second > 0.0).then_some(scenario.writes_per_second * SHARE);
-            let title = scenario.title.clone();
-            let simulator = Simulator::start(scenario, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await;
-            Some((
-                simulator.map_err(|error| Error::Internal(format!("the simulator: {error}")))?,
-                rate,
-                title,
-            ))
-        }
-        None => None,
-    };
-    let root = net::root(&match &simulator {
-        Some((simulator, ..)) => simulator.url(),
-        None => endpoint(&asked)?,
-    })?;
-    let rate =
-        asked.rate.or_else(|| simulator.as_ref().and_then(|(_, rate, _)| *rate)).unwrap_or(DEFAULT_RATE);
+    let place = place(&asked.service).await?;
+    let rate = asked
+        .rate
+        .or_else(|| place.simulator.as_ref().and_then(|simulated| simulated.rate))
+        .unwrap_or(DEFAULT_RATE);
     let kind = match asked.object {
         Object::Users => ObjectKind::Users,
         Object::Groups => ObjectKind::Groups,
         Object::Contacts => ObjectKind::Contacts,
     };
-    if asked.yes && asked.tenant.is_none() && !net::is_loopback(&root) && !asked.dry_run {
+    if asked.yes && asked.service.tenant.is_none() && !net::is_loopback(&place.root) && !asked.dry_run {
         return Err(Error::Usage("--yes needs --tenant: nobody looks at the tenant otherwise".to_owned()));
     }
     let options = Options { column: asked.column.clone(), delimiter: asked.delimiter };
-    let built_in = asked.input.is_none() && simulator.is_some();
+    let built_in = asked.input.is_none() && place.simulator.is_some();
     let input = match &asked.input {
         Some(input) => input.clone(),
         None if built_in => PathBuf::from("built-in list"),
@@ -79,26 +57,15 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
     if asked.dry_run {
         return dry_run(&input, built_in, &options, kind, rate);
     }
-    let tokens = match &simulator {
-        Some((simulator, ..)) => {
-            Tokens::new(TokenSource::Fixed(SecretString::from(simulator.token())), None, true)
-        }
-        None => Tokens::new(
-            source(&asked)?,
-            asked.expect_tenant.clone().or_else(|| asked.tenant.clone()),
-            root.scheme() == "http",
-        ),
-    };
-    let claims = tokens.current().await.map_err(Error::SignIn)?.claims.clone();
-    let tenant = match &simulator {
-        Some(_) => "simulated".to_owned(),
-        None => claims.tid.clone().or(asked.tenant.clone()).unwrap_or_else(|| "unknown".to_owned()),
-    };
+    let purpose = Purpose { writes: true, kind, unattended: asked.yes };
+    let connection = connect(&asked.service, place, purpose).await?;
+    let tenant = &connection.tenant;
     // The folder comes first: what is checked is the copy in it.
     let parent = PathBuf::from("reprovision-runs");
     let stem =
         input.file_stem().map_or_else(|| "stdin".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    let shown = asked.tenant.as_deref().unwrap_or(&tenant).split('.').next().unwrap_or("tenant").to_owned();
+    let shown =
+        asked.service.tenant.as_deref().unwrap_or(tenant).split('.').next().unwrap_or("tenant").to_owned();
     let mut folder = match &asked.out {
         Some(out) => {
             if !out.exists() {
@@ -128,8 +95,11 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
     let identity = Identity {
         input_sha256: checked.sha256.clone(),
         tenant: tenant.clone(),
-        app: claims.app().unwrap_or("unknown").to_owned(),
-        endpoint: if simulator.is_some() { "simulated".to_owned() } else { root.to_string() },
+        app: connection.claims.app().unwrap_or("unknown").to_owned(),
+        endpoint: match connection.simulator {
+            Some(_) => "simulated".to_owned(),
+            None => connection.root.to_string(),
+        },
         object: kind,
         column: checked.column_name.clone(),
     };
@@ -153,10 +123,8 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
         let copy = folder.join("input.csv");
         fs::rename(&incoming, &copy).map_err(|source| Error::file("create", copy, source))?;
     }
-    let ended = work(
-        &asked, &folder, checked, identity, &input, kind, rate, root, tokens, simulator, signals, started,
-    )
-    .await;
+    let ended =
+        work(&asked, &folder, checked, identity, &input, kind, rate, connection, signals, started).await;
     drop(lock);
     ended
 }
@@ -170,12 +138,11 @@ async fn work(
     input: &Path,
     kind: ObjectKind,
     rate: f64,
-    root: url::Url,
-    tokens: Tokens,
-    simulator: Option<(Simulator, Option<f64>, String)>,
+    connection: Connection,
     signals: Signals,
     started: Instant,
 ) -> Result<Exit, Error> {
+    let Connection { root, http, tokens, simulator, .. } = connection;
     let copy = folder.join("input.csv");
     let before = RunFile::read(folder);
     let (journal, read) = Journal::open(folder, checked.rows)?;
@@ -199,7 +166,7 @@ async fn work(
         to_do,
         &read.totals,
         continues,
-        simulator.as_ref().map(|(_, _, title)| title.as_str()),
+        simulator.as_ref().map(|simulated| simulated.title.as_str()),
     ));
     confirm(asked, &simulator, to_do, kind, &identity)?;
     let now = Timestamp::now();
@@ -235,10 +202,9 @@ async fn work(
             pace.restore(scope, left);
         }
     }
-    let http = net::client(&root, asked.timeout, asked.http1)?;
     let config = ClientConfig {
         root,
-        version: asked.api_version.clone(),
+        version: asked.service.api_version.clone(),
         kind,
         priority: match asked.priority {
             Priority::Low => "low",
@@ -249,7 +215,7 @@ async fn work(
     let terminal = io::stderr().is_terminal();
     let stop = Stop::new();
     let call = Call {
-        exchange: Client::new(&config, http, Arc::new(tokens), WallClock::System),
+        exchange: Client::new(&config, http, tokens, WallClock::System),
         pace: pace.clone(),
         policy: RetryPolicy { max_attempts: asked.max_attempts, jitter: 0.5 },
         concurrency: asked.concurrency,
@@ -273,8 +239,8 @@ async fn work(
         drive(call, checked.items(&copy, move |row| done.contains(row))?, journal, stop.clone(), signals)
             .await;
     let account = write_failed(folder, run.rows, header.as_deref(), delimiter, raw, next_step);
-    if let Some((simulator, ..)) = &simulator {
-        tell(&format!("SIMULATED  the simulator's own ledger:\n{}", simulator.account()));
+    if let Some(simulated) = &simulator {
+        tell(&format!("SIMULATED  the simulator's own ledger:\n{}", simulated.simulator.account()));
     }
     let mut exit = stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse);
     let mut stopped: Vec<String> = stop.reasons().iter().map(sentence).collect();
@@ -318,40 +284,6 @@ async fn work(
     }
     say(&summary.text(&totals, folder, kind, "the same command"));
     Ok(exit)
-}
-
-/// The Graph root of the cloud, or the one asked for, unless it belongs to another cloud.
-fn endpoint(asked: &Run) -> Result<String, Error> {
-    let cloud = match asked.cloud {
-        Cloud::Global => graph::GLOBAL,
-        Cloud::Usgov => graph::USGOV,
-        Cloud::UsgovDod => graph::USGOV_DOD,
-        Cloud::China => graph::CHINA,
-    };
-    let Some(endpoint) = &asked.endpoint else { return Ok(cloud.root.to_owned()) };
-    let bare = endpoint.trim_end_matches('/');
-    match graph::CLOUDS.into_iter().find(|known| known.root.eq_ignore_ascii_case(bare)) {
-        Some(known) if known != cloud => Err(Error::Usage(format!(
-            "--endpoint {endpoint} belongs to --cloud {}, and --cloud is {}: give one of them",
-            known.name, cloud.name
-        ))),
-        _ => Ok(endpoint.clone()),
-    }
-}
-
-fn source(asked: &Run) -> Result<TokenSource, Error> {
-    let fixed = std::env::var("REPROVISION_TOKEN").ok().filter(|token| !token.is_empty());
-    match (fixed, &asked.token_file, &asked.token_command) {
-        (Some(token), None, None) => Ok(TokenSource::Fixed(SecretString::from(token))),
-        (None, Some(file), None) => Ok(TokenSource::File(file.clone())),
-        (None, None, Some(command)) => Ok(TokenSource::Command(command.clone())),
-        (None, None, None) => Err(Error::SignIn(
-            "no token: set REPROVISION_TOKEN, or --token-file, or --token-command \
-             'az account get-access-token --resource-type ms-graph --query accessToken --output tsv'; nothing was sent"
-                .to_owned(),
-        )),
-        _ => Err(Error::Usage("more than one of REPROVISION_TOKEN, --token-file and --token-command: choose one".to_owned())),
-    }
 }
 
 fn read_input(input: &Path, built_in: bool, copy: &Path, options: &Options) -> Result<Checked, Error> {
@@ -433,7 +365,7 @@ fn plan(
         Some(title) => format!("SIMULATED  {title}; the pace is 0.9 of that unless --rate says otherwise"),
         None => format!(
             "{}  {}    signed in as app {}",
-            asked.tenant.as_deref().unwrap_or("as the token says"),
+            asked.service.tenant.as_deref().unwrap_or("as the token says"),
             identity.tenant,
             identity.app
         ),
@@ -458,7 +390,7 @@ fn plan(
 
 fn confirm(
     asked: &Run,
-    simulator: &Option<(Simulator, Option<f64>, String)>,
+    simulator: &Option<Simulated>,
     to_do: u64,
     kind: ObjectKind,
     identity: &Identity,
@@ -473,7 +405,7 @@ fn confirm(
         "Ask Microsoft 365 to retry provisioning for {} {} in {}? [y/N]",
         thousands(to_do),
         kind.plural(),
-        asked.tenant.as_deref().unwrap_or(&identity.tenant)
+        asked.service.tenant.as_deref().unwrap_or(&identity.tenant)
     ));
     let mut answer = String::new();
     // The prompt is refused above unless standard input is the terminal itself.
