@@ -1,11 +1,12 @@
 //! One request, exactly as Graph wants it, and its answer as an `Attempt`.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::RequestBuilder;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
-use url::Url;
+use url::{Origin, Url};
 use uuid::Uuid;
 
 use super::classify::{Meaning, classify};
@@ -13,7 +14,7 @@ use crate::auth::{Token, Tokens};
 use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, ObjectKind, UserId, WallClock, neutral};
 use crate::net::{NetFault, fault};
 
-/// As much of an answer as is read: error bodies are below 2 KiB.
+/// As much of an answer to a write as is read: error bodies are below 2 KiB.
 const LONGEST_BODY: usize = 64 * 1024;
 /// What stays as it is in a path segment; all else is percent-encoded, once.
 const SEGMENT: &AsciiSet =
@@ -35,11 +36,25 @@ pub struct ClientConfig {
 /// Sends one request at a time; cheap to share.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    collection: String,
-    fixed: HeaderMap,
+    pub(super) http: reqwest::Client,
+    /// Root with version, without a slash at the end.
+    pub(super) base: String,
+    /// The only place where the token may go.
+    pub(super) origin: Origin,
+    kind: ObjectKind,
+    /// Headers of every request.
+    pub(super) fixed: HeaderMap,
     tokens: Arc<Tokens>,
     wall: WallClock,
+}
+
+/// An answer as far as it came, judged.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) attempt: Attempt,
+    /// Empty where no answer came.
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
 }
 
 impl Client {
@@ -47,14 +62,13 @@ impl Client {
     pub fn new(config: &ClientConfig, http: reqwest::Client, tokens: Arc<Tokens>, wall: WallClock) -> Self {
         let root = config.root.as_str().trim_end_matches('/');
         let mut fixed = HeaderMap::new();
-        // Front ends may answer 411 to a POST without a length.
-        fixed.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        fixed.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         fixed.insert(ACCEPT, HeaderValue::from_static("application/json"));
         fixed.insert("x-ms-throttle-priority", HeaderValue::from_static(config.priority));
         Self {
             http,
-            collection: format!("{root}/{}/{}", config.version, config.kind.path()),
+            base: format!("{root}/{}", config.version),
+            origin: config.root.origin(),
+            kind: config.kind,
             fixed,
             tokens,
             wall,
@@ -68,6 +82,24 @@ impl Client {
 
     /// Asks Microsoft 365 to retry one object. Bounded by the client's timeout.
     pub async fn retry_provisioning(&self, token: &Token, id: &UserId) -> Attempt {
+        let target = format!("{}{}", self.base, action_path(self.kind, id));
+        // Front ends may answer 411 to a POST without a length.
+        let request = self
+            .http
+            .post(target)
+            .header(CONTENT_LENGTH, HeaderValue::from_static("0"))
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.exchange(token, request, LONGEST_BODY, classify).await.attempt
+    }
+
+    /// Signs, sends and reads at most `longest` bytes of the answer. Only a whole yes stays a yes.
+    pub(super) async fn exchange(
+        &self,
+        token: &Token,
+        request: RequestBuilder,
+        longest: usize,
+        meaning: impl FnOnce(u16, &HeaderMap, &[u8], SystemTime) -> Meaning,
+    ) -> Answered {
         let client_request_id = Uuid::new_v4().to_string();
         let mut headers = self.fixed.clone();
         let bearer = format!("Bearer {}", token.expose());
@@ -79,54 +111,80 @@ impl Client {
             headers.insert("client-request-id", own);
         }
         let (sent_at, started) = (self.wall.now(), Instant::now());
-        let answer = self.http.post(self.target(id)).headers(headers).send().await;
-        let mut attempt = Attempt {
+        let answer = request.headers(headers).send().await;
+        let mut attempt =
+            Attempt { client_request_id: client_request_id.into(), sent_at, ..self.unsent(token) };
+        let (headers, body) = match answer {
+            Ok(answer) => read(&mut attempt, answer, longest, meaning).await,
+            Err(error) => {
+                broken(&mut attempt, error);
+                (HeaderMap::new(), Vec::new())
+            }
+        };
+        attempt.latency = started.elapsed();
+        Answered { attempt, headers, body }
+    }
+
+    /// An attempt that nothing is known of yet.
+    pub(super) fn unsent(&self, token: &Token) -> Attempt {
+        Attempt {
             kind: Kind::Transient(Fault::Broken),
             status: None,
             code: "".into(),
             message: "".into(),
-            client_request_id: client_request_id.into(),
+            client_request_id: "".into(),
             request_id: "".into(),
-            sent_at,
-            latency: started.elapsed(),
+            sent_at: self.wall.now(),
+            latency: Duration::ZERO,
             throttle_percentage: None,
             token_generation: token.generation,
-        };
-        match answer {
-            Ok(answer) => read(&mut attempt, answer).await,
-            Err(error) => broken(&mut attempt, error),
-        }
-        attempt.latency = started.elapsed();
-        attempt
-    }
-
-    /// The URL: the id is one encoded path segment, or a quoted key where it starts with `$`.
-    fn target(&self, id: &UserId) -> String {
-        let collection = &self.collection;
-        if id.as_str().starts_with('$') {
-            let quoted = id.as_str().replace('\'', "''");
-            let key = utf8_percent_encode(&quoted, SEGMENT);
-            format!("{collection}('{key}')/retryServiceProvisioning")
-        } else {
-            let key = utf8_percent_encode(id.as_str(), SEGMENT);
-            format!("{collection}/{key}/retryServiceProvisioning")
         }
     }
 }
 
-async fn read(attempt: &mut Attempt, mut answer: reqwest::Response) {
+/// `/users/{id}`: the path of an object below root and version. The id is one encoded segment, or a quoted key where it
+/// starts with `$` (`docs/graph.md#the-action`).
+pub fn object_path(kind: ObjectKind, id: &UserId) -> String {
+    let set = kind.path();
+    if id.as_str().starts_with('$') {
+        let quoted = id.as_str().replace('\'', "''");
+        format!("/{set}('{}')", utf8_percent_encode(&quoted, SEGMENT))
+    } else {
+        format!("/{set}/{}", utf8_percent_encode(id.as_str(), SEGMENT))
+    }
+}
+
+/// The path of the action on an object.
+pub(super) fn action_path(kind: ObjectKind, id: &UserId) -> String {
+    let mut path = object_path(kind, id);
+    path.push_str("/retryServiceProvisioning");
+    path
+}
+
+async fn read(
+    attempt: &mut Attempt,
+    mut answer: reqwest::Response,
+    longest: usize,
+    meaning: impl FnOnce(u16, &HeaderMap, &[u8], SystemTime) -> Meaning,
+) -> (HeaderMap, Vec<u8>) {
     let status = answer.status().as_u16();
     attempt.status = Some(status);
-    let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
-    attempt.request_id = neutral(header("request-id").unwrap_or(""), 80).into();
-    attempt.throttle_percentage = header("x-ms-throttle-limit-percentage")
-        .and_then(|text| text.parse().ok())
-        .filter(|share: &f64| share.is_finite());
+    let headers = std::mem::take(answer.headers_mut());
+    told(attempt, &headers);
     let mut body = Vec::new();
     let mut cut_off = None;
-    while body.len() < LONGEST_BODY {
+    let mut too_long = false;
+    loop {
         match answer.chunk().await {
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(LONGEST_BODY - body.len())]),
+            Ok(Some(chunk)) => {
+                let room = longest - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                // The rest is not read: dropping the answer closes its connection.
+                too_long = chunk.len() > room;
+                if too_long {
+                    break;
+                }
+            }
             Ok(None) => break,
             Err(error) => {
                 cut_off = Some(error);
@@ -134,12 +192,28 @@ async fn read(attempt: &mut Attempt, mut answer: reqwest::Response) {
             }
         }
     }
-    let Meaning { kind, code, message } = classify(status, answer.headers(), &body, SystemTime::now());
+    let Meaning { kind, code, message } = meaning(status, &headers, &body, SystemTime::now());
+    let yes = kind == Kind::Accepted;
     match cut_off {
         // The status is a yes, but the answer did not arrive whole: only a whole yes is a yes.
-        Some(error) if kind == Kind::Accepted => broken(attempt, error),
+        Some(error) if yes => broken(attempt, error),
+        None if yes && too_long => {
+            attempt.code = "too_long".into();
+            attempt.message =
+                format!("the answer is longer than {} KiB: not read any further", longest / 1024).into();
+        }
         _ => (attempt.kind, attempt.code, attempt.message) = (kind, code, message),
     }
+    (headers, body)
+}
+
+/// What the headers say beside the verdict.
+pub(super) fn told(attempt: &mut Attempt, headers: &HeaderMap) {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    attempt.request_id = neutral(header("request-id").unwrap_or(""), 80).into();
+    attempt.throttle_percentage = header("x-ms-throttle-limit-percentage")
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|share: &f64| share.is_finite());
 }
 
 fn broken(attempt: &mut Attempt, error: reqwest::Error) {
@@ -157,37 +231,24 @@ fn broken(attempt: &mut Attempt, error: reqwest::Error) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use secrecy::SecretString;
 
     use super::*;
-    use crate::auth::TokenSource;
-
-    fn client() -> Client {
-        let root = Url::parse("http://127.0.0.1:9/").expect("a URL");
-        let http = crate::net::client(&root, std::time::Duration::from_secs(1), true).expect("a client");
-        let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("t")), None, true);
-        let config = ClientConfig { root, version: "beta".into(), kind: ObjectKind::Users, priority: "low" };
-        Client::new(&config, http, Arc::new(tokens), WallClock::System)
-    }
 
     #[test]
     fn odd_ids_are_one_segment() {
-        let client = client();
-        let path = |id: &str| {
-            client.target(&UserId::parse(id).expect(id))["http://127.0.0.1:9/beta/users".len()..].to_owned()
-        };
+        let path = |id: &str| action_path(ObjectKind::Users, &UserId::parse(id).expect(id));
         let rest = "/retryServiceProvisioning";
-        assert_eq!(path("a_b.com#EXT#@c.com"), format!("/a_b.com%23EXT%23@c.com{rest}"));
-        assert_eq!(path("$x'y@c.com"), format!("('%24x%27%27y@c.com'){rest}"));
-        assert_eq!(path("a+b^c@d"), format!("/a%2Bb%5Ec@d{rest}"));
+        assert_eq!(path("a_b.com#EXT#@c.com"), format!("/users/a_b.com%23EXT%23@c.com{rest}"));
+        assert_eq!(path("$x'y@c.com"), format!("/users('%24x%27%27y@c.com'){rest}"));
+        assert_eq!(path("a+b^c@d"), format!("/users/a%2Bb%5Ec@d{rest}"));
     }
 
     proptest! {
         #[test]
         fn no_id_leaves_its_segment(cell in "[ -~]{1,40}@[ -~]{1,20}") {
-            let client = client();
             if let Ok(id) = UserId::parse(&cell) {
-                let url = Url::parse(&client.target(&id)).expect("a URL");
+                let url = format!("http://127.0.0.1:9/beta{}", action_path(ObjectKind::Users, &id));
+                let url = Url::parse(&url).expect("a URL");
                 let segments: Vec<_> = url.path_segments().expect("segments").collect();
                 prop_assert_eq!(url.query(), None);
                 prop_assert_eq!(url.fragment(), None);

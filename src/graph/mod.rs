@@ -1,13 +1,17 @@
 //! One exchange with Graph: the request, and what its answer means.
 
+mod batch;
 mod classify;
 mod client;
 mod clouds;
+mod read;
 mod retry_after;
 
 /// What a request is signed with.
 pub type Pass = std::sync::Arc<crate::auth::Token>;
 
+pub use batch::MOST_PARTS;
 pub use classify::{Meaning, classify};
-pub use client::{Client, ClientConfig};
+pub use client::{Client, ClientConfig, object_path};
 pub use clouds::{CHINA, CLOUDS, Cloud, GLOBAL, USGOV, USGOV_DOD};
+pub use read::{LONGEST_PAGE, Reading};

@@ -4,5 +4,6 @@ mod docs;
 mod house;
 mod kill;
 mod pace;
+mod reads;
 mod run;
 mod scenarios;

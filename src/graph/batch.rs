@@ -1,0 +1,242 @@
+//! JSON `$batch` on the wire: parts out, their answers back by id (`docs/graph.md#batches`).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use reqwest::header::{HeaderMap, HeaderValue};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::client::Answered;
+use crate::model::{Attempt, Fault, Kind};
+
+/// Most parts of one batch: more are refused whole.
+pub const MOST_PARTS: usize = 20;
+/// The headers of a part that mean something to us; all others are left where they are.
+const MEANT: [&str; 9] = [
+    "retry-after",
+    "retry-after-ms",
+    "x-ms-retry-after-ms",
+    "date",
+    "content-type",
+    "www-authenticate",
+    "request-id",
+    "x-ms-throttle-scope",
+    "x-ms-throttle-limit-percentage",
+];
+
+/// One part to send.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) method: &'static str,
+    /// Below root and version, already encoded as for a request line.
+    pub(super) path: &'a str,
+}
+
+/// One part of an answer.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    /// As the part would have sent it alone; empty: none.
+    pub(super) body: Cow<'a, [u8]>,
+}
+
+/// The body of a batch, and the `client-request-id` of each part. Parts are named by their place, which is unique
+/// whatever the case.
+pub(super) fn encode<'a>(parts: impl Iterator<Item = Request<'a>>) -> (Vec<u8>, Vec<Box<str>>) {
+    let mut text = String::from(r#"{"requests":["#);
+    let mut ids = Vec::new();
+    for (place, part) in parts.enumerate() {
+        let mut buffer = Uuid::encode_buffer();
+        let id: &str = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+        let comma = if place == 0 { "" } else { "," };
+        // Writing into a String cannot fail. Method and id are ours; the path is escaped like any text.
+        let _ = write!(
+            text,
+            r#"{comma}{{"id":"{place}","method":"{}","url":{},"headers":{{"client-request-id":"{id}""#,
+            part.method,
+            Value::from(part.path)
+        );
+        // The action has no body, but its page calls Content-Type required, and that goes with a body only.
+        text.push_str(if part.method == "POST" {
+            r#","Content-Type":"application/json"},"body":{}}"#
+        } else {
+            "}}"
+        });
+        ids.push(id.into());
+    }
+    text.push_str("]}");
+    (text.into_bytes(), ids)
+}
+
+/// Without `responses` the whole is not an answer to a batch.
+#[derive(Deserialize)]
+struct Responses<'a> {
+    #[serde(borrow)]
+    responses: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    status: u16,
+    #[serde(borrow, default)]
+    headers: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    body: Option<&'a RawValue>,
+}
+
+/// The answers of `count` parts by place. `None`: no answer, or none that can be told from another; whether the work
+/// was done is not known. A whole answer that cannot be read has none at all.
+pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Part<'_>>> {
+    let mut parts: Vec<Option<Part<'_>>> = (0..count).map(|_| None).collect();
+    let mut doubled = vec![false; count];
+    let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body);
+    if answer.attempt.kind != Kind::Accepted {
+        return parts;
+    }
+    let Ok(Responses { responses }) = serde_json::from_slice(body) else { return parts };
+    for response in responses {
+        // A part that cannot be read is no answer; the others are.
+        let Ok(response) = serde_json::from_str::<Response<'_>>(response.get()) else { continue };
+        let Some(place) = response.id.parse::<usize>().ok().filter(|place| *place < count) else { continue };
+        let headers = response.headers.map(|raw| headers(raw.get())).unwrap_or_default();
+        let part =
+            Part { status: response.status, headers, body: response.body.map(plain).unwrap_or_default() };
+        doubled[place] |= parts[place].as_ref().is_some_and(|first| first.status != part.status);
+        parts[place].get_or_insert(part);
+    }
+    for (part, doubled) in parts.iter_mut().zip(doubled) {
+        // Two answers that differ: neither is believed.
+        if doubled {
+            *part = None;
+        }
+    }
+    parts
+}
+
+/// What is no JSON stands in the part as a text.
+fn plain(raw: &RawValue) -> Cow<'_, [u8]> {
+    match raw.get() {
+        "null" => Cow::default(),
+        text if text.starts_with('"') => {
+            Cow::Owned(serde_json::from_str::<String>(text).unwrap_or_default().into_bytes())
+        }
+        json => Cow::Borrowed(json.as_bytes()),
+    }
+}
+
+/// The headers that mean something; names compare without case, values may be numbers.
+fn headers(raw: &str) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    let Ok(given) = serde_json::from_str::<BTreeMap<Cow<'_, str>, Value>>(raw) else { return map };
+    for (name, value) in given {
+        let Some(name) = MEANT.into_iter().find(|known| name.eq_ignore_ascii_case(known)) else {
+            continue;
+        };
+        let text = match value {
+            Value::String(text) => text,
+            Value::Number(number) => number.to_string(),
+            _ => continue,
+        };
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            map.append(name, value);
+        }
+    }
+    map
+}
+
+/// An attempt whose part has no answer.
+pub(super) fn unanswered(attempt: &mut Attempt) {
+    attempt.kind = Kind::Transient(Fault::Broken);
+    attempt.status = None;
+    attempt.code = "no_part".into();
+    attempt.message = "the answer to the batch does not tell about this one".into();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    fn answered(body: &str) -> Answered {
+        let attempt = Attempt {
+            kind: Kind::Accepted,
+            status: Some(200),
+            code: "".into(),
+            message: "".into(),
+            client_request_id: "".into(),
+            request_id: "".into(),
+            sent_at: Timestamp::UNIX_EPOCH,
+            latency: Duration::ZERO,
+            throttle_percentage: None,
+            token_generation: 1,
+        };
+        Answered { attempt, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }
+    }
+
+    fn statuses(body: &str, count: usize) -> Vec<Option<u16>> {
+        decode(&answered(body), count).into_iter().map(|part| part.map(|part| part.status)).collect()
+    }
+
+    #[test]
+    fn parts_are_named_by_place_and_escaped() {
+        let parts = [("POST", "/users/a@b/retryServiceProvisioning"), ("GET", "/users?$select=\"\\")];
+        let (body, ids) = encode(parts.iter().map(|(method, path)| Request { method, path }));
+        let sent: Value = serde_json::from_slice(&body).expect("JSON");
+        let post = &sent["requests"][0];
+        assert_eq!((&post["id"], &post["method"], &post["body"]), (&json!("0"), &json!("POST"), &json!({})));
+        assert_eq!(post["headers"]["Content-Type"], "application/json");
+        assert_eq!(post["headers"]["client-request-id"], *ids[0]);
+        let get = &sent["requests"][1];
+        assert_eq!((&get["url"], get.get("body")), (&json!("/users?$select=\"\\"), None));
+        assert!(ids[0] != ids[1] && sent["requests"].as_array().map(Vec::len) == Some(2));
+    }
+
+    #[test]
+    fn answers_find_their_parts_in_any_order() {
+        let body = json!({ "responses": [
+            { "id": "2", "status": 429, "headers": { "Retry-After": 7, "X-MS-Throttle-Scope": "Tenant/Write/a/b", "x": [] },
+              "body": { "error": { "code": "TooManyRequests" } } },
+            { "id": "0", "status": 204, "headers": null, "body": null },
+            { "id": "1", "status": 502, "headers": { "content-type": "text/html" }, "body": "<h1>\"" },
+        ] });
+        let answer = answered(&body.to_string());
+        let parts: Vec<_> = decode(&answer, 3).into_iter().map(|part| part.expect("an answer")).collect();
+        assert_eq!(parts.iter().map(|part| part.status).collect::<Vec<_>>(), [204, 502, 429]);
+        assert_eq!((&*parts[0].body, &*parts[1].body), (&b""[..], &b"<h1>\""[..]));
+        assert_eq!(parts[2].headers["retry-after"], "7");
+        assert_eq!(parts[2].headers.len(), 2);
+        assert!(parts[2].body.starts_with(b"{"));
+    }
+
+    #[test]
+    fn what_cannot_be_told_has_no_answer() {
+        let part = |id: &str, status: u16| format!(r#"{{"id":"{id}","status":{status}}}"#);
+        let whole = |parts: &[String]| format!(r#"{{"responses":[{}]}}"#, parts.join(","));
+        let (yes, no) = (Some(204), None);
+        assert_eq!(statuses(&whole(&[part("1", 204)]), 2), [no, yes], "missing");
+        assert_eq!(statuses(&whole(&[part("0", 204), part("0", 204)]), 2), [yes, no], "doubled alike");
+        assert_eq!(statuses(&whole(&[part("0", 204), part("0", 404)]), 1), [no], "doubled and different");
+        assert_eq!(statuses(&whole(&[part("7", 204), part("-1", 204), part("", 204)]), 1), [no], "unknown");
+        assert_eq!(statuses(&whole(&[r#"{"id":0}"#.to_owned(), part("1", 204)]), 2), [no, yes], "no part");
+        let deep = format!(r#"{{"id":"0","status":404,"body":{}{}}}"#, "[".repeat(500), "]".repeat(500));
+        assert_eq!(statuses(&whole(&[deep, part("1", 204)]), 2), [Some(404), yes], "deep");
+        for body in ["", "{", "[]", "null", r#"{"responses":{}}"#, r#"{"error":{}}"#, "<html>"] {
+            assert_eq!(statuses(body, 2), [no, no], "{body}");
+        }
+        let cut = &whole(&[part("0", 204), part("1", 204)])[..40];
+        assert_eq!(statuses(cut, 2), [no, no], "cut off");
+        let bom = format!("\u{feff}{}", whole(&[part("0", 204)]));
+        assert_eq!(statuses(&bom, 1), [yes]);
+    }
+}

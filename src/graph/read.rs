@@ -1,0 +1,102 @@
+//! Reads for `find` and `verify`: a page by its absolute URL, or up to twenty GETs as one batch.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
+use url::Url;
+
+use super::batch::{self, Part};
+use super::classify::{Meaning, classify};
+use super::client::{Answered, Client, told};
+use crate::auth::Token;
+use crate::model::{Attempt, Fault, Kind, Reason};
+
+/// Longest page that is read: 999 users with their errors are below 4 MiB.
+pub const LONGEST_PAGE: usize = 32 * 1024 * 1024;
+
+/// What a read came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// `Accepted`: a JSON object came whole.
+    pub attempt: Attempt,
+    /// The object, at most [`LONGEST_PAGE`]; else what came of an answer.
+    pub body: Vec<u8>,
+    /// The service's own time of the answer, where it told it.
+    pub date: Option<Timestamp>,
+}
+
+impl Client {
+    /// Reads an absolute URL, such as a next link, on the origin of the root; any other is refused unsent, because the
+    /// token would go there.
+    pub async fn get(&self, token: &Token, url: &Url) -> Reading {
+        if url.origin() != self.origin {
+            let mut attempt = self.unsent(token);
+            attempt.kind = Kind::Refused(Reason::NotGraph);
+            attempt.code = "other_origin".into();
+            attempt.message = format!(
+                "the service names {} as the next place to read, which is not the endpoint: not followed",
+                url.origin().ascii_serialization()
+            )
+            .into();
+            return Reading { attempt, body: Vec::new(), date: None };
+        }
+        let answer = self.exchange(token, self.http.get(url.clone()), LONGEST_PAGE, classify_read).await;
+        let date = date_in(&answer.headers);
+        Reading { attempt: answer.attempt, body: answer.body, date }
+    }
+
+    /// Reads up to twenty paths below root and version, such as `/users/{id}?$select=id`, in one `$batch`. As many
+    /// readings as paths, in their order; a part without an answer is a broken one.
+    pub async fn get_batch(&self, token: &Token, paths: &[String]) -> Vec<Reading> {
+        let (body, ids) = batch::encode(paths.iter().map(|path| batch::Request { method: "GET", path }));
+        let answer = self.post_batch(token, body, LONGEST_PAGE).await;
+        let date = date_in(&answer.headers);
+        let parts = batch::decode(&answer, paths.len());
+        let readings = ids.into_iter().zip(parts).map(|(client_request_id, part)| {
+            let mut attempt = answer.attempt.clone();
+            attempt.client_request_id = client_request_id;
+            match part {
+                _ if attempt.kind != Kind::Accepted => Reading { attempt, body: Vec::new(), date },
+                None => {
+                    batch::unanswered(&mut attempt);
+                    Reading { attempt, body: Vec::new(), date }
+                }
+                Some(Part { status, headers, body }) => {
+                    attempt.status = Some(status);
+                    told(&mut attempt, &headers);
+                    let meaning = classify_read(status, &headers, &body, SystemTime::now());
+                    Meaning { kind: attempt.kind, code: attempt.code, message: attempt.message } = meaning;
+                    Reading { attempt, body: body.into_owned(), date: date_in(&headers).or(date) }
+                }
+            }
+        });
+        readings.collect()
+    }
+
+    /// Posts a batch. `Accepted`: a 200 with a JSON object, whole.
+    pub(super) async fn post_batch(&self, token: &Token, body: Vec<u8>, longest: usize) -> Answered {
+        let json = HeaderValue::from_static("application/json");
+        let request = self.http.post(format!("{}/$batch", self.base)).header(CONTENT_TYPE, json).body(body);
+        self.exchange(token, request, longest, classify_read).await
+    }
+}
+
+/// As [`classify`], but a yes is a 200 with a JSON object and nothing else.
+pub(super) fn classify_read(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Meaning {
+    let bare = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    if status == 200 && bare.starts_with(b"{") {
+        return Meaning { kind: Kind::Accepted, code: "".into(), message: "".into() };
+    }
+    let meaning = classify(status, headers, body, now);
+    if meaning.kind != Kind::Accepted {
+        return meaning;
+    }
+    let message = format!("HTTP {status} without the JSON that was asked for").into();
+    Meaning { kind: Kind::Transient(Fault::NotGraph), code: "".into(), message }
+}
+
+fn date_in(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Timestamp::try_from(date).ok()
+}

@@ -1,0 +1,186 @@
+//! Reads through the gate: under a paused clock with a script, and against the simulator over sockets.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reprovision::auth::{TokenSource, Tokens};
+use reprovision::dispatch::{Asked, Dispatch, Exchange, Reads};
+use reprovision::graph::{Client, ClientConfig, Reading, object_path};
+use reprovision::model::{Attempt, Kind, ObjectKind, Reason, Scope, Throttle, UserId, WallClock};
+use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::simulator::{Scenario, Simulator};
+use reprovision::stop::{Stop, Why};
+use secrecy::SecretString;
+use tokio::time::Instant;
+use url::Url;
+
+/// Kinds in the order of sending; afterwards everything is accepted.
+struct Scripted {
+    kinds: Mutex<Vec<Kind>>,
+}
+
+impl Scripted {
+    fn next(&self) -> Reading {
+        let mut kinds = self.kinds.lock().expect("no panic holds it");
+        let kind = if kinds.is_empty() { Kind::Accepted } else { kinds.remove(0) };
+        let attempt = Attempt {
+            kind,
+            status: None,
+            code: "".into(),
+            message: "".into(),
+            client_request_id: "".into(),
+            request_id: "".into(),
+            sent_at: Timestamp::UNIX_EPOCH,
+            latency: Duration::ZERO,
+            throttle_percentage: None,
+            token_generation: 1,
+        };
+        Reading { attempt, body: b"{}".to_vec(), date: None }
+    }
+}
+
+impl Exchange for Scripted {
+    type Pass = ();
+
+    async fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn send(&self, (): &(), _id: &UserId) -> Attempt {
+        self.next().attempt
+    }
+
+    fn rejected(&self, _attempt: &Attempt) {}
+}
+
+impl Reads for Scripted {
+    async fn get(&self, (): &(), _url: &Url) -> Reading {
+        self.next()
+    }
+
+    async fn get_batch(&self, (): &(), paths: &[String]) -> Vec<Reading> {
+        paths.iter().map(|_| self.next()).collect()
+    }
+}
+
+fn url() -> Url {
+    Url::parse("http://127.0.0.1:9/beta/users").expect("a URL")
+}
+
+fn asked(count: u64) -> Vec<Asked> {
+    (0..count).map(|number| Asked { number, path: format!("/users/{number}") }).collect()
+}
+
+fn throttled(seconds: u64) -> Kind {
+    let retry_after = Some(Duration::from_secs(seconds));
+    Kind::Throttled(Throttle { retry_after, scope: Scope::default(), quota: true })
+}
+
+fn gate(kinds: Vec<Kind>, stop: &Stop) -> Dispatch<Scripted> {
+    let bounds = Bounds { group: 20, ..Bounds::default() };
+    let pace = Pace::new(Law::Fixed, bounds, None);
+    Dispatch::new(Scripted { kinds: Mutex::new(kinds) }, pace, stop.clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_read_holds_the_next_one_back_and_then_one_probe() {
+    let dispatch = gate(vec![throttled(30)], &Stop::new());
+    let began = Instant::now();
+    let (reading, _) = dispatch.get(1, &url()).await.expect("it runs");
+    assert!(matches!(reading.attempt.kind, Kind::Throttled(_)));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    let probe = dispatch.get_batch(&asked(20)).await.expect("it runs");
+    assert_eq!((probe.len(), began.elapsed()), (1, Duration::from_secs(30)), "to the instant, and alone");
+    assert_eq!(dispatch.get_batch(&asked(25)).await.expect("it runs").len(), 20);
+    assert_eq!(began.elapsed(), Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_wait_of_the_parts_holds_for_all() {
+    let dispatch = gate(vec![Kind::Accepted, throttled(9), throttled(4)], &Stop::new());
+    let began = Instant::now();
+    assert_eq!(dispatch.get_batch(&asked(3)).await.expect("it runs").len(), 3);
+    dispatch.get(1, &url()).await.expect("it runs");
+    assert_eq!(began.elapsed(), Duration::from_secs(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_a_waiting_read() {
+    let stop = Stop::new();
+    let dispatch = gate(vec![throttled(3_600)], &stop);
+    dispatch.get(1, &url()).await.expect("it runs");
+    let waiting = tokio::spawn(async move { dispatch.get(2, &url()).await });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    stop.drain(Why::Interrupted);
+    assert_eq!(waiting.await.expect("no panic"), None);
+}
+
+async fn served(scenario: &str) -> (Simulator, Dispatch<Client>, Url) {
+    let scenario = Scenario::parse(scenario).expect("a scenario");
+    let simulator =
+        Simulator::start(scenario, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a port");
+    let root = Url::parse(&simulator.url()).expect("a URL");
+    let http = reprovision::net::client(&root, Duration::from_secs(5), false).expect("a client");
+    let tokens = Tokens::new(TokenSource::Fixed(SecretString::from(simulator.token())), None, true);
+    let config =
+        ClientConfig { root: root.clone(), version: "v1.0".into(), kind: ObjectKind::Users, priority: "low" };
+    let client = Client::new(&config, http, Arc::new(tokens), WallClock::System);
+    let pace = Pace::new(Law::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
+    (simulator, Dispatch::new(client, pace, Stop::new()), root)
+}
+
+#[tokio::test]
+async fn pages_are_followed_on_the_same_origin_only() {
+    let (simulator, dispatch, root) = served("[objects]\nusers = 250\nbroken = 0.5").await;
+    let mut next = root.join("/v1.0/users?$select=id,serviceProvisioningErrors&$top=100").ok();
+    let (mut pages, mut ids) = (0, std::collections::BTreeSet::new());
+    while let Some(url) = next.take() {
+        let (reading, _) = dispatch.get(pages, &url).await.expect("it runs");
+        assert_eq!(reading.attempt.kind, Kind::Accepted, "{}", reading.attempt.message);
+        assert!(reading.date.is_some(), "the service's own clock");
+        let page: serde_json::Value = serde_json::from_slice(&reading.body).expect("JSON");
+        ids.extend(page["value"].as_array().expect("a page").iter().map(|user| user["id"].to_string()));
+        next = page["@odata.nextLink"].as_str().and_then(|link| Url::parse(link).ok());
+        pages += 1;
+    }
+    assert_eq!((pages, ids.len()), (3, 250));
+    let elsewhere = Url::parse("http://127.0.0.1:9/v1.0/users").expect("a URL");
+    let (reading, _) = dispatch.get(9, &elsewhere).await.expect("it runs");
+    assert_eq!(reading.attempt.kind, Kind::Refused(Reason::NotGraph));
+    assert!(reading.attempt.message.contains("http://127.0.0.1:9"), "{}", reading.attempt.message);
+    assert_eq!(simulator.ledger().rule_breaks, 0);
+}
+
+#[tokio::test]
+async fn a_batch_of_reads_answers_each_in_its_place() {
+    let (simulator, dispatch, root) = served("[objects]\nusers = 30\nbroken = 1.0").await;
+    let page = root.join("/v1.0/users?$select=id&$top=30").expect("a URL");
+    let (reading, _) = dispatch.get(0, &page).await.expect("it runs");
+    let page: serde_json::Value = serde_json::from_slice(&reading.body).expect("JSON");
+    let ids: Vec<_> = page["value"]
+        .as_array()
+        .expect("a page")
+        .iter()
+        .filter_map(|user| UserId::parse(user["id"].as_str()?).ok())
+        .collect();
+    let path =
+        |id: &UserId| format!("{}?$select=id,serviceProvisioningErrors", object_path(ObjectKind::Users, id));
+    let mut asked: Vec<_> =
+        ids[..19].iter().zip(0..).map(|(id, number)| Asked { number, path: path(id) }).collect();
+    let nobody = UserId::parse("nobody@contoso.com").expect("an id");
+    asked.insert(7, Asked { number: 99, path: path(&nobody) });
+    let readings = dispatch.get_batch(&asked).await.expect("it runs");
+    assert_eq!(readings.len(), 20);
+    for (place, (reading, _)) in readings.iter().enumerate() {
+        let object: serde_json::Value = serde_json::from_slice(&reading.body).unwrap_or_default();
+        if place == 7 {
+            assert_eq!(reading.attempt.kind, Kind::Refused(Reason::NotFound));
+        } else {
+            assert_eq!(reading.attempt.kind, Kind::Accepted);
+            assert_eq!(object["id"], ids[if place < 7 { place } else { place - 1 }].as_str());
+        }
+    }
+    assert_eq!((simulator.ledger().batches, simulator.ledger().rule_breaks), (1, 0));
+}
