@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use service::{Cloud, Service};
 pub use settings::{Parsed, parse};
-pub use values::{MaxFailures, duration, rate};
+pub use values::{MaxFailures, Rate, duration, per_second, rate};
 
 /// Asks Microsoft 365 to retry provisioning for every user of a CSV
 #[derive(Debug, Parser)]
@@ -165,9 +165,13 @@ pub struct Run {
         hide_short_help = true
     )]
     pub ticket: Option<String>,
-    /// Writes per second, 0.01 to 100000, such as 16 or 16/s [default: 18, 0.9 of the documented quota]
+    /// At most so many writes per second, 0.01 to 100000, such as 16 or 16/s; fixed:16 sends at exactly that
+    /// [default: as many as the service takes, found while running]
     #[arg(long, env = "REPROVISION_RATE", value_name = "R", value_parser = rate, help_heading = "Pace", hide_short_help = true)]
-    pub rate: Option<f64>,
+    pub rate: Option<Rate>,
+    /// What the search for the rate starts from, with 150 seconds of it in stock [default: 20/s, as documented]
+    #[arg(long, env = "REPROVISION_INITIAL_RATE", value_name = "R", value_parser = per_second, help_heading = "Pace", hide_short_help = true)]
+    pub initial_rate: Option<f64>,
     /// Users in flight, 1 to 1000; more do not help: in flight needed = rate × latency
     #[arg(long, env = "REPROVISION_CONCURRENCY", value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Pace", hide_short_help = true)]
     pub concurrency: u16,

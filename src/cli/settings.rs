@@ -168,7 +168,8 @@ mod tests {
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         let file = "rate = 7\nconcurrency = 5\nyes = true\nlabel = \"from the file\"\nobject = \"groups\"\n";
         let found = run(&["--concurrency", "9"], file).expect("parsed");
-        assert_eq!((found.rate, found.concurrency, found.max_attempts), (Some(7.0), 9, 6));
+        let rate = found.rate.map(|rate| (rate.per_second, rate.fixed));
+        assert_eq!((rate, found.concurrency, found.max_attempts), (Some((7.0, false)), 9, 6));
         assert_eq!((found.yes, found.label.as_deref()), (true, Some("from the file")));
         assert_eq!(found.object, cli::Object::Groups);
         assert!(!run(&[], "yes = false").expect("parsed").yes);

@@ -51,14 +51,32 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `16`, `16/s` or `fixed:16`.
+/// `--rate`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Writes per second.
+    pub per_second: f64,
+    /// Exactly this and no law beside it, instead of at most this.
+    pub fixed: bool,
+}
+
+/// `16`, `16/s`: at most; `fixed:16`: exactly.
 ///
 /// # Errors
 /// Says what was expected.
-pub fn rate(text: &str) -> Result<f64, String> {
-    let bare = text.strip_prefix("fixed:").unwrap_or(text);
-    let bare = bare.strip_suffix("/s").unwrap_or(bare);
-    match bare.parse::<f64>() {
+pub fn rate(text: &str) -> Result<Rate, String> {
+    match text.strip_prefix("fixed:") {
+        Some(bare) => Ok(Rate { per_second: per_second(bare)?, fixed: true }),
+        None => Ok(Rate { per_second: per_second(text)?, fixed: false }),
+    }
+}
+
+/// `16`, `16/s`.
+///
+/// # Errors
+/// Says what was expected.
+pub fn per_second(text: &str) -> Result<f64, String> {
+    match text.strip_suffix("/s").unwrap_or(text).parse::<f64>() {
         Ok(rate) if (0.01..=100_000.0).contains(&rate) => Ok(rate),
         _ => {
             Err(format!("{text:?} is not a rate: writes per second from 0.01 to 100000, such as 16 or 16/s"))
@@ -90,8 +108,10 @@ mod tests {
         for bad in ["", "5", "m", "5 m", "-5s", "0s", "99999999999999999999s", "400d"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
-        assert_eq!((rate("16"), rate("16/s"), rate("fixed:0.5")), (Ok(16.0), Ok(16.0), Ok(0.5)));
-        for bad in ["0", "-1", "NaN", "inf", "fast", "1e9"] {
+        let at_most = Ok(Rate { per_second: 16.0, fixed: false });
+        assert_eq!((rate("16"), rate("16/s")), (at_most.clone(), at_most));
+        assert_eq!(rate("fixed:0.5/s"), Ok(Rate { per_second: 0.5, fixed: true }));
+        for bad in ["0", "-1", "NaN", "inf", "fast", "1e9", "fixed:", "fixed:0"] {
             assert!(rate(bad).is_err(), "{bad}");
         }
         assert_eq!("5%".parse(), Ok(MaxFailures::Share(0.05)));

@@ -7,10 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
+use super::pacing::state_of;
 use super::tell;
 use crate::cli::MaxFailures;
 use crate::dispatch::{Dispatch, Exchange};
@@ -32,6 +33,8 @@ const CHANNEL: usize = 256;
 const BATCH: usize = 256;
 /// `state.json` follows the cool-downs within 50 ms.
 const STATE_EVERY: Duration = Duration::from_millis(40);
+/// What the pace learned follows within a second.
+const LEARNED_EVERY: Duration = Duration::from_secs(1);
 /// How often the display and the watch look.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Without a terminal: one line a minute.
@@ -256,19 +259,17 @@ fn keep_state(
 ) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         let _inside = runtime.enter();
+        // A call that sends nothing, or whose law learns nothing, keeps what an earlier one learned.
+        let before = State::read(&folder).learned;
         let mut saved: Option<Vec<Instant>> = None;
+        let mut learned = (None, std::time::Instant::now());
         loop {
             let over = counters.over.load(Relaxed);
-            let cooling = pace.cooling();
-            let ends: Vec<_> = cooling.iter().map(|cooling| cooling.until).collect();
-            if over || saved.as_ref() != Some(&ends) {
-                let (now, wall) = (Instant::now(), Timestamp::now());
-                let cooldowns = cooling.iter().filter_map(|cooling| {
-                    let left = SignedDuration::try_from(cooling.until.saturating_duration_since(now)).ok()?;
-                    let length = u64::try_from(cooling.length.as_millis()).ok()?;
-                    Some((cooling.scope.name().to_owned(), wall.checked_add(left).ok()?, length))
-                });
-                let state = State { cooldowns: cooldowns.collect(), saved_at: Some(wall) };
+            let ends: Vec<_> = pace.cooling().iter().map(|cooling| cooling.until).collect();
+            let sent = pace.learned().and_then(|(_, last_sent)| last_sent);
+            let learning = sent != learned.0 && learned.1.elapsed() >= LEARNED_EVERY;
+            if over || learning || saved.as_ref() != Some(&ends) {
+                let state = state_of(&pace, before, Timestamp::now());
                 // The results are the truth; without this file a restart may only be less polite.
                 if let Err(error) = state.write(&folder)
                     && over
@@ -276,6 +277,7 @@ fn keep_state(
                     tell(&format!("warning: {}", error.chain()));
                 }
                 saved = Some(ends);
+                learned = (sent, std::time::Instant::now());
             }
             if over {
                 return;

@@ -2,6 +2,7 @@
 
 mod connect;
 mod engine;
+mod pacing;
 mod run;
 mod simulate;
 

@@ -9,15 +9,15 @@ use jiff::Timestamp;
 
 use super::connect::{Connection, Purpose, Simulated, connect, place};
 use super::engine::{Call, Display, drive};
+use super::pacing::Pacing;
 use super::{say, tell};
 use crate::cli::{Object, Priority, Progress, Run};
 use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig};
 use crate::input::{Checked, Options, check};
-use crate::model::{ObjectKind, Outcome, Scope, WallClock};
+use crate::model::{ObjectKind, Outcome, WallClock};
 use crate::net;
-use crate::pace::{Bounds, DEFAULT_RATE, Law, Pace};
-use crate::report::{Summary, human, next_step, thousands};
+use crate::report::{Summary, next_step, thousands};
 use crate::retry::RetryPolicy;
 use crate::rundir::{Identity, Journal, Lock, RunFile, State, find_unfinished, new_folder, write_failed};
 use crate::stop::{Stop, Why};
@@ -28,17 +28,16 @@ const STALL_TERMINAL: Duration = Duration::from_secs(600);
 const STALL_JOB: Duration = Duration::from_secs(1800);
 /// The list that `--simulate` uses without an input.
 const BUILT_IN: &str = include_str!("../../samples/users.csv");
-/// The documented stock of one app in one tenant (`docs/graph.md#quotas`).
-const STOCK: u64 = 3_000;
 
 pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
     let started = Instant::now();
     let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
     let place = place(&asked.service).await?;
-    let rate = asked
-        .rate
-        .or_else(|| place.simulator.as_ref().and_then(|simulated| simulated.rate))
-        .unwrap_or(DEFAULT_RATE);
+    let pacing = Pacing {
+        rate: asked.rate,
+        initial: asked.initial_rate,
+        simulated: place.simulator.as_ref().and_then(|simulated| simulated.rate),
+    };
     let kind = match asked.object {
         Object::Users => ObjectKind::Users,
         Object::Groups => ObjectKind::Groups,
@@ -55,7 +54,7 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
         None => return Err(Error::Usage("which users? give a CSV, or - for standard input".to_owned())),
     };
     if asked.dry_run {
-        return dry_run(&input, built_in, &options, kind, rate);
+        return dry_run(&input, built_in, &options, kind, pacing);
     }
     let purpose = Purpose { writes: true, kind, unattended: asked.yes };
     let connection = connect(&asked.service, place, purpose).await?;
@@ -124,7 +123,7 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
         fs::rename(&incoming, &copy).map_err(|source| Error::file("create", copy, source))?;
     }
     let ended =
-        work(&asked, &folder, checked, identity, &input, kind, rate, connection, signals, started).await;
+        work(&asked, &folder, checked, identity, &input, kind, pacing, connection, signals, started).await;
     drop(lock);
     ended
 }
@@ -137,7 +136,7 @@ async fn work(
     identity: Identity,
     input: &Path,
     kind: ObjectKind,
-    rate: f64,
+    pacing: Pacing,
     connection: Connection,
     signals: Signals,
     started: Instant,
@@ -162,7 +161,7 @@ async fn work(
         &checked,
         &identity,
         kind,
-        rate,
+        pacing,
         to_do,
         &read.totals,
         continues,
@@ -188,20 +187,11 @@ async fn work(
             .or_else(|_| std::env::var("COMPUTERNAME"))
             .unwrap_or_else(|_| "unknown".to_owned()),
         pid: std::process::id(),
-        settings: serde_json::json!({ "rate": rate, "concurrency": asked.concurrency, "max_attempts": asked.max_attempts, "limit": asked.limit }),
+        settings: serde_json::json!({ "pace": pacing.settings(), "concurrency": asked.concurrency, "max_attempts": asked.max_attempts, "limit": asked.limit }),
         identity,
     };
     run.write(folder)?;
-    let bounds = Bounds { rate, in_flight: usize::from(asked.concurrency), group: 1 };
-    let pace = Pace::new(Law::Fixed, bounds, Some(fastrand::Rng::new()));
-    for (scope, until, length) in State::read(folder).cooldowns {
-        let left = until.duration_since(now);
-        // A clock that went backwards must not make a wait longer than it was.
-        let left = Duration::try_from(left).unwrap_or_default().min(Duration::from_millis(length));
-        if let Some(scope) = Scope::from_name(&scope).filter(|_| !left.is_zero()) {
-            pace.restore(scope, left);
-        }
-    }
+    let pace = pacing.start(&State::read(folder), asked.concurrency, now);
     let config = ClientConfig {
         root,
         version: asked.service.api_version.clone(),
@@ -302,7 +292,7 @@ fn dry_run(
     built_in: bool,
     options: &Options,
     kind: ObjectKind,
-    rate: f64,
+    pacing: Pacing,
 ) -> Result<Exit, Error> {
     let folder = std::env::temp_dir().join(format!("reprovision-dry-run-{}", uuid::Uuid::new_v4()));
     sys::create_folder(&folder).map_err(|source| Error::file("create", &folder, source))?;
@@ -312,7 +302,7 @@ fn dry_run(
     say(&format!(
         "{}\n{}\nDry run  nothing was sent",
         input_lines(input, &checked, kind),
-        time_line(checked.users, rate)
+        pacing.time(checked.users)
     ));
     Ok(Exit::Done)
 }
@@ -342,12 +332,6 @@ fn input_lines(input: &Path, checked: &Checked, kind: ObjectKind) -> String {
     )
 }
 
-fn time_line(users: u64, rate: f64) -> String {
-    let note =
-        if users > STOCK && rate > 20.0 { "; above the documented 20/s expect throttling" } else { "" };
-    format!("Time     about {} at {rate}/s{note}", human(Duration::from_secs_f64(users as f64 / rate)))
-}
-
 #[expect(clippy::too_many_arguments, reason = "one line of the block each")]
 fn plan(
     asked: &Run,
@@ -355,14 +339,16 @@ fn plan(
     checked: &Checked,
     identity: &Identity,
     kind: ObjectKind,
-    rate: f64,
+    pacing: Pacing,
     to_do: u64,
     totals: &crate::rundir::Totals,
     continues: bool,
     simulated: Option<&str>,
 ) -> String {
     let tenant = match simulated {
-        Some(title) => format!("SIMULATED  {title}; the pace is 0.9 of that unless --rate says otherwise"),
+        Some(title) => format!(
+            "SIMULATED  {title}; the pace starts at 0.9 of that unless --rate or --initial-rate say otherwise"
+        ),
         None => format!(
             "{}  {}    signed in as app {}",
             asked.service.tenant.as_deref().unwrap_or("as the token says"),
@@ -384,7 +370,7 @@ fn plan(
     format!(
         "Tenant   {tenant}\n{}\nRun      {run}\n{}; Ctrl-C stops safely",
         input_lines(input, checked, kind),
-        time_line(to_do, rate)
+        pacing.time(to_do)
     )
 }
 

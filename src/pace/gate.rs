@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::adaptive::Learned;
 use super::cooldown::{Cooldowns, Cooling};
-use super::law::Law;
+use super::law::{Law, Verdict};
 use super::outage::Outage;
 use super::quota::{Ceiling, FASTEST};
 use crate::model::{Attempt, Kind, Scope};
@@ -33,6 +34,7 @@ struct State {
     /// Parts of tickets that are neither settled nor dropped.
     in_flight: usize,
     most_in_flight: usize,
+    last_sent: Option<Instant>,
     last_answer: Instant,
     waits: Waits,
 }
@@ -98,7 +100,8 @@ pub struct Settled {
 
 impl Pace {
     /// `random` spreads the probes of several processes; `None` is exact.
-    pub fn new(law: Law, bounds: Bounds, random: Option<fastrand::Rng>) -> Arc<Self> {
+    pub fn new(mut law: Law, bounds: Bounds, random: Option<fastrand::Rng>) -> Arc<Self> {
+        law.bound(bounds.rate);
         Arc::new(Self {
             turn: tokio::sync::Mutex::new(()),
             state: Mutex::new(State {
@@ -109,6 +112,7 @@ impl Pace {
                 probe_out: false,
                 in_flight: 0,
                 most_in_flight: bounds.in_flight.max(1),
+                last_sent: None,
                 last_answer: Instant::now(),
                 waits: Waits::default(),
             }),
@@ -186,6 +190,12 @@ impl Pace {
         state.last_answer.elapsed().saturating_sub(state.cooldowns.longest_announced)
     }
 
+    /// What a later run starts from, and when the last write left; nothing where the law learns nothing.
+    pub fn learned(&self) -> Option<(Learned, Option<Instant>)> {
+        let state = self.state();
+        state.law.learned().map(|learned| (learned, state.last_sent))
+    }
+
     /// Refusals and waits so far.
     pub fn waits(&self) -> Waits {
         self.state().waits.clone()
@@ -211,7 +221,7 @@ impl State {
         if let Some(pause) = pause.filter(|pause| pause.next_probe > now) {
             return Err(Some(pause.next_probe));
         }
-        let room = self.most_in_flight.saturating_sub(self.in_flight);
+        let room = self.most_in_flight.min(self.law.in_flight()).saturating_sub(self.in_flight);
         let most = if probe { 1 } else { parts.clamp(1, self.ceiling.group()) };
         let parts = most.min(u32::try_from(room).unwrap_or(u32::MAX));
         let Some(parts) = NonZeroU32::new(parts) else { return Err(None) };
@@ -224,6 +234,7 @@ impl State {
             self.law.on_sent(now);
         }
         self.in_flight += parts.get() as usize;
+        self.last_sent = Some(now);
         if probe {
             self.probe_out = true;
             self.outage.probed(now);
@@ -237,6 +248,12 @@ impl State {
     }
 
     fn settle(&mut self, sent: Instant, row: u64, attempt: &Attempt, now: Instant) -> Settled {
+        let verdict = match &attempt.kind {
+            Kind::Throttled(throttle) if throttle.quota => Verdict::Refused,
+            Kind::Accepted | Kind::Refused(_) | Kind::Busy => Verdict::Served,
+            Kind::Throttled(_) | Kind::Transient(_) | Kind::Unauthorized { .. } => Verdict::Nothing,
+        };
+        self.law.on_attempt(verdict, attempt.throttle_percentage, sent, now);
         match &attempt.kind {
             Kind::Throttled(throttle) => {
                 self.cooldowns.refused(throttle.scope, throttle.retry_after, sent, now);
@@ -250,17 +267,24 @@ impl State {
             // Says nothing about the limit: the next probe may leave.
             Kind::Unauthorized { .. } => Settled::default(),
             Kind::Busy => {
-                self.cooldowns.served(sent);
-                self.outage.answered();
+                self.served(sent, now);
                 Settled::default()
             }
             Kind::Accepted | Kind::Refused(_) => {
-                self.cooldowns.served(sent);
-                self.outage.answered();
+                self.served(sent, now);
                 self.last_answer = now;
                 self.cooldowns.longest_announced = Duration::ZERO;
                 Settled::default()
             }
+        }
+    }
+
+    fn served(&mut self, sent: Instant, now: Instant) {
+        self.outage.answered();
+        let shut = self.cooldowns.is_shut();
+        self.cooldowns.served(sent);
+        if shut && !self.cooldowns.is_shut() {
+            self.law.on_reopened(now);
         }
     }
 }

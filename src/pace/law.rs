@@ -2,21 +2,65 @@
 
 use tokio::time::Instant;
 
-/// Writes per second without `--rate`: 0.9 × 3,000 per 150 s (`docs/graph.md#quotas`), so that others have room.
-pub const DEFAULT_RATE: f64 = 18.0;
+use super::adaptive::{Adaptive, Learned};
 
 /// Which law holds. One arm for each; nothing outside `pace` knows which.
 #[derive(Clone, Debug)]
 pub enum Law {
-    /// The ceiling alone decides.
+    /// The ceiling alone decides: `--rate fixed:R`.
     Fixed,
+    /// Finds the quota by itself.
+    Adaptive(Box<Adaptive>),
+}
+
+/// What an answer says about the quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The write was taken from it.
+    Served,
+    /// A 429.
+    Refused,
+    /// Neither: a fault, a token, a service that is busy.
+    Nothing,
 }
 
 impl Law {
+    /// The default, from a rate in writes per second of which 150 seconds are in stock.
+    pub fn adaptive(documented: f64) -> Self {
+        Self::Adaptive(Box::new(Adaptive::new(documented, Instant::now())))
+    }
+
+    /// The ceiling, which the law must know to keep count of the stock.
+    pub(super) fn bound(&mut self, ceiling: f64) {
+        if let Self::Adaptive(law) = self {
+            law.bound(ceiling);
+        }
+    }
+
     /// A write left.
-    pub(super) fn on_sent(&mut self, _now: Instant) {
-        match self {
-            Self::Fixed => {}
+    pub(super) fn on_sent(&mut self, now: Instant) {
+        if let Self::Adaptive(law) = self {
+            law.sent(now);
+        }
+    }
+
+    /// An answer came to a write that left at `sent`; `used` is the header's share of the limit.
+    pub(super) fn on_attempt(&mut self, verdict: Verdict, used: Option<f64>, sent: Instant, now: Instant) {
+        let Self::Adaptive(law) = self else { return };
+        if let Some(used) = used {
+            law.used(used, now);
+        }
+        match verdict {
+            Verdict::Served => law.served(now),
+            Verdict::Refused => law.refused(sent, now),
+            Verdict::Nothing => {}
+        }
+    }
+
+    /// Every cool-down is over and the probe was served.
+    pub(super) fn on_reopened(&mut self, now: Instant) {
+        if let Self::Adaptive(law) = self {
+            law.reopened(now);
         }
     }
 
@@ -24,6 +68,23 @@ impl Law {
     pub(super) fn next_send(&self, now: Instant) -> Instant {
         match self {
             Self::Fixed => now,
+            Self::Adaptive(law) => law.next_send(now),
+        }
+    }
+
+    /// Most parts in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        match self {
+            Self::Fixed => usize::MAX,
+            Self::Adaptive(law) => law.in_flight(),
+        }
+    }
+
+    /// What a later run starts from.
+    pub(super) fn learned(&self) -> Option<Learned> {
+        match self {
+            Self::Fixed => None,
+            Self::Adaptive(law) => Some(law.learned()),
         }
     }
 }

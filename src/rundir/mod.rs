@@ -8,4 +8,4 @@ mod run_file;
 pub use failed::write_failed;
 pub use folder::{Lock, find_unfinished, new_folder};
 pub use journal::{Journal, Rows, Syncer, Totals, read_results};
-pub use run_file::{Identity, RunFile, State};
+pub use run_file::{Identity, Learnt, RunFile, State};

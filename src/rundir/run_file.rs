@@ -98,11 +98,25 @@ impl RunFile {
     }
 }
 
+/// What the pace learned.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Learnt {
+    /// The service's rate in writes per second; `None`: not known yet.
+    pub rate: Option<f64>,
+    /// Writes that the service must have in stock.
+    pub credit: f64,
+    /// When the last write left.
+    pub last_sent: Timestamp,
+}
+
 /// `state.json`: cool-downs as (scope, end, length in ms), so that a restart sends nothing early.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Running cool-downs.
     pub cooldowns: Vec<(String, Timestamp, u64)>,
+    /// Rate and credit, where a law learns them.
+    #[serde(default)]
+    pub learned: Option<Learnt>,
     /// When it was written.
     pub saved_at: Option<Timestamp>,
 }

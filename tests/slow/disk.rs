@@ -60,7 +60,7 @@ fn fails_and_goes_on(
         let id = line.split(',').nth(1).expect("an id");
         assert!(accepted.contains_key(id), "{id} is claimed and was not accepted");
     }
-    let again = finish(simulator.run(input, out).args(["--rate", "4000"]).spawn().expect("run starts"));
+    let again = finish(simulator.run(input, out).args(["--rate", "fixed:4000"]).spawn().expect("run starts"));
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
     assert_eq!(results(out).len() as u64, USERS);
 }
@@ -79,7 +79,7 @@ fn a_file_size_limit_is_a_full_disk_without_root() {
         .args(["-c", "ulimit -f 400; exec \"$@\"", "bash"])
         .arg(binary())
         .args(run.get_args())
-        .args(["--rate", "4000"]);
+        .args(["--rate", "fixed:4000"]);
     for (name, value) in run.get_envs() {
         match value {
             Some(value) => limited.env(name, value),
@@ -102,7 +102,8 @@ fn a_disk_that_fills_in_the_middle() {
     let out = disk.0.path().join("out");
     users(&input, USERS);
     let simulator = Simulator::start(folder.path(), SCENARIO);
-    let first = finish(simulator.run(&input, &out).args(["--rate", "4000"]).spawn().expect("run starts"));
+    let first =
+        finish(simulator.run(&input, &out).args(["--rate", "fixed:4000"]).spawn().expect("run starts"));
     disk.remount("size=16m");
     fails_and_goes_on(&simulator, &input, &out, &first, "No space left on device");
 }
@@ -131,7 +132,7 @@ fn a_folder_that_vanishes() {
     let out = folder.path().join("out");
     users(&input, USERS);
     let simulator = Simulator::start(folder.path(), SCENARIO);
-    let child = simulator.run(&input, &out).args(["--rate", "800"]).spawn().expect("run starts");
+    let child = simulator.run(&input, &out).args(["--rate", "fixed:800"]).spawn().expect("run starts");
     let until = Instant::now() + Duration::from_secs(10);
     while fs::metadata(out.join("results.csv")).map_or(0, |file| file.len()) < 40_000 {
         assert!(Instant::now() < until, "no results within ten seconds");
@@ -143,7 +144,8 @@ fn a_folder_that_vanishes() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("results.csv"), "{text}");
     assert!(!text.contains("panicked"), "{text}");
-    let again = finish(simulator.run(&input, &out).args(["--rate", "4000"]).spawn().expect("run starts"));
+    let again =
+        finish(simulator.run(&input, &out).args(["--rate", "fixed:4000"]).spawn().expect("run starts"));
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
     assert_eq!(results(&out).len() as u64, USERS);
 }

@@ -63,7 +63,7 @@ fn many_rows_through_run_in_bounded_memory() {
     let started = Instant::now();
     let child = simulator
         .run(&input, &out)
-        .args(["--rate", "100000", "--concurrency", "64"])
+        .args(["--rate", "fixed:100000", "--concurrency", "64"])
         .spawn()
         .expect("run starts");
     let peak = peak_kib(&child);

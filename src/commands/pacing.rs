@@ -1,0 +1,116 @@
+//! From flags, scenario and `state.json` to the pace, and how long it will take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use crate::cli::Rate;
+use crate::model::Scope;
+use crate::pace::{Adaptive, Bounds, DOCUMENTED_RATE, FASTEST, Law, Learned, Pace, time_at_best};
+use crate::report::human;
+use crate::rundir::{Learnt, State};
+
+/// What was asked about the pace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pacing {
+    /// `--rate`
+    pub(super) rate: Option<Rate>,
+    /// `--initial-rate`
+    pub(super) initial: Option<f64>,
+    /// Writes per second that fit the quota of the embedded simulator.
+    pub(super) simulated: Option<f64>,
+}
+
+impl Pacing {
+    /// The pace as it stood when the run was left, or a fresh one.
+    pub(super) fn start(self, state: &State, in_flight: u16, now: Timestamp) -> Arc<Pace> {
+        let bounds = Bounds { rate: self.ceiling(), in_flight: usize::from(in_flight), group: 1 };
+        let pace = Pace::new(self.law(state, now), bounds, Some(fastrand::Rng::new()));
+        for (scope, until, length) in &state.cooldowns {
+            let left = until.duration_since(now);
+            // A clock that went backwards must not make a wait longer than it was.
+            let left = Duration::try_from(left).unwrap_or_default().min(Duration::from_millis(*length));
+            if let Some(scope) = Scope::from_name(scope).filter(|_| !left.is_zero()) {
+                pace.restore(scope, left);
+            }
+        }
+        pace
+    }
+
+    fn law(self, state: &State, now: Timestamp) -> Law {
+        if self.rate.is_some_and(|rate| rate.fixed) {
+            return Law::Fixed;
+        }
+        let fresh = Adaptive::new(self.initial.unwrap_or(DOCUMENTED_RATE), Instant::now());
+        let learned = state.learned.as_ref().filter(|_| self.initial.is_none());
+        let law = match (learned, self.at_simulated()) {
+            (Some(learned), _) => {
+                // A clock that went backwards counts as no time away.
+                let away = Duration::try_from(now.duration_since(learned.last_sent)).unwrap_or_default();
+                fresh.resume(Learned { rate: learned.rate, credit: learned.credit }, away)
+            }
+            (None, Some(rate)) => fresh.resume(Learned { rate: Some(rate), credit: 0.0 }, Duration::ZERO),
+            (None, None) => fresh,
+        };
+        Law::Adaptive(Box::new(law))
+    }
+
+    /// The rate at which a simulated run starts when nothing else was asked.
+    fn at_simulated(self) -> Option<f64> {
+        self.simulated.filter(|_| self.rate.is_none() && self.initial.is_none())
+    }
+
+    fn ceiling(self) -> f64 {
+        self.rate.map_or(FASTEST, |rate| rate.per_second)
+    }
+
+    /// `Time     about …`
+    pub(super) fn time(self, users: u64) -> String {
+        let steadily = |rate: f64| human(Duration::from_secs_f64(users as f64 / rate));
+        match (self.rate, self.at_simulated()) {
+            (Some(Rate { per_second, fixed: true }), _) => {
+                let most = "; above the documented 20/s expect throttling";
+                let note = if per_second > DOCUMENTED_RATE { most } else { "" };
+                format!("Time     about {} at {per_second}/s{note}", steadily(per_second))
+            }
+            (_, Some(rate)) => format!("Time     about {} at {rate}/s", steadily(rate)),
+            _ => {
+                let initial = self.initial.unwrap_or(DOCUMENTED_RATE);
+                let best = human(time_at_best(users, initial, self.ceiling()));
+                let worst = steadily(initial.min(self.ceiling()));
+                if best == worst {
+                    format!("Time     about {best}")
+                } else {
+                    format!("Time     about {best} if the tenant's quota is fresh, {worst} if not")
+                }
+            }
+        }
+    }
+
+    /// As `run.json` keeps it.
+    pub(super) fn settings(self) -> serde_json::Value {
+        serde_json::json!({
+            "law": if self.rate.is_some_and(|rate| rate.fixed) { "fixed" } else { "adaptive" },
+            "rate": self.rate.map(|rate| rate.per_second),
+            "initial_rate": self.initial,
+        })
+    }
+}
+
+/// What `state.json` keeps of the pace at this moment; `before` is what an earlier call learned.
+pub(super) fn state_of(pace: &Pace, before: Option<Learnt>, wall: Timestamp) -> State {
+    let now = Instant::now();
+    let cooldowns = pace.cooling().into_iter().filter_map(|cooling| {
+        let left = SignedDuration::try_from(cooling.until.saturating_duration_since(now)).ok()?;
+        let length = u64::try_from(cooling.length.as_millis()).ok()?;
+        Some((cooling.scope.name().to_owned(), wall.checked_add(left).ok()?, length))
+    });
+    let learned = pace.learned().and_then(|(learned, last_sent)| {
+        let ago = SignedDuration::try_from(now.saturating_duration_since(last_sent?)).ok()?;
+        let last_sent = wall.checked_sub(ago).ok()?;
+        Some(Learnt { rate: learned.rate, credit: learned.credit, last_sent })
+    });
+    State { cooldowns: cooldowns.collect(), learned: learned.or(before), saved_at: Some(wall) }
+}

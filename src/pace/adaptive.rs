@@ -1,0 +1,348 @@
+//! The law that finds the quota by itself: what the service took between two waits, divided by the time, is its rate.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::quota::FASTEST;
+
+/// Writes per second of one app in one tenant (`docs/graph.md#quotas`): what is known before the first refusal.
+pub const DOCUMENTED_RATE: f64 = 20.0;
+/// The documented stock is what the rate gives in so many seconds: 3,000 writes at 20/s. All of it is used: slowing
+/// down while it is spent is the margin (at 95 % of it 50/s are left, whatever it began with).
+const STOCK_S: f64 = 150.0;
+/// Time constant in seconds with which the stock of the start is spent. At 10 s a full stock takes 1.6 times its
+/// ideal instead of 1.25, for 16 instead of 26 refusals where only half of it is there.
+const SPEND_FIRST_S: f64 = 5.0;
+/// The same after a wait: a sliding window gives back only as fast as it was used before.
+const SPEND_LATER_S: f64 = 10.0;
+/// How far below the learned rate a cycle begins and how far it rises, as a share. Between 0.02 and 0.06 steady
+/// services move by a point.
+const SWING: f64 = 0.05;
+/// Seconds from reopening to the learned rate. 30 wastes 0.57 % where Retry-After is always 1, 120 loses 6–10 % when
+/// the quota changes.
+const CROSSING_S: f64 = 45.0;
+/// The same in requests, for slow rates: each look costs a refusal, so 400 requests stand between two looks.
+const CROSSING_REQUESTS: f64 = 400.0;
+/// Seconds in which an unknown rate doubles once the stock is spent. Every 2 s finds the end of it at 235/s, with 32
+/// refusals instead of 10.
+const DOUBLES_S: f64 = 4.0;
+/// Growth never passes twice what was really sent.
+const GROWTH: f64 = 2.0;
+/// "Really sent" is counted over so many seconds.
+const RECENT_S: f64 = 2.0;
+/// Below this share of the documented rate, what was sent says nothing about what could be: 8/s of 20/s.
+const FEWEST_SENT: f64 = 0.4;
+/// Saved-up time when sending was late: a stopped and continued process sends so much at once, and no more.
+const CATCH_UP_S: f64 = 0.25;
+/// In flight at the start and after each wait, one more for each answer: full speed after four round trips, and an
+/// empty stock costs seven refusals instead of one for each worker.
+const FIRST_IN_FLIGHT: usize = 4;
+/// Share of the learned rate that a wait is taken to have saved up. At 1.0 burst and wait would never flatten.
+const SAVED: f64 = 0.8;
+/// The same as a share of the documented rate after a long wait: equal for all who share a window, so that two runs
+/// meet in the middle.
+const SAVED_SHARED: f64 = 0.4;
+/// A wait below this many seconds is a bucket's, not a window's, and a burst after it would be one into nothing.
+const LONG_WAIT_S: f64 = 10.0;
+/// Cycles are pooled until they hold so many requests …
+const POOL_REQUESTS: f64 = 40.0;
+/// … so many seconds …
+const POOL_S: f64 = 10.0;
+/// … and so many of the longest waits seen, at most [`POOL_MOST_S`]: a cycle that ends with a long wait leaves out
+/// what the wait gave back; over two it evens out.
+const POOL_WAITS: f64 = 2.0;
+/// Longest pool in seconds: twice the documented window.
+const POOL_MOST_S: f64 = 300.0;
+/// Cycles kept: at the shortest, ten cover the longest pool.
+const CYCLES: usize = 10;
+/// Seconds in which the longest wait seen counts half: quotas change.
+const HALF_LIFE_S: f64 = 3_600.0;
+/// Fewer requests than this, over less than a second, say nothing about a rate.
+const FEWEST_MEASURED: f64 = 10.0;
+/// What happens to a rate that failed before it could be measured.
+const CUT: f64 = 0.5;
+/// The same for a rate that is not known yet: at most so far down at once.
+const SLOW_CUT: f64 = 0.25;
+/// The first measure is low where sending had only begun to grow: at least this share of what was sent at the refusal.
+const HIT: f64 = 0.7;
+/// `x-ms-throttle-limit-percentage` from which on nothing grows.
+const HOT: f64 = 0.98;
+/// Seconds for which one such header holds.
+const HOT_S: f64 = 2.0;
+/// Slowest pace in writes per second: one in 20 s.
+const SLOWEST_PACE: f64 = 0.05;
+/// Seconds without a request although one could have left (outage, stopped process, nothing to send): what follows
+/// is no growth, and the cycle measures nothing.
+const IDLE_S: f64 = 10.0;
+
+/// What a later run starts from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Learned {
+    /// The service's rate in writes per second, where it is known.
+    pub rate: Option<f64>,
+    /// Writes that it must have in stock, 0 to 150 times the initial rate.
+    pub credit: f64,
+}
+
+/// How long so many writes take where the whole stock of the documented rate is there and nothing else is sent.
+pub fn time_at_best(writes: u64, documented: f64, ceiling: f64) -> Duration {
+    let writes = writes as f64;
+    let (documented, stock) = (documented.min(ceiling), documented * STOCK_S);
+    // More is sent the longer it takes, so the time is found by halving.
+    let (mut short, mut long) = (writes / (documented + stock / SPEND_FIRST_S), writes / documented);
+    for _ in 0..50 {
+        let middle = (short + long) / 2.0;
+        let sent = documented * middle + stock * (1.0 - (-middle / SPEND_FIRST_S).exp());
+        if sent < writes { short = middle } else { long = middle }
+    }
+    Duration::from_secs_f64(long.max(writes / ceiling).min(1e9))
+}
+
+/// Finds the rate of continuous refill, fixed and sliding windows alike (`docs/performance.md#pace`). Knows neither
+/// clock nor cool-downs: instants are passed in, and what ends an episode is told by [`Adaptive::reopened`].
+#[derive(Clone, Debug)]
+pub struct Adaptive {
+    /// What the seconds below count from.
+    origin: Instant,
+    ceiling: f64,
+    /// The rate that is documented or said by who knows better.
+    documented: f64,
+    rate: Option<f64>,
+    /// The pace as long as the rate is unknown.
+    slow: f64,
+    credit: f64,
+    spend: f64,
+    began: Option<f64>,
+    /// The last reopening, or where growth began anew.
+    opened: f64,
+    /// Since the first refusal of the running episode.
+    episode: Option<f64>,
+    last_refusal: f64,
+    /// What was sent per second when the episode began.
+    at_refusal: f64,
+    /// The successful probe that began the running cycle.
+    cycle: Option<f64>,
+    spoiled: bool,
+    served: usize,
+    cycles: VecDeque<(f64, f64)>,
+    longest_wait: f64,
+    hot: f64,
+    next: f64,
+    recent: VecDeque<f64>,
+}
+
+impl Adaptive {
+    /// Starts from a rate in writes per second and its stock, of which all is there.
+    pub fn new(documented: f64, origin: Instant) -> Self {
+        let documented = documented.clamp(SLOWEST_PACE, FASTEST);
+        Self {
+            origin,
+            ceiling: FASTEST,
+            documented,
+            rate: None,
+            slow: documented,
+            credit: documented * STOCK_S,
+            spend: SPEND_FIRST_S,
+            began: None,
+            opened: 0.0,
+            episode: None,
+            last_refusal: f64::NEG_INFINITY,
+            at_refusal: 0.0,
+            cycle: None,
+            spoiled: false,
+            served: 0,
+            cycles: VecDeque::with_capacity(CYCLES),
+            longest_wait: 0.0,
+            hot: f64::NEG_INFINITY,
+            next: 0.0,
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// Goes on from what an earlier call learned, `away` after its last sending.
+    pub fn resume(mut self, learned: Learned, away: Duration) -> Self {
+        self.rate =
+            learned.rate.filter(|rate| rate.is_finite()).map(|rate| rate.clamp(SLOWEST_PACE, FASTEST));
+        let saved = self.rate.unwrap_or(self.documented) * away.as_secs_f64();
+        let credit = if learned.credit.is_finite() { learned.credit.max(0.0) } else { 0.0 };
+        self.credit = (credit + saved).min(self.stock());
+        self
+    }
+
+    /// Never faster than this, in writes per second.
+    pub(super) fn bound(&mut self, ceiling: f64) {
+        self.ceiling = ceiling;
+    }
+
+    /// What a later run starts from.
+    pub fn learned(&self) -> Learned {
+        Learned { rate: self.rate, credit: self.credit }
+    }
+
+    /// The pace while the rate is unknown, and the seconds from the origin to the next sending.
+    #[cfg(test)]
+    pub(super) fn shown(&self) -> (f64, f64) {
+        (self.slow, self.next)
+    }
+
+    /// The pace in writes per second at an instant.
+    pub fn pace(&self, now: Instant) -> f64 {
+        let now = self.seconds(now);
+        self.with_credit(self.base(now))
+    }
+
+    /// Most parts in flight.
+    pub fn in_flight(&self) -> usize {
+        FIRST_IN_FLIGHT.saturating_add(self.served)
+    }
+
+    /// The earliest instant of the next write. In an episode the cool-down decides.
+    pub fn next_send(&self, now: Instant) -> Instant {
+        if self.episode.is_some() {
+            return now;
+        }
+        now.max(self.origin + Duration::from_secs_f64(self.next.max(0.0)))
+    }
+
+    /// A write left. The probe of an episode is told too and costs nothing.
+    pub fn sent(&mut self, now: Instant) {
+        let now = self.seconds(now);
+        if self.began.is_none() {
+            (self.began, self.opened, self.next) = (Some(now), now, now);
+        }
+        if self.episode.is_some() {
+            return;
+        }
+        if now - self.next > IDLE_S {
+            self.opened = now;
+            self.spoiled = true;
+        }
+        let base = self.base(now);
+        let pace = self.with_credit(base);
+        // The part of this write that the base does not pay for.
+        self.credit = (self.credit - (pace - base).max(0.0) / pace).max(0.0);
+        self.next = self.next.max(now - CATCH_UP_S) + 1.0 / pace;
+        self.recent.push_back(now);
+        while self.recent.front().is_some_and(|sent| *sent < now - RECENT_S) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// A write was taken from the quota: an answer about the user.
+    pub fn served(&mut self, now: Instant) {
+        let now = self.seconds(now);
+        self.served = self.served.saturating_add(1);
+        let spent = self.credit <= self.slow * self.spend;
+        if self.episode.is_none() && self.rate.is_none() && spent && now - self.hot >= HOT_S {
+            let doubled = self.slow * (1.0 / (self.slow * DOUBLES_S)).exp2();
+            self.slow = doubled.min(GROWTH * self.sent_lately(now).max(FEWEST_SENT * self.documented));
+        }
+    }
+
+    /// A 429 for a write that left at `sent`. The first one of a write that left while open begins an episode.
+    pub fn refused(&mut self, sent: Instant, now: Instant) {
+        let (sent, now) = (self.seconds(sent), self.seconds(now));
+        self.credit = 0.0;
+        if self.episode.is_none() && sent >= self.last_refusal {
+            self.episode = Some(now);
+            self.at_refusal = self.sent_lately(now);
+        }
+        self.last_refusal = now;
+    }
+
+    /// The probe after the cool-down was served.
+    pub fn reopened(&mut self, now: Instant) {
+        let now = self.seconds(now);
+        let Some(since) = self.episode.take() else { return };
+        let began = self.began.unwrap_or(since);
+        let waited = now - since;
+        if self.cycle.is_none() && waited < LONG_WAIT_S.max(0.5 * (now - began)) {
+            // The stock ran out, which says nothing about the rate.
+            self.slow = self.documented;
+        } else if !self.spoiled {
+            self.measure(waited, self.cycle.unwrap_or(began), now);
+        }
+        let rate = self.rate.unwrap_or(self.slow);
+        let shared = if waited >= LONG_WAIT_S { SAVED_SHARED * self.documented } else { 0.0 };
+        self.credit = (waited * (SAVED * rate).max(shared)).min(self.stock());
+        self.spend = SPEND_LATER_S;
+        self.cycle = Some(now);
+        (self.served, self.spoiled) = (0, false);
+        (self.opened, self.next) = (now, now);
+    }
+
+    /// `x-ms-throttle-limit-percentage` as a share. It only ever brakes.
+    pub fn used(&mut self, share: f64, now: Instant) {
+        if !share.is_finite() {
+            return;
+        }
+        if self.cycle.is_none() {
+            self.credit = self.credit.min((1.0 - share).max(0.0) * self.stock());
+        }
+        if share >= HOT {
+            self.hot = self.seconds(now);
+        }
+    }
+
+    /// The server's stock is the same after two successful probes, so what it took in between is what it gives.
+    fn measure(&mut self, waited: f64, since: f64, now: f64) {
+        let cycle = now - since;
+        if self.cycles.len() == CYCLES {
+            self.cycles.pop_front();
+        }
+        self.cycles.push_back((self.served as f64, cycle));
+        self.longest_wait = waited.max(self.longest_wait * 0.5_f64.powf(cycle / HALF_LIFE_S));
+        let enough = (POOL_WAITS * self.longest_wait).clamp(POOL_S, POOL_MOST_S);
+        let (mut requests, mut seconds) = (0.0, 0.0);
+        for (served, length) in self.cycles.iter().rev() {
+            requests += served;
+            seconds += length;
+            if requests >= POOL_REQUESTS && seconds >= enough {
+                break;
+            }
+        }
+        let measured = f64::max(requests, 1.0) / seconds;
+        if (requests >= FEWEST_MEASURED && seconds >= 1.0) || seconds >= POOL_S {
+            let first = self.rate.is_none() && waited < 0.5 * cycle;
+            let rate = if first { measured.max(HIT * self.at_refusal) } else { measured };
+            self.rate = Some(rate.clamp(SLOWEST_PACE, FASTEST));
+        } else if let Some(rate) = self.rate {
+            self.rate = Some((rate * CUT).max(SLOWEST_PACE));
+        } else {
+            self.slow = (self.slow * SLOW_CUT).max(measured).clamp(SLOWEST_PACE, FASTEST);
+        }
+    }
+
+    /// The pace without the credit: around the learned rate a cubic that is flat there.
+    fn base(&self, now: f64) -> f64 {
+        let Some(rate) = self.rate else { return self.slow };
+        let crossing = CROSSING_S.max(CROSSING_REQUESTS / rate);
+        let x = (now - self.opened - crossing) / crossing;
+        let growth = if x > 0.0 { rate.max((rate * self.documented).sqrt()) } else { rate };
+        let mut base = rate + SWING * growth * x.powi(3);
+        if now - self.hot < HOT_S {
+            base = base.min(rate);
+        }
+        base.min(GROWTH * self.sent_lately(now).max(rate)).max(SLOWEST_PACE)
+    }
+
+    fn with_credit(&self, base: f64) -> f64 {
+        (base + self.credit / self.spend).min(self.ceiling)
+    }
+
+    /// Writes per second over the last two seconds, at least one.
+    fn sent_lately(&self, now: f64) -> f64 {
+        let old = self.recent.iter().take_while(|sent| **sent < now - RECENT_S).count();
+        ((self.recent.len() - old) as f64 / RECENT_S).max(1.0)
+    }
+
+    fn stock(&self) -> f64 {
+        self.documented * STOCK_S
+    }
+
+    fn seconds(&self, at: Instant) -> f64 {
+        at.saturating_duration_since(self.origin).as_secs_f64()
+    }
+}

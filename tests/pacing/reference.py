@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""The pacing law once more, in a second language, and the table that holds both together.
+
+Stdlib only.  `python3 tests/pacing/reference.py > tests/pacing/golden.csv` after a change of the law; the test
+`pace::golden` replays the table's events through src/pace/ and compares every column to 1e-6.
+
+A line is an event at a time: `sent`, `served`, `used` (share of the limit told by a header), `refused` (announced wait,
+or nothing; the time the request left), `begin` (initial rate, remembered rate, remembered credit, seconds away).  Then the state after it:
+learned rate, rate while unknown, pace, credit, next sending, end of the cool-down.
+"""
+import collections, heapq, math
+
+SWING, CROSSING, CROSSING_REQUESTS, DOUBLES = .05, 45.0, 400.0, 4.0
+SPEND_FIRST, SPEND_LATER, SAVED, SAVED_SHARED, LONG_WAIT = 5.0, 10.0, .8, .4, 10.0
+
+
+class Law:
+    def __init__(s, documented, rate=None, credit=None, away=0.0):
+        s.D, s.N0 = documented, documented * 150
+        s.R, s.slow, s.spend = rate, documented, SPEND_FIRST
+        s.credit = s.N0 if credit is None else min(s.N0, credit + (rate or documented) * away)
+        s.began = s.cycle = s.episode = None
+        s.opened = s.next = s.gate = s.at_refusal = s.longest = 0.0
+        s.last_refusal = s.hot = -1e9
+        s.served_n, s.spoiled, s.probe = 0, False, None
+        s.cycles, s.recent = collections.deque(maxlen=10), collections.deque()
+
+    def lately(s, now):
+        return max(1.0, sum(1 for t in s.recent if t >= now - 2) / 2)
+
+    def base(s, now):
+        if s.R is None: return s.slow
+        k = max(CROSSING, CROSSING_REQUESTS / s.R); x = (now - s.opened - k) / k
+        b = s.R + SWING * (max(s.R, math.sqrt(s.R * s.D)) if x > 0 else s.R) * x ** 3
+        if now - s.hot < 2: b = min(b, s.R)
+        return max(.05, min(b, 2 * max(s.lately(now), s.R)))
+
+    def pace(s, now): return s.base(now) + s.credit / s.spend
+
+    def ready(s, now):
+        """when the next request may leave; None: a probe is out"""
+        if s.episode is None: return max(now, s.next)
+        return None if s.probe is not None else max(now, s.gate)
+
+    def sent(s, now):
+        if s.began is None: s.began = s.opened = s.next = now
+        if s.episode is not None: s.probe = now; return
+        if now - s.next > 10: s.opened, s.spoiled = now, True          # idle: no growth, no measure
+        b = s.base(now); r = b + s.credit / s.spend
+        s.credit = max(0.0, s.credit - (r - b) / r)
+        s.next = max(s.next, now - .25) + 1 / r
+        s.recent.append(now)
+        while s.recent[0] < now - 2: s.recent.popleft()
+
+    def used(s, share, now):
+        if s.cycle is None: s.credit = min(s.credit, max(0.0, 1 - share) * s.N0)
+        if share >= .98: s.hot = now
+
+    def served(s, now, left):
+        s.served_n += 1
+        if s.episode is not None:
+            if left == s.probe: s.reopen(now)
+        elif s.R is None and s.credit <= s.slow * s.spend and now - s.hot >= 2:
+            s.slow = min(s.slow * 2 ** (1 / (s.slow * DOUBLES)), 2 * max(s.lately(now), .4 * s.D))
+
+    def refused(s, now, left, wait):
+        s.credit = 0.0
+        if s.episode is None and left >= s.last_refusal: s.episode, s.at_refusal = now, s.lately(now)
+        again = s.probe is not None and left == s.probe
+        if again: s.probe = None
+        s.last_refusal = now
+        w = wait or 0.0
+        if wait is None or again: w = max(w, min(30.0, max(1.0, .5 * (now - s.episode))))
+        s.gate = max(s.gate, now + w)
+
+    def reopen(s, now):
+        waited = now - s.episode
+        if s.cycle is None and waited < max(LONG_WAIT, .5 * (now - s.began)): s.slow = s.D
+        elif not s.spoiled: s.measure(waited, s.began if s.cycle is None else s.cycle, now)
+        rate = s.slow if s.R is None else s.R
+        s.credit = min(s.N0, waited * max(SAVED * rate, SAVED_SHARED * s.D if waited >= LONG_WAIT else 0.0))
+        s.spend, s.cycle, s.served_n, s.spoiled = SPEND_LATER, now, 0, False
+        s.opened = s.next = now; s.episode = s.probe = None
+
+    def measure(s, waited, since, now):
+        s.cycles.append((s.served_n, now - since))
+        s.longest = max(waited, s.longest * .5 ** ((now - since) / 3600))
+        enough = max(10.0, min(300.0, 2 * s.longest)); n = t = 0
+        for a, dt in reversed(s.cycles):
+            n += a; t += dt
+            if n >= 40 and t >= enough: break
+        m = max(n, 1) / t
+        if (n >= 10 and t >= 1) or t >= 10:
+            first = s.R is None and waited < .5 * (now - since)
+            s.R = max(.05, m, .7 * s.at_refusal if first else 0.0)
+        elif s.R is None: s.slow = max(s.slow / 4, m)
+        else: s.R = max(.05, s.R * .5)
+
+
+class Bucket:
+    def __init__(s, cap, rate): s.cap, s.rate, s.tok, s.t = cap, rate, float(cap), 0.0
+    def admit(s, now):
+        s.tok = min(s.cap, s.tok + (now - s.t) * s.rate(now)); s.t = now
+        if s.tok >= 1: s.tok -= 1; return None
+        return math.ceil((1 - s.tok) / s.rate(now))
+    def share(s): return 1 - s.tok / s.cap
+
+class Window:
+    def __init__(s, quota, length): s.q, s.w, s.k, s.n = quota, length, -1, 0
+    def admit(s, now):
+        k = int(now // s.w)
+        if k != s.k: s.k, s.n = k, 0
+        s.n += 1
+        return None if s.n <= s.q else math.ceil((k + 1) * s.w - now)
+    def share(s): return min(1.8, s.n / s.q)
+
+
+def show(law, now):
+    f = lambda v: '' if v is None else f'{v:.7f}'.rstrip('0').rstrip('.')
+    return ','.join((f(law.R), f(law.slow), f(law.pace(now)), f(law.credit), f(law.next), f(law.gate)))
+
+def run(name, law_args, server, requests, header=False, told=True, idle=None):
+    """One client, whole microseconds, nothing random: events, and the state after each."""
+    law = Law(*law_args); us = lambda t: round(t, 6)
+    print(f'# {name}')
+    print('0,begin,' + ' '.join('' if a is None else f'{a:g}' for a in (*law_args, *(None,) * 4)[:4]) + ',' + show(law, 0.0))
+    events, now, left, flight, seq = [], 0.001, requests, 0, 0
+    while left or events:
+        room = flight < min(8, 4 + law.served_n)
+        at = law.ready(now) if left and room else None
+        if at is not None: at = math.ceil(at * 1e6) / 1e6           # a clock has a grain, and is never early
+        if at is not None and idle and idle[0] <= at < idle[1]: at = idle[1]
+        if at is not None and (not events or at <= events[0][0]):
+            now = us(max(now, at)); law.sent(now)
+            print(f'{now:.6f},sent,,' + show(law, now))
+            wait = server.admit(now); left -= 1; flight += 1; seq += 1
+            heapq.heappush(events, (us(now + .083 + .0131 * (seq % 7)), seq, now, wait, server.share()))
+            continue
+        now, _, began, wait, share = heapq.heappop(events); flight -= 1
+        if header and share >= .8:
+            law.used(share, now); print(f'{now:.6f},used,{share:.9f},' + show(law, now))
+        if wait is None:
+            law.served(now, began); print(f'{now:.6f},served,{began:.6f},' + show(law, now))
+        else:
+            left += 1; wait = wait if told else None
+            law.refused(now, began, wait)
+            print(f"{now:.6f},refused,{'' if wait is None else wait} {began:.6f}," + show(law, now))
+
+if __name__ == '__main__':
+    print('# time,event,argument,rate,slow,pace,credit,next,gate')
+    run('bucket with a full stock', (2.0,), Bucket(60, lambda t: 2.0), 220)
+    run('bucket smaller than documented, header', (2.0,), Bucket(30, lambda t: .9), 110, header=True)
+    run('window, no announced wait', (2.0,), Window(60, 40.0), 200, told=False)
+    run('window, remembered', (2.0, 1.3, 20.0, 30.0), Window(60, 40.0), 200)
+    run('quota falls, then an idle minute', (2.0, 2.0, 0.0, 0.0), Bucket(8, lambda t: 2.0 if t < 60 else .5), 150, idle=(200.0, 260.0))
+    run('almost nothing is allowed', (2.0,), Bucket(1, lambda t: .03), 14)
