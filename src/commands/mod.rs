@@ -12,9 +12,11 @@ use clap::CommandFactory;
 
 use crate::cli::{Cli, Command};
 use crate::error::{Error, Exit};
+use crate::sys;
 
 /// Runs a command to its exit code.
 pub fn main(cli: Cli) -> Exit {
+    sys::forbid_core_dumps();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -144,7 +144,14 @@ async fn work(
     let Connection { root, http, tokens, simulator, .. } = connection;
     let copy = folder.join("input.csv");
     let before = RunFile::read(folder);
-    let (journal, read) = Journal::open(folder, checked.rows)?;
+    let (journal, read) = Journal::open(folder, checked.rows, || checked.ids(&copy))?;
+    if read.damaged > 0 {
+        tell(&format!(
+            "warning: {} lines of {} were damaged: they are kept in damaged.txt and their rows are done again",
+            thousands(read.damaged),
+            folder.join("results.csv").display()
+        ));
+    }
     let continues = before.is_some() && read.totals.records > 0;
     let to_do = checked.users
         - (read.totals.of(Outcome::Accepted) + read.totals.of(Outcome::Failed)).min(checked.users);
@@ -179,13 +186,8 @@ async fn work(
         simulated: simulator.is_some(),
         created_at: before.map_or(now, |run| run.created_at),
         started_at: now,
-        operator: std::env::var("USER")
-            .or_else(|_| std::env::var("USERNAME"))
-            .unwrap_or_else(|_| "unknown".to_owned()),
-        host: fs::read_to_string("/etc/hostname")
-            .map(|name| name.trim().to_owned())
-            .or_else(|_| std::env::var("COMPUTERNAME"))
-            .unwrap_or_else(|_| "unknown".to_owned()),
+        operator: sys::operator(),
+        host: sys::host_name(),
         pid: std::process::id(),
         settings: serde_json::json!({ "pace": pacing.settings(), "concurrency": asked.concurrency, "max_attempts": asked.max_attempts, "limit": asked.limit }),
         identity,
@@ -224,7 +226,7 @@ async fn work(
     };
     let (header, delimiter) = (checked.header.clone(), checked.delimiter);
     let raw = checked.raw_rows(&copy)?.map(|row| row.map(|row| (row.number, row.cells)));
-    let done = read.done;
+    let (done, damaged) = (read.done, read.damaged);
     let driven =
         drive(call, checked.items(&copy, move |row| done.contains(row))?, journal, stop.clone(), signals)
             .await;
@@ -259,7 +261,7 @@ async fn work(
     stopped.dedup();
     let mut summary = Summary::new(run, &totals, stopped, started.elapsed(), pace.waits().longest);
     summary.exit_code = exit.code();
-    summary.damaged_lines = account.damaged;
+    summary.damaged_lines = damaged + account.damaged;
     let path = folder.join("summary.json");
     let bytes = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
     if let Err(source) = sys::replace(&path, &bytes) {

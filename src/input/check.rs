@@ -71,6 +71,9 @@ pub struct RawRow {
     pub cells: Vec<String>,
 }
 
+/// A data row as its record will show it: number, physical line, id.
+type Shown = (u64, u64, Box<str>);
+
 /// Copies the input to `copy` and checks it whole. `-` is standard input.
 ///
 /// # Errors
@@ -227,6 +230,21 @@ impl Checked {
         Ok(self.read(copy)?.map(|row| {
             let (number, gathered) = row?;
             Ok(RawRow { number, cells: gathered.cells.unwrap_or_else(|raw| vec![raw]) })
+        }))
+    }
+
+    /// Number, line and shown id of every data row, as its record will have them.
+    ///
+    /// # Errors
+    /// Where the copy cannot be opened.
+    pub fn ids(&self, copy: &Path) -> Result<impl Iterator<Item = Result<Shown, Error>> + use<'_>, Error> {
+        Ok(self.read(copy)?.map(|row| {
+            let (number, gathered) = row?;
+            let id = match self.item(number, &gathered) {
+                Item::Send(row) => row.shown,
+                Item::Settled(record) => record.id,
+            };
+            Ok((number, gathered.line, id))
         }))
     }
 

@@ -1,11 +1,11 @@
 //! `failed.csv`: failed and invalid rows with their original columns, to be fed back to `run`.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use super::journal::{ReadBack, each_record, exists};
+use super::read_back::{ReadBack, each_record};
 use crate::error::Error;
 use crate::model::{Outcome, Reason, neutral};
 use crate::sys;
@@ -28,7 +28,7 @@ pub fn write_failed(
     next_step: impl Fn(Reason) -> &'static str,
 ) -> Result<ReadBack, Error> {
     let results = folder.join("results.csv");
-    if !exists(folder) {
+    if !fs::exists(&results).unwrap_or(false) {
         let gone = std::io::Error::new(
             std::io::ErrorKind::NotFound,
             "it is gone, and with it the account of this run",
@@ -43,8 +43,7 @@ pub fn write_failed(
     })?;
     let path = folder.join("failed.csv");
     let fail = |source| Error::file("write", &path, source);
-    let mut file =
-        sys::open_private(&path, OpenOptions::new().write(true).create(true).truncate(true)).map_err(fail)?;
+    let mut file = sys::Replacement::begin(&path).map_err(fail)?;
     file.write_all("\u{feff}".as_bytes()).map_err(fail)?;
     let mut writer = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(file);
     let written = |error: csv::Error| Error::file("write", &path, std::io::Error::other(error));
@@ -71,6 +70,7 @@ pub fn write_failed(
             break;
         }
     }
-    writer.flush().map_err(fail)?;
+    let file = writer.into_inner().map_err(|error| fail(error.into_error()))?;
+    file.commit().map_err(fail)?;
     Ok(read)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::journal::read_results;
+use super::read_back::read_results;
 use super::run_file::{Identity, RunFile};
 use crate::error::Error;
 use crate::sys;

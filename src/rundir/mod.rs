@@ -3,9 +3,11 @@
 mod failed;
 mod folder;
 mod journal;
+mod read_back;
 mod run_file;
 
 pub use failed::write_failed;
 pub use folder::{Lock, find_unfinished, new_folder};
-pub use journal::{Journal, Rows, Syncer, Totals, read_results};
+pub use journal::{Journal, Syncer};
+pub use read_back::{Expected, ReadBack, Rows, Totals, each_record, read_results};
 pub use run_file::{Identity, Learnt, RunFile, State};
