@@ -9,7 +9,7 @@ use url::Url;
 use crate::auth::{Claims, TokenSource, Tokens};
 use crate::cli::{self, Service};
 use crate::error::Error;
-use crate::graph;
+use crate::graph::{self, Connections};
 use crate::model::ObjectKind;
 use crate::net;
 use crate::simulator::{Scenario, Simulator};
@@ -49,7 +49,7 @@ pub(super) struct Purpose {
 pub(super) struct Connection {
     /// Graph root without version.
     pub(super) root: Url,
-    pub(super) http: reqwest::Client,
+    pub(super) http: Connections,
     pub(super) tokens: Arc<Tokens>,
     pub(super) simulator: Option<Simulated>,
     /// Tenant id as the token says, else as asked, else `unknown`; `simulated` for the simulator.
@@ -105,7 +105,8 @@ pub(super) async fn connect(asked: &Service, place: Place, _purpose: Purpose) ->
         Some(_) => "simulated".to_owned(),
         None => claims.tid.clone().or(asked.tenant.clone()).unwrap_or_else(|| "unknown".to_owned()),
     };
-    let http = net::client(&root, asked.timeout, asked.http1)?;
+    let (to, timeout, http1) = (root.clone(), asked.timeout, asked.http1);
+    let http = Connections::new(move || net::client(&to, timeout, http1))?;
     Ok(Connection { root, http, tokens: Arc::new(tokens), simulator, tenant, claims })
 }
 

@@ -8,9 +8,8 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
-use super::client::Answered;
+use super::client::{Answered, fresh_id};
 use crate::model::{Attempt, Fault, Kind};
 
 /// Most parts of one batch: more are refused whole.
@@ -51,8 +50,7 @@ pub(super) fn encode<'a>(parts: impl Iterator<Item = Request<'a>>) -> (Vec<u8>, 
     let mut text = String::from(r#"{"requests":["#);
     let mut ids = Vec::new();
     for (place, part) in parts.enumerate() {
-        let mut buffer = Uuid::encode_buffer();
-        let id: &str = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+        let (id, _) = fresh_id();
         let comma = if place == 0 { "" } else { "," };
         // Writing into a String cannot fail. Method and id are ours; the path is escaped like any text.
         let _ = write!(
@@ -67,7 +65,7 @@ pub(super) fn encode<'a>(parts: impl Iterator<Item = Request<'a>>) -> (Vec<u8>, 
         } else {
             "}}"
         });
-        ids.push(id.into());
+        ids.push(id);
     }
     text.push_str("]}");
     (text.into_bytes(), ids)

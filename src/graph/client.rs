@@ -1,21 +1,28 @@
 //! One request, exactly as Graph wants it, and its answer as an `Attempt`.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::RequestBuilder;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
+use reqwest::{Method, Request};
 use url::{Origin, Url};
 use uuid::Uuid;
 
 use super::classify::{Meaning, classify};
+use super::connections::Connections;
 use crate::auth::{Token, Tokens};
-use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, ObjectKind, UserId, WallClock, neutral};
+use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, ObjectKind, Reason, UserId, WallClock, neutral};
 use crate::net::{NetFault, fault};
 
 /// As much of an answer to a write as is read: error bodies are below 2 KiB.
 const LONGEST_BODY: usize = 64 * 1024;
+/// `x-ms-throttle-limit-percentage` ends at 1.8 (`docs/graph.md#headers`); what is beyond is something else.
+const PERCENTAGE: RangeInclusive<f64> = 0.0..=2.0;
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 /// What stays as it is in a path segment; all else is percent-encoded, once.
 const SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'!');
@@ -36,14 +43,16 @@ pub struct ClientConfig {
 /// Sends one request at a time; cheap to share.
 #[derive(Debug)]
 pub struct Client {
-    pub(super) http: reqwest::Client,
+    connections: Connections,
     /// Root with version, without a slash at the end.
     pub(super) base: String,
     /// The only place where the token may go.
     pub(super) origin: Origin,
     kind: ObjectKind,
     /// Headers of every request.
-    pub(super) fixed: HeaderMap,
+    fixed: HeaderMap,
+    /// Headers of every write.
+    posting: HeaderMap,
     tokens: Arc<Tokens>,
     wall: WallClock,
 }
@@ -58,18 +67,26 @@ pub(super) struct Answered {
 }
 
 impl Client {
-    /// `http` comes from `net::client`.
-    pub fn new(config: &ClientConfig, http: reqwest::Client, tokens: Arc<Tokens>, wall: WallClock) -> Self {
+    /// One for all workers.
+    pub fn new(
+        config: &ClientConfig,
+        connections: Connections,
+        tokens: Arc<Tokens>,
+        wall: WallClock,
+    ) -> Self {
         let root = config.root.as_str().trim_end_matches('/');
         let mut fixed = HeaderMap::new();
         fixed.insert(ACCEPT, HeaderValue::from_static("application/json"));
         fixed.insert("x-ms-throttle-priority", HeaderValue::from_static(config.priority));
+        let mut posting = fixed.clone();
+        posting.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Self {
-            http,
+            connections,
             base: format!("{root}/{}", config.version),
             origin: config.root.origin(),
             kind: config.kind,
             fixed,
+            posting,
             tokens,
             wall,
         }
@@ -82,39 +99,72 @@ impl Client {
 
     /// Asks Microsoft 365 to retry one object. Bounded by the client's timeout.
     pub async fn retry_provisioning(&self, token: &Token, id: &UserId) -> Attempt {
-        let target = format!("{}{}", self.base, action_path(self.kind, id));
-        // Front ends may answer 411 to a POST without a length.
-        let request = self
-            .http
-            .post(target)
-            .header(CONTENT_LENGTH, HeaderValue::from_static("0"))
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.exchange(token, request, LONGEST_BODY, classify).await.attempt
+        let action = action_path(self.kind, id);
+        let mut target = String::with_capacity(self.base.len() + action.len());
+        target.push_str(&self.base);
+        target.push_str(&action);
+        self.post(token, &target, Vec::new(), LONGEST_BODY, classify).await.attempt
     }
 
-    /// Signs, sends and reads at most `longest` bytes of the answer. Only a whole yes stays a yes.
-    pub(super) async fn exchange(
+    /// Posts JSON, or nothing at all.
+    pub(super) async fn post(
         &self,
         token: &Token,
-        request: RequestBuilder,
+        target: &str,
+        body: Vec<u8>,
         longest: usize,
         meaning: impl FnOnce(u16, &HeaderMap, &[u8], SystemTime) -> Meaning,
     ) -> Answered {
-        let client_request_id = Uuid::new_v4().to_string();
-        let mut headers = self.fixed.clone();
-        let bearer = format!("Bearer {}", token.expose());
-        if let (Ok(mut bearer), Ok(own)) =
-            (HeaderValue::from_str(&bearer), HeaderValue::from_str(&client_request_id))
-        {
-            bearer.set_sensitive(true);
-            headers.insert(AUTHORIZATION, bearer);
-            headers.insert("client-request-id", own);
+        let url = match Url::parse(target) {
+            Ok(url) => url,
+            // Root and version were a URL before, and what follows is encoded.
+            Err(error) => {
+                let mut attempt = self.unsent(token);
+                attempt.kind = Kind::Refused(Reason::BadRequest);
+                attempt.message = format!("not sent: no URL can be made of the id: {error}").into();
+                return Answered { attempt, headers: HeaderMap::new(), body: Vec::new() };
+            }
+        };
+        let mut request = Request::new(Method::POST, url);
+        request.headers_mut().clone_from(&self.posting);
+        if body.is_empty() {
+            // Front ends may answer 411 to a POST without a length.
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        } else {
+            *request.body_mut() = Some(body.into());
         }
-        let (sent_at, started) = (self.wall.now(), Instant::now());
-        let answer = request.headers(headers).send().await;
-        let mut attempt =
-            Attempt { client_request_id: client_request_id.into(), sent_at, ..self.unsent(token) };
-        let (headers, body) = match answer {
+        self.exchange(token, request, longest, meaning).await
+    }
+
+    /// Reads a URL, which lies on the origin of the endpoint.
+    pub(super) async fn read(
+        &self,
+        token: &Token,
+        url: Url,
+        longest: usize,
+        meaning: impl FnOnce(u16, &HeaderMap, &[u8], SystemTime) -> Meaning,
+    ) -> Answered {
+        let mut request = Request::new(Method::GET, url);
+        request.headers_mut().clone_from(&self.fixed);
+        self.exchange(token, request, longest, meaning).await
+    }
+
+    /// Signs, sends and reads at most `longest` bytes of the answer. Only a whole yes stays a yes.
+    async fn exchange(
+        &self,
+        token: &Token,
+        mut request: Request,
+        longest: usize,
+        meaning: impl FnOnce(u16, &HeaderMap, &[u8], SystemTime) -> Meaning,
+    ) -> Answered {
+        let mut attempt = self.unsent(token);
+        let (client_request_id, own) = fresh_id();
+        attempt.client_request_id = client_request_id;
+        request.headers_mut().insert(AUTHORIZATION, token.bearer().clone());
+        request.headers_mut().insert(CLIENT_REQUEST_ID, own);
+        let (http, generation) = self.connections.current();
+        let started = Instant::now();
+        let (headers, body) = match http.execute(request).await {
             Ok(answer) => read(&mut attempt, answer, longest, meaning).await,
             Err(error) => {
                 broken(&mut attempt, error);
@@ -122,6 +172,10 @@ impl Client {
             }
         };
         attempt.latency = started.elapsed();
+        // After a 503 Microsoft advises a new connection; one that let a request time out may carry no others.
+        if attempt.status == Some(503) || attempt.kind == Kind::Transient(Fault::Timeout) {
+            self.connections.leave(generation);
+        }
         Answered { attempt, headers, body }
     }
 
@@ -140,6 +194,15 @@ impl Client {
             token_generation: token.generation,
         }
     }
+}
+
+/// A new `client-request-id`, for the report and for the header.
+pub(super) fn fresh_id() -> (Box<str>, HeaderValue) {
+    // Its use is to be found again in logs, so that a generator without system calls is good enough.
+    let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid();
+    let mut buffer = Uuid::encode_buffer();
+    let text: &str = id.hyphenated().encode_lower(&mut buffer);
+    (text.into(), HeaderValue::from_str(text).expect("hexadecimal digits and hyphens"))
 }
 
 /// `/users/{id}`: the path of an object below root and version. The id is one encoded segment, or a quoted key where it
@@ -213,7 +276,7 @@ pub(super) fn told(attempt: &mut Attempt, headers: &HeaderMap) {
     attempt.request_id = neutral(header("request-id").unwrap_or(""), 80).into();
     attempt.throttle_percentage = header("x-ms-throttle-limit-percentage")
         .and_then(|text| text.trim().parse().ok())
-        .filter(|share: &f64| share.is_finite());
+        .filter(|share| PERCENTAGE.contains(share));
 }
 
 fn broken(attempt: &mut Attempt, error: reqwest::Error) {

@@ -1,9 +1,11 @@
 //! One exchange with Graph: the request, and what its answer means.
 
 mod batch;
+mod challenge;
 mod classify;
 mod client;
 mod clouds;
+mod connections;
 mod read;
 mod retry_after;
 
@@ -14,4 +16,5 @@ pub use batch::MOST_PARTS;
 pub use classify::{Meaning, classify};
 pub use client::{Client, ClientConfig, object_path};
 pub use clouds::{CHINA, CLOUDS, Cloud, GLOBAL, USGOV, USGOV_DOD};
+pub use connections::Connections;
 pub use read::{LONGEST_PAGE, Reading};

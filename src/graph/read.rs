@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
+use reqwest::header::{DATE, HeaderMap};
 use url::Url;
 
 use super::batch::{self, Part};
@@ -41,7 +41,7 @@ impl Client {
             .into();
             return Reading { attempt, body: Vec::new(), date: None };
         }
-        let answer = self.exchange(token, self.http.get(url.clone()), LONGEST_PAGE, classify_read).await;
+        let answer = self.read(token, url.clone(), LONGEST_PAGE, classify_read).await;
         let date = date_in(&answer.headers);
         Reading { attempt: answer.attempt, body: answer.body, date }
     }
@@ -76,9 +76,7 @@ impl Client {
 
     /// Posts a batch. `Accepted`: a 200 with a JSON object, whole.
     pub(super) async fn post_batch(&self, token: &Token, body: Vec<u8>, longest: usize) -> Answered {
-        let json = HeaderValue::from_static("application/json");
-        let request = self.http.post(format!("{}/$batch", self.base)).header(CONTENT_TYPE, json).body(body);
-        self.exchange(token, request, longest, classify_read).await
+        self.post(token, &format!("{}/$batch", self.base), body, longest, classify_read).await
     }
 }
 

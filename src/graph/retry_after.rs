@@ -28,9 +28,11 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 /// The wait that stands only in a message: "Please try after N seconds".
 pub(super) fn in_message(message: &str) -> Option<Duration> {
     let lower = message.to_ascii_lowercase();
-    let rest = &lower[lower.find("try after ")? + "try after ".len()..];
-    let (number, unit) = rest.split_once(' ')?;
-    unit.starts_with("second").then(|| seconds(number, 1.0)).flatten()
+    let waits = lower.match_indices("after ").filter_map(|(at, word)| {
+        let (number, unit) = lower[at + word.len()..].split_once(' ')?;
+        unit.starts_with("second").then(|| seconds(number, 1.0)).flatten()
+    });
+    waits.max()
 }
 
 /// Rounded up to a millisecond, never down.
@@ -87,6 +89,11 @@ mod tests {
     fn the_wait_may_stand_in_the_message_only() {
         let message = "Your request is throttled temporarily. Please try after 17 seconds.";
         assert_eq!(in_message(message), Some(Duration::from_secs(17)));
-        assert_eq!(in_message("Please try after lunch"), None);
+        assert_eq!(in_message("Retry after lunch, or after 2 seconds"), Some(Duration::from_secs(2)));
+        for none in
+            ["", "Please try after lunch", "after 5 minutes", "after 99999999 seconds", "after  seconds"]
+        {
+            assert_eq!(in_message(none), None, "{none}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reprovision::auth::{TokenSource, Tokens};
 use reprovision::dispatch::{Asked, Dispatch, Exchange, Reads};
-use reprovision::graph::{Client, ClientConfig, Reading, object_path};
+use reprovision::graph::{Client, ClientConfig, Connections, Reading, object_path};
 use reprovision::model::{Attempt, Kind, ObjectKind, Reason, Scope, Throttle, UserId, WallClock};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::simulator::{Scenario, Simulator};
@@ -122,11 +122,13 @@ async fn served(scenario: &str) -> (Simulator, Dispatch<Client>, Url) {
     let simulator =
         Simulator::start(scenario, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a port");
     let root = Url::parse(&simulator.url()).expect("a URL");
-    let http = reprovision::net::client(&root, Duration::from_secs(5), false).expect("a client");
+    let to = root.clone();
+    let connections = Connections::new(move || reprovision::net::client(&to, Duration::from_secs(5), false))
+        .expect("a client");
     let tokens = Tokens::new(TokenSource::Fixed(SecretString::from(simulator.token())), None, true);
     let config =
         ClientConfig { root: root.clone(), version: "v1.0".into(), kind: ObjectKind::Users, priority: "low" };
-    let client = Client::new(&config, http, Arc::new(tokens), WallClock::System);
+    let client = Client::new(&config, connections, Arc::new(tokens), WallClock::System);
     let pace = Pace::new(Law::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
     (simulator, Dispatch::new(client, pace, Stop::new()), root)
 }
