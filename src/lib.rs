@@ -5,6 +5,7 @@
 //! Dependencies point one way only; `docs/architecture.md` has the table, a test holds the code to it.
 
 pub mod auth;
+pub mod catalogue;
 pub mod cli;
 pub mod commands;
 pub mod dispatch;

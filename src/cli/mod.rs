@@ -1,5 +1,6 @@
 //! What was typed: commands and flags of the command line, each also an environment variable and a key of the settings file.
 
+mod explain;
 mod service;
 mod settings;
 mod values;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use explain::Explain;
 pub use service::{Cloud, Service};
 pub use settings::{Parsed, parse};
 pub use values::{MaxFailures, Rate, duration, per_second, rate};
@@ -67,6 +69,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Ask Microsoft 365 to retry every user of a CSV
     Run(Box<Run>),
+    /// Say what an error means, who puts it right, and what to do next; offline
+    Explain(Explain),
     /// A local Graph on loopback to try everything on; prints its ledger when stopped
     Simulate(Simulate),
     /// Print a completion script

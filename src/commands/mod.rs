@@ -2,6 +2,7 @@
 
 mod connect;
 mod engine;
+mod explain;
 mod pacing;
 mod run;
 mod simulate;
@@ -26,6 +27,7 @@ pub fn main(cli: Cli) -> Exit {
     };
     let ended = match cli.command {
         Command::Run(run) => runtime.block_on(run::run(*run)),
+        Command::Explain(asked) => explain::explain(&asked),
         Command::Simulate(simulate) => runtime.block_on(simulate::simulate(simulate)),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -2,47 +2,21 @@
 
 use std::time::Duration;
 
+use crate::catalogue;
 use crate::model::Reason;
 
 /// Stands wherever `accepted` is counted for people.
 pub const ACCEPTED_MEANS: &str = "accepted: Microsoft 365 took the request; whether the error is gone is known in \
 5–30 minutes, at times 24 hours";
 
-/// What a reason means.
+/// What a reason means, in a few words.
 pub fn cause(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NotFound => "not found in this tenant",
-        Reason::NoPermission => "not permitted",
-        Reason::Unauthorized => "the token was refused",
-        Reason::BadRequest => "bad request",
-        Reason::Refused => "refused",
-        Reason::GaveUp => "no success within the tries",
-        Reason::ThrottledOut => "throttled again and again",
-        Reason::Busy => "busy",
-        Reason::NotGraph => "the answer did not come from Graph",
-        Reason::EmptyId => "no id",
-        Reason::BadId => "not an id",
-        Reason::BrokenRow => "unreadable row",
-        Reason::SameId => "same id as an earlier row",
-    }
+    &catalogue::of_reason(reason).title
 }
 
 /// What to do about it.
 pub fn next_step(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NotFound => "check the id: deleted, or from another tenant?",
-        Reason::NoPermission => {
-            "the app needs User.ManageIdentities.All; protected accounts need a stronger role"
-        }
-        Reason::Unauthorized => "sign in again",
-        Reason::BadRequest | Reason::Refused => "read the message",
-        Reason::GaveUp | Reason::ThrottledOut | Reason::Busy => "run failed.csv again later",
-        Reason::NotGraph => "look at the proxy or the network's sign-in page",
-        Reason::EmptyId => "fill in the id",
-        Reason::BadId => "correct the id: an object id or a sign-in name",
-        Reason::BrokenRow => "look at the line: mostly a quote too many",
-        Reason::SameId => "nothing: the earlier row has the answer",
-    }
+    &catalogue::of_reason(reason).next
 }
 
 /// `2,981`

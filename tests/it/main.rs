@@ -1,6 +1,7 @@
 //! One test binary: the list of integration tests.
 
 mod docs;
+mod explain;
 mod house;
 mod kill;
 mod pace;
