@@ -156,7 +156,11 @@ impl Exchange for Client {
     }
 
     fn rejected(&self, attempt: &Attempt) {
-        self.tokens().reject(attempt.token_generation);
+        let claims = match &attempt.kind {
+            crate::model::Kind::Unauthorized { claims } => claims.as_deref(),
+            _ => None,
+        };
+        self.tokens().reject(attempt.token_generation, claims);
     }
 }
 

@@ -111,6 +111,9 @@ pub enum Error {
     /// Sign-in, permission or wrong tenant.
     #[error("{0}")]
     SignIn(String),
+    /// Ctrl-C before anything was sent.
+    #[error("{0}")]
+    Interrupted(String),
     /// A guard rail, or the prompt was declined.
     #[error("{0}")]
     GuardRail(String),
@@ -150,6 +153,7 @@ impl Error {
             Self::Usage(_) | Self::Input { .. } | Self::Damaged { .. } | Self::Network(_) => Exit::Usage,
             Self::File { .. } | Self::Internal(_) => Exit::Internal,
             Self::SignIn(_) => Exit::SignIn,
+            Self::Interrupted(_) => Exit::Interrupted,
             Self::GuardRail(_) => Exit::GuardRail,
             Self::Locked { .. } => Exit::Locked,
         }

@@ -1,6 +1,7 @@
 //! One HTTP client: rustls with ring, no redirects, no retries of its own; and which network fault an error is.
 
 use std::error::Error as _;
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Client;
@@ -16,37 +17,95 @@ const IDLE: Duration = Duration::from_secs(45);
 /// HTTP/2 ping, so that a long pause does not hide a dead connection.
 const PING: Duration = Duration::from_secs(20);
 
-/// Builds the client for a root. `timeout` is for one whole request.
+/// How hosts are reached.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// For one whole request.
+    pub timeout: Duration,
+    /// No HTTP/2.
+    pub http1: bool,
+    /// Trusted besides the machine's own.
+    pub roots: Vec<Certificate>,
+}
+
+impl Network {
+    /// `ca_file`: PEM with one or more certificates.
+    ///
+    /// # Errors
+    /// `Error::Usage` for a file that cannot be read or holds no certificate.
+    pub fn new(timeout: Duration, http1: bool, ca_file: Option<&Path>) -> Result<Self, Error> {
+        let Some(file) = ca_file else { return Ok(Self { timeout, http1, roots: Vec::new() }) };
+        let wrong = |what: String| Error::Usage(format!("--ca-file {}: {what}", file.display()));
+        let text = std::fs::read(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let roots = Certificate::from_pem_bundle(&text).map_err(|_| {
+            wrong("is not PEM: convert it with openssl x509 -inform der -in FILE -out FILE.pem".into())
+        })?;
+        if roots.is_empty() {
+            return Err(wrong("holds no certificate (-----BEGIN CERTIFICATE-----)".into()));
+        }
+        Ok(Self { timeout, http1, roots })
+    }
+
+    /// A client for one host. A loopback host is never reached through a proxy.
+    ///
+    /// # Errors
+    /// `Error::Network` where TLS or a proxy cannot be set up.
+    pub fn client(&self, url: &Url) -> Result<Client, Error> {
+        self.build(is_loopback(url), url.scheme() == "http" && is_loopback(url))
+    }
+
+    /// A client for an address of this machine's own network: no proxy, and no roots for plain HTTP.
+    ///
+    /// # Errors
+    /// As [`Network::client`].
+    pub fn direct(&self, url: &Url) -> Result<Client, Error> {
+        self.build(true, url.scheme() == "http")
+    }
+
+    fn build(&self, direct: bool, plain: bool) -> Result<Client, Error> {
+        // A second installation is no error: tests build many clients.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let build = |fallback: bool| {
+            let mut builder = Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .connect_timeout(CONNECT)
+                .timeout(self.timeout)
+                .pool_idle_timeout(IDLE)
+                .http2_keep_alive_interval(PING)
+                .http2_keep_alive_timeout(CONNECT)
+                .http2_keep_alive_while_idle(true)
+                .user_agent(concat!("reprovision/", env!("CARGO_PKG_VERSION")));
+            if self.http1 {
+                builder = builder.http1_only();
+            }
+            if direct {
+                builder = builder.no_proxy();
+            }
+            let own = self.roots.iter().cloned();
+            if plain {
+                // Plain HTTP needs no roots: a machine without a CA store is served too.
+                builder = builder.tls_certs_only([]);
+            } else if fallback {
+                let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+                builder = builder
+                    .tls_certs_only(roots.filter_map(|root| Certificate::from_der(root).ok()).chain(own));
+            } else {
+                builder = builder.tls_certs_merge(own);
+            }
+            builder.build()
+        };
+        // A machine without a CA store gets the public roots that are built in.
+        build(false).or_else(|_| build(true)).map_err(|error| Error::Network(chain(&error)))
+    }
+}
+
+/// Builds the client for a root with the machine's own roots. `timeout` is for one whole request.
 ///
 /// # Errors
 /// `Error::Network` where TLS or a proxy cannot be set up.
 pub fn client(root: &Url, timeout: Duration, http1: bool) -> Result<Client, Error> {
-    // A second installation is no error: tests build many clients.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let build = |fallback: bool| {
-        let mut builder = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT)
-            .timeout(timeout)
-            .pool_idle_timeout(IDLE)
-            .http2_keep_alive_interval(PING)
-            .http2_keep_alive_timeout(CONNECT)
-            .http2_keep_alive_while_idle(true)
-            .user_agent(concat!("reprovision/", env!("CARGO_PKG_VERSION")));
-        if http1 {
-            builder = builder.http1_only();
-        }
-        if is_loopback(root) {
-            builder = builder.no_proxy().tls_certs_only([]);
-        } else if fallback {
-            let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-            builder = builder.tls_certs_only(roots.filter_map(|root| Certificate::from_der(root).ok()));
-        }
-        builder.build()
-    };
-    // A machine without a CA store gets the public roots that are built in.
-    build(false).or_else(|_| build(true)).map_err(|error| Error::Network(chain(&error)))
+    Network { timeout, http1, roots: Vec::new() }.client(root)
 }
 
 /// Checks a Graph root: https, or http to a literal loopback address or `localhost` only.
@@ -105,7 +164,116 @@ pub fn fault(error: reqwest::Error) -> (NetFault, String) {
     } else {
         NetFault::Broken
     };
-    (kind, chain(&error))
+    (kind, words(&error).0)
+}
+
+/// A network error in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is wrong, and what to do where that is known.
+    pub text: String,
+    /// Trying again changes nothing: certificates, a proxy that wants a password.
+    pub lasting: bool,
+}
+
+/// Words an error of a request to a host of ours; only the host of the URL is named.
+pub fn trouble(error: reqwest::Error, url: &Url) -> Trouble {
+    let (text, lasting) = words(&error.without_url());
+    let host = url.host_str().unwrap_or_default();
+    Trouble { text: format!("{host}: {text}"), lasting }
+}
+
+fn words(error: &reqwest::Error) -> (String, bool) {
+    let whole = chain(error);
+    if let Some((text, lasting)) = tls(error) {
+        return (text, lasting);
+    }
+    let has = |part: &str| whole.contains(part);
+    let proxy = || proxy_name().unwrap_or_else(|| "the proxy".to_owned());
+    if has("proxy authorization required") {
+        return (
+            format!(
+                "{} wants a user and a password (407): HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, special characters percent-encoded",
+                proxy()
+            ),
+            true,
+        );
+    }
+    if has("tunnel error: unsuccessful") || has("tunnel error: unexpected end") {
+        return (
+            format!(
+                "{} refused to connect to this host: ask for it to be allowed, or name it in NO_PROXY",
+                proxy()
+            ),
+            true,
+        );
+    }
+    if has("tunnel error") {
+        return (format!("{} does not answer: check HTTPS_PROXY ({whole})", proxy()), false);
+    }
+    if has("dns error") {
+        return (format!("the name cannot be resolved: is the network or VPN up? ({whole})"), false);
+    }
+    if error.is_timeout() {
+        let limit = if error.is_connect() {
+            "no connection in time: a firewall, or a proxy that HTTPS_PROXY must name?"
+        } else {
+            "no answer in time"
+        };
+        return (format!("{limit} ({whole})"), false);
+    }
+    (whole, false)
+}
+
+/// What TLS says, dug out of the wrapping errors.
+fn tls(error: &reqwest::Error) -> Option<(String, bool)> {
+    use rustls::CertificateError as Bad;
+    let mut next = error.source();
+    let found = loop {
+        let cause = next?;
+        if let Some(found) = cause.downcast_ref::<rustls::Error>() {
+            break found;
+        }
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        if let Some(found) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            break found;
+        }
+        next = cause.source();
+    };
+    let text = match found {
+        rustls::Error::InvalidCertificate(bad) => match bad {
+            Bad::UnknownIssuer => {
+                "the certificate was signed by an authority that this machine does not know: a company proxy that opens TLS? \
+                 Give its CA with --ca-file (PEM) or SSL_CERT_FILE"
+            }
+            Bad::Expired | Bad::ExpiredContext { .. } => {
+                "the certificate has expired: or is this machine's clock wrong?"
+            }
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+                "the certificate is not valid yet: is this machine's clock wrong?"
+            }
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+                "the certificate is for another host: a captive portal or a proxy that opens TLS?"
+            }
+            Bad::Revoked => "the certificate has been revoked",
+            _ => return Some((format!("the certificate is not accepted: {found}"), true)),
+        },
+        rustls::Error::InvalidMessage(_) => {
+            "what answers does not speak TLS: is this an http port, or a proxy that HTTPS_PROXY must name?"
+        }
+        _ => return Some((format!("TLS: {found}"), false)),
+    };
+    Some((text.to_owned(), true))
+}
+
+/// The proxy that the environment names, without its user and password.
+fn proxy_name() -> Option<String> {
+    let named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let value = named.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
+    let value = if value.contains("://") { value } else { format!("http://{value}") };
+    let url = Url::parse(&value).ok()?;
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    Some(format!("the proxy {}{port}", url.host_str()?))
 }
 
 fn chain(error: &reqwest::Error) -> String {

@@ -13,12 +13,23 @@ pub struct Claims {
     pub appid: Option<String>,
     /// App, v2.0 tokens.
     pub azp: Option<String>,
+    /// Name of the app, where the sign-in host adds it.
+    pub app_displayname: Option<String>,
+    /// Sign-in name of the user, v1.0 tokens.
+    pub upn: Option<String>,
+    /// Sign-in name of the user, v2.0 tokens.
+    pub preferred_username: Option<String>,
     /// Audience.
     pub aud: Option<String>,
     /// End of life, seconds since 1970.
     pub exp: Option<i64>,
     /// Begin of life, seconds since 1970.
     pub iat: Option<i64>,
+    /// Permissions of an app.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// Permissions that a user lent to an app, separated by blanks.
+    pub scp: Option<String>,
 }
 
 impl Claims {
@@ -32,6 +43,11 @@ impl Claims {
     /// The app, whichever claim names it.
     pub fn app(&self) -> Option<&str> {
         self.appid.as_deref().or(self.azp.as_deref())
+    }
+
+    /// The user who signed in, whichever claim names him; an app's own token has none.
+    pub fn user(&self) -> Option<&str> {
+        self.upn.as_deref().or(self.preferred_username.as_deref())
     }
 
     /// Whether the token is meant for a Microsoft host.

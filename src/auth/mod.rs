@@ -1,9 +1,27 @@
 //! Tokens: where they come from, the one cache with one renewal for all workers, and what can be read in them.
 
+mod aadsts;
+mod assertion;
+mod build;
+mod choice;
 mod claims;
-mod exchange;
+mod failure;
+mod host;
+mod managed;
+mod outside;
+mod permission;
+mod person;
+#[cfg(test)]
+mod renewal;
+mod skew;
+mod source;
 mod tokens;
 
+pub use build::Plan;
+pub use choice::{Choice, Kind, Surroundings, choose};
 pub use claims::Claims;
-pub use exchange::Exchange;
-pub use tokens::{Token, TokenSource, Tokens};
+pub use failure::Failure;
+pub use host::SignInHost;
+pub use permission::{Permitted, missing_text, permitted};
+pub use source::TokenSource;
+pub use tokens::{Token, Tokens};

@@ -12,7 +12,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use explain::Explain;
-pub use service::{Cloud, Service};
+pub use service::{Auth, Cloud, Service};
 pub use settings::{Parsed, parse};
 pub use values::{MaxFailures, Rate, duration, per_second, rate};
 

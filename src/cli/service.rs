@@ -18,12 +18,48 @@ pub enum Cloud {
     China,
 }
 
+/// `--auth`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Auth {
+    /// What the environment offers, in this order
+    Auto,
+    /// REPROVISION_TOKEN, --token-file or --token-command
+    Token,
+    /// AZURE_CLIENT_SECRET
+    Secret,
+    /// AZURE_CLIENT_CERTIFICATE_PATH, PEM
+    Certificate,
+    /// AZURE_FEDERATED_TOKEN_FILE
+    Workload,
+    /// The id token of a GitHub job
+    Github,
+    /// The id token of an Azure DevOps job
+    AzureDevops,
+    /// The identity of an Azure machine or app service; AZURE_CLIENT_ID for a user-assigned one
+    ManagedIdentity,
+    /// Whoever signed in with az login
+    Az,
+    /// A browser on this machine, with the app of --client-id
+    Browser,
+    /// A code to enter in a browser elsewhere, with the app of --client-id
+    DeviceCode,
+}
+
 /// Which Graph, as whom, over which network.
 #[derive(Clone, Debug, Args)]
 pub struct Service {
     /// Tenant id or domain; an id is checked against every token
     #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID or DOMAIN")]
     pub tenant: Option<String>,
+    /// How to sign in; auto takes what the environment offers
+    #[arg(
+        long,
+        env = "REPROVISION_AUTH",
+        value_name = "KIND",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
+    pub auth: Auth,
     /// Use an embedded simulator: a built-in scenario or a scenario file; no tenant needed
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "default", require_equals = true, conflicts_with_all = ["endpoint", "token_file", "token_command"])]
     pub simulate: Option<String>,
@@ -56,7 +92,34 @@ pub struct Service {
     /// Longest single request; waiting for Retry-After is outside it
     #[arg(long, env = "REPROVISION_TIMEOUT", value_name = "D", default_value = "30s", value_parser = duration, help_heading = "Service", hide_short_help = true)]
     pub timeout: Duration,
+    /// PEM with CAs to trust besides the machine's own
+    #[arg(
+        long,
+        env = "REPROVISION_CA_FILE",
+        value_name = "FILE",
+        help_heading = "Service",
+        hide_short_help = true
+    )]
+    pub ca_file: Option<PathBuf>,
 
+    /// The app: its Application (client) ID, or a user-assigned identity's
+    #[arg(
+        long,
+        env = "AZURE_CLIENT_ID",
+        value_name = "ID",
+        help_heading = "Sign-in",
+        hide_short_help = true
+    )]
+    pub client_id: Option<String>,
+    /// PEM with the app's certificate and its private key
+    #[arg(
+        long,
+        env = "AZURE_CLIENT_CERTIFICATE_PATH",
+        value_name = "FILE",
+        help_heading = "Sign-in",
+        hide_short_help = true
+    )]
+    pub certificate: Option<PathBuf>,
     /// File with the token; read again when a new one is needed
     #[arg(
         long,

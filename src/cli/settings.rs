@@ -199,6 +199,8 @@ mod tests {
             match name {
                 "simulate" | "help" | "version" => assert_eq!(variable, None, "{name}"),
                 "tenant" => assert_eq!(variable.as_deref(), Some("AZURE_TENANT_ID")),
+                "client-id" => assert_eq!(variable.as_deref(), Some("AZURE_CLIENT_ID")),
+                "certificate" => assert_eq!(variable.as_deref(), Some("AZURE_CLIENT_CERTIFICATE_PATH")),
                 _ => assert_eq!(
                     variable.as_deref(),
                     Some(format!("REPROVISION_{}", name.to_uppercase().replace('-', "_")).as_str())

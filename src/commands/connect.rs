@@ -1,17 +1,22 @@
 //! Which Graph, and a first token for it: what every command that talks to Graph does first.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use secrecy::SecretString;
 use url::Url;
 
-use crate::auth::{Claims, TokenSource, Tokens};
-use crate::cli::{self, Service};
+use super::tell;
+use crate::auth::{
+    Claims, Kind, Permitted, Plan, Surroundings, TokenSource, Tokens, choose, missing_text, permitted,
+};
+use crate::cli::{self, Auth, Service};
 use crate::error::Error;
 use crate::graph::{self, Connections};
-use crate::model::ObjectKind;
-use crate::net;
+use crate::model::{MAX_MESSAGE, ObjectKind, neutral};
+use crate::net::{self, Network};
 use crate::simulator::{Scenario, Simulator};
 
 /// Share of a scenario's quota that is used without `--rate`.
@@ -63,12 +68,7 @@ pub(super) struct Connection {
 /// # Errors
 /// `Error::Usage` for an endpoint that cannot be used or a scenario that cannot be read.
 pub(super) async fn place(asked: &Service) -> Result<Place, Error> {
-    let cloud = match asked.cloud {
-        cli::Cloud::Global => graph::GLOBAL,
-        cli::Cloud::Usgov => graph::USGOV,
-        cli::Cloud::UsgovDod => graph::USGOV_DOD,
-        cli::Cloud::China => graph::CHINA,
-    };
+    let cloud = cloud(asked);
     let Some(name) = &asked.simulate else {
         return Ok(Place { root: net::root(&endpoint(asked, cloud)?)?, simulator: None });
     };
@@ -84,30 +84,213 @@ pub(super) async fn place(asked: &Service) -> Result<Place, Error> {
     Ok(Place { root, simulator: Some(Simulated { simulator, rate, title }) })
 }
 
-/// Signs in.
+/// Signs in, and refuses a token of another tenant or without the permission before anything is sent.
 ///
 /// # Errors
-/// `Error::SignIn` and `Error::Usage` with what to do; `Error::Network`.
-pub(super) async fn connect(asked: &Service, place: Place, _purpose: Purpose) -> Result<Connection, Error> {
-    let Place { root, simulator } = place;
-    let tokens = match &simulator {
-        Some(simulated) => {
-            Tokens::new(TokenSource::Fixed(SecretString::from(simulated.simulator.token())), None, true)
+/// `Error::SignIn` and `Error::Usage` with what to do; `Error::Network`; `Error::Interrupted`.
+pub(super) async fn connect(asked: &Service, place: Place, purpose: Purpose) -> Result<Connection, Error> {
+    let signing_in = async {
+        match place.simulator {
+            Some(_) => simulated(asked, place),
+            None => sign_in(asked, place.root, purpose.unattended).await,
         }
-        None => Tokens::new(
-            source(asked)?,
-            asked.expect_tenant.clone().or_else(|| asked.tenant.clone()),
-            root.scheme() == "http",
-        ),
     };
-    let claims = tokens.current().await.map_err(Error::SignIn)?.claims.clone();
-    let tenant = match &simulator {
-        Some(_) => "simulated".to_owned(),
-        None => claims.tid.clone().or(asked.tenant.clone()).unwrap_or_else(|| "unknown".to_owned()),
+    let mut connection = tokio::select! {
+        connection = signing_in => connection?,
+        _ = tokio::signal::ctrl_c() => {
+            return Err(Error::Interrupted("stopped while signing in; nothing was sent".to_owned()));
+        }
     };
-    let (to, timeout, http1) = (root.clone(), asked.timeout, asked.http1);
-    let http = Connections::new(move || net::client(&to, timeout, http1))?;
-    Ok(Connection { root, http, tokens: Arc::new(tokens), simulator, tenant, claims })
+    connection.claims = connection.tokens.current().await.map_err(Error::SignIn)?.claims.clone();
+    if connection.simulator.is_none() {
+        if let Some(said) = connection.tokens.skew() {
+            tell(&format!("warning: {said}"));
+        }
+        let asked_for = asked.tenant.clone().unwrap_or_else(|| "unknown".to_owned());
+        connection.tenant = connection.claims.tid.clone().unwrap_or(asked_for);
+    }
+    connection.require(purpose.kind, purpose.writes)?;
+    Ok(connection)
+}
+
+impl Connection {
+    /// The token's permissions against what it will be used for. What cannot be told before the first answer is a warning.
+    ///
+    /// # Errors
+    /// `Error::SignIn` with the permission to add.
+    pub(super) fn require(&self, kind: ObjectKind, writes: bool) -> Result<(), Error> {
+        match permitted(&self.claims, kind, writes) {
+            Permitted::Yes(_) => Ok(()),
+            Permitted::Perhaps(text) => {
+                if self.simulator.is_none() {
+                    tell(&format!("warning: {text}"));
+                }
+                Ok(())
+            }
+            Permitted::No(text) => Err(Error::SignIn(format!("{text}; nothing was sent"))),
+        }
+    }
+
+    /// Who signed in and how, for the prompt.
+    pub(super) fn signed_in(&self) -> String {
+        let app = self.claims.app_displayname.as_deref().or(self.claims.app()).unwrap_or("unknown");
+        let who = match self.claims.user() {
+            Some(user) => format!("{user} through app {app}"),
+            None => format!("app {app}"),
+        };
+        format!("{} ({})", neutral(&who, MAX_MESSAGE), self.tokens.source_name())
+    }
+
+    /// What to say when Microsoft 365 refuses the first users with 403.
+    pub(super) fn refused(&self, kind: ObjectKind, writes: bool) -> String {
+        missing_text(&self.claims, kind, writes)
+    }
+}
+
+/// The simulator's own token: real credentials are not looked at.
+fn simulated(asked: &Service, place: Place) -> Result<Connection, Error> {
+    let Place { root, simulator } = place;
+    let token = simulator.as_ref().map(|simulated| simulated.simulator.token()).unwrap_or_default();
+    let tokens = Tokens::new(TokenSource::Fixed(SecretString::from(token)), true);
+    let network = Network::new(asked.timeout, asked.http1, None)?;
+    let to = root.clone();
+    let http = Connections::new(move || network.client(&to))?;
+    let tenant = "simulated".to_owned();
+    Ok(Connection { root, http, tokens: Arc::new(tokens), simulator, tenant, claims: Claims::default() })
+}
+
+async fn sign_in(asked: &Service, root: Url, unattended: bool) -> Result<Connection, Error> {
+    let cloud = cloud(asked);
+    let network = Network::new(asked.timeout, asked.http1, asked.ca_file.as_deref())?;
+    let around = surroundings(asked);
+    let authority = authority(&around, cloud, &root)?;
+    let plan = Plan {
+        around: &around,
+        network: &network,
+        authority: &authority,
+        resource: cloud.root,
+        federation: cloud.federation,
+        show: tell,
+        open,
+    };
+    let kind = match named(asked.auth) {
+        Some(kind) => kind,
+        None => chosen(&plan, unattended).await?,
+    };
+    let tokens = Tokens::new(plan.source(kind)?, root.scheme() == "http");
+    let first = tokens.current().await.map_err(Error::SignIn)?;
+    // Nobody can compare what cannot be read; that is said with the permissions.
+    if first.claims.tid.is_some() {
+        for (flag, tenant) in [("--expect-tenant", &asked.expect_tenant), ("--tenant", &asked.tenant)] {
+            if let Some(tenant) = tenant {
+                let id = plan.host(tenant)?.tenant_id().await;
+                let id =
+                    id.map_err(|failure| Error::SignIn(format!("{}; nothing was sent", failure.text())))?;
+                tokens.expect(flag, tenant, id).map_err(Error::SignIn)?;
+            }
+        }
+    }
+    let to = root.clone();
+    let http = Connections::new(move || network.client(&to))?;
+    let claims = first.claims.clone();
+    Ok(Connection { root, http, tokens: Arc::new(tokens), simulator: None, tenant: String::new(), claims })
+}
+
+/// What the environment offers, said; with nobody to look, only one way may be open.
+async fn chosen(plan: &Plan<'_>, unattended: bool) -> Result<Kind, Error> {
+    let choice = choose(plan.around, plan.machine_answers()).await.map_err(Error::SignIn)?;
+    if !choice.also.is_empty() {
+        let also: Vec<_> = choice.also.iter().map(|kind| format!("--auth {}", kind.flag())).collect();
+        let taken = choice.kind.flag();
+        if unattended {
+            return Err(Error::Usage(format!(
+                "the environment offers more than one way to sign in; with --yes say which: --auth {taken} or {}",
+                also.join(" or ")
+            )));
+        }
+        tell(&format!(
+            "warning: the environment also offers {}; --auth {taken} is taken",
+            also.join(" and ")
+        ));
+    }
+    tell(&format!("Sign-in  {} ({}); not {}", choice.kind.flag(), choice.because, choice.not.join("; not ")));
+    Ok(choice.kind)
+}
+
+fn named(auth: Auth) -> Option<Kind> {
+    Some(match auth {
+        Auth::Auto => return None,
+        Auth::Token => Kind::Token,
+        Auth::Secret => Kind::Secret,
+        Auth::Certificate => Kind::Certificate,
+        Auth::Workload => Kind::Workload,
+        Auth::Github => Kind::GitHub,
+        Auth::AzureDevops => Kind::AzureDevOps,
+        Auth::ManagedIdentity => Kind::ManagedIdentity,
+        Auth::Az => Kind::AzureCli,
+        Auth::Browser => Kind::Browser,
+        Auth::DeviceCode => Kind::DeviceCode,
+    })
+}
+
+/// The environment, with the flags that stand for a variable.
+fn surroundings(asked: &Service) -> Surroundings {
+    let mut around = Surroundings::of_process();
+    around.set("AZURE_TENANT_ID", asked.tenant.as_deref());
+    around.set("AZURE_CLIENT_ID", asked.client_id.as_deref());
+    let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+    around.set("AZURE_CLIENT_CERTIFICATE_PATH", text(&asked.certificate).as_deref());
+    around.set("REPROVISION_TOKEN_FILE", text(&asked.token_file).as_deref());
+    around.set("REPROVISION_TOKEN_COMMAND", asked.token_command.as_deref());
+    around
+}
+
+fn cloud(asked: &Service) -> graph::Cloud {
+    match asked.cloud {
+        cli::Cloud::Global => graph::GLOBAL,
+        cli::Cloud::Usgov => graph::USGOV,
+        cli::Cloud::UsgovDod => graph::USGOV_DOD,
+        cli::Cloud::China => graph::CHINA,
+    }
+}
+
+/// The sign-in host: the cloud's, or the one of `AZURE_AUTHORITY_HOST` where it does not belong to another cloud.
+fn authority(around: &Surroundings, cloud: graph::Cloud, root: &Url) -> Result<Url, Error> {
+    let usage = |what: String| Error::Usage(format!("AZURE_AUTHORITY_HOST {what}"));
+    let named = around.get("AZURE_AUTHORITY_HOST");
+    let text = named.unwrap_or(cloud.authority);
+    let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let url = Url::parse(&text).map_err(|error| usage(format!("is no URL ({error})")))?;
+    if url.scheme() != "https" && !net::is_loopback(&url) {
+        return Err(usage("must be https: secrets would leave in the clear".to_owned()));
+    }
+    let host = url.host_str().unwrap_or_default();
+    let known_root = graph::CLOUDS.iter().any(|known| known.root == root.as_str().trim_end_matches('/'));
+    match cloud.owns_authority(host) {
+        Some(false) => Err(usage(format!(
+            "{host} belongs to another cloud than --cloud {}: give the --cloud that fits, or unset the variable",
+            cloud.name
+        ))),
+        None if known_root => Err(usage(format!(
+            "{host} is no sign-in host of --cloud {}: unset the variable, or give the --endpoint that belongs to it",
+            cloud.name
+        ))),
+        _ => Ok(url),
+    }
+}
+
+/// Opens the browser that the platform, or `BROWSER`, names.
+fn open(url: &str) -> bool {
+    let browser = std::env::var("BROWSER").ok().filter(|name| !name.is_empty());
+    let (program, first): (&str, &[&str]) = match &browser {
+        Some(name) => (name, &[]),
+        None if cfg!(windows) => ("rundll32", &["url.dll,FileProtocolHandler"]),
+        None if cfg!(target_os = "macos") => ("open", &[]),
+        None => ("xdg-open", &[]),
+    };
+    let mut command = std::process::Command::new(program);
+    command.args(first).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().is_ok()
 }
 
 /// The Graph root of the cloud, or the one asked for, unless it belongs to another cloud.
@@ -120,20 +303,5 @@ fn endpoint(asked: &Service, cloud: graph::Cloud) -> Result<String, Error> {
             known.name, cloud.name
         ))),
         _ => Ok(endpoint.clone()),
-    }
-}
-
-fn source(asked: &Service) -> Result<TokenSource, Error> {
-    let fixed = std::env::var("REPROVISION_TOKEN").ok().filter(|token| !token.is_empty());
-    match (fixed, &asked.token_file, &asked.token_command) {
-        (Some(token), None, None) => Ok(TokenSource::Fixed(SecretString::from(token))),
-        (None, Some(file), None) => Ok(TokenSource::File(file.clone())),
-        (None, None, Some(command)) => Ok(TokenSource::Command(command.clone())),
-        (None, None, None) => Err(Error::SignIn(
-            "no token: set REPROVISION_TOKEN, or --token-file, or --token-command \
-             'az account get-access-token --resource-type ms-graph --query accessToken --output tsv'; nothing was sent"
-                .to_owned(),
-        )),
-        _ => Err(Error::Usage("more than one of REPROVISION_TOKEN, --token-file and --token-command: choose one".to_owned())),
     }
 }

@@ -65,6 +65,8 @@ pub(super) struct Call<E> {
     pub(super) display: Display,
     pub(super) to_do: u64,
     pub(super) folder: PathBuf,
+    /// What to do when the first users are all refused with 403.
+    pub(super) refused: String,
 }
 
 /// What display and watch see; written by the journal thread alone.
@@ -99,8 +101,9 @@ pub(super) async fn drive<E: Exchange>(
     };
     let writer = {
         let (counters, stop, most) = (counters.clone(), stop.clone(), call.max_failures);
+        let refused = call.refused;
         thread::spawn(move || {
-            let ended = write(journal, inbox, &counters, &stop, most, || syncer.tell());
+            let ended = write(journal, inbox, &counters, &stop, most, &refused, || syncer.tell());
             drop(syncer);
             ended
         })
@@ -170,6 +173,7 @@ fn write(
     counters: &Counters,
     stop: &Stop,
     most: MaxFailures,
+    refused: &str,
     written: impl Fn(),
 ) -> Result<(), Error> {
     let mut forbidden = Some(0_u64);
@@ -212,8 +216,7 @@ fn write(
             forbidden = forbidden.filter(|_| reason == Reason::NoPermission).map(|count| count + 1);
             if forbidden == Some(FORBIDDEN_FROM_START) {
                 stop.drain(Why::SignIn(format!(
-                    "the first {FORBIDDEN_FROM_START} users were all refused with 403: {}; grant it with admin consent and sign in again",
-                    next_step(Reason::NoPermission)
+                    "the first {FORBIDDEN_FROM_START} users were all refused with 403: {refused}"
                 )));
             }
             if let Some(sentence) =

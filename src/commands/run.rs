@@ -141,6 +141,7 @@ async fn work(
     signals: Signals,
     started: Instant,
 ) -> Result<Exit, Error> {
+    let (signed_in, refused) = (connection.signed_in(), connection.refused(kind, true));
     let Connection { root, http, tokens, simulator, .. } = connection;
     let copy = folder.join("input.csv");
     let before = RunFile::read(folder);
@@ -167,6 +168,7 @@ async fn work(
         folder,
         &checked,
         &identity,
+        &signed_in,
         kind,
         pacing,
         to_do,
@@ -223,6 +225,7 @@ async fn work(
         },
         to_do: asked.limit.map_or(to_do, |limit| limit.min(to_do)),
         folder: folder.to_owned(),
+        refused,
     };
     let (header, delimiter) = (checked.header.clone(), checked.delimiter);
     let raw = checked.raw_rows(&copy)?.map(|row| row.map(|row| (row.number, row.cells)));
@@ -340,6 +343,7 @@ fn plan(
     folder: &Path,
     checked: &Checked,
     identity: &Identity,
+    signed_in: &str,
     kind: ObjectKind,
     pacing: Pacing,
     to_do: u64,
@@ -352,10 +356,9 @@ fn plan(
             "SIMULATED  {title}; the pace starts at 0.9 of that unless --rate or --initial-rate say otherwise"
         ),
         None => format!(
-            "{}  {}    signed in as app {}",
+            "{}  {}    signed in as {signed_in}",
             asked.service.tenant.as_deref().unwrap_or("as the token says"),
-            identity.tenant,
-            identity.app
+            identity.tenant
         ),
     };
     let run = if continues {

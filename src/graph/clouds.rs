@@ -11,6 +11,8 @@ pub struct Cloud {
     pub authority: &'static str,
     /// Scope of an app token.
     pub scope: &'static str,
+    /// Audience of an assertion from elsewhere.
+    pub federation: &'static str,
 }
 
 /// The public cloud, GCC included.
@@ -19,6 +21,7 @@ pub const GLOBAL: Cloud = Cloud {
     root: "https://graph.microsoft.com",
     authority: "https://login.microsoftonline.com",
     scope: "https://graph.microsoft.com/.default",
+    federation: "api://AzureADTokenExchange",
 };
 /// US Government L4, GCC High.
 pub const USGOV: Cloud = Cloud {
@@ -26,6 +29,7 @@ pub const USGOV: Cloud = Cloud {
     root: "https://graph.microsoft.us",
     authority: "https://login.microsoftonline.us",
     scope: "https://graph.microsoft.us/.default",
+    federation: "api://AzureADTokenExchangeUSGov",
 };
 /// US Government L5, DoD.
 pub const USGOV_DOD: Cloud = Cloud {
@@ -33,6 +37,7 @@ pub const USGOV_DOD: Cloud = Cloud {
     root: "https://dod-graph.microsoft.us",
     authority: "https://login.microsoftonline.us",
     scope: "https://dod-graph.microsoft.us/.default",
+    federation: "api://AzureADTokenExchangeUSGov",
 };
 /// China, operated by 21Vianet.
 pub const CHINA: Cloud = Cloud {
@@ -40,7 +45,32 @@ pub const CHINA: Cloud = Cloud {
     root: "https://microsoftgraph.chinacloudapi.cn",
     authority: "https://login.partner.microsoftonline.cn",
     scope: "https://microsoftgraph.chinacloudapi.cn/.default",
+    federation: "api://AzureADTokenExchangeChina",
 };
+
+/// Sign-in hosts that have other names, and whose they are.
+const OTHER_NAMES: [(&str, Cloud); 6] = [
+    ("login.windows.net", GLOBAL),
+    ("login.microsoft.com", GLOBAL),
+    ("sts.windows.net", GLOBAL),
+    ("login-us.microsoftonline.com", USGOV),
+    ("login.usgovcloudapi.net", USGOV),
+    ("login.chinacloudapi.cn", CHINA),
+];
+
+impl Cloud {
+    /// Whether a sign-in host, without scheme, belongs to this cloud; `None` for a host of no known cloud.
+    pub fn owns_authority(&self, host: &str) -> Option<bool> {
+        let named =
+            |authority: &str, host: &str| authority.trim_start_matches("https://").eq_ignore_ascii_case(host);
+        let known = CLOUDS.into_iter().find(|cloud| named(cloud.authority, host));
+        let known = known.or_else(|| {
+            OTHER_NAMES.into_iter().find(|(name, _)| named(name, host)).map(|(_, cloud)| cloud)
+        })?;
+        // Both clouds of the US Government sign in at one host.
+        Some(known.authority == self.authority)
+    }
+}
 
 /// All of them.
 pub const CLOUDS: [Cloud; 4] = [GLOBAL, USGOV, USGOV_DOD, CHINA];

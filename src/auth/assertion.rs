@@ -1,0 +1,223 @@
+//! What proves an app without a secret: a certificate's signature, a federated token file, the assertions of CI systems.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, digest};
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PSS_SHA256, RsaKeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+use url::Url;
+use uuid::Uuid;
+
+use super::failure::Failure;
+use super::host::Answer;
+
+/// Life of an assertion that we sign, in seconds: five to ten minutes are documented.
+const LIFE: u64 = 600;
+/// A clock that is a little ahead must not make the assertion begin in the future.
+const LEEWAY: u64 = 60;
+
+/// Where an assertion comes from; asked anew for every token.
+#[derive(Debug)]
+pub enum Assertion {
+    /// Signed here.
+    Certificate(Box<Signer>),
+    /// `AZURE_FEDERATED_TOKEN_FILE`
+    File(PathBuf),
+    /// The id token of a GitHub job.
+    GitHub(Issuer),
+    /// The id token of an Azure DevOps job.
+    AzureDevOps(Issuer),
+}
+
+/// An endpoint that gives assertions to a CI job.
+#[derive(Debug)]
+pub struct Issuer {
+    /// From `net::Network::client`.
+    pub http: reqwest::Client,
+    /// With the audience or the service connection in its query.
+    pub url: Url,
+    /// The job's own token.
+    pub token: SecretString,
+}
+
+impl Assertion {
+    /// A fresh one. `audience` is the token URL.
+    pub(super) async fn text(&self, client_id: &str, audience: &Url) -> Result<SecretString, Failure> {
+        match self {
+            Self::Certificate(signer) => signer.sign(client_id, audience).map_err(Failure::Final),
+            Self::File(path) => {
+                let text = tokio::fs::read_to_string(path).await.map_err(|error| {
+                    Failure::passing(format!(
+                        "cannot read AZURE_FEDERATED_TOKEN_FILE {}: {error}",
+                        path.display()
+                    ))
+                })?;
+                match text.trim() {
+                    "" => Err(Failure::passing(format!(
+                        "AZURE_FEDERATED_TOKEN_FILE {} is empty",
+                        path.display()
+                    ))),
+                    text => Ok(SecretString::from(text)),
+                }
+            }
+            Self::GitHub(issuer) => issuer.github().await,
+            Self::AzureDevOps(issuer) => issuer.azure_devops().await,
+        }
+    }
+}
+
+impl Issuer {
+    async fn github(&self) -> Result<SecretString, Failure> {
+        #[derive(Deserialize)]
+        struct Given {
+            value: String,
+        }
+        let request = self.http.get(self.url.clone());
+        let given: Given =
+            self.fetch(request, "GitHub's id token", "the job needs permissions: id-token: write").await?;
+        Ok(SecretString::from(given.value))
+    }
+
+    async fn azure_devops(&self) -> Result<SecretString, Failure> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Given {
+            oidc_token: String,
+        }
+        let request = self
+            .http
+            .post(self.url.clone())
+            .header("content-type", "application/json")
+            .header("content-length", "0")
+            .header("x-tfs-fedauthredirect", "Suppress");
+        let needs =
+            "the step needs env: SYSTEM_ACCESSTOKEN: $(System.AccessToken) and its service connection";
+        let given: Given = self.fetch(request, "Azure DevOps' id token", needs).await?;
+        Ok(SecretString::from(given.oidc_token))
+    }
+
+    async fn fetch<T: serde::de::DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+        what: &str,
+        needs: &str,
+    ) -> Result<T, Failure> {
+        let answer =
+            request.bearer_auth(self.token.expose_secret()).header("accept", "application/json").send().await;
+        let answer = Answer::read(answer, what, &self.url).await?;
+        match serde_json::from_slice(&answer.body) {
+            Ok(given) if answer.is_yes() => Ok(given),
+            _ => Err(match answer.unreadable(what) {
+                Failure::Final(text) => Failure::Final(format!("{text}: {needs}")),
+                passing => passing,
+            }),
+        }
+    }
+}
+
+/// A private key with its certificate.
+pub struct Signer {
+    key: RsaKeyPair,
+    thumbprint: String,
+    chain: Option<Vec<String>>,
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Signer").field("thumbprint", &self.thumbprint).finish_non_exhaustive()
+    }
+}
+
+impl Signer {
+    /// Reads the PEM of a certificate and its private key, in any order; `with_chain` sends all certificates along
+    /// (`x5c`), for apps that trust a subject name and issuer.
+    ///
+    /// # Errors
+    /// Says what the file is instead, and how to convert it; names it by `file`.
+    pub fn read(bytes: &[u8], file: &str, with_chain: bool) -> Result<Self, String> {
+        let wrong = |what: &str| format!("{file}: {what}");
+        if bytes.first() == Some(&0x30) {
+            return Err(wrong(&format!("is PFX (PKCS#12) or DER, PEM is needed. {}", conversion(file))));
+        }
+        let text = String::from_utf8_lossy(bytes);
+        if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+            return Err(wrong(&format!(
+                "the private key is encrypted; decrypt it once: openssl pkey -in \"{file}\" -out key.pem, and put key and certificate in one file of mode 600"
+            )));
+        }
+        let certificates: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(bytes)
+            .collect::<Result<_, _>>()
+            .map_err(|_| wrong("a certificate in it is not readable PEM"))?;
+        let first = certificates
+            .first()
+            .ok_or_else(|| wrong("no certificate in it (-----BEGIN CERTIFICATE-----)"))?;
+        let key = PrivateKeyDer::from_pem_slice(bytes).map_err(|_| {
+            wrong("no private key in it (-----BEGIN PRIVATE KEY-----): the file must hold both")
+        })?;
+        let key = match &key {
+            PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
+            PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+            _ => return Err(wrong("the private key is not RSA, which Entra needs")),
+        }
+        .map_err(|_| wrong("the private key is not RSA of 2048 to 4096 bits, which Entra needs"))?;
+        let leaf = certificates.iter().find(|certificate| holds(certificate, &key)).unwrap_or(first);
+        if !holds(leaf, &key) {
+            return Err(wrong("private key and certificate do not belong together"));
+        }
+        let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, leaf));
+        let chain = with_chain.then(|| {
+            let others = certificates.iter().filter(|certificate| *certificate != leaf);
+            std::iter::once(leaf)
+                .chain(others)
+                .map(|certificate| base64::engine::general_purpose::STANDARD.encode(certificate))
+                .collect()
+        });
+        Ok(Self { key, thumbprint, chain })
+    }
+
+    /// `PS256` with `x5t#S256`, as documented.
+    fn sign(&self, client_id: &str, audience: &Url) -> Result<SecretString, String> {
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_err(|_| "this machine's clock is before 1970: set it".to_owned())?
+            .as_secs();
+        let mut header = json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": self.thumbprint });
+        if let Some(chain) = &self.chain {
+            header["x5c"] = json!(chain);
+        }
+        let claims = json!({ "aud": audience.as_str(), "iss": client_id, "sub": client_id, "jti": Uuid::new_v4().to_string(),
+            "nbf": now - LEEWAY, "iat": now, "exp": now + LIFE });
+        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(&header), part(&claims));
+        let mut signature = vec![0; self.key.public().modulus_len()];
+        self.key
+            .sign(&RSA_PSS_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+            .map_err(|_| "signing with the certificate's key failed".to_owned())?;
+        Ok(SecretString::from(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))))
+    }
+}
+
+/// Whether the certificate holds the key's public part: its modulus appears in the certificate as it is.
+fn holds(certificate: &CertificateDer<'_>, key: &RsaKeyPair) -> bool {
+    let modulus = key.public().as_ref();
+    certificate.windows(modulus.len()).any(|window| window == modulus)
+}
+
+fn conversion(file: &str) -> String {
+    format!(
+        "Convert it once and keep the result readable by yourself alone:\n  \
+         openssl pkcs12 -in \"{file}\" -out app.pem -nodes\n\
+         or in PowerShell 7:\n  \
+         $c = [Security.Cryptography.X509Certificates.X509Certificate2]::new(\"{file}\", (Read-Host -MaskInput 'PFX password'), 'Exportable')\n  \
+         $k = [Security.Cryptography.X509Certificates.RSACertificateExtensions]::GetRSAPrivateKey($c)\n  \
+         $c.ExportCertificatePem(), $k.ExportPkcs8PrivateKeyPem() | Set-Content app.pem"
+    )
+}

@@ -1,0 +1,275 @@
+//! Which way to sign in: what the environment offers, in a fixed order, and why not the others.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+
+use super::outside::AzureCli;
+
+/// The ways to sign in, in the order in which `auto` takes them; the last two only when named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    Token,
+    Secret,
+    Certificate,
+    Workload,
+    GitHub,
+    AzureDevOps,
+    ManagedIdentity,
+    AzureCli,
+    Browser,
+    DeviceCode,
+}
+
+impl Kind {
+    /// As `--auth` takes it.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Secret => "secret",
+            Self::Certificate => "certificate",
+            Self::Workload => "workload",
+            Self::GitHub => "github",
+            Self::AzureDevOps => "azure-devops",
+            Self::ManagedIdentity => "managed-identity",
+            Self::AzureCli => "az",
+            Self::Browser => "browser",
+            Self::DeviceCode => "device-code",
+        }
+    }
+}
+
+/// The environment variables, and what the flags say instead of some of them.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    variables: BTreeMap<String, String>,
+}
+
+impl Surroundings {
+    /// Of this process; a variable that is empty counts as unset.
+    pub fn of_process() -> Self {
+        Self { variables: std::env::vars().filter(|(_, value)| !value.is_empty()).collect() }
+    }
+
+    /// A flag that stands for a variable wins over it.
+    pub fn set(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.variables.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// A variable's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    fn lacks<'a>(&self, names: &[&'a str]) -> Vec<&'a str> {
+        names.iter().copied().filter(|name| self.get(name).is_none()).collect()
+    }
+
+    /// Whether a program of that name is in `PATH`.
+    fn has_program(&self, name: &str) -> bool {
+        let path = self.get("PATH").or_else(|| self.get("Path")).unwrap_or_default();
+        std::env::split_paths(path).any(|folder| folder.join(Path::new(name)).is_file())
+    }
+}
+
+/// What `auto` took, and what it says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Taken.
+    pub kind: Kind,
+    /// The variable, flag or program that offered it.
+    pub because: String,
+    /// Offered as well; with nobody to look, `--auth` must name one.
+    pub also: Vec<Kind>,
+    /// For each way that was not taken: why not.
+    pub not: Vec<String>,
+}
+
+/// What decides on a way: the variable that announces it, and what it needs besides.
+const ANNOUNCED: [(Kind, &[&str], &[&str]); 6] = [
+    (Kind::Secret, &["AZURE_CLIENT_SECRET"], &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"]),
+    (Kind::Certificate, &["AZURE_CLIENT_CERTIFICATE_PATH"], &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"]),
+    (Kind::Workload, &["AZURE_FEDERATED_TOKEN_FILE"], &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"]),
+    (
+        Kind::GitHub,
+        &["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"],
+        &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"],
+    ),
+    (
+        Kind::AzureDevOps,
+        &["SYSTEM_OIDCREQUESTURI", "SYSTEM_ACCESSTOKEN"],
+        &["AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"],
+    ),
+    (Kind::ManagedIdentity, &["IDENTITY_ENDPOINT", "IDENTITY_HEADER"], &[]),
+];
+
+/// What a way still needs; empty: nothing. For `--auth KIND`.
+pub(super) fn needs(kind: Kind, around: &Surroundings) -> Vec<&'static str> {
+    match kind {
+        Kind::Token if TOKENS.iter().all(|name| around.get(name).is_none()) => vec![TOKENS[0]],
+        Kind::Browser | Kind::DeviceCode => around.lacks(&["AZURE_CLIENT_ID"]),
+        // The machine's own endpoint needs no variable.
+        Kind::ManagedIdentity => Vec::new(),
+        _ => {
+            let row = ANNOUNCED.iter().find(|(known, ..)| *known == kind);
+            row.map(|(_, first, second)| around.lacks(&[*first, *second].concat())).unwrap_or_default()
+        }
+    }
+}
+
+/// How a token is given outright; the last two are flags too.
+pub(super) const TOKENS: [&str; 3] =
+    ["REPROVISION_TOKEN", "REPROVISION_TOKEN_FILE", "REPROVISION_TOKEN_COMMAND"];
+
+/// Takes the first way that the environment offers. `machine` tells whether the machine's own identity endpoint
+/// answers; asked only where no variable decides.
+///
+/// # Errors
+/// A sentence for a value of `AZURE_TOKEN_CREDENTIALS` that means nothing here, or what each way lacks.
+pub async fn choose(around: &Surroundings, machine: impl Future<Output = bool>) -> Result<Choice, String> {
+    let allowed = allowed(around)?;
+    let is_allowed =
+        |kind: Kind| kind == Kind::Token || allowed.as_ref().is_none_or(|list| list.contains(&kind));
+    let (mut offered, mut not) = (Vec::new(), Vec::new());
+    if let Some(name) = TOKENS.iter().find(|name| around.get(name).is_some()) {
+        offered.push((Kind::Token, (*name).to_owned()));
+    }
+    for (kind, announced, besides) in ANNOUNCED {
+        let (missing, incomplete) = (around.lacks(announced), around.lacks(besides));
+        let flag = kind.flag();
+        if !is_allowed(kind) {
+            not.push(format!("{flag}: AZURE_TOKEN_CREDENTIALS leaves it out"));
+        } else if let Some(name) = missing.first() {
+            not.push(format!("{flag}: {name} is not set"));
+        } else if !incomplete.is_empty() {
+            not.push(format!("{flag}: {} is set, {} is not", announced[0], incomplete.join(" and ")));
+        } else {
+            offered.push((kind, announced[0].to_owned()));
+        }
+    }
+    if let Some((kind, because)) = offered.first().cloned() {
+        let also = offered[1..].iter().map(|(kind, _)| *kind).collect();
+        return Ok(Choice { kind, because, also, not });
+    }
+    if is_allowed(Kind::ManagedIdentity) {
+        if machine.await {
+            let because = "the machine's identity endpoint answers".to_owned();
+            return Ok(Choice { kind: Kind::ManagedIdentity, because, also: Vec::new(), not });
+        }
+        not.push("managed-identity: no identity endpoint answers on this machine".to_owned());
+    }
+    if is_allowed(Kind::AzureCli) {
+        if around.has_program(AzureCli::PROGRAM) {
+            let because = "az is installed".to_owned();
+            return Ok(Choice { kind: Kind::AzureCli, because, also: Vec::new(), not });
+        }
+        not.push("az: not installed, or not in PATH".to_owned());
+    }
+    Err(format!(
+        "no way to sign in. The quickest: install Azure CLI, az login, then the same command with --auth az; or --auth browser, \
+         --auth device-code; or set REPROVISION_TOKEN. What there is to choose from: docs/sign-in.md\n  {}",
+        not.join("\n  ")
+    ))
+}
+
+/// `AZURE_TOKEN_CREDENTIALS` as every Azure SDK means it.
+fn allowed(around: &Surroundings) -> Result<Option<Vec<Kind>>, String> {
+    let Some(value) = around.get("AZURE_TOKEN_CREDENTIALS") else { return Ok(None) };
+    Ok(Some(match value.trim().to_ascii_lowercase().as_str() {
+        "prod" => vec![
+            Kind::Secret,
+            Kind::Certificate,
+            Kind::Workload,
+            Kind::GitHub,
+            Kind::AzureDevOps,
+            Kind::ManagedIdentity,
+        ],
+        "dev" => vec![Kind::AzureCli],
+        "environmentcredential" => vec![Kind::Secret, Kind::Certificate],
+        "workloadidentitycredential" => vec![Kind::Workload],
+        "managedidentitycredential" => vec![Kind::ManagedIdentity],
+        "azureclicredential" => vec![Kind::AzureCli],
+        "azurepipelinescredential" => vec![Kind::AzureDevOps],
+        _ => {
+            return Err(format!(
+                "AZURE_TOKEN_CREDENTIALS={value:?} names no way to sign in that reprovision has: prod, dev, EnvironmentCredential, \
+                 WorkloadIdentityCredential, ManagedIdentityCredential, AzureCliCredential, AzurePipelinesCredential; or give --auth"
+            ));
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around(variables: &[(&str, &str)]) -> Surroundings {
+        let mut around = Surroundings::default();
+        for (name, value) in variables {
+            around.set(name, Some(value));
+        }
+        around
+    }
+
+    const APP: [(&str, &str); 2] = [("AZURE_CLIENT_ID", "a"), ("AZURE_TENANT_ID", "t")];
+
+    async fn chosen(variables: &[(&str, &str)], machine: bool) -> Result<Choice, String> {
+        choose(&around(&[&APP, variables].concat()), async { machine }).await
+    }
+
+    #[tokio::test]
+    async fn the_order_is_fixed_and_every_other_offer_is_said() {
+        let all = [
+            ("IDENTITY_ENDPOINT", "e"),
+            ("IDENTITY_HEADER", "h"),
+            ("SYSTEM_OIDCREQUESTURI", "u"),
+            ("SYSTEM_ACCESSTOKEN", "t"),
+            ("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "c"),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "u"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t"),
+            ("AZURE_FEDERATED_TOKEN_FILE", "f"),
+            ("AZURE_CLIENT_CERTIFICATE_PATH", "c"),
+            ("AZURE_CLIENT_SECRET", "s"),
+            ("REPROVISION_TOKEN", "t"),
+        ];
+        let found = chosen(&all, true).await.expect("chosen");
+        assert_eq!((found.kind, found.because.as_str()), (Kind::Token, "REPROVISION_TOKEN"));
+        let order: Vec<Kind> = std::iter::once(found.kind).chain(found.also).collect();
+        assert_eq!(
+            order,
+            [
+                Kind::Token,
+                Kind::Secret,
+                Kind::Certificate,
+                Kind::Workload,
+                Kind::GitHub,
+                Kind::AzureDevOps,
+                Kind::ManagedIdentity
+            ]
+        );
+        assert!(found.not.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_incomplete_offer_is_none_and_says_what_is_missing() {
+        let variables = [("AZURE_CLIENT_SECRET", "s"), ("AZURE_TENANT_ID", "t")];
+        let found = choose(&around(&variables), async { true }).await.expect("chosen");
+        assert_eq!(found.kind, Kind::ManagedIdentity);
+        assert!(found.not.contains(&"secret: AZURE_CLIENT_SECRET is set, AZURE_CLIENT_ID is not".to_owned()));
+        let none = choose(&around(&[]), async { false }).await.expect_err("nothing there");
+        assert!(none.contains("az: not installed") && none.contains("docs/sign-in.md"), "{none}");
+    }
+
+    #[tokio::test]
+    async fn azure_token_credentials_narrows_the_choice() {
+        let secret = ("AZURE_CLIENT_SECRET", "s");
+        let found = chosen(&[secret, ("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")], true).await;
+        assert_eq!(found.expect("chosen").kind, Kind::ManagedIdentity);
+        let found = chosen(&[secret, ("AZURE_TOKEN_CREDENTIALS", "prod")], true).await;
+        assert_eq!(found.expect("chosen").kind, Kind::Secret);
+        assert!(chosen(&[("AZURE_TOKEN_CREDENTIALS", "VisualStudioCredential")], true).await.is_err());
+    }
+}

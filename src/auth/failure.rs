@@ -1,0 +1,61 @@
+//! Why there is no token: something that passes, or something that only a person can mend.
+
+use std::time::Duration;
+
+/// How long a sign-in host that answers nothing useful is asked again.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why there is no token. The text never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Worth another try.
+    Passing {
+        /// What happened.
+        text: String,
+        /// The host asked for a wait of so long.
+        after: Option<Duration>,
+        /// Tries go on at least this long after the first failure.
+        patience: Duration,
+    },
+    /// Trying again changes nothing.
+    Final(String),
+}
+
+impl Failure {
+    /// Worth another try, within the usual patience.
+    pub(super) fn passing(text: impl Into<String>) -> Self {
+        Self::Passing { text: text.into(), after: None, patience: PATIENCE }
+    }
+
+    /// The sentence.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Passing { text, .. } | Self::Final(text) => text,
+        }
+    }
+}
+
+/// The pause before the next try: doubles from one second to half a minute, or what the host asked for, at most a
+/// minute. Without jitter: one process asks, not a thousand.
+pub(super) fn pause(failures: u32, asked: Option<Duration>) -> Duration {
+    const FIRST: u64 = 1;
+    const MOST: u64 = 30;
+    const MOST_ASKED: Duration = Duration::from_secs(60);
+    let own = Duration::from_secs(FIRST.checked_shl(failures.saturating_sub(1)).unwrap_or(MOST).min(MOST));
+    asked.map_or(own, |asked| asked.clamp(own.min(MOST_ASKED), MOST_ASKED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_an_asked_one_is_kept() {
+        let seconds =
+            |failures, asked: Option<u64>| pause(failures, asked.map(Duration::from_secs)).as_secs();
+        assert_eq!([1, 2, 3, 4, 5, 6, 7, 80].map(|n| seconds(n, None)), [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(seconds(1, Some(7)), 7);
+        assert_eq!(seconds(4, Some(7)), 8);
+        assert_eq!(seconds(1, Some(9_999)), 60);
+    }
+}

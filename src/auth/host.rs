@@ -1,0 +1,265 @@
+//! The sign-in host: form posts for tokens, and which tenant a domain is (`docs/graph.md#tokens`).
+
+use std::time::{Duration, SystemTime};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use url::Url;
+
+use super::aadsts::{self, Asked};
+use super::failure::{Failure, PATIENCE};
+use crate::model::{UserId, neutral};
+
+/// Longest text of a sign-in error that is shown, in characters.
+const SHOWN: usize = 300;
+/// As much of an answer as is read: the longest token is 16 KiB.
+const LONGEST: usize = 64 * 1024;
+
+/// Where tokens are given out.
+#[derive(Clone, Debug)]
+pub struct SignInHost {
+    /// From `net::Network::client`, bounded by its timeout.
+    pub http: reqwest::Client,
+    /// `https://login.microsoftonline.com` or another cloud's.
+    pub authority: Url,
+    /// Tenant id, domain, or `organizations` where a person signs in.
+    pub tenant: String,
+    /// The app.
+    pub client_id: String,
+}
+
+/// A token as the host gave it.
+#[derive(Debug)]
+pub(super) struct Grant {
+    pub(super) secret: SecretString,
+    /// What is left of its life, where the host says so.
+    pub(super) life: Option<Duration>,
+    /// For the next one, where a person signed in.
+    pub(super) refresh: Option<SecretString>,
+    /// The host's clock.
+    pub(super) date: Option<SystemTime>,
+}
+
+impl Grant {
+    /// A bare token.
+    pub(super) fn bare(text: &str) -> Self {
+        Self { secret: SecretString::from(text), life: None, refresh: None, date: None }
+    }
+}
+
+/// A refusal with the word that OAuth has for it.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: String,
+    pub(super) failure: Failure,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { error: String::new(), failure }
+    }
+}
+
+#[derive(Deserialize)]
+struct Given {
+    access_token: Option<String>,
+    // A number, or a text with a number.
+    expires_in: Option<serde_json::Value>,
+    refresh_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Complaint {
+    error: Option<String>,
+    error_description: Option<String>,
+    #[serde(default)]
+    error_codes: Vec<u64>,
+}
+
+#[derive(Deserialize)]
+struct OpenId {
+    issuer: String,
+}
+
+impl SignInHost {
+    /// `{authority}/{tenant}/oauth2/v2.0/{tail}`
+    pub(super) fn url(&self, tail: &str) -> Url {
+        self.below(&["oauth2", "v2.0", tail])
+    }
+
+    fn below(&self, segments: &[&str]) -> Url {
+        let mut url = self.authority.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push(&self.tenant).extend(segments);
+        }
+        url
+    }
+
+    fn name(&self) -> &str {
+        self.authority.host_str().unwrap_or("the sign-in host")
+    }
+
+    /// One post for a token. `claims` is a challenge to be repeated.
+    pub(super) async fn token(&self, form: &[(&str, &str)], claims: Option<&str>) -> Result<Grant, Refused> {
+        let mut form: Vec<_> = form.to_vec();
+        form.push(("client_id", &self.client_id));
+        form.extend(claims.map(|claims| ("claims", claims)));
+        let (given, date): (Given, _) = self.post("token", &form).await?;
+        let Some(token) = given.access_token else {
+            return Err(
+                Failure::Final(format!("sign-in at {}: the answer holds no token", self.name())).into()
+            );
+        };
+        Ok(Grant {
+            secret: SecretString::from(token),
+            life: given.expires_in.as_ref().and_then(seconds),
+            refresh: given.refresh_token.map(SecretString::from),
+            date,
+        })
+    }
+
+    /// One form post, its answer read as JSON.
+    pub(super) async fn post<T: serde::de::DeserializeOwned>(
+        &self,
+        tail: &str,
+        form: &[(&str, &str)],
+    ) -> Result<(T, Option<SystemTime>), Refused> {
+        let name = self.name();
+        let answer = self.http.post(self.url(tail)).form(form).send().await;
+        let answer = Answer::read(answer, &format!("sign-in at {name}"), &self.authority).await?;
+        match serde_json::from_slice(&answer.body) {
+            Ok(read) if answer.is_yes() => Ok((read, answer.date)),
+            _ => Err(self.refused(&answer)),
+        }
+    }
+
+    fn refused(&self, answer: &Answer) -> Refused {
+        let name = self.name();
+        let complaint: Option<Complaint> = serde_json::from_slice(&answer.body).ok();
+        let Some(Complaint { error, error_description: Some(text), error_codes }) = complaint else {
+            return answer.unreadable(&format!("sign-in at {name}")).into();
+        };
+        let code = error_codes.first().copied().or_else(|| aadsts::code_in(&text));
+        let first = text.lines().next().unwrap_or_default();
+        let asked =
+            Asked { authority: self.authority.as_str(), tenant: &self.tenant, client_id: &self.client_id };
+        let mut said = format!("sign-in at {name} failed: {}", neutral(first, SHOWN));
+        if let Some(fix) = code.and_then(|code| aadsts::fix(code, asked)) {
+            said = format!("{said}\n  {fix}");
+        }
+        if let Some(minutes) = answer.skew_minutes().filter(|_| code == Some(700_024)) {
+            said = format!("{said}\n  {minutes}");
+        }
+        let failure = match answer.is_passing() {
+            true => Failure::Passing { text: said, after: answer.after, patience: PATIENCE },
+            false => Failure::Final(said),
+        };
+        Refused { error: error.unwrap_or_default(), failure }
+    }
+
+    /// The tenant's id by the public OpenID configuration; a GUID is its own answer.
+    ///
+    /// # Errors
+    /// Says that there is no such tenant, or why nobody could say.
+    pub async fn tenant_id(&self) -> Result<String, Failure> {
+        if is_guid(&self.tenant) {
+            return Ok(self.tenant.to_ascii_lowercase());
+        }
+        let what = format!("looking up tenant {} at {}", self.tenant, self.name());
+        let url = self.below(&["v2.0", ".well-known", "openid-configuration"]);
+        let answer = Answer::read(self.http.get(url).send().await, &what, &self.authority).await?;
+        let read: Option<OpenId> = serde_json::from_slice(&answer.body).ok();
+        match read.filter(|_| answer.is_yes()) {
+            Some(open_id) => open_id
+                .issuer
+                .split('/')
+                .find(|part| is_guid(part))
+                .map(str::to_ascii_lowercase)
+                .ok_or_else(|| Failure::Final(format!("{what}: the answer names no tenant"))),
+            None => Err(self.refused(&answer).failure),
+        }
+    }
+}
+
+/// Whether the text is a GUID.
+pub(super) fn is_guid(text: &str) -> bool {
+    UserId::parse(text).is_ok_and(|id| id.is_guid())
+}
+
+/// Seconds as a number or as a text with a number, as managed identity sends them.
+pub(super) fn seconds(value: &serde_json::Value) -> Option<Duration> {
+    /// Longest life that is believed: 28 h are documented.
+    const LONGEST: f64 = 7.0 * 86_400.0;
+    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    (number > 0.0).then(|| Duration::from_secs_f64(number.min(LONGEST)))
+}
+
+/// An answer of a sign-in host or an identity endpoint.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+    pub(super) after: Option<Duration>,
+    pub(super) date: Option<SystemTime>,
+    kind: String,
+}
+
+impl Answer {
+    /// Reads a bounded body. A fault of the network passes unless it cannot.
+    pub(super) async fn read(
+        answer: Result<reqwest::Response, reqwest::Error>,
+        what: &str,
+        url: &Url,
+    ) -> Result<Self, Failure> {
+        let failed = |error: reqwest::Error| {
+            let trouble = crate::net::trouble(error, url);
+            let text = format!("{what}: {}", trouble.text);
+            if trouble.lasting { Failure::Final(text) } else { Failure::passing(text) }
+        };
+        let mut answer = answer.map_err(failed)?;
+        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+        let after = header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let date = header("date").and_then(|text| httpdate::parse_http_date(text).ok());
+        let kind = header("content-type").unwrap_or_default().to_owned();
+        let status = answer.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > LONGEST {
+                return Err(Failure::Final(format!("{what}: the answer is longer than {LONGEST} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Self { status, body, after, date, kind })
+    }
+
+    pub(super) fn is_yes(&self) -> bool {
+        self.status == 200
+    }
+
+    /// Busy or broken for the moment.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.status, 408 | 429 | 500..)
+    }
+
+    /// What an answer without an explanation means.
+    pub(super) fn unreadable(&self, what: &str) -> Failure {
+        let status = self.status;
+        let page = self.kind.starts_with("text/html");
+        if page && status < 500 || (300..400).contains(&status) || status == 511 {
+            return Failure::Final(format!(
+                "{what}: HTTP {status} with a web page instead of a token: a captive portal or a proxy's login page? \
+                 Open a browser once, or set HTTPS_PROXY"
+            ));
+        }
+        let text = format!("{what} failed with HTTP {status} and no explanation");
+        match self.is_passing() {
+            true => Failure::Passing { text, after: self.after, patience: PATIENCE },
+            false => Failure::Final(text),
+        }
+    }
+
+    /// How far this machine's clock is off, in words, where it is more than a minute.
+    fn skew_minutes(&self) -> Option<String> {
+        super::skew::said(super::skew::of(self.date?, SystemTime::now()))
+    }
+}

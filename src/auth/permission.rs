@@ -1,0 +1,175 @@
+//! Whether a token's permissions fit what it will be used for (`docs/graph.md#permissions`).
+
+use super::claims::Claims;
+use crate::model::ObjectKind;
+
+/// What the claims allow one to expect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permitted {
+    /// By this permission.
+    Yes(String),
+    /// Nobody can tell before the first answer; the sentence says why.
+    Perhaps(String),
+    /// The sentence says what to add, and where.
+    No(String),
+}
+
+/// Least privileged first, as documented for the action.
+fn to_retry(kind: ObjectKind, app: bool) -> &'static [&'static str] {
+    match (kind, app) {
+        (ObjectKind::Users, true) => &[
+            "User.ManageIdentities.All",
+            "User.EnableDisableAccount.All",
+            "User.ReadWrite.All",
+            "Directory.ReadWrite.All",
+        ],
+        (ObjectKind::Users, false) => &[
+            "User.ReadWrite",
+            "User.ManageIdentities.All",
+            "User.EnableDisableAccount.All",
+            "User.ReadWrite.All",
+            "Directory.ReadWrite.All",
+        ],
+        (ObjectKind::Groups, _) => &["Group.ReadWrite.All", "Directory.ReadWrite.All"],
+        (ObjectKind::Contacts, _) => {
+            &["OrgContact.Read.All", "Directory.Read.All", "Directory.ReadWrite.All"]
+        }
+    }
+}
+
+/// Least privileged first, as documented for listing.
+fn to_read(kind: ObjectKind) -> &'static [&'static str] {
+    match kind {
+        ObjectKind::Users => {
+            &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"]
+        }
+        ObjectKind::Groups => {
+            &["Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"]
+        }
+        ObjectKind::Contacts => &["OrgContact.Read.All", "Directory.Read.All", "Directory.ReadWrite.All"],
+    }
+}
+
+/// Judges the claims for retrying (`writes`) or reading objects of a kind.
+pub fn permitted(claims: &Claims, kind: ObjectKind, writes: bool) -> Permitted {
+    let list = |app: bool| if writes { to_retry(kind, app) } else { to_read(kind) };
+    let what = if writes { "retrying" } else { "reading" };
+    if let Some(scopes) = &claims.scp {
+        let held: Vec<&str> = scopes.split_whitespace().collect();
+        return match list(false).iter().find(|known| held.contains(known)) {
+            Some(known) => Permitted::Yes((*known).to_owned()),
+            None => Permitted::Perhaps(format!(
+                "the token's scopes ({}) are not among those documented for {what} {} ({}): Microsoft 365 decides with your \
+                 account's role",
+                shown(&held),
+                kind.plural(),
+                list(false).join(", ")
+            )),
+        };
+    }
+    let held: Vec<&str> = claims.roles.iter().map(String::as_str).collect();
+    if held.is_empty() && claims.app().is_none() {
+        return Permitted::Perhaps(
+            "this token cannot be read: tenant and permissions are not checked before the first request"
+                .to_owned(),
+        );
+    }
+    match list(true).iter().find(|known| held.contains(known)) {
+        Some(known) => Permitted::Yes((*known).to_owned()),
+        None => Permitted::No(missing_text(claims, kind, writes)),
+    }
+}
+
+/// What to add, and where: for a token without the permission, and for one that Microsoft 365 refuses with 403.
+pub fn missing_text(claims: &Claims, kind: ObjectKind, writes: bool) -> String {
+    let what = if writes { "retrying" } else { "reading" };
+    let objects = kind.plural();
+    if let Some(scopes) = &claims.scp {
+        let account =
+            claims.user().map_or_else(|| "your account".to_owned(), |user| format!("your account {user}"));
+        let least = if writes { to_retry(kind, false) } else { to_read(kind) };
+        return format!(
+            "{account} lacks the role for {what} {objects}, or the app its scope: activate the role (User Administrator, or \
+             Directory Writers for contacts) in PIM, then sign in again: a token keeps what it was given. The token's scopes: {}; \
+             documented, least privileged first: {} (docs/sign-in.md)",
+            shown(&scopes.split_whitespace().collect::<Vec<_>>()),
+            least.join(", ")
+        );
+    }
+    let held: Vec<&str> = claims.roles.iter().map(String::as_str).collect();
+    let list = if writes { to_retry(kind, true) } else { to_read(kind) };
+    let odd = match kind == ObjectKind::Contacts && writes {
+        true => ". If the first is refused in practice, take the last",
+        false => "",
+    };
+    format!(
+        "the app may sign in but lacks the permission for {what} {objects}. The token holds {}; add one of these application \
+         permissions, least privileged first: {}{odd}. Entra admin center > App registrations > {} > API permissions > Add a \
+         permission > Microsoft Graph > Application permissions, then Grant admin consent, wait a few minutes, and the same \
+         command again (docs/sign-in.md)",
+        shown(&held),
+        list.join(", "),
+        claims.app_displayname.as_deref().or(claims.app()).unwrap_or("the app"),
+    )
+}
+
+fn shown(held: &[&str]) -> String {
+    if held.is_empty() {
+        "no permission at all".to_owned()
+    } else {
+        crate::model::neutral(&held.join(", "), 300)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(roles: &[&str]) -> Claims {
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        Claims { appid: Some("app".to_owned()), roles, ..Claims::default() }
+    }
+
+    fn person(scopes: &str) -> Claims {
+        Claims { appid: Some("app".to_owned()), scp: Some(scopes.to_owned()), ..Claims::default() }
+    }
+
+    #[test]
+    fn each_kind_and_command_has_its_permissions() {
+        let yes =
+            |claims: &Claims, kind, writes| matches!(permitted(claims, kind, writes), Permitted::Yes(_));
+        assert!(yes(&app(&["User.ManageIdentities.All"]), ObjectKind::Users, true));
+        assert!(!yes(&app(&["User.ManageIdentities.All"]), ObjectKind::Users, false));
+        assert!(!yes(&app(&["User.Read.All"]), ObjectKind::Users, true));
+        assert!(yes(&app(&["User.Read.All"]), ObjectKind::Users, false));
+        assert!(!yes(&app(&["User.ReadWrite.All"]), ObjectKind::Groups, true));
+        assert!(yes(&app(&["OrgContact.Read.All"]), ObjectKind::Contacts, true));
+        assert!(yes(&person("openid User.ReadWrite.All"), ObjectKind::Users, true));
+    }
+
+    #[test]
+    fn an_app_without_the_permission_is_refused_with_the_least_one_first() {
+        let Permitted::No(text) = permitted(&app(&["User.Read.All"]), ObjectKind::Users, true) else {
+            panic!("refused");
+        };
+        assert!(
+            text.contains("holds User.Read.All") && text.contains("first: User.ManageIdentities.All"),
+            "{text}"
+        );
+        assert!(text.contains("Grant admin consent") && text.contains("docs/sign-in.md"), "{text}");
+    }
+
+    #[test]
+    fn an_unlisted_scope_and_an_unreadable_token_are_warnings() {
+        let unlisted = permitted(&person("Directory.AccessAsUser.All"), ObjectKind::Users, true);
+        assert!(matches!(unlisted, Permitted::Perhaps(text) if text.contains("Directory.AccessAsUser.All")));
+        let unreadable = permitted(&Claims::default(), ObjectKind::Users, true);
+        assert!(matches!(unreadable, Permitted::Perhaps(text) if text.contains("cannot be read")));
+    }
+
+    #[test]
+    fn a_refused_person_hears_of_pim() {
+        let text = missing_text(&person("User.ReadWrite.All"), ObjectKind::Users, true);
+        assert!(text.contains("PIM") && text.contains("sign in again"), "{text}");
+    }
+}

@@ -1,0 +1,247 @@
+//! Tests of renewal: scripted sources under a paused clock, so that every instant is exact.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tokio::time::{Instant, sleep};
+
+use super::failure::Failure;
+use super::host::Grant;
+use super::source::TokenSource;
+use super::tokens::Tokens;
+use crate::model::WallClock;
+
+const TENANT: &str = "00000000-0000-4000-8000-000000000001";
+const OTHER: &str = "00000000-0000-4000-8000-000000000002";
+
+/// What the next fetch answers, and when each was asked for.
+#[derive(Debug, Clone)]
+pub struct Script(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    answers: VecDeque<Result<(Duration, &'static str), Failure>>,
+    /// When the answers have run out.
+    usual: Result<(Duration, &'static str), Failure>,
+    asked: Vec<(Duration, Option<String>)>,
+    start: Instant,
+}
+
+impl Script {
+    fn new(usual: Result<(Duration, &'static str), Failure>) -> Self {
+        let state = State { answers: VecDeque::new(), usual, asked: Vec::new(), start: Instant::now() };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    fn then(&self, answer: Result<(Duration, &'static str), Failure>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).answers.push_back(answer);
+    }
+
+    fn asked_at(&self) -> Vec<f64> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.asked.iter().map(|(at, _)| at.as_secs_f64()).collect()
+    }
+
+    fn claims_asked(&self) -> Vec<Option<String>> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.asked.iter().map(|(_, claims)| claims.clone()).collect()
+    }
+
+    pub(super) fn next(&self, claims: Option<&str>) -> Result<Grant, Failure> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = state.start.elapsed();
+        state.asked.push((at, claims.map(str::to_owned)));
+        let number = state.asked.len();
+        let answer = state.answers.pop_front().unwrap_or_else(|| state.usual.clone());
+        answer.map(|(life, tenant)| {
+            let claims = format!(r#"{{"tid":"{tenant}","appid":"a","uti":{number}}}"#);
+            Grant { life: Some(life), ..Grant::bare(&format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims))) }
+        })
+    }
+}
+
+fn tokens(script: &Script) -> Tokens {
+    let wall = WallClock::anchored(Timestamp::UNIX_EPOCH);
+    let tokens = Tokens::with_clock(TokenSource::Script(script.clone()), false, wall);
+    tokens.expect("--tenant", TENANT, TENANT.to_owned()).expect("no token yet");
+    tokens
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+#[tokio::test(start_paused = true)]
+async fn ten_lives_with_64_workers_are_one_request_each_and_no_token_is_used_at_its_end() {
+    let script = Script::new(Ok((HOUR, TENANT)));
+    let tokens = tokens(&script);
+    let worker = |number: u64| {
+        let tokens = tokens.clone();
+        async move {
+            sleep(Duration::from_millis(number)).await;
+            let end = Instant::now() + HOUR * 10;
+            while Instant::now() < end {
+                tokens.current().await.expect("a token");
+                sleep(Duration::from_secs(10)).await;
+            }
+        }
+    };
+    futures::future::join_all((0..64).map(worker)).await;
+    // Renewed five minutes before the end: every 55 minutes, by the first who comes within ten seconds.
+    let asked: Vec<u64> = script.asked_at().iter().map(|at| *at as u64 / 10).collect();
+    assert_eq!(asked, (0..11).map(|life| life * 330).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_renewal_is_tried_again_while_the_old_token_lives_and_holds_up_nobody() {
+    let script = Script::new(Ok((HOUR, TENANT)));
+    let tokens = tokens(&script);
+    let first = tokens.current().await.expect("a token");
+    for _ in 0..4 {
+        script.then(Err(Failure::passing("busy")));
+    }
+    sleep(Duration::from_secs(3_300)).await;
+    for _ in 0..60 {
+        let before = Instant::now();
+        let token = tokens.current().await.expect("the old one lives");
+        assert_eq!(before, Instant::now(), "nobody waits");
+        if token.generation > first.generation {
+            break;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(tokens.current().await.expect("a token").generation, 2);
+    assert_eq!(script.asked_at(), [0.0, 3_300.0, 3_301.0, 3_303.0, 3_307.0, 3_315.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_newer_one_the_end_of_the_token_is_the_end() {
+    let script = Script::new(Ok((HOUR, TENANT)));
+    let tokens = tokens(&script);
+    tokens.current().await.expect("a token");
+    for _ in 0..100 {
+        script.then(Err(Failure::passing("the sign-in host is busy")));
+    }
+    sleep(HOUR - Duration::from_secs(30)).await;
+    let error = tokens.current().await.expect_err("no token");
+    assert_eq!(error, "the sign-in host is busy");
+    // At once, then after 1, 2, 4 and 8 s; 16 s more would be after the end.
+    assert_eq!(script.asked_at(), [0.0, 3_570.0, 3_571.0, 3_573.0, 3_577.0, 3_585.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_a_person_can_mend_ends_at_once() {
+    let script = Script::new(Err(Failure::Final("AADSTS7000222".to_owned())));
+    assert_eq!(tokens(&script).current().await.expect_err("no token"), "AADSTS7000222");
+    assert_eq!(script.asked_at(), [0.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_the_host_asks_for_is_kept_and_a_410_is_waited_for_longer() {
+    let script = Script::new(Ok((HOUR, TENANT)));
+    script.then(Err(Failure::Passing {
+        text: "429".to_owned(),
+        after: Some(Duration::from_secs(9)),
+        patience: Duration::from_secs(30),
+    }));
+    tokens(&script).current().await.expect("a token");
+    assert_eq!(script.asked_at(), [0.0, 9.0]);
+    let gone = Failure::Passing { text: "410".to_owned(), after: None, patience: Duration::from_secs(70) };
+    let script = Script::new(Err(gone));
+    tokens(&script).current().await.expect_err("no token");
+    assert_eq!(script.asked_at(), [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 61.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_401_all_wait_for_one_renewal() {
+    let script = Script::new(Ok((HOUR, TENANT)));
+    let tokens = tokens(&script);
+    let first = tokens.current().await.expect("a token");
+    tokens.reject(first.generation, None);
+    let all = futures::future::join_all((0..64).map(|_| tokens.current())).await;
+    assert!(all.iter().all(|token| token.as_ref().is_ok_and(|token| token.generation == 2)));
+    tokens.reject(first.generation, None);
+    assert_eq!(tokens.current().await.expect("a token").generation, 2, "an older one was refused");
+    assert_eq!(script.asked_at(), [0.0, 0.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_from_another_tenant_ends_the_run_although_the_old_token_lives() {
+    let script = Script::new(Ok((HOUR, OTHER)));
+    script.then(Ok((HOUR, TENANT)));
+    let tokens = tokens(&script);
+    tokens.current().await.expect("a token");
+    sleep(Duration::from_secs(3_400)).await;
+    tokens.current().await.expect("the old one, while the next is fetched");
+    sleep(Duration::from_secs(1)).await;
+    let error = tokens.current().await.expect_err("refused");
+    assert!(error.contains("wrong tenant") && error.contains(OTHER), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claims_challenge_is_repeated_once() {
+    let script = Script::new(Ok((HOUR, TENANT)));
+    let tokens = tokens(&script);
+    let challenge = r#"{"access_token":{"nbf":{"essential":true,"value":"1"}}}"#;
+    tokens.reject(tokens.current().await.expect("a token").generation, Some(challenge));
+    let second = tokens.current().await.expect("a token");
+    assert_eq!(script.claims_asked(), [None, Some(challenge.to_owned())]);
+    tokens.reject(second.generation, Some(challenge));
+    let error = tokens.current().await.expect_err("the same again");
+    assert!(error.contains("same claims challenge twice"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_slept_renews_by_the_wall_clock() {
+    let script = Script::new(Ok((HOUR, TENANT)));
+    let asleep = |wall: WallClock| Tokens::with_clock(TokenSource::Script(script.clone()), false, wall);
+    let tokens = asleep(WallClock::System);
+    tokens.current().await.expect("a token");
+    // tokio's clock moves on alone here: the other one stands still and does not keep the token alive.
+    sleep(HOUR * 2).await;
+    assert_eq!(tokens.current().await.expect("a token").generation, 2);
+    // The wall clock moves on alone: its anchor lies two hours back.
+    let early = WallClock::anchored(Timestamp::UNIX_EPOCH);
+    let life = super::tokens::Life::new(HOUR, Instant::now(), early.now()).expect("a life");
+    let later = early.now().checked_add(jiff::SignedDuration::from_hours(2)).expect("a time");
+    assert_eq!(life.left(Instant::now(), later), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_rejected_fixed_token_ends_with_a_sentence_and_without_the_token() {
+    let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), false);
+    let token = tokens.current().await.expect("a token");
+    tokens.reject(token.generation - 1, None);
+    assert!(tokens.current().await.is_ok(), "an older generation was rejected");
+    tokens.reject(token.generation, None);
+    let error = tokens.current().await.expect_err("not renewable");
+    assert!(error.contains("REPROVISION_TOKEN") && !error.contains("canary"), "{error}");
+    assert!(!format!("{tokens:?}").contains("canary"));
+}
+
+#[tokio::test]
+async fn a_file_is_read_again_after_a_401() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "Bearer one\n").expect("written");
+    let tokens = Tokens::new(TokenSource::File(file.path().to_owned()), false);
+    assert_eq!(tokens.current().await.expect("a token").bearer(), "Bearer one");
+    std::fs::write(file.path(), "two").expect("written");
+    assert_eq!(tokens.current().await.expect("a token").bearer(), "Bearer one");
+    tokens.reject(1, None);
+    assert_eq!(tokens.current().await.expect("a token").bearer(), "Bearer two");
+}
+
+#[tokio::test]
+async fn a_token_for_microsoft_does_not_leave_in_the_clear_and_odd_ones_do_not_leave_at_all() {
+    let claims = URL_SAFE_NO_PAD.encode(r#"{"aud":"https://graph.microsoft.com","tid":"t"}"#);
+    let clear = |text: &str| Tokens::new(TokenSource::Fixed(SecretString::from(text)), true);
+    let error = clear(&format!("e30.{claims}.x")).current().await.expect_err("refused");
+    assert!(error.contains("in the clear"), "{error}");
+    clear("opaque").current().await.expect("an opaque token may");
+    for bad in ["", "two\nlines", "b\u{e4}d", &"x".repeat(20_000)] {
+        assert!(clear(bad).current().await.is_err(), "{bad:.20}");
+    }
+}
