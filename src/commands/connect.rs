@@ -10,7 +10,8 @@ use url::Url;
 
 use super::tell;
 use crate::auth::{
-    Claims, Kind, Permitted, Plan, Surroundings, TokenSource, Tokens, choose, missing_text, permitted,
+    Claims, Kind, Permitted, Plan, SignInHost, Surroundings, TokenSource, Tokens, choose, missing_text,
+    permitted,
 };
 use crate::cli::{self, Auth, Service};
 use crate::error::Error;
@@ -90,9 +91,9 @@ pub(super) async fn place(asked: &Service) -> Result<Place, Error> {
 /// `Error::SignIn` and `Error::Usage` with what to do; `Error::Network`; `Error::Interrupted`.
 pub(super) async fn connect(asked: &Service, place: Place, purpose: Purpose) -> Result<Connection, Error> {
     let signing_in = async {
-        match place.simulator {
-            Some(_) => simulated(asked, place),
-            None => sign_in(asked, place.root, purpose.unattended).await,
+        match place {
+            Place { root, simulator: Some(simulator) } => simulated(asked, root, simulator),
+            Place { root, simulator: None } => sign_in(asked, root, purpose.unattended).await,
         }
     };
     let mut connection = tokio::select! {
@@ -147,16 +148,23 @@ impl Connection {
     }
 }
 
-/// The simulator's own token: real credentials are not looked at.
-fn simulated(asked: &Service, place: Place) -> Result<Connection, Error> {
-    let Place { root, simulator } = place;
-    let token = simulator.as_ref().map(|simulated| simulated.simulator.token()).unwrap_or_default();
-    let tokens = Tokens::new(TokenSource::Fixed(SecretString::from(token)), true);
+/// The simulator's own app and secret: real credentials are not looked at.
+fn simulated(asked: &Service, root: Url, simulated: Simulated) -> Result<Connection, Error> {
     let network = Network::new(asked.timeout, asked.http1, None)?;
+    let (app, secret) = simulated.simulator.app();
+    let host = SignInHost {
+        http: network.client(&root)?,
+        authority: root.clone(),
+        tenant: simulated.simulator.tenant_id().to_owned(),
+        client_id: app.to_owned(),
+    };
+    let scope = format!("{}/.default", root.as_str().trim_end_matches('/'));
+    let source = TokenSource::Secret { host, secret: SecretString::from(secret), scope };
+    let tokens = Tokens::new(source, true);
     let to = root.clone();
     let http = Connections::new(move || network.client(&to))?;
-    let tenant = "simulated".to_owned();
-    Ok(Connection { root, http, tokens: Arc::new(tokens), simulator, tenant, claims: Claims::default() })
+    let (tokens, tenant) = (Arc::new(tokens), "simulated".to_owned());
+    Ok(Connection { root, http, tokens, simulator: Some(simulated), tenant, claims: Claims::default() })
 }
 
 async fn sign_in(asked: &Service, root: Url, unattended: bool) -> Result<Connection, Error> {

@@ -1,14 +1,14 @@
 //! The checking pass before anything is sent, and the stream of rows after it.
 
-use std::fs::{self, File};
 use std::hash::Hasher;
-use std::io::{self, BufReader, Read, Write};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use encoding_rs::Encoding;
 use jiff::Timestamp;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::copy::copy_and_hash;
 use super::encoding::{Utf8Reader, detect};
 use super::header::{Layout, delimiter_of, is_example, is_lead_in, layout};
 use super::records::{Gathered, Records};
@@ -19,6 +19,10 @@ use crate::model::{BadId, Item, Outcome, Reason, Record, Row, UserId, is_invisib
 const SHOWN: usize = 256;
 /// Unusable lines listed before the first request.
 const LISTED: usize = 10;
+/// Rows looked at to say which column would fit.
+const SAMPLED: usize = 1_000;
+/// Longest sample and column name in that sentence, in characters.
+const SAMPLE: usize = 40;
 
 /// What the user said about the input.
 #[derive(Clone, Debug, Default)]
@@ -56,9 +60,13 @@ pub struct Checked {
     pub invalid_lines: Vec<u64>,
     /// Ids that had blanks or invisible characters at their ends.
     pub trimmed: u64,
+    /// Lines before the header that are no data: a type line, a version line.
+    pub lead_ins: u64,
+    /// Example rows of a template, left out.
+    pub examples: u64,
     layout: Layout,
     ours: bool,
-    /// Later rows with the id of an earlier one, by row.
+    /// Later rows with the id of an earlier one, by row: eight bytes for each of them.
     same: Vec<(u32, u32)>,
 }
 
@@ -104,10 +112,12 @@ pub fn check(input: &Path, copy: &Path, options: &Options) -> Result<Checked, Er
     };
     let mut records =
         Records::new(BufReader::new(Utf8Reader::open(copy, encoding).map_err(read)?), delimiter);
+    let mut lead_ins = 0;
     let first = loop {
         match records.next().map_err(read)? {
+            None if lead_ins == 0 => return Err(fault("the input holds nothing but blank lines".to_owned())),
             None => return Err(fault("there is no line but lead-in lines".to_owned())),
-            Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => {}
+            Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => lead_ins += 1,
             Some(Gathered { cells: Ok(cells), .. }) => break cells,
             Some(Gathered { line, .. }) => {
                 return Err(Error::Input {
@@ -134,6 +144,8 @@ pub fn check(input: &Path, copy: &Path, options: &Options) -> Result<Checked, Er
         invalid: 0,
         invalid_lines: Vec::new(),
         trimmed: 0,
+        lead_ins,
+        examples: 0,
         layout,
         ours,
         same: Vec::new(),
@@ -147,7 +159,8 @@ impl Checked {
         let key = (fastrand::u64(..), fastrand::u64(..));
         let mut ids: Vec<([u32; 4], u32)> = Vec::new();
         let mut sample = None;
-        for row in self.read(copy)? {
+        let mut rows = self.read(copy)?;
+        for row in rows.by_ref() {
             let (number, gathered) = row?;
             let Ok(row) = u32::try_from(number) else {
                 return Err(Error::Input {
@@ -178,20 +191,19 @@ impl Checked {
                 }
             }
         }
+        self.examples = rows.examples;
         if self.rows > 1 && self.invalid * 2 > self.rows {
-            let columns = self.header.as_ref().map_or_else(String::new, |header| {
-                format!("; the columns are: {}", neutral(&header.join(", "), 500))
-            });
             return Err(Error::Input {
                 file: input.to_owned(),
                 line: self.invalid_lines.first().copied(),
                 column: Some(self.layout.column as u64 + 1),
                 message: format!(
-                    "{} of {} rows hold no usable id in column {:?} (such as {:?}); choose another with --column{columns}",
+                    "{} of {} rows hold no usable id in column {:?} (such as {:?}); {}",
                     self.invalid,
                     self.rows,
                     self.column_name,
                     sample.unwrap_or_default(),
+                    self.columns(copy)?,
                 ),
             });
         }
@@ -208,6 +220,60 @@ impl Checked {
         self.duplicates = self.same.len() as u64;
         self.users = ids.len() as u64 - self.duplicates;
         Ok(())
+    }
+
+    /// Each column with a sample and how many of the first rows hold an id there, and the flag that would fit.
+    fn columns(&self, copy: &Path) -> Result<String, Error> {
+        let mut columns: Vec<(Option<String>, u64)> = Vec::new();
+        let mut rows = 0;
+        for row in self.read(copy)?.take(SAMPLED) {
+            let Ok(cells) = row?.1.cells else { continue };
+            rows += 1;
+            columns.resize(columns.len().max(cells.len()), (None, 0));
+            for (cell, (sample, usable)) in cells.iter().zip(&mut columns) {
+                let text = trim(cell);
+                *usable += u64::from(UserId::parse(text).is_ok());
+                if sample.is_none() && !text.is_empty() {
+                    *sample = Some(neutral(text, SAMPLE));
+                }
+            }
+        }
+        let name = |at: usize| {
+            let name = self.header.as_ref().and_then(|header| header.get(at));
+            name.map_or_else(String::new, |name| format!(" {:?}", neutral(name.trim(), SAMPLE)))
+        };
+        let best = (0..columns.len()).max_by_key(|at| (columns[*at].1, std::cmp::Reverse(*at)));
+        let fits = match best.filter(|at| columns[*at].1 * 2 > rows && *at != self.layout.column) {
+            Some(at) => format!("--column {} would fit", at + 1),
+            None => "no other column holds ids".to_owned(),
+        };
+        let listed = columns.iter().enumerate().map(|(at, (sample, _))| {
+            format!("{}{} (such as {:?})", at + 1, name(at), sample.as_deref().unwrap_or_default())
+        });
+        Ok(format!("{fits}. The columns are: {}", listed.collect::<Vec<_>>().join(", ")))
+    }
+
+    /// What was assumed about the input, a sentence each, for people.
+    pub fn assumed(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        let lines = |count: u64| if count == 1 { "line" } else { "lines" };
+        if self.encoding == encoding_rs::WINDOWS_1252 {
+            said.push("not valid UTF-8, so read as Windows-1252".to_owned());
+        }
+        if self.header.is_none() {
+            said.push("no header: the first line is a row".to_owned());
+        }
+        if self.lead_ins > 0 {
+            said.push(format!("{} {} before the header left out", self.lead_ins, lines(self.lead_ins)));
+        }
+        if self.examples > 0 {
+            said.push(format!("{} example {} of the template left out", self.examples, lines(self.examples)));
+        }
+        if self.trimmed > 0 {
+            let ids = if self.trimmed == 1 { "1 id" } else { &format!("{} ids", self.trimmed) };
+            said.push(format!("blanks or invisible characters around {ids} removed"));
+        }
+        said
     }
 
     /// The rows without those that `skip` knows to be done, in the order of the input.
@@ -256,6 +322,7 @@ impl Checked {
             copy: copy.to_owned(),
             header: self.layout.has_header,
             number: 0,
+            examples: 0,
         })
     }
 
@@ -348,6 +415,7 @@ struct Rows {
     copy: PathBuf,
     header: bool,
     number: u64,
+    examples: u64,
 }
 
 impl Iterator for Rows {
@@ -367,6 +435,7 @@ impl Iterator for Rows {
                     continue;
                 }
                 if self.number == 0 && is_example(cells) {
+                    self.examples += 1;
                     continue;
                 }
             }
@@ -374,44 +443,4 @@ impl Iterator for Rows {
             return Some(Ok((self.number, gathered)));
         }
     }
-}
-
-fn copy_and_hash(input: &Path, copy: &Path) -> Result<(String, u64), Error> {
-    let unreadable = |source: io::Error| Error::Input {
-        file: input.to_owned(),
-        line: None,
-        column: None,
-        message: format!("cannot read the input: {source}"),
-    };
-    let mut from: Box<dyn Read> = if input == Path::new("-") {
-        Box::new(io::stdin())
-    } else {
-        let file = File::open(input).map_err(unreadable)?;
-        if file.metadata().map_err(unreadable)?.is_dir() {
-            return Err(unreadable(io::Error::other("it is a folder")));
-        }
-        Box::new(file)
-    };
-    let mut to = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(copy)
-        .map_err(|source| Error::file("create", copy, source))?;
-    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
-    let mut buffer = vec![0; 1 << 16];
-    let mut bytes = 0;
-    loop {
-        let n = match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(unreadable(error)),
-        };
-        hash.update(&buffer[..n]);
-        to.write_all(&buffer[..n]).map_err(|source| Error::file("write", copy, source))?;
-        bytes += n as u64;
-    }
-    to.sync_all().map_err(|source| Error::file("sync", copy, source))?;
-    Ok((hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))
 }

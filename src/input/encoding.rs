@@ -24,6 +24,9 @@ pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'stat
     if let Some((encoding, _)) = Encoding::for_bom(head) {
         return Ok(Ok(if encoding == UTF_16LE || encoding == UTF_16BE { encoding } else { UTF_8 }));
     }
+    if let Some(message) = no_text(head) {
+        return Ok(Err(message));
+    }
     let mut carried = 0;
     loop {
         match std::str::from_utf8(&buffer[..carried + filled]) {
@@ -40,6 +43,19 @@ pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'stat
         if filled == 0 {
             return Ok(Ok(if carried == 0 { UTF_8 } else { WINDOWS_1252 }));
         }
+    }
+}
+
+/// NUL bytes are in no text that we read: UTF-16 without its mark, or something else altogether.
+fn no_text(head: &[u8]) -> Option<&'static str> {
+    let nul = |odd: usize| head.iter().skip(odd).step_by(2).filter(|byte| **byte == 0).count();
+    let (even, odd) = (nul(0), nul(1));
+    match (even, odd) {
+        (0, 0) => None,
+        _ if even * 10 < odd || odd * 10 < even => Some(
+            "this looks like UTF-16 without a byte order mark: save it as UTF-8, in PowerShell with -Encoding UTF8",
+        ),
+        _ => Some("this is no text file: it holds NUL bytes"),
     }
 }
 

@@ -12,27 +12,10 @@ const RANKS: [&[&str]; 3] = [
 /// Delimiters that are recognised by themselves.
 const DELIMITERS: [u8; 4] = *b",;\t|";
 
-/// `comma`, `semicolon`, `tab`, `pipe` or one ASCII character.
-///
-/// # Errors
-/// Says what was expected.
-pub fn delimiter_from(text: &str) -> Result<u8, String> {
-    match text {
-        "comma" => Ok(b','),
-        "semicolon" => Ok(b';'),
-        "tab" | "\t" => Ok(b'\t'),
-        "pipe" => Ok(b'|'),
-        _ => match text.as_bytes() {
-            [one] if one.is_ascii() && !matches!(one, b'"' | b'\r' | b'\n') => Ok(*one),
-            _ => Err(format!("{text:?} is not a delimiter: comma, semicolon, tab, pipe or one character")),
-        },
-    }
-}
-
-/// PowerShell's type line, or the version line of an Entra template.
+/// PowerShell's type line, the version line of an Entra template, or Excel's separator line.
 pub(super) fn is_lead_in(line: &str) -> bool {
-    let line = line.trim_start_matches('"');
-    line.starts_with("#TYPE ") || line.to_ascii_lowercase().starts_with("version:v")
+    let line = line.trim_start_matches('"').to_ascii_lowercase();
+    line.starts_with("#type ") || line.starts_with("version:v") || line.starts_with("sep=")
 }
 
 /// The example row that Entra's templates come with.
@@ -125,6 +108,12 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
             column: 0,
             name: if is_row { "1" } else { first[0].trim() }.to_owned(),
         });
+    }
+    if is_row {
+        let at = first.iter().position(|cell| UserId::parse(cell.trim()).is_ok()).unwrap_or(0) + 1;
+        return Err(format!(
+            "the first line looks like data, not like a header; if it is, choose the id column by number: --column {at}"
+        ));
     }
     Err(format!("no column is known to hold ids; choose one with --column: {}", names()))
 }

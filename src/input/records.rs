@@ -48,10 +48,17 @@ impl<R: BufRead> Records<R> {
     }
 
     fn gather(&mut self, first: String) -> io::Result<Result<Vec<String>, String>> {
+        match split(&first, self.delimiter) {
+            Split::Cells(cells) => return Ok(Ok(cells)),
+            Split::Broken => return Ok(Err(first)),
+            Split::Open => {}
+        }
         let mut text = first.clone();
         let mut used = 0;
+        // Only a line with a quote can close what is open.
+        let mut looked = true;
         loop {
-            match split(&text, self.delimiter) {
+            match if looked { Split::Open } else { split(&text, self.delimiter) } {
                 Split::Cells(cells) => {
                     for _ in 0..used {
                         self.ahead.pop_front();
@@ -75,6 +82,7 @@ impl<R: BufRead> Records<R> {
             if *cut || text.len() + next.len() > MAX_BYTES {
                 return Ok(Err(first));
             }
+            looked = !next.contains('"');
             text.push('\n');
             text.push_str(next);
             used += 1;

@@ -2,7 +2,9 @@
 
 mod docs;
 mod explain;
+mod exports;
 mod house;
+mod input;
 mod kill;
 mod pace;
 mod reads;

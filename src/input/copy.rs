@@ -1,0 +1,94 @@
+//! The input as bytes: copied once, hashed, and found out if it changed meanwhile.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use crate::error::Error;
+use crate::sys;
+
+/// Read at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Copies the input to a private file. `-` is standard input. Returns the SHA-256 in hex and the size in bytes.
+///
+/// # Errors
+/// `Error::Input` where it cannot be read or changed while it was; `Error::File` where the copy cannot be written.
+pub(super) fn copy_and_hash(input: &Path, copy: &Path) -> Result<(String, u64), Error> {
+    let fault = |message: String| Error::Input { file: input.to_owned(), line: None, column: None, message };
+    let unreadable = |source: io::Error| fault(format!("cannot read the input: {source}"));
+    let to = sys::open_private(copy, OpenOptions::new().write(true).create(true).truncate(true))
+        .map_err(|source| Error::file("create", copy, source))?;
+    if input == Path::new("-") {
+        return pour(&mut io::stdin().lock(), to, copy, &unreadable);
+    }
+    let mut file = File::open(input).map_err(unreadable)?;
+    let before = file.metadata().map_err(unreadable)?;
+    if before.is_dir() {
+        return Err(unreadable(io::Error::other("it is a folder")));
+    }
+    let poured = pour(&mut file, to, copy, &unreadable)?;
+    let after = file.metadata().map_err(unreadable)?;
+    // Pipes and devices have no size to compare.
+    if before.is_file() && changed(&before, &after, poured.1) {
+        return Err(fault(
+            "the file changed while it was read: wait until it is complete, then give the same command"
+                .to_owned(),
+        ));
+    }
+    Ok(poured)
+}
+
+/// Whether a file of so many bytes read is not the one that was opened, or not the whole of it.
+fn changed(before: &Metadata, after: &Metadata, bytes: u64) -> bool {
+    before.len() != bytes || after.len() != bytes || before.modified().ok() != after.modified().ok()
+}
+
+fn pour(
+    from: &mut impl Read,
+    mut to: File,
+    copy: &Path,
+    unreadable: &impl Fn(io::Error) -> Error,
+) -> Result<(String, u64), Error> {
+    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+    let mut buffer = vec![0; CHUNK];
+    let mut bytes = 0;
+    loop {
+        let n = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(error)),
+        };
+        hash.update(&buffer[..n]);
+        to.write_all(&buffer[..n]).map_err(|source| Error::file("write", copy, source))?;
+        bytes += n as u64;
+    }
+    to.sync_all().map_err(|source| Error::file("sync", copy, source))?;
+    Ok((hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_grows_or_is_written_again_while_it_is_read_has_changed() {
+        let desk = tempfile::tempdir().expect("a folder");
+        let path = desk.path().join("list.csv");
+        fs::write(&path, "id\n").expect("written");
+        let look = || fs::metadata(&path).expect("there");
+        let before = look();
+        assert!(!changed(&before, &look(), 3));
+        assert!(changed(&before, &look(), 2), "not read to its end");
+        fs::write(&path, "id\na@b\n").expect("written");
+        assert!(changed(&before, &look(), 3), "grown");
+        let before = look();
+        let file = File::options().write(true).open(&path).expect("open");
+        file.set_modified(SystemTime::now() + Duration::from_secs(5)).expect("touched");
+        assert!(changed(&before, &look(), 7), "written again with the same length");
+    }
+}

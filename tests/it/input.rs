@@ -1,0 +1,139 @@
+//! Whatever the bytes are: nothing panics, every row has its number, and what was written as an id comes back as it was.
+
+use std::fs;
+
+use proptest::prelude::*;
+use reprovision::input::{Checked, Options, check};
+use reprovision::model::{Item, Outcome};
+
+fn read(bytes: &[u8]) -> Result<(Checked, Vec<Item>), String> {
+    let desk = tempfile::tempdir().expect("a folder");
+    let (input, copy) = (desk.path().join("given.csv"), desk.path().join("input.csv"));
+    fs::write(&input, bytes).expect("written");
+    let again = || check(&input, &copy, &Options::default()).map_err(|error| error.chain());
+    let items = again()?.items(&copy, |_| false).expect("the copy").collect::<Result<_, _>>();
+    assert_eq!(fs::read(&copy).expect("the copy"), bytes, "the copy is the bytes as given");
+    Ok((again()?, items.expect("rows")))
+}
+
+fn says(bytes: &[u8]) -> String {
+    read(bytes).err().unwrap_or_default()
+}
+
+#[test]
+fn what_cannot_be_a_list_says_what_it_is() {
+    let utf16: Vec<u8> = "id\r\nann@contoso.com\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf16_swapped: Vec<u8> = utf16.chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
+    let cases: [(&[u8], &str); 11] = [
+        (b"", "empty"),
+        (b"\n\r\n  \n", "nothing but blank lines"),
+        (b"#TYPE x\r\n", "no line but lead-in"),
+        (b"PK\x03\x04rest", "Excel workbook"),
+        (b"\x1f\x8brest", "gzip"),
+        (&[0; 4096], "NUL"),
+        (&utf16, "UTF-16 without a byte order mark"),
+        (&utf16_swapped, "UTF-16 without a byte order mark"),
+        (b"name,town\nann,bern\n", "no column is known to hold ids; choose one with --column: name, town"),
+        (b"id,Object Id\n", "\"id\" (column 1) and \"Object Id\" (column 2); choose with --column"),
+        (b"0a1b2c3d-0000-1111-2222-abcdefabcdef,Ann\n", "the first line looks like data"),
+    ];
+    for (bytes, expected) in cases {
+        let said = says(bytes);
+        assert!(said.contains(expected), "{expected:?}: {said}");
+    }
+    assert!(says(b"id\n").is_empty(), "a header alone is a list of nobody");
+}
+
+#[test]
+fn the_wrong_column_is_answered_with_the_right_one() {
+    let text = b"userId,mail,name\n1,ann@contoso.com,Ann\n2,ben@contoso.com,Ben\n3,cem@contoso.com,Cem\n";
+    let said = says(text);
+    for part in [
+        "line 2, column 1",
+        "3 of 3 rows hold no usable id in column \"userId\"",
+        "--column 2 would fit",
+        "2 \"mail\" (such as \"ann@contoso.com\")",
+        "3 \"name\" (such as \"Ann\")",
+    ] {
+        assert!(said.contains(part), "{part:?}: {said}");
+    }
+    let said = says(b"id,name\nx,Ann\ny,Ben\n");
+    assert!(said.contains("no other column holds ids"), "{said}");
+}
+
+/// Ids of both kinds that are good.
+fn id() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<u128>().prop_map(|n| uuid::Uuid::from_u128(n).to_string()),
+        "[a-z0-9.'_#^~!$+-]{1,12}@[a-z0-9.-]{1,12}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_an_error_or_rows_that_add_up(bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(b','), Just(b'\n'), Just(b'@')], 0..600)) {
+        for head in [&b""[..], b"id,name\n", b"\xef\xbb\xbfid\r\n", b"\xff\xfei\0d\0\n\0"] {
+            if let Ok((checked, items)) = read(&[head, &bytes].concat()) {
+                prop_assert_eq!(checked.rows, checked.users + checked.duplicates + checked.invalid);
+                prop_assert_eq!(items.len() as u64, checked.rows);
+                for (at, item) in items.iter().enumerate() {
+                    let number = match item { Item::Send(row) => row.number, Item::Settled(record) => record.row };
+                    prop_assert_eq!(number, at as u64 + 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ids_come_back_however_they_were_written(
+        ids in prop::collection::vec(id(), 1..40),
+        notes in prop::collection::vec("[ -~\n]{0,12}", 40),
+        delimiter in prop::sample::select(vec![b',', b';', b'\t']),
+        always in any::<bool>(),
+        crlf in any::<bool>(),
+        mark in any::<bool>(),
+    ) {
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(delimiter)
+            .quote_style(if always { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary })
+            .terminator(if crlf { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') })
+            .from_writer(if mark { b"\xef\xbb\xbf".to_vec() } else { Vec::new() });
+        writer.write_record(["note", "UserPrincipalName"]).expect("memory");
+        for (id, note) in ids.iter().zip(&notes) {
+            writer.write_record([note, id]).expect("memory");
+        }
+        let (checked, items) = read(&writer.into_inner().expect("memory")).expect("a list");
+        prop_assert_eq!(checked.delimiter, delimiter);
+        prop_assert_eq!(items.len(), ids.len());
+        let mut seen = std::collections::HashMap::new();
+        for (at, (item, id)) in items.iter().zip(&ids).enumerate() {
+            let first = *seen.entry(id.to_ascii_lowercase()).or_insert(at + 1);
+            match item {
+                Item::Send(row) => {
+                    prop_assert_eq!(row.id.as_str(), id.as_str());
+                    prop_assert_eq!(first, at + 1);
+                }
+                Item::Settled(record) => {
+                    prop_assert_eq!(record.outcome, Outcome::Duplicate);
+                    prop_assert_eq!(&*record.message, &format!("same as row {first}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_broken_quote_costs_its_own_line_only(before in 0_usize..30, after in 1_usize..130, broken in "\"[a-z@.]{0,10}|\"[a-z]{1,5}\"[a-z]{1,5}") {
+        let good = |n: usize| format!("user{n}@contoso.com\n");
+        let text: String = std::iter::once("id\n".to_owned())
+            .chain((0..before).map(good))
+            .chain([format!("{broken}\n")])
+            .chain((before..before + after).map(good))
+            .collect();
+        // More than half unusable cannot be: one line of many.
+        prop_assume!(before + after > 1);
+        let (checked, _) = read(text.as_bytes()).expect("a list");
+        prop_assert_eq!((checked.users, checked.invalid), ((before + after) as u64, 1));
+    }
+}
