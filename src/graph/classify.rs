@@ -2,8 +2,9 @@
 
 use std::time::SystemTime;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use serde_json::Value;
+use url::Url;
 
 use super::challenge::claims;
 use super::retry_after::{in_message, retry_after};
@@ -68,6 +69,9 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
     }
     let message = match message {
         Some(message) => message,
+        None if (300..400).contains(&status) => {
+            format!("HTTP {status}: redirected{}, not followed", place(headers))
+        }
         None if html => format!("HTTP {status} with a web page: not an answer of Microsoft Graph"),
         None if kind == Kind::Refused(Reason::Refused) && status == 404 => {
             "HTTP 404: Microsoft Graph does not know this path".to_owned()
@@ -76,6 +80,15 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
     };
     let code = neutral(&code.unwrap_or_default(), MAX_CODE);
     Meaning { kind, code: code.into(), message: neutral(&message, MAX_MESSAGE).into() }
+}
+
+/// Where a redirect points, without what may be secret in it.
+fn place(headers: &HeaderMap) -> String {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    match location.and_then(|text| Url::parse(text).ok()) {
+        Some(url) => format!(" to {}{}", url.origin().ascii_serialization(), url.path()),
+        None => String::new(),
+    }
 }
 
 /// `x-ms-throttle-scope`: unknown and absent ones are taken for the app in the tenant.
@@ -328,6 +341,14 @@ mod tests {
             (unknown.kind, &*unknown.message),
             (REFUSED, "HTTP 404: Microsoft Graph does not know this path")
         );
+    }
+
+    #[test]
+    fn a_redirect_is_named_without_its_secrets() {
+        let message = |location: &str| of(302, &[("location", location)], HTML).message.into_string();
+        let shown = "HTTP 302: redirected to https://portal.example/login, not followed";
+        assert_eq!(message("https://u:p@portal.example/login?token=secret#x"), shown);
+        assert_eq!(message("/login?token=secret"), "HTTP 302: redirected, not followed");
     }
 
     #[test]

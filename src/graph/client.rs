@@ -256,11 +256,10 @@ async fn read(
         }
     }
     let Meaning { kind, code, message } = meaning(status, &headers, &body, SystemTime::now());
-    let yes = kind == Kind::Accepted;
     match cut_off {
         // The status is a yes, but the answer did not arrive whole: only a whole yes is a yes.
-        Some(error) if yes => broken(attempt, error),
-        None if yes && too_long => {
+        Some(error) if (200..300).contains(&status) => broken(attempt, error),
+        None if too_long && (200..300).contains(&status) => {
             attempt.code = "too_long".into();
             attempt.message =
                 format!("the answer is longer than {} KiB: not read any further", longest / 1024).into();

@@ -7,6 +7,7 @@ mod house;
 mod input;
 mod kill;
 mod pace;
+mod raw;
 mod reads;
 mod run;
 mod scenarios;
