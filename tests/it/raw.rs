@@ -94,7 +94,7 @@ impl Server {
 
     fn client(&self) -> Client {
         let root = self.root.clone();
-        let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), None, true);
+        let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), true);
         let config = ClientConfig {
             root: root.clone(),
             version: "beta".into(),
