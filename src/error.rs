@@ -114,6 +114,9 @@ pub enum Error {
     /// Ctrl-C before anything was sent.
     #[error("{0}")]
     Interrupted(String),
+    /// The service did not give what was asked; safe to go on later.
+    #[error("{0}")]
+    Unavailable(String),
     /// A guard rail, or the prompt was declined.
     #[error("{0}")]
     GuardRail(String),
@@ -154,6 +157,7 @@ impl Error {
             Self::File { .. } | Self::Internal(_) => Exit::Internal,
             Self::SignIn(_) => Exit::SignIn,
             Self::Interrupted(_) => Exit::Interrupted,
+            Self::Unavailable(_) => Exit::Stopped,
             Self::GuardRail(_) => Exit::GuardRail,
             Self::Locked { .. } => Exit::Locked,
         }

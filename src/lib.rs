@@ -19,6 +19,7 @@ pub mod pool;
 pub mod report;
 pub mod retry;
 pub mod rundir;
+pub mod scan;
 pub mod simulator;
 pub mod stop;
 pub mod sys;

@@ -29,6 +29,43 @@ pub struct History {
     pub unauthorized: Option<u64>,
 }
 
+/// The history as it is counted, attempt by attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// What decides.
+    pub history: History,
+    /// The last streak of failures and how many of them are this user's: counted once it is known not to be an outage.
+    streak: Option<(u64, u32)>,
+}
+
+impl Tries {
+    /// Counts an attempt; transient ones only as far as their streak is not an outage, which `forgiven` tells.
+    pub fn count(&mut self, attempt: &Attempt, streak: Option<u64>, forgiven: impl Fn(u64) -> bool) {
+        match &attempt.kind {
+            Kind::Throttled(_) => self.history.throttled += 1,
+            Kind::Busy => self.history.busy += 1,
+            Kind::Unauthorized { .. } => {
+                self.history.unauthorized.get_or_insert(attempt.token_generation);
+            }
+            Kind::Accepted | Kind::Refused(_) | Kind::Transient(_) => {}
+        }
+        let Some(streak) = streak else { return };
+        let (before, mine) = self.streak.unwrap_or((streak, 0));
+        // What stood in `transient` for the last streak is taken out first and put back if it counts.
+        self.history.transient -= mine.min(self.history.transient);
+        if before != streak && !forgiven(before) {
+            self.history.transient += mine;
+        }
+        let mine = if before == streak { mine + 1 } else { 1 };
+        self.streak = Some((streak, mine));
+        if forgiven(streak) {
+            self.streak = Some((streak, 0));
+        } else {
+            self.history.transient += mine;
+        }
+    }
+}
+
 /// What to do next for this user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::dispatch::Dispatch;
 pub use crate::dispatch::Exchange;
-use crate::model::{Attempt, Event, Finished, Kind, Outcome, Reason, Record, Row, WallClock, stamp};
-use crate::retry::{Decision, History, RetryPolicy};
+use crate::model::{Attempt, Event, Finished, Outcome, Reason, Record, Row, WallClock, stamp};
+use crate::retry::{Decision, RetryPolicy, Tries};
 use crate::stop::Stop;
 
 /// What every worker of a run shares.
@@ -32,11 +32,9 @@ pub struct Workers<E> {
 /// A user's story so far.
 #[derive(Debug, Default)]
 struct Story {
-    history: History,
+    tries: Tries,
     attempts: u32,
     first: Option<(Instant, Box<str>)>,
-    /// The last streak of failures and how many of them are this user's: counted once it is known not to be an outage.
-    streak: Option<(u64, u32)>,
 }
 
 impl<E: Exchange> Workers<E> {
@@ -56,8 +54,8 @@ impl<E: Exchange> Workers<E> {
             };
             story.attempts += 1;
             story.first.get_or_insert_with(|| (started, stamp(attempt.sent_at)));
-            self.count(&mut story, &attempt, settled.streak);
-            match self.policy.decide(&story.history, &attempt) {
+            story.tries.count(&attempt, settled.streak, |streak| self.dispatch.is_forgiven(streak));
+            match self.policy.decide(&story.tries.history, &attempt) {
                 Decision::Finish { outcome, reason } => {
                     return self.finish(row, &story, attempt, outcome, reason, permit).await;
                 }
@@ -69,32 +67,6 @@ impl<E: Exchange> Workers<E> {
                     self.wait(wait).await;
                 }
             }
-        }
-    }
-
-    /// Counts the attempt; transient ones only as far as their streak is not an outage.
-    fn count(&self, story: &mut Story, attempt: &Attempt, streak: Option<u64>) {
-        match &attempt.kind {
-            Kind::Throttled(_) => story.history.throttled += 1,
-            Kind::Busy => story.history.busy += 1,
-            Kind::Unauthorized { .. } => {
-                story.history.unauthorized.get_or_insert(attempt.token_generation);
-            }
-            Kind::Accepted | Kind::Refused(_) | Kind::Transient(_) => {}
-        }
-        let Some(streak) = streak else { return };
-        let (before, mine) = story.streak.unwrap_or((streak, 0));
-        // What stood in `transient` for the last streak is taken out first and put back if it counts.
-        story.history.transient -= mine.min(story.history.transient);
-        if before != streak && !self.dispatch.is_forgiven(before) {
-            story.history.transient += mine;
-        }
-        let mine = if before == streak { mine + 1 } else { 1 };
-        story.streak = Some((streak, mine));
-        if self.dispatch.is_forgiven(streak) {
-            story.streak = Some((streak, 0));
-        } else {
-            story.history.transient += mine;
         }
     }
 
@@ -136,7 +108,7 @@ impl<E: Exchange> Workers<E> {
             error_code: attempt.code.clone(),
             message,
             attempts: story.attempts,
-            throttled: story.history.throttled,
+            throttled: story.tries.history.throttled,
             first_sent_at,
             finished_at: stamp(self.wall.now()),
             duration_ms: Some(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),

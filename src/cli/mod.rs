@@ -1,6 +1,7 @@
 //! What was typed: commands and flags of the command line, each also an environment variable and a key of the settings file.
 
 mod explain;
+mod find;
 mod service;
 mod settings;
 mod values;
@@ -12,6 +13,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use explain::Explain;
+pub use find::{Find, Only};
 pub use service::{Auth, Cloud, Service};
 pub use settings::{Parsed, parse};
 pub use values::{MaxFailures, Rate, duration, per_second, rate};
@@ -69,6 +71,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Ask Microsoft 365 to retry every user of a CSV
     Run(Box<Run>),
+    /// List users, groups or contacts with unresolved service errors, as a CSV that run accepts
+    Find(Box<Find>),
     /// Say what an error means, who puts it right, and what to do next; offline
     Explain(Explain),
     /// A local Graph on loopback to try everything on; prints its ledger when stopped

@@ -3,16 +3,20 @@
 mod connect;
 mod engine;
 mod explain;
+mod find;
+mod found;
 mod pacing;
 mod run;
+mod scanning;
 mod simulate;
 
 use std::io::{self, Write};
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Object};
 use crate::error::{Error, Exit};
+use crate::model::ObjectKind;
 use crate::sys;
 
 /// Runs a command to its exit code.
@@ -27,6 +31,7 @@ pub fn main(cli: Cli) -> Exit {
     };
     let ended = match cli.command {
         Command::Run(run) => runtime.block_on(run::run(*run)),
+        Command::Find(find) => runtime.block_on(find::find(*find)),
         Command::Explain(asked) => explain::explain(&asked),
         Command::Simulate(simulate) => runtime.block_on(simulate::simulate(simulate)),
         Command::Completions { shell } => {
@@ -51,6 +56,15 @@ pub fn main(cli: Cli) -> Exit {
 pub fn fail(error: &Error) -> Exit {
     tell(&format!("error: {}", error.chain()));
     error.exit()
+}
+
+/// As the flag says.
+fn kind(object: Object) -> ObjectKind {
+    match object {
+        Object::Users => ObjectKind::Users,
+        Object::Groups => ObjectKind::Groups,
+        Object::Contacts => ObjectKind::Contacts,
+    }
 }
 
 /// To standard output: results only. A closed pipe is nobody's failure.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+
+use crate::service::Service;
 
 /// Commands of others, or that build: their first words, and why they are not run here.
 const NOT_RUN: [(&str, &str); 9] = [
@@ -65,39 +66,6 @@ fn lines(text: &str, languages: &[&str]) -> Vec<String> {
     found
 }
 
-/// A simulator in a process of its own, ended when dropped.
-struct Service {
-    child: Child,
-    endpoint: String,
-    token: String,
-}
-
-impl Service {
-    fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_reprovision"))
-            .args(["simulate", "calm"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the simulator");
-        let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-        let mut wanted = |name: &str| {
-            let line = said.find(|line| line.starts_with(name)).expect("the simulator says it");
-            line[name.len()..].trim().to_owned()
-        };
-        let (endpoint, token) = (wanted("endpoint"), wanted("token"));
-        std::thread::spawn(move || said.for_each(drop));
-        Self { child, endpoint, token }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A folder as the reader has it: the samples, his list, an earlier run, and the program on the path.
 fn desk() -> tempfile::TempDir {
     let desk = tempfile::tempdir().expect("a folder");
@@ -132,7 +100,7 @@ fn make_named_runs(desk: &Path, text: &str) {
 #[cfg(unix)]
 #[test]
 fn every_shown_command_runs() {
-    let service = Service::start();
+    let service = Service::start("calm");
     let mut ran = 0;
     for page in pages() {
         let text = fs::read_to_string(&page).expect("a page");

@@ -10,4 +10,6 @@ mod pace;
 mod raw;
 mod reads;
 mod run;
+mod scan;
 mod scenarios;
+mod service;

@@ -1,0 +1,46 @@
+//! Flags of `find`, and which errors any scan looks for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::Object;
+use super::service::Service;
+use super::values::duration;
+
+/// Flags of `find`.
+#[derive(Debug, Args)]
+pub struct Find {
+    /// Which Graph, as whom.
+    #[command(flatten)]
+    pub service: Service,
+    /// users, groups or contacts
+    #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", default_value = "users")]
+    pub object: Object,
+    /// Which errors.
+    #[command(flatten)]
+    pub only: Only,
+    /// Write the list to a file; an interrupted scan goes on from where it was. Otherwise to standard output, once it is complete
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Counts by service and code instead of the list on standard output
+    #[arg(long, env = "REPROVISION_SUMMARY", value_parser = BoolishValueParser::new())]
+    pub summary: bool,
+}
+
+/// Which errors are looked for.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Which errors")]
+pub struct Only {
+    /// Errors of this service only, such as exchange; may be given more than once
+    #[arg(long, env = "REPROVISION_ONLY_SERVICE", value_name = "NAME", value_delimiter = ',')]
+    pub only_service: Vec<String>,
+    /// Errors with this code only; may be given more than once
+    #[arg(long, env = "REPROVISION_ONLY_CODE", value_name = "CODE", value_delimiter = ',')]
+    pub only_code: Vec<String>,
+    /// Errors published at least so long ago, such as 1d
+    #[arg(long, env = "REPROVISION_OLDER_THAN", value_name = "D", value_parser = duration)]
+    pub older_than: Option<Duration>,
+}

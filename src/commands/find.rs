@@ -1,0 +1,173 @@
+//! `find`: who has unresolved service errors, as a CSV that `run` accepts.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::connect::{Purpose, connect, place};
+use super::found::{Counts, List};
+use super::scanning::{Scanning, Stopped, Watching};
+use super::{kind, say, tell};
+use crate::catalogue;
+use crate::cli::{Find, Only};
+use crate::error::{Error, Exit};
+use crate::model::{Kind, ObjectKind};
+use crate::report::thousands;
+use crate::scan::{Ended, Filter, Object, found_row};
+use crate::sys::Signals;
+
+pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
+    let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let kind = kind(asked.object);
+    let purpose = Purpose { writes: false, kind, unattended: true };
+    let connection = connect(&asked.service, place(&asked.service).await?, purpose).await?;
+    let filter = filter(&asked.only);
+    let what = format!(
+        "{} {} {} {} {}",
+        connection.root,
+        asked.service.api_version,
+        connection.tenant,
+        kind.plural(),
+        filter.words()
+    );
+    let scanning = Scanning::new(connection, &asked.service.api_version, kind, signals)?;
+    let (list, mark) = match &asked.out {
+        Some(out) => List::beside(out, what)?,
+        None => (List::scratch()?, None),
+    };
+    let goes_on = match &asked.out {
+        Some(_) => "the same command goes on from there",
+        None => "nothing was printed; with --out FILE the same command would go on from there",
+    };
+    if let Some(mark) = &mark {
+        tell(&format!(
+            "goes on after page {}: {} {} read, {} found",
+            mark.pages,
+            thousands(mark.counts.read),
+            kind.plural(),
+            thousands(mark.counts.found)
+        ));
+    }
+    let started = mark.map(|mark| (mark.next, mark.pages, mark.counts));
+    let (list, counts) = match collect(&scanning, &filter, list, started).await {
+        Ok(collected) => collected,
+        Err(stopped) => return scanning.ended(stopped, goes_on),
+    };
+    list.finish(!asked.summary)?;
+    let simulated = if scanning.is_simulated() { "SIMULATED  " } else { "" };
+    tell(&format!("{simulated}{}", told(&counts, kind, asked.out.as_deref())));
+    if asked.summary {
+        say(&format!("{simulated}{}", causes(&counts)));
+    }
+    Ok(Exit::Done)
+}
+
+/// As the flags say.
+pub(super) fn filter(only: &Only) -> Filter {
+    Filter { services: only.only_service.clone(), codes: only.only_code.clone(), older_than: only.older_than }
+}
+
+/// Reads all pages into the list, from the bookmark on where there is one: next page, pages read, counts.
+pub(super) async fn collect(
+    scanning: &Scanning,
+    filter: &Filter,
+    mut list: List,
+    started: Option<(String, u64, Counts)>,
+) -> Result<(List, Counts), Stopped> {
+    if let Some((next, pages, mut counts)) = started
+        && let Ok(next) = Url::parse(&next)
+    {
+        match walk(scanning, filter, &mut list, next, pages + 1, &mut counts).await {
+            // Next links die after a while; the scan does not.
+            Err(Stopped::Ended(Ended::Refused(attempt)))
+                if matches!(attempt.status, Some(400 | 404 | 410))
+                    && matches!(attempt.kind, Kind::Refused(_)) =>
+            {
+                tell("the place where the scan was left is not known any more: it starts again");
+                list.afresh()?;
+            }
+            Err(stopped) => return Err(stopped),
+            Ok(()) => return Ok((list, counts)),
+        }
+    }
+    let mut counts = Counts::default();
+    walk(scanning, filter, &mut list, scanning.first().clone(), 1, &mut counts).await?;
+    Ok((list, counts))
+}
+
+async fn walk(
+    scanning: &Scanning,
+    filter: &Filter,
+    list: &mut List,
+    from: Url,
+    number: u64,
+    counts: &mut Counts,
+) -> Result<(), Stopped> {
+    let mut watching = Watching::new();
+    let kind = scanning.reader.kind();
+    scanning
+        .walk(from, number, |number, page, now| {
+            let rows: Vec<_> =
+                page.objects.iter().filter_map(|object| counted(counts, filter, object, now)).collect();
+            list.page(rows.into_iter(), number, page.next.as_deref(), counts)?;
+            watching.at(kind, counts.read, counts.found, "with an error");
+            Ok(true)
+        })
+        .await
+}
+
+fn counted(counts: &mut Counts, filter: &Filter, object: &Object, now: Timestamp) -> Option<[String; 7]> {
+    counts.read += 1;
+    counts.sync += u64::from(object.sync_error);
+    counts.licence += u64::from(object.licence_error);
+    let (problem, count) = filter.find(object, now)?;
+    counts.found += 1;
+    let codes = counts.causes.entry(problem.service.clone()).or_default();
+    *codes.entry(problem.code.clone()).or_default() += 1;
+    Some(found_row(object, problem, count))
+}
+
+/// The sentence at the end.
+pub(super) fn told(counts: &Counts, kind: ObjectKind, out: Option<&Path>) -> String {
+    let mut text = format!(
+        "{} {} read, {} with an unresolved service error",
+        thousands(counts.read),
+        kind.plural(),
+        thousands(counts.found)
+    );
+    for (count, what) in [(counts.sync, "directory-sync"), (counts.licence, "licence")] {
+        if count > 0 {
+            text.push_str(&format!(
+                "\n{} with a {what} error, which retrying does not clear (reprovision explain {})",
+                thousands(count),
+                if what == "licence" { "CountViolation" } else { "PropertyConflict" }
+            ));
+        }
+    }
+    if let Some(out) = out.filter(|_| counts.found > 0) {
+        text.push_str(&format!(
+            "\nNext      look at the causes, fix them, then: reprovision run {}",
+            out.display()
+        ));
+    }
+    text
+}
+
+/// Counts by service and code, with what is known about the cause.
+fn causes(counts: &Counts) -> String {
+    let mut lines: Vec<(u64, String)> = Vec::new();
+    for (service, codes) in &counts.causes {
+        for (code, count) in codes {
+            let known = catalogue::of_service_error(code, "");
+            let cause = known.map_or_else(String::new, |entry| format!("  {}", entry.title));
+            let code = if code.is_empty() { "(no code)" } else { code };
+            lines.push((*count, format!("{:>8}  {service}  {code}{cause}", thousands(*count))));
+        }
+    }
+    lines.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    if lines.is_empty() {
+        return "nobody has an unresolved service error".to_owned();
+    }
+    lines.into_iter().map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+}

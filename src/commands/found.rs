@@ -1,0 +1,239 @@
+//! The list that a scan writes: beside its file until it is complete, with a bookmark from which an interrupted scan goes on.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::scan::FOUND_HEADER;
+use crate::sys;
+
+/// What was counted on the way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Counts {
+    /// Objects read.
+    pub(super) read: u64,
+    /// With an unresolved service error that was looked for.
+    pub(super) found: u64,
+    /// By service and code.
+    pub(super) causes: BTreeMap<String, BTreeMap<String, u64>>,
+    /// With a directory-sync error.
+    pub(super) sync: u64,
+    /// With a licence error.
+    pub(super) licence: u64,
+}
+
+/// Where a scan stands: what is in the file so far, and the page that comes next.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Bookmark {
+    /// What was asked of whom: another question starts afresh.
+    what: String,
+    /// Where the next page is.
+    pub(super) next: String,
+    /// Pages read.
+    pub(super) pages: u64,
+    /// Bytes of the list that belong to them.
+    bytes: u64,
+    pub(super) counts: Counts,
+}
+
+/// The list on its way.
+#[derive(Debug)]
+pub(super) struct List {
+    file: File,
+    /// Where the rows stand until the list is complete.
+    path: PathBuf,
+    /// Its place in the end; standard output where there is none.
+    out: Option<PathBuf>,
+    what: String,
+    bytes: u64,
+}
+
+fn beside(out: &Path, tail: &str) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(tail);
+    name.into()
+}
+
+impl List {
+    /// For a file: goes on where an interrupted scan for the same `what` left it.
+    ///
+    /// # Errors
+    /// `Error::Locked` where another process is writing it; `Error::File`.
+    pub(super) fn beside(out: &Path, what: String) -> Result<(Self, Option<Bookmark>), Error> {
+        let path = beside(out, ".partial");
+        let fail = |action, source| Error::file(action, &path, source);
+        let mut file =
+            sys::open_private(&path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
+                .map_err(|source| fail("create", source))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = "it is writing the list; wait for its end, or give another --out".to_owned();
+                return Err(Error::Locked { folder: out.to_owned(), holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(fail("lock", source)),
+        }
+        let length = file.metadata().map_err(|source| fail("read", source))?.len();
+        let mark = fs::read(beside(out, ".partial.json")).ok();
+        let mark = mark.and_then(|mark| serde_json::from_slice::<Bookmark>(&mark).ok());
+        let mark = mark.filter(|mark| mark.what == what && mark.bytes <= length);
+        let bytes = mark.as_ref().map_or(0, |mark| mark.bytes);
+        file.set_len(bytes).map_err(|source| fail("cut", source))?;
+        file.seek(SeekFrom::End(0)).map_err(|source| fail("write", source))?;
+        let mut list = Self { file, path, out: Some(out.to_owned()), what, bytes };
+        if mark.is_none() {
+            list.begin()?;
+        }
+        Ok((list, mark))
+    }
+
+    /// For standard output: a private file that goes away.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub(super) fn scratch() -> Result<Self, Error> {
+        let path = std::env::temp_dir().join(format!("reprovision-find-{}.csv", uuid::Uuid::new_v4()));
+        let file = sys::open_private(&path, OpenOptions::new().read(true).write(true).create_new(true))
+            .map_err(|source| Error::file("create", &path, source))?;
+        let mut list = Self { file, path, out: None, what: String::new(), bytes: 0 };
+        list.begin()?;
+        Ok(list)
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        self.write(FOUND_HEADER.join(",").as_bytes())?;
+        self.write(b"\n")
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all(bytes).map_err(|source| Error::file("write", &self.path, source))?;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Appends the rows of one page, and notes where the next one is.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub(super) fn page(
+        &mut self,
+        rows: impl Iterator<Item = [String; 7]>,
+        pages: u64,
+        next: Option<&str>,
+        counts: &Counts,
+    ) -> Result<(), Error> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for row in rows {
+            writer
+                .write_record(&row)
+                .map_err(|error| Error::Internal(format!("a row cannot be written: {error}")))?;
+        }
+        let bytes = writer.into_inner().map_err(|error| Error::Internal(error.to_string()))?;
+        self.write(&bytes)?;
+        let (Some(out), Some(next)) = (&self.out, next) else { return Ok(()) };
+        // The rows are there before the bookmark says so.
+        self.file.sync_data().map_err(|source| Error::file("sync", &self.path, source))?;
+        let mark = Bookmark {
+            what: self.what.clone(),
+            next: next.to_owned(),
+            pages,
+            bytes: self.bytes,
+            counts: counts.clone(),
+        };
+        let path = beside(out, ".partial.json");
+        let bytes = serde_json::to_vec(&mark).map_err(|error| Error::Internal(error.to_string()))?;
+        sys::replace(&path, &bytes).map_err(|source| Error::file("replace", &path, source))
+    }
+
+    /// Throws away what was written so far.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub(super) fn afresh(&mut self) -> Result<(), Error> {
+        self.file.set_len(0).map_err(|source| Error::file("cut", &self.path, source))?;
+        self.file.seek(SeekFrom::Start(0)).map_err(|source| Error::file("write", &self.path, source))?;
+        self.bytes = 0;
+        self.begin()
+    }
+
+    /// The list is complete: in its place, or on standard output.
+    ///
+    /// # Errors
+    /// `Error::File`; a closed pipe is nobody's failure.
+    pub(super) fn finish(mut self, shown: bool) -> Result<(), Error> {
+        let fail = |action, source| Error::file(action, &self.path, source);
+        if let Some(out) = &self.out {
+            self.file.sync_all().map_err(|source| fail("sync", source))?;
+            fs::rename(&self.path, out).map_err(|source| Error::file("replace", out, source))?;
+            let _ = fs::remove_file(beside(out, ".partial.json"));
+            return Ok(());
+        }
+        if shown {
+            self.file.seek(SeekFrom::Start(0)).map_err(|source| fail("read", source))?;
+            match io::copy(&mut self.file, &mut io::stdout().lock()) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                Err(source) => return Err(Error::file("write", "standard output", source)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        if self.out.is_none() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: &str) -> [String; 7] {
+        [id, "a,\"b\"", "", "exchange", "X", "", ""].map(str::to_owned)
+    }
+
+    #[test]
+    fn an_interrupted_list_goes_on_behind_its_last_whole_page() {
+        let desk = tempfile::tempdir().expect("a folder");
+        let out = desk.path().join("list.csv");
+        let what = || "the same".to_owned();
+        let counts = Counts { read: 7, ..Counts::default() };
+        let (mut list, mark) = List::beside(&out, what()).expect("begun");
+        assert_eq!(mark, None);
+        list.page([row("1"), row("2")].into_iter(), 1, Some("https://h/2"), &counts).expect("written");
+        list.write(b"3,torn").expect("written");
+        assert!(matches!(List::beside(&out, what()), Err(Error::Locked { .. })));
+        drop(list);
+        assert!(!out.exists(), "nothing stands in its place before the end");
+        let (mut list, mark) = List::beside(&out, what()).expect("continued");
+        let mark = mark.expect("a bookmark");
+        assert_eq!((mark.pages, &*mark.next, mark.counts.read), (1, "https://h/2", 7));
+        list.page([row("3")].into_iter(), 2, None, &counts).expect("written");
+        list.finish(false).expect("in its place");
+        let text = fs::read_to_string(&out).expect("the list");
+        let ids: Vec<_> = text.lines().skip(1).map(|line| &line[..1]).collect();
+        assert_eq!(ids, ["1", "2", "3"]);
+        assert_eq!(fs::read_dir(desk.path()).expect("the folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn another_question_starts_afresh() {
+        let desk = tempfile::tempdir().expect("a folder");
+        let out = desk.path().join("list.csv");
+        let (mut list, _) = List::beside(&out, "one".to_owned()).expect("begun");
+        list.page([row("1")].into_iter(), 1, Some("n"), &Counts::default()).expect("written");
+        drop(list);
+        let (list, mark) = List::beside(&out, "another".to_owned()).expect("begun");
+        assert_eq!(mark, None);
+        list.finish(false).expect("in its place");
+        assert_eq!(fs::read_to_string(&out).expect("the list").lines().count(), 1);
+    }
+}

@@ -1,0 +1,201 @@
+//! What `find`, `verify` and `sweep` share: a reader on a gate of its own, a walk over all pages, signals, progress.
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use url::Url;
+
+use super::connect::{Connection, Simulated};
+use super::tell;
+use crate::dispatch::Dispatch;
+use crate::error::{Error, Exit};
+use crate::graph::{Client, ClientConfig, MOST_PARTS};
+use crate::model::{Kind, ObjectKind, Reason, WallClock};
+use crate::pace::{Bounds, Law, Pace};
+use crate::report::thousands;
+use crate::retry::RetryPolicy;
+use crate::scan::{Ended, Page, Reader, page_path};
+use crate::stop::{Stop, Why};
+use crate::sys::{Signal, Signals};
+
+/// Reads a second: the smallest tenants give 350 resource units a second (`docs/graph.md#quotas`), others need some.
+const READS_PER_SECOND: f64 = 200.0;
+/// Requests under way at once.
+const IN_FLIGHT: usize = 4 * MOST_PARTS;
+/// Tries of one page or object.
+const TRIES: u32 = 8;
+/// Share of a delay that is random.
+const JITTER: f64 = 0.5;
+/// Without a terminal: one line a minute.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// Reads of one collection of one tenant.
+pub(super) struct Scanning {
+    pub(super) reader: Reader<Client>,
+    pub(super) stop: Stop,
+    first: Url,
+    /// What to say when nothing may be read.
+    refused: String,
+    watch: tokio::task::JoinHandle<()>,
+    /// Kept alive as long as it is read.
+    simulator: Option<Simulated>,
+}
+
+impl Drop for Scanning {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+impl Scanning {
+    /// Signals stop it from now on.
+    pub(super) fn new(
+        connection: Connection,
+        api_version: &str,
+        kind: ObjectKind,
+        mut signals: Signals,
+    ) -> Result<Self, Error> {
+        let refused = connection.refused(kind, false);
+        let Connection { root, http, tokens, simulator, .. } = connection;
+        let base = root.as_str().trim_end_matches('/');
+        let first = format!("{base}/{api_version}{}", page_path(kind));
+        let first = Url::parse(&first).map_err(|error| Error::Internal(error.to_string()))?;
+        let config = ClientConfig { root, version: api_version.to_owned(), kind, priority: "low" };
+        let client = Client::new(&config, http, tokens, WallClock::System);
+        let bounds = Bounds { rate: READS_PER_SECOND, in_flight: IN_FLIGHT, group: MOST_PARTS as u32 };
+        let pace = Pace::new(Law::Fixed, bounds, Some(fastrand::Rng::new()));
+        let stop = Stop::new();
+        let policy = RetryPolicy { max_attempts: TRIES, jitter: JITTER };
+        let watch = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                let why = match signals.next().await {
+                    Signal::Interrupt => Why::Interrupted,
+                    Signal::Terminate => Why::Terminated,
+                };
+                // Nothing is written to the tenant, so nothing is waited for.
+                stop.abort(Some(why));
+            }
+        });
+        let reader = Reader::new(Dispatch::new(client, pace, stop.clone()), policy, stop.clone(), kind);
+        Ok(Self { reader, stop, first, refused, watch, simulator })
+    }
+
+    /// Whether the tenant is the embedded simulator's.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.simulator.is_some()
+    }
+
+    /// The first page.
+    pub(super) fn first(&self) -> &Url {
+        &self.first
+    }
+
+    /// Every page from `url` on, which is page `number` (from 1): handed on with its number, the service's time, and
+    /// where the next one is. `each` may end the walk with `false`.
+    pub(super) async fn walk(
+        &self,
+        mut url: Url,
+        mut number: u64,
+        mut each: impl FnMut(u64, Page, Timestamp) -> Result<bool, Error>,
+    ) -> Result<(), Stopped> {
+        loop {
+            let (page, date) = self.reader.page(number, &url).await?;
+            let next = page.next.clone();
+            let on = each(number, page, date.unwrap_or_else(Timestamp::now)).map_err(Stopped::Error)?;
+            let Some(next) = next.filter(|_| on) else { return Ok(()) };
+            url = Url::parse(&next).map_err(|error| {
+                Stopped::Error(Error::Unavailable(format!(
+                    "the service names a next page that is no URL ({error}); nothing after page {number} was read"
+                )))
+            })?;
+            number += 1;
+        }
+    }
+
+    /// Why reading ended, as an error or an exit code.
+    pub(super) fn ended(&self, stopped: Stopped, goes_on: &str) -> Result<Exit, Error> {
+        match stopped {
+            Stopped::Error(error) => Err(error),
+            Stopped::Ended(Ended::Stopped) => {
+                let why = self.stop.reasons();
+                if let Some(Why::SignIn(text)) = why.iter().find(|why| matches!(why, Why::SignIn(_))) {
+                    return Err(Error::SignIn(text.clone()));
+                }
+                tell(&format!("stopped; {goes_on}"));
+                Ok(if why.contains(&Why::Terminated) { Exit::Terminated } else { Exit::Interrupted })
+            }
+            Stopped::Ended(Ended::Refused(attempt)) => Err(match attempt.kind {
+                Kind::Refused(Reason::NoPermission) => Error::SignIn(self.refused.clone()),
+                _ => Error::Unavailable(format!(
+                    "Microsoft 365 refuses to be read ({} {}): {}; {goes_on}",
+                    attempt.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string()),
+                    attempt.code,
+                    attempt.message
+                )),
+            }),
+            Stopped::Ended(Ended::GaveUp(attempt)) => Err(Error::Unavailable(format!(
+                "no answer after {TRIES} tries, the last one {} {}: {}; {goes_on}",
+                attempt.status.map_or_else(|| "none".to_owned(), |status| status.to_string()),
+                attempt.code,
+                attempt.message
+            ))),
+        }
+    }
+}
+
+/// Why a walk did not reach its end.
+pub(super) enum Stopped {
+    Ended(Ended),
+    Error(Error),
+}
+
+impl From<Ended> for Stopped {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// How far a scan is: a line on a terminal, a line a minute elsewhere.
+pub(super) struct Watching {
+    bar: ProgressBar,
+    line: Instant,
+    terminal: bool,
+}
+
+impl Watching {
+    pub(super) fn new() -> Self {
+        let terminal = io::stderr().is_terminal();
+        let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, line: Instant::now(), terminal }
+    }
+
+    /// So many objects were read, so many of them fit.
+    pub(super) fn at(&mut self, kind: ObjectKind, read: u64, found: u64, what: &str) {
+        let text = format!("{} {} read, {} {what}", thousands(read), kind.plural(), thousands(found));
+        if self.terminal {
+            self.bar.set_message(text);
+            self.bar.tick();
+        } else if self.line.elapsed() >= LINE_EVERY {
+            self.line = Instant::now();
+            tell(&text);
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

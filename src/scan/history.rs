@@ -1,0 +1,262 @@
+//! The memory of the nightly job: which object was retried for which error, how often, and what is already known to fail.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// One object. No names: object ids and error codes only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Object id, lower case.
+    pub id: String,
+    /// Service of the error.
+    pub service: String,
+    /// Its code.
+    pub error_code: String,
+    /// Retries for this error.
+    pub tries: u32,
+    /// When it was retried last, by the service's clock.
+    pub tried_at: Timestamp,
+    /// Whether somebody has been told that it keeps failing.
+    pub known: bool,
+}
+
+/// How often a retry is worth it.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// An unchanged error is left alone so long after a retry.
+    pub cooldown: Duration,
+    /// Retries for one unchanged error, from 1.
+    pub give_up: u32,
+}
+
+/// Whether tonight is worth a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Worth {
+    /// Never retried for this error.
+    New,
+    /// Retried before, and the cool-down is over.
+    Again,
+    /// Retried a while ago, unchanged.
+    Cooling,
+    /// Retried often enough: it needs hands.
+    GivenUp,
+}
+
+impl Worth {
+    /// Whether it is retried.
+    pub fn is_retried(self) -> bool {
+        matches!(self, Self::New | Self::Again)
+    }
+}
+
+/// Whether a failure is news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Somebody should look.
+    News,
+    /// It has been told before.
+    Known,
+}
+
+/// Counts of failures after judging.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// News.
+    pub news: u64,
+    /// Told before.
+    pub known: u64,
+}
+
+/// All entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    entries: BTreeMap<String, Entry>,
+    /// Without a memory everything that fails tonight is taken as known.
+    baseline: bool,
+}
+
+impl History {
+    /// No memory: tonight is the baseline.
+    pub fn baseline() -> Self {
+        Self { entries: BTreeMap::new(), baseline: true }
+    }
+
+    /// Whether tonight is the baseline.
+    pub fn is_baseline(&self) -> bool {
+        self.baseline
+    }
+
+    /// Reads the CSV.
+    ///
+    /// # Errors
+    /// With the line that cannot be read.
+    pub fn read(from: impl io::Read) -> Result<Self, csv::Error> {
+        let mut reader = csv::Reader::from_reader(from);
+        let entries = reader.deserialize().map(|entry| entry.map(|entry: Entry| (entry.id.clone(), entry)));
+        Ok(Self { entries: entries.collect::<Result<_, _>>()?, baseline: false })
+    }
+
+    /// Writes the CSV, header and all.
+    ///
+    /// # Errors
+    /// As the writer says.
+    pub fn write(&self, to: impl io::Write) -> Result<(), csv::Error> {
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(to);
+        writer.write_record(["id", "service", "error_code", "tries", "tried_at", "known"])?;
+        for entry in self.entries.values() {
+            writer.serialize(entry)?;
+        }
+        writer.flush()?;
+        Ok(())
+    }
+
+    /// Whether an object with this error is worth a retry at the service's time `now`.
+    pub fn worth(&self, id: &str, service: &str, code: &str, now: Timestamp, policy: Policy) -> Worth {
+        let Some(entry) = self.same(id, service, code) else { return Worth::New };
+        let cooldown = SignedDuration::try_from(policy.cooldown).unwrap_or(SignedDuration::MAX);
+        if entry.tries >= policy.give_up {
+            Worth::GivenUp
+        } else if now.duration_since(entry.tried_at) < cooldown {
+            Worth::Cooling
+        } else {
+            Worth::Again
+        }
+    }
+
+    /// A retry of it was accepted.
+    pub fn tried(&mut self, id: &str, service: &str, code: &str, now: Timestamp) {
+        let before = self.same(id, service, code);
+        let (tries, known) = before.map_or((0, self.baseline), |entry| (entry.tries, entry.known));
+        let id = id.to_ascii_lowercase();
+        let (service, error_code) = (service.to_owned(), code.to_owned());
+        let entry = Entry { id: id.clone(), service, error_code, tries: tries + 1, tried_at: now, known };
+        self.entries.insert(id, entry);
+    }
+
+    /// It failed again for this error, or is given up: news the first time.
+    pub fn fails(&mut self, id: &str, service: &str, code: &str) -> Known {
+        let baseline = self.baseline;
+        let id = id.to_ascii_lowercase();
+        let entry = self.entries.entry(id.clone()).or_insert_with(|| Entry {
+            id,
+            service: service.to_owned(),
+            error_code: code.to_owned(),
+            tries: 0,
+            tried_at: Timestamp::UNIX_EPOCH,
+            known: baseline,
+        });
+        if entry.service != service || entry.error_code != code {
+            // Another cause: the count begins anew.
+            (entry.service, entry.error_code) = (service.to_owned(), code.to_owned());
+            (entry.tries, entry.known) = (0, baseline);
+        }
+        if std::mem::replace(&mut entry.known, true) { Known::Known } else { Known::News }
+    }
+
+    /// Forgets what has no error any more.
+    pub fn keep(&mut self, has_error: impl Fn(&str) -> bool) {
+        self.entries.retain(|id, _| has_error(id));
+    }
+
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn same(&self, id: &str, service: &str, code: &str) -> Option<&Entry> {
+        let entry = self.entries.get(&id.to_ascii_lowercase());
+        entry.filter(|entry| entry.service == service && entry.error_code == code)
+    }
+}
+
+impl Judged {
+    /// Counts one.
+    pub fn count(&mut self, known: Known) {
+        match known {
+            Known::News => self.news += 1,
+            Known::Known => self.known += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy { cooldown: Duration::from_secs(20 * 3_600), give_up: 5 };
+
+    fn night(number: i64) -> Timestamp {
+        Timestamp::from_second(number * 86_400).expect("a time")
+    }
+
+    #[test]
+    fn thirty_nights_tell_each_thing_once() {
+        // One user fails for ever, one for ever for another cause from night 10 on, one is cleared at once.
+        let mut history = History::default();
+        let mut told = Vec::new();
+        let mut retried = Vec::new();
+        for number in 1..=30 {
+            let (now, cause) = (night(number), if number < 10 { "A" } else { "B" });
+            for (id, code) in [("stubborn", "A"), ("turncoat", cause)] {
+                // First what last night's retry came to, then whether tonight is worth one.
+                if number > 1 && history.fails(id, "exchange", code) == Known::News {
+                    told.push((number, id));
+                }
+                if history.worth(id, "exchange", code, now, POLICY).is_retried() {
+                    history.tried(id, "exchange", code, now);
+                    retried.push((number, id));
+                }
+            }
+            if number == 3 {
+                history.tried("cleared", "exchange", "A", now);
+            }
+            history.keep(|id| id != "cleared");
+        }
+        assert_eq!(told, [(2, "stubborn"), (2, "turncoat"), (10, "turncoat")]);
+        let nights =
+            |id: &str| retried.iter().filter(|(_, who)| *who == id).map(|(n, _)| *n).collect::<Vec<_>>();
+        assert_eq!(nights("stubborn"), [1, 2, 3, 4, 5], "given up after five");
+        assert_eq!(nights("turncoat"), [1, 2, 3, 4, 5, 10, 11, 12, 13, 14], "a new cause is worth five more");
+        assert_eq!(history.len(), 2);
+    }
+
+    #[test]
+    fn an_unchanged_error_cools_down() {
+        let mut history = History::default();
+        let worth = |history: &History, hour: i64, code: &str| {
+            let now = Timestamp::from_second(hour * 3_600).expect("a time");
+            history.worth("A", "exchange", code, now, POLICY)
+        };
+        assert_eq!(worth(&history, 0, "X"), Worth::New);
+        history.tried("a", "exchange", "X", Timestamp::UNIX_EPOCH);
+        assert_eq!(worth(&history, 19, "X"), Worth::Cooling);
+        assert_eq!(worth(&history, 20, "X"), Worth::Again);
+        assert_eq!(worth(&history, 1, "Y"), Worth::New, "another cause");
+    }
+
+    #[test]
+    fn without_a_memory_nothing_is_news() {
+        let mut history = History::baseline();
+        history.tried("a", "exchange", "X", night(1));
+        assert_eq!(history.fails("a", "exchange", "X"), Known::Known);
+        assert_eq!(history.fails("b", "exchange", "X"), Known::Known);
+        let mut file = Vec::new();
+        history.write(&mut file).expect("memory");
+        let text = String::from_utf8(file.clone()).expect("UTF-8");
+        assert_eq!(text.lines().nth(1), Some("a,exchange,X,1,1970-01-02T00:00:00Z,true"));
+        let mut tomorrow = History::read(&file[..]).expect("read back");
+        assert!(!tomorrow.is_baseline());
+        assert_eq!(tomorrow.fails("b", "exchange", "X"), Known::Known);
+        assert_eq!(tomorrow.fails("c", "exchange", "X"), Known::News);
+        assert!(History::read(&b"id,service\nx,y\n"[..]).is_err());
+    }
+}

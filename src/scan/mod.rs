@@ -1,0 +1,15 @@
+//! Reading back what Microsoft 365 says of objects: pages, their errors, verdicts, and what is worth another retry.
+
+mod detail;
+mod history;
+mod object;
+mod reader;
+mod rows;
+mod verdict;
+
+pub use detail::{Detail, detail};
+pub use history::{Entry, History, Judged, Known, Policy, Worth};
+pub use object::{Filter, Object, Page, Problem, page, page_path, parse_object};
+pub use reader::{Ended, Found, Reader};
+pub use rows::{FOUND_HEADER, found_row};
+pub use verdict::{Accepted, Verdict, verdict};

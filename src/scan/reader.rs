@@ -1,0 +1,196 @@
+//! Reads through the gate until they are answered, with the same patience as `run` has for a user.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use tokio::time::sleep;
+use url::Url;
+
+use super::object::{Object, Page, object_query, page, parse_object};
+use crate::dispatch::{Asked, Dispatch, Reads};
+use crate::graph::{MOST_PARTS, object_path};
+use crate::model::{Attempt, Fault, Kind, ObjectKind, Outcome, Reason, UserId};
+use crate::retry::{Decision, RetryPolicy, Tries};
+use crate::stop::Stop;
+
+/// Batches of reads under way at once: reads cost no writes, and one page of a scan is one.
+const BATCHES: usize = 4;
+
+/// Of an answer that the gate took for a good one: no outage has this number.
+const NO_STREAK: u64 = u64::MAX;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// The run stops.
+    Stopped,
+    /// The last answer, and it was final.
+    Refused(Box<Attempt>),
+    /// Tried as often as allowed.
+    GaveUp(Box<Attempt>),
+}
+
+/// What one object's read came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// It is there.
+    There(Box<Object>),
+    /// It is not.
+    Gone,
+    /// It cannot be read: why.
+    Unread(String),
+}
+
+/// Reads of one collection.
+#[derive(Debug)]
+pub struct Reader<E> {
+    dispatch: Dispatch<E>,
+    policy: RetryPolicy,
+    stop: Stop,
+    kind: ObjectKind,
+}
+
+impl<E: Reads> Reader<E> {
+    /// Through this gate.
+    pub fn new(dispatch: Dispatch<E>, policy: RetryPolicy, stop: Stop, kind: ObjectKind) -> Self {
+        Self { dispatch, policy, stop, kind }
+    }
+
+    /// The collection.
+    pub fn kind(&self) -> ObjectKind {
+        self.kind
+    }
+
+    /// One page, and the service's own time. `number` counts pages, from 1.
+    ///
+    /// # Errors
+    /// Where the page cannot be had; nothing of it is lost then, it can be asked for again.
+    pub async fn page(&self, number: u64, url: &Url) -> Result<(Page, Option<Timestamp>), Ended> {
+        let mut tries = Tries::default();
+        loop {
+            let Some((mut reading, settled)) = self.dispatch.get(number, url).await else {
+                return Err(Ended::Stopped);
+            };
+            let mut streak = settled.streak;
+            if reading.attempt.kind == Kind::Accepted {
+                match page(&reading.body) {
+                    Ok(page) => return Ok((page, reading.date)),
+                    // JSON that is no page: another answer may be one.
+                    Err(message) => {
+                        reading.attempt.kind = Kind::Transient(Fault::Broken);
+                        reading.attempt.message = message.into();
+                        streak = Some(NO_STREAK);
+                    }
+                }
+            }
+            tries.count(&reading.attempt, streak, |streak| self.dispatch.is_forgiven(streak));
+            match self.decide(&tries, &reading.attempt) {
+                Some(wait) => self.wait(wait).await?,
+                None if matches!(reading.attempt.kind, Kind::Refused(_)) => {
+                    return Err(Ended::Refused(Box::new(reading.attempt)));
+                }
+                None => return Err(Ended::GaveUp(Box::new(reading.attempt))),
+            }
+        }
+    }
+
+    /// Single objects, twenty in a request, handed on as they come with the service's own time.
+    ///
+    /// # Errors
+    /// Where the run stops, or the account may read nobody.
+    pub async fn objects<T: Send>(
+        &self,
+        wanted: impl Iterator<Item = (T, UserId)>,
+        mut each: impl FnMut(T, Found, Option<Timestamp>),
+    ) -> Result<(), Ended> {
+        let mut number = 0;
+        let mut wanted = wanted.map(|(what, id)| {
+            number += 1;
+            (number, what, id)
+        });
+        let groups = std::iter::from_fn(|| {
+            let group: Vec<_> = wanted.by_ref().take(MOST_PARTS).collect();
+            (!group.is_empty()).then_some(group)
+        });
+        let mut answers = stream::iter(groups).map(|group| self.group(group)).buffer_unordered(BATCHES);
+        while let Some(group) = answers.next().await {
+            for (what, found, date) in group? {
+                each(what, found, date);
+            }
+        }
+        Ok(())
+    }
+
+    async fn group<T>(
+        &self,
+        group: Vec<(u64, T, UserId)>,
+    ) -> Result<Vec<(T, Found, Option<Timestamp>)>, Ended> {
+        let mut done = Vec::with_capacity(group.len());
+        let mut open: Vec<_> = group
+            .into_iter()
+            .map(|(number, what, id)| {
+                let path = object_query(self.kind, &object_path(self.kind, &id));
+                (Asked { number, path }, what, Tries::default())
+            })
+            .collect();
+        while !open.is_empty() {
+            let asked: Vec<_> = open.iter().map(|(asked, ..)| asked.clone()).collect();
+            let Some(readings) = self.dispatch.get_batch(&asked).await else { return Err(Ended::Stopped) };
+            let (mut again, mut wait) = (Vec::new(), Duration::ZERO);
+            // What the gate did not let through yet stays open at the end.
+            let rest = open.split_off(readings.len());
+            for ((asked, what, mut tries), (reading, settled)) in open.into_iter().zip(readings) {
+                let found = match reading.attempt.kind {
+                    Kind::Accepted => match parse_object(&reading.body) {
+                        Ok(object) => Found::There(Box::new(object)),
+                        Err(message) => Found::Unread(message),
+                    },
+                    Kind::Refused(Reason::NotFound) => Found::Gone,
+                    Kind::Refused(Reason::NoPermission) => {
+                        return Err(Ended::Refused(Box::new(reading.attempt)));
+                    }
+                    _ => {
+                        tries.count(&reading.attempt, settled.streak, |streak| {
+                            self.dispatch.is_forgiven(streak)
+                        });
+                        match self.decide(&tries, &reading.attempt) {
+                            Some(longer) => {
+                                wait = wait.max(longer);
+                                again.push((asked, what, tries));
+                                continue;
+                            }
+                            None => Found::Unread(reading.attempt.message.into()),
+                        }
+                    }
+                };
+                done.push((what, found, reading.date));
+            }
+            again.extend(rest);
+            open = again;
+            if !open.is_empty() {
+                self.wait(wait).await?;
+            }
+        }
+        Ok(done)
+    }
+
+    /// After how long again; `None`: not at all.
+    fn decide(&self, tries: &Tries, attempt: &Attempt) -> Option<Duration> {
+        match self.policy.decide(&tries.history, attempt) {
+            Decision::RetryIn(wait) => Some(wait),
+            Decision::Finish { outcome: Outcome::Accepted, .. } => Some(Duration::ZERO),
+            Decision::Finish { .. } => None,
+        }
+    }
+
+    async fn wait(&self, wait: Duration) -> Result<(), Ended> {
+        if wait.is_zero() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = sleep(wait) => Ok(()),
+            () = self.stop.draining() => Err(Ended::Stopped),
+        }
+    }
+}
