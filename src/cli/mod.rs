@@ -183,6 +183,9 @@ pub struct Run {
     /// Users in flight, 1 to 1000; more do not help: in flight needed = rate × latency
     #[arg(long, env = "REPROVISION_CONCURRENCY", value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Pace", hide_short_help = true)]
     pub concurrency: u16,
+    /// Users in one HTTP request, 1 to 20, at most --concurrency: saves requests, never quota
+    #[arg(long, env = "REPROVISION_BATCH", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20), help_heading = "Pace", hide_short_help = true)]
+    pub batch: u16,
     /// x-ms-throttle-priority: a bulk job gives way to people
     #[arg(
         long,

@@ -58,6 +58,8 @@ pub(super) struct Call<E> {
     pub(super) pace: Arc<Pace>,
     pub(super) policy: RetryPolicy,
     pub(super) concurrency: u16,
+    /// Users in one request, from 1.
+    pub(super) batch: u16,
     pub(super) limit: Option<u64>,
     pub(super) max_failures: MaxFailures,
     pub(super) max_stall: Duration,
@@ -120,7 +122,7 @@ pub(super) async fn drive<E: Exchange>(
         tokio::spawn(async move { watch(&pace, &stop, call.max_stall, call.deadline, &mut signals).await })
     };
     let workers = Arc::new(Workers {
-        dispatch: Dispatch::new(call.exchange, call.pace, stop.clone()),
+        dispatch: Dispatch::batched(call.exchange, call.pace, stop.clone(), usize::from(call.batch)),
         policy: call.policy,
         permits: Arc::new(Semaphore::new(usize::from(call.concurrency))),
         wall: WallClock::System,

@@ -25,8 +25,9 @@ pub(super) struct Pacing {
 
 impl Pacing {
     /// The pace as it stood when the run was left, or a fresh one.
-    pub(super) fn start(self, state: &State, in_flight: u16, now: Timestamp) -> Arc<Pace> {
-        let bounds = Bounds { rate: self.ceiling(), in_flight: usize::from(in_flight), group: 1 };
+    pub(super) fn start(self, state: &State, in_flight: u16, batch: u16, now: Timestamp) -> Arc<Pace> {
+        let bounds =
+            Bounds { rate: self.ceiling(), in_flight: usize::from(in_flight), group: u32::from(batch) };
         let pace = Pace::new(self.law(state, now), bounds, Some(fastrand::Rng::new()));
         for (scope, until, length) in &state.cooldowns {
             let left = until.duration_since(now);

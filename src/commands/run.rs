@@ -191,11 +191,13 @@ async fn work(
         operator: sys::operator(),
         host: sys::host_name(),
         pid: std::process::id(),
-        settings: serde_json::json!({ "pace": pacing.settings(), "concurrency": asked.concurrency, "max_attempts": asked.max_attempts, "limit": asked.limit }),
+        settings: serde_json::json!({ "pace": pacing.settings(), "concurrency": asked.concurrency, "batch": asked.batch, "max_attempts": asked.max_attempts, "limit": asked.limit }),
         identity,
     };
     run.write(folder)?;
-    let pace = pacing.start(&State::read(folder), asked.concurrency, now);
+    // A group larger than what may be in flight would never be full.
+    let batch = asked.batch.min(asked.concurrency);
+    let pace = pacing.start(&State::read(folder), asked.concurrency, batch, now);
     let config = ClientConfig {
         root,
         version: asked.service.api_version.clone(),
@@ -213,6 +215,7 @@ async fn work(
         pace: pace.clone(),
         policy: RetryPolicy { max_attempts: asked.max_attempts, jitter: 0.5 },
         concurrency: asked.concurrency,
+        batch,
         limit: asked.limit,
         max_failures: asked.max_failures,
         max_stall: asked.max_stall.unwrap_or(if terminal { STALL_TERMINAL } else { STALL_JOB }),

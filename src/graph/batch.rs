@@ -3,17 +3,25 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{DATE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::client::{Answered, fresh_id};
-use crate::model::{Attempt, Fault, Kind};
+use super::classify::{Meaning, classify};
+use super::client::{Answered, Client, action_path, fresh_id, told};
+use super::read::classify_read;
+use crate::auth::Token;
+use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, UserId, neutral};
 
 /// Most parts of one batch: more are refused whole.
 pub const MOST_PARTS: usize = 20;
+/// Longest answer to a batch of writes: twenty error bodies are below 40 KiB.
+const LONGEST_BATCH: usize = 1024 * 1024;
+/// Code of an attempt whose part has no answer that could be told.
+pub const UNTOLD: &str = "untold";
 /// The headers of a part that mean something to us; all others are left where they are.
 const MEANT: [&str; 9] = [
     "retry-after",
@@ -35,13 +43,60 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a str,
 }
 
+/// What came of one part of a batch of writes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// It has an answer of its own.
+    Own(Attempt),
+    /// The batch failed as a whole in a way that says so for each part: throttled, a token, a network fault, 5xx.
+    Whole(Attempt),
+    /// Nothing is known of it, not even whether it was done: better sent alone the next time.
+    Untold(Attempt),
+}
+
 /// One part of an answer.
 #[derive(Debug)]
-pub(super) struct Part<'a> {
+pub(super) struct Reply<'a> {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     /// As the part would have sent it alone; empty: none.
     pub(super) body: Cow<'a, [u8]>,
+}
+
+impl Client {
+    /// Asks Microsoft 365 to retry up to twenty objects in one `$batch`. As many parts as ids, in their order.
+    pub async fn retry_batch(&self, token: &Token, ids: &[UserId]) -> Vec<Part> {
+        let paths: Vec<_> = ids.iter().map(|id| action_path(self.kind, id)).collect();
+        let (body, own) = encode(paths.iter().map(|path| Request { method: "POST", path }));
+        let answer = self.post_batch(token, body, LONGEST_BATCH).await;
+        let parts = own.into_iter().zip(decode(&answer, ids.len())).map(|(own, reply)| {
+            let attempt = Attempt { client_request_id: own, ..answer.attempt.clone() };
+            match reply {
+                _ if attempt.kind != Kind::Accepted => of_whole(attempt),
+                None => Part::Untold(untold(attempt)),
+                Some(reply) => Part::Own(judged(attempt, &reply, classify)),
+            }
+        });
+        parts.collect()
+    }
+
+    /// Posts a batch. `Accepted`: a 200 with a JSON object, whole.
+    pub(super) async fn post_batch(&self, token: &Token, body: Vec<u8>, longest: usize) -> Answered {
+        self.post(token, &format!("{}/$batch", self.base), body, longest, classify_read).await
+    }
+}
+
+/// The attempt of one part: the batch's own with what its reply says.
+pub(super) fn judged(
+    mut attempt: Attempt,
+    reply: &Reply<'_>,
+    meaning: fn(u16, &HeaderMap, &[u8], SystemTime) -> Meaning,
+) -> Attempt {
+    attempt.status = Some(reply.status);
+    told(&mut attempt, &reply.headers);
+    let meaning = meaning(reply.status, &reply.headers, &reply.body, SystemTime::now());
+    Meaning { kind: attempt.kind, code: attempt.code, message: attempt.message } = meaning;
+    attempt
 }
 
 /// The body of a batch, and the `client-request-id` of each part. Parts are named by their place, which is unique
@@ -91,8 +146,8 @@ struct Response<'a> {
 
 /// The answers of `count` parts by place. `None`: no answer, or none that can be told from another; whether the work
 /// was done is not known. A whole answer that cannot be read has none at all.
-pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Part<'_>>> {
-    let mut parts: Vec<Option<Part<'_>>> = (0..count).map(|_| None).collect();
+pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Reply<'_>>> {
+    let mut parts: Vec<Option<Reply<'_>>> = (0..count).map(|_| None).collect();
     let mut doubled = vec![false; count];
     let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body);
     if answer.attempt.kind != Kind::Accepted {
@@ -103,9 +158,13 @@ pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Part<'_>>> {
         // A part that cannot be read is no answer; the others are.
         let Ok(response) = serde_json::from_str::<Response<'_>>(response.get()) else { continue };
         let Some(place) = response.id.parse::<usize>().ok().filter(|place| *place < count) else { continue };
-        let headers = response.headers.map(|raw| headers(raw.get())).unwrap_or_default();
+        let mut headers = response.headers.map(|raw| headers(raw.get())).unwrap_or_default();
+        // Waits given as a date count from the service's own clock.
+        if let Some(date) = answer.headers.get(DATE).filter(|_| !headers.contains_key(DATE)) {
+            headers.insert(DATE, date.clone());
+        }
         let part =
-            Part { status: response.status, headers, body: response.body.map(plain).unwrap_or_default() };
+            Reply { status: response.status, headers, body: response.body.map(plain).unwrap_or_default() };
         doubled[place] |= parts[place].as_ref().is_some_and(|first| first.status != part.status);
         parts[place].get_or_insert(part);
     }
@@ -149,12 +208,33 @@ fn headers(raw: &str) -> HeaderMap {
     map
 }
 
-/// An attempt whose part has no answer.
-pub(super) fn unanswered(attempt: &mut Attempt) {
+/// What a batch that is not `Accepted` as a whole says about each of its parts.
+pub(super) fn of_whole(mut attempt: Attempt) -> Part {
+    match attempt.kind {
+        Kind::Throttled(_) | Kind::Unauthorized { .. } => Part::Whole(attempt),
+        Kind::Transient(fault)
+            if attempt.status.is_none() || (fault != Fault::Broken && fault != Fault::NotGraph) =>
+        {
+            Part::Whole(attempt)
+        }
+        // A body that cannot be read, a web page, or a final word that is about the batch and not about the user.
+        _ => {
+            let fault = if let Kind::Transient(fault) = attempt.kind { fault } else { Fault::Broken };
+            attempt.kind = Kind::Transient(fault);
+            attempt.message =
+                neutral(&format!("the batch as a whole: {}", attempt.message), MAX_MESSAGE).into();
+            attempt.code = UNTOLD.into();
+            Part::Untold(attempt)
+        }
+    }
+}
+
+/// An attempt whose part is missing in a batch that could be read, or was answered in two ways.
+pub(super) fn untold(mut attempt: Attempt) -> Attempt {
     attempt.kind = Kind::Transient(Fault::Broken);
-    attempt.status = None;
-    attempt.code = "no_part".into();
+    attempt.code = UNTOLD.into();
     attempt.message = "the answer to the batch does not tell about this one".into();
+    attempt
 }
 
 #[cfg(test)]

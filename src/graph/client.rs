@@ -22,6 +22,8 @@ use crate::net::{NetFault, fault};
 const LONGEST_BODY: usize = 64 * 1024;
 /// `x-ms-throttle-limit-percentage` ends at 1.8 (`docs/graph.md#headers`); what is beyond is something else.
 const PERCENTAGE: RangeInclusive<f64> = 0.0..=2.0;
+/// Longest `request-id` that is kept, in characters: a GUID has 36.
+const MAX_REQUEST_ID: usize = 80;
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 /// What stays as it is in a path segment; all else is percent-encoded, once.
 const SEGMENT: &AsciiSet =
@@ -48,7 +50,7 @@ pub struct Client {
     pub(super) base: String,
     /// The only place where the token may go.
     pub(super) origin: Origin,
-    kind: ObjectKind,
+    pub(super) kind: ObjectKind,
     /// Headers of every request.
     fixed: HeaderMap,
     /// Headers of every write.
@@ -269,13 +271,15 @@ async fn read(
     (headers, body)
 }
 
-/// What the headers say beside the verdict.
+/// What the headers say beside the verdict; those of a part stand above those of its batch.
 pub(super) fn told(attempt: &mut Attempt, headers: &HeaderMap) {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    attempt.request_id = neutral(header("request-id").unwrap_or(""), 80).into();
-    attempt.throttle_percentage = header("x-ms-throttle-limit-percentage")
-        .and_then(|text| text.trim().parse().ok())
-        .filter(|share| PERCENTAGE.contains(share));
+    if let Some(id) = header("request-id") {
+        attempt.request_id = neutral(id, MAX_REQUEST_ID).into();
+    }
+    let share = header("x-ms-throttle-limit-percentage").and_then(|text| text.trim().parse().ok());
+    attempt.throttle_percentage =
+        share.filter(|share| PERCENTAGE.contains(share)).or(attempt.throttle_percentage);
 }
 
 fn broken(attempt: &mut Attempt, error: reqwest::Error) {

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderMap};
 use url::Url;
 
-use super::batch::{self, Part};
+use super::batch::{self, Part, judged};
 use super::classify::{Meaning, classify};
-use super::client::{Answered, Client, told};
+use super::client::Client;
 use crate::auth::Token;
 use crate::model::{Attempt, Fault, Kind, Reason};
 
@@ -52,31 +52,22 @@ impl Client {
         let (body, ids) = batch::encode(paths.iter().map(|path| batch::Request { method: "GET", path }));
         let answer = self.post_batch(token, body, LONGEST_PAGE).await;
         let date = date_in(&answer.headers);
-        let parts = batch::decode(&answer, paths.len());
-        let readings = ids.into_iter().zip(parts).map(|(client_request_id, part)| {
-            let mut attempt = answer.attempt.clone();
-            attempt.client_request_id = client_request_id;
-            match part {
-                _ if attempt.kind != Kind::Accepted => Reading { attempt, body: Vec::new(), date },
-                None => {
-                    batch::unanswered(&mut attempt);
-                    Reading { attempt, body: Vec::new(), date }
-                }
-                Some(Part { status, headers, body }) => {
-                    attempt.status = Some(status);
-                    told(&mut attempt, &headers);
-                    let meaning = classify_read(status, &headers, &body, SystemTime::now());
-                    Meaning { kind: attempt.kind, code: attempt.code, message: attempt.message } = meaning;
-                    Reading { attempt, body: body.into_owned(), date: date_in(&headers).or(date) }
+        let empty = |attempt| Reading { attempt, body: Vec::new(), date };
+        let readings = ids.into_iter().zip(batch::decode(&answer, paths.len())).map(|(own, reply)| {
+            let attempt = Attempt { client_request_id: own, ..answer.attempt.clone() };
+            match reply {
+                _ if attempt.kind != Kind::Accepted => match batch::of_whole(attempt) {
+                    Part::Own(attempt) | Part::Whole(attempt) | Part::Untold(attempt) => empty(attempt),
+                },
+                None => empty(batch::untold(attempt)),
+                Some(reply) => {
+                    let own = date_in(&reply.headers).or(date);
+                    let attempt = judged(attempt, &reply, classify_read);
+                    Reading { attempt, body: reply.body.into_owned(), date: own }
                 }
             }
         });
         readings.collect()
-    }
-
-    /// Posts a batch. `Accepted`: a 200 with a JSON object, whole.
-    pub(super) async fn post_batch(&self, token: &Token, body: Vec<u8>, longest: usize) -> Answered {
-        self.post(token, &format!("{}/$batch", self.base), body, longest, classify_read).await
     }
 }
 

@@ -196,6 +196,13 @@ impl Pace {
         state.law.learned().map(|learned| (learned, state.last_sent))
     }
 
+    /// Writes per second that may leave at this moment, waits apart: above zero.
+    pub fn rate(&self) -> f64 {
+        let state = self.state();
+        let ceiling = state.ceiling.rate();
+        state.law.rate(Instant::now()).map_or(ceiling, |rate| rate.min(ceiling))
+    }
+
     /// Refusals and waits so far.
     pub fn waits(&self) -> Waits {
         self.state().waits.clone()

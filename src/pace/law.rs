@@ -80,6 +80,14 @@ impl Law {
         }
     }
 
+    /// Writes per second; `None`: the ceiling alone decides.
+    pub(super) fn rate(&self, now: Instant) -> Option<f64> {
+        match self {
+            Self::Fixed => None,
+            Self::Adaptive(law) => Some(law.pace(now)),
+        }
+    }
+
     /// What a later run starts from.
     pub(super) fn learned(&self) -> Option<Learned> {
         match self {

@@ -23,6 +23,7 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<T
 #[derive(Debug)]
 pub(super) struct Ceiling {
     limiter: Limiter,
+    rate: f64,
     group: u32,
 }
 
@@ -35,7 +36,12 @@ impl Ceiling {
         let quota = Quota::with_period(Duration::from_secs_f64(1.0 / rate))
             .expect("the interval is above zero: the rate is clamped")
             .allow_burst(burst);
-        Self { limiter: RateLimiter::direct_with_clock(quota, TokioClock), group }
+        Self { limiter: RateLimiter::direct_with_clock(quota, TokioClock), rate, group }
+    }
+
+    /// Writes per second.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
     }
 
     /// Most writes that can be taken at once.

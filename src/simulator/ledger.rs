@@ -136,7 +136,8 @@ impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by_status: Vec<_> =
             self.by_status.iter().map(|(status, count)| format!("{status}: {count}")).collect();
-        writeln!(f, "arrived            {} in {:.1} s", self.arrivals, self.seconds)?;
+        let batches = if self.batches > 0 { format!(", {} batches", self.batches) } else { String::new() };
+        writeln!(f, "arrived            {} in {:.1} s{batches}", self.arrivals, self.seconds)?;
         writeln!(f, "answers            {} (0 is a reset)", by_status.join(", "))?;
         writeln!(f, "work done          {}, unsaid {}", self.accepted, self.unsaid)?;
         writeln!(f, "done twice         {}", self.repeats)?;

@@ -1,5 +1,6 @@
 //! One test binary: the list of integration tests.
 
+mod batch;
 mod docs;
 mod explain;
 mod exports;

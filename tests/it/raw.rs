@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use reprovision::auth::{TokenSource, Tokens};
 use reprovision::dispatch::{Dispatch, Exchange};
-use reprovision::graph::{Client, ClientConfig, Connections};
+use reprovision::graph::{Client, ClientConfig, Connections, Part};
 use reprovision::model::{Attempt, Event, Fault, Kind, ObjectKind, Outcome, Reason, Row, UserId, WallClock};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::retry::RetryPolicy;
@@ -124,6 +124,8 @@ fn serve(
             head.push(byte[0]);
         }
         let head = String::from_utf8_lossy(&head).into_owned();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        stream.read_exact(&mut vec![0; length.unwrap_or(0)])?;
         seen.lock().expect("no panic holds it").requests.push((number, head));
         for play in next().unwrap_or_else(|| say(GONE)) {
             match play {
@@ -518,4 +520,66 @@ async fn a_connection_that_was_closed_while_idle_costs_its_user_one_retry_at_mos
         assert!(records.iter().all(|record| record.outcome == Outcome::Accepted), "{records:?}");
         assert!(records[0].attempts == 1 && records[1].attempts <= 2, "{records:?}");
     }
+}
+
+/// What two users of a batch are told when this is the answer to it.
+async fn batched(script: Vec<Play>) -> Vec<Part> {
+    let server = Server::start(vec![script]);
+    let client = server.client();
+    let pass = client.prepare().await.expect("a token");
+    let parts = client.send_batch(&pass, &[id(), id()]).await;
+    let requests = server.requests();
+    assert!(
+        requests.len() == 1 && requests[0].1.starts_with("POST /beta/$batch HTTP/1.1\r\n"),
+        "{requests:?}"
+    );
+    assert_eq!(parts.len(), 2);
+    parts
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_whole_says_no_final_word_about_anybody() {
+    let error = r#"{"error":{"code":"BadRequest","message":"Invalid batch payload format."}}"#;
+    let json =
+        |status: &str, body: &str| answer(status, &format!("Content-Length: {}\r\n", body.len()), body);
+    let one = r#"{"responses":[{"id":"1","status":204},{"id":"x","status":204}]}"#;
+    for (name, bytes, kind) in [
+        ("400", json("400 Bad Request", error), BROKEN),
+        ("403", json("403 Forbidden", error), BROKEN),
+        ("404", json("404 Not Found", ""), BROKEN),
+        ("409", json("409 Conflict", ""), BROKEN),
+        ("413", json("413 Too Large", "<html>"), NOT_GRAPH),
+        ("a page", json("200 OK", "<html>"), NOT_GRAPH),
+        ("204", answer("204 No Content", "", ""), NOT_GRAPH),
+        ("cut off", json("200 OK", one).replace("\"x\"", ""), BROKEN),
+        ("too long", json("200 OK", &format!("{{{}", " ".repeat(2 * 1024 * 1024))), BROKEN),
+        ("no JSON", json("200 OK", "{<h1>"), BROKEN),
+        ("no responses", json("200 OK", "{}"), BROKEN),
+    ] {
+        for part in batched(vec![Play::Say(bytes.clone().into_bytes()), Play::Close]).await {
+            let Part::Untold(attempt) = part else { panic!("{name}: {part:?}") };
+            assert_eq!(
+                (attempt.kind, &*attempt.code),
+                (kind.clone(), "untold"),
+                "{name}: {}",
+                attempt.message
+            );
+        }
+    }
+    let throttled = answer("429 Too Many Requests", "Retry-After: 7\r\nContent-Length: 0\r\n", "");
+    for (name, script) in [
+        ("429", say(throttled)),
+        ("401", say(json("401 Unauthorized", error))),
+        ("502", say(json("502 Bad Gateway", "<html>"))),
+        ("503", say(json("503 Service Unavailable", ""))),
+        ("reset", vec![Play::Reset]),
+        ("silence", vec![Play::Hang]),
+    ] {
+        for part in batched(script).await {
+            assert!(matches!(part, Part::Whole(_)), "{name}: {part:?}");
+        }
+    }
+    let parts = batched(say(json("200 OK", one))).await;
+    assert!(matches!(&parts[0], Part::Untold(attempt) if attempt.kind == BROKEN), "{parts:?}");
+    assert!(matches!(&parts[1], Part::Own(attempt) if attempt.kind == Kind::Accepted), "{parts:?}");
 }

@@ -1,0 +1,158 @@
+//! Users gathered into one request: `--batch`. Neither workers nor `retry` know of it.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::{Exchange, Gate};
+use crate::graph::Part;
+use crate::model::{Attempt, Row, UserId};
+use crate::pace::Settled;
+use crate::stop::{Stop, Why};
+
+/// Nobody waits longer for others, however slow the rate.
+const LONGEST: Duration = Duration::from_secs(1);
+/// After so many batches in a row of which nothing could be told, batches do not work here: a proxy, an endpoint
+/// without them. Everybody is sent alone from then on, because each such batch costs its users a try.
+const UNTOLD_IN_A_ROW: u32 = 5;
+
+/// Where workers hand in their users.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    arriving: mpsc::Sender<Member>,
+    alone: Arc<Alone>,
+}
+
+/// Who is not gathered.
+#[derive(Debug, Default)]
+struct Alone {
+    /// Rows that a batch told nothing about: sent alone the next time.
+    rows: Mutex<HashSet<u64>>,
+    untold_in_a_row: AtomicU32,
+}
+
+/// A user who waits for his answer. Dropped without one: the run stops.
+#[derive(Debug)]
+struct Member {
+    row: u64,
+    id: UserId,
+    answer: oneshot::Sender<(Attempt, Settled)>,
+}
+
+impl Gathering {
+    /// Ends when the last sender is dropped or the run stops.
+    pub(super) fn start<E: Exchange>(gate: Arc<Gate<E>>, most: usize) -> Self {
+        let (arriving, arrived) = mpsc::channel(most);
+        let alone = Arc::new(Alone::default());
+        tokio::spawn(gather(gate, alone.clone(), arrived, most));
+        Self { arriving, alone }
+    }
+
+    /// Whether the row may go with others.
+    pub(super) fn takes(&self, row: u64) -> bool {
+        self.alone.untold_in_a_row.load(Relaxed) < UNTOLD_IN_A_ROW && !self.alone.rows().remove(&row)
+    }
+
+    /// Hands the user in and waits for his answer.
+    pub(super) async fn attempt(&self, row: &Row, stop: &Stop) -> Option<(Attempt, Settled)> {
+        let (answer, answered) = oneshot::channel();
+        let member = Member { row: row.number, id: row.id.clone(), answer };
+        let came = match self.arriving.send(member).await {
+            Ok(()) => answered.await.ok(),
+            Err(_) => None,
+        };
+        if came.is_none() && stop.is_running() {
+            stop.drain(Why::Bug("a group of users ended without their answers".to_owned()));
+        }
+        came
+    }
+}
+
+impl Alone {
+    fn rows(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
+        // Nothing inside the lock can panic half-way through a change.
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes groups of those who arrive, until the run stops: whoever has not left is dropped then.
+async fn gather<E: Exchange>(
+    gate: Arc<Gate<E>>,
+    alone: Arc<Alone>,
+    mut arrived: mpsc::Receiver<Member>,
+    most: usize,
+) {
+    loop {
+        let first = tokio::select! {
+            biased;
+            () = gate.stop.draining() => return,
+            member = arrived.recv() => member,
+        };
+        let Some(first) = first else { return };
+        let mut group = Vec::with_capacity(most);
+        group.push(first);
+        // Until then the rate would not let so many leave anyway.
+        let patience = Duration::from_secs_f64((most as f64 / gate.pace.rate()).min(LONGEST.as_secs_f64()));
+        let patience = sleep(patience);
+        tokio::pin!(patience);
+        while group.len() < most {
+            tokio::select! {
+                biased;
+                () = gate.stop.draining() => return,
+                member = arrived.recv() => match member {
+                    Some(member) => group.push(member),
+                    None => break,
+                },
+                () = &mut patience => break,
+            }
+        }
+        spawn(gate.clone(), alone.clone(), group);
+    }
+}
+
+/// A group on its way; what may not leave with it goes round again.
+fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<Alone>, mut group: Vec<Member>) {
+    tokio::spawn(async move {
+        let Some((mut ticket, pass)) = gate.leave(group.len()).await else { return };
+        let rest = group.split_off(group.len().min(ticket.parts() as usize));
+        if !rest.is_empty() {
+            spawn(gate.clone(), alone.clone(), rest);
+        }
+        let (ids, waiting): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|Member { row, id, answer }| (id, (row, answer))).unzip();
+        let parts = async {
+            match &*ids {
+                [id] => vec![Part::Own(gate.exchange.send(&pass, id).await)],
+                ids => gate.exchange.send_batch(&pass, ids).await,
+            }
+        };
+        let parts = tokio::select! {
+            parts = parts => parts,
+            () = gate.stop.aborting() => return,
+        };
+        if parts.iter().all(|part| matches!(part, Part::Untold(_))) {
+            alone.untold_in_a_row.fetch_add(1, Relaxed);
+        } else {
+            alone.untold_in_a_row.store(0, Relaxed);
+        }
+        // A fault of the whole is one fault: it counts for one user in the outage rule.
+        let whole = waiting.first().map_or(0, |(row, _)| *row);
+        for ((row, answer), part) in waiting.into_iter().zip(parts) {
+            let (number, attempt) = match part {
+                Part::Own(attempt) => (row, attempt),
+                Part::Whole(attempt) => (whole, attempt),
+                Part::Untold(attempt) => {
+                    alone.rows().insert(row);
+                    (whole, attempt)
+                }
+            };
+            let settled = gate.settle(&mut ticket, number, &attempt);
+            // The worker is gone only when everything ends at once.
+            let _ = answer.send((attempt, settled));
+        }
+    });
+}

@@ -1,0 +1,490 @@
+//! `--batch`: gathering under a paused clock with a scripted service, and the real `$batch` against the simulator.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reprovision::auth::{TokenSource, Tokens};
+use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::graph::{Client, ClientConfig, Connections, Part};
+use reprovision::model::{
+    Attempt, Event, Fault, Item, Kind, ObjectKind, Outcome, Record, Row, Scope, Throttle, UserId, WallClock,
+};
+use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::pool;
+use reprovision::retry::RetryPolicy;
+use reprovision::simulator::{Ledger, Scenario, Simulator};
+use reprovision::stop::{Stop, Why};
+use reprovision::worker::Workers;
+use secrecy::SecretString;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+use url::Url;
+
+/// From sending to the answer.
+const LATENCY: Duration = Duration::from_millis(100);
+const DOWN: Kind = Kind::Transient(Fault::Unavailable);
+const UNREAD: Kind = Kind::Transient(Fault::Broken);
+
+/// A request that left: when, how many users, and whether as a batch.
+#[derive(Clone, Debug, PartialEq)]
+struct Left {
+    at: Duration,
+    users: usize,
+    batch: bool,
+}
+
+/// What came of one user, by the request (with its number from 1) and his place in it.
+type Script = Box<dyn Fn(&Left, usize, usize) -> Part + Send + Sync>;
+
+struct Scripted {
+    began: Instant,
+    script: Script,
+    /// How long the token takes, by the number of the request that waits for it.
+    token: fn(usize) -> Duration,
+    left: Arc<Mutex<Vec<Left>>>,
+}
+
+impl Scripted {
+    async fn answer(&self, users: usize, batch: bool) -> Vec<Part> {
+        let left = Left { at: self.began.elapsed(), users, batch };
+        let number = {
+            let mut all = self.left.lock().expect("no panic holds it");
+            all.push(left.clone());
+            all.len()
+        };
+        sleep(LATENCY).await;
+        (0..users).map(|place| (self.script)(&left, number, place)).collect()
+    }
+}
+
+impl Exchange for Scripted {
+    type Pass = ();
+
+    async fn prepare(&self) -> Result<(), String> {
+        let number = self.left.lock().expect("no panic holds it").len() + 1;
+        sleep((self.token)(number)).await;
+        Ok(())
+    }
+
+    async fn send(&self, (): &(), _id: &UserId) -> Attempt {
+        match self.answer(1, false).await.remove(0) {
+            Part::Own(attempt) | Part::Whole(attempt) | Part::Untold(attempt) => attempt,
+        }
+    }
+
+    async fn send_batch(&self, (): &(), ids: &[UserId]) -> Vec<Part> {
+        self.answer(ids.len(), true).await
+    }
+
+    fn rejected(&self, _attempt: &Attempt) {}
+}
+
+fn attempt(kind: Kind) -> Attempt {
+    Attempt {
+        kind,
+        status: None,
+        code: "".into(),
+        message: "".into(),
+        client_request_id: "".into(),
+        request_id: "".into(),
+        sent_at: Timestamp::UNIX_EPOCH,
+        latency: LATENCY,
+        throttle_percentage: None,
+        token_generation: 1,
+    }
+}
+
+fn own(kind: Kind) -> Part {
+    Part::Own(attempt(kind))
+}
+
+fn accepted() -> Part {
+    own(Kind::Accepted)
+}
+
+fn throttled(seconds: u64) -> Kind {
+    let retry_after = Some(Duration::from_secs(seconds));
+    Kind::Throttled(Throttle { retry_after, scope: Scope::default(), quota: true })
+}
+
+struct Ran {
+    records: Vec<Record>,
+    left: Vec<Left>,
+    took: Duration,
+}
+
+impl Ran {
+    /// Milliseconds and users of each request.
+    fn requests(&self) -> Vec<(u128, usize)> {
+        self.left.iter().map(|left| (left.at.as_millis(), left.users)).collect()
+    }
+}
+
+/// What a run is given besides its script.
+#[derive(Clone, Copy)]
+struct Asked {
+    users: u64,
+    rate: f64,
+    concurrency: usize,
+    batch: usize,
+    /// Between two users of the input.
+    apart: Duration,
+    token: fn(usize) -> Duration,
+    /// `--max-attempts`
+    tries: u32,
+}
+
+const ASKED: Asked = Asked {
+    users: 40,
+    rate: 1_000.0,
+    concurrency: 100,
+    batch: 20,
+    apart: Duration::ZERO,
+    token: |_| Duration::ZERO,
+    tries: 6,
+};
+
+async fn work<E: Exchange>(asked: Asked, exchange: E, pace: Arc<Pace>, stop: &Stop) -> Vec<Record> {
+    let (feed, rows) = mpsc::channel(16);
+    let (events, mut inbox) = mpsc::channel(16);
+    let workers = Arc::new(Workers {
+        dispatch: Dispatch::batched(exchange, pace, stop.clone(), asked.batch),
+        policy: RetryPolicy { max_attempts: asked.tries, jitter: 0.0 },
+        permits: Arc::new(Semaphore::new(asked.concurrency)),
+        wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
+        stop: stop.clone(),
+        events,
+    });
+    tokio::spawn(async move {
+        for number in 1..=asked.users {
+            if number > 1 && !asked.apart.is_zero() {
+                sleep(asked.apart).await;
+            }
+            let id = UserId::parse(&format!("{number:08x}-0000-4000-8000-000000000000")).expect("an id");
+            let row = Row { number, line: number + 1, shown: id.as_str().into(), id };
+            if feed.send(Item::Send(row)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let journal = tokio::spawn(async move {
+        let mut records = Vec::new();
+        while let Some(event) = inbox.recv().await {
+            if let Event::Finished(finished) = event {
+                records.push(finished.record);
+            }
+        }
+        records
+    });
+    pool::run(rows, workers, pool::slots(asked.concurrency), stop.clone()).await;
+    let mut records = journal.await.expect("the journal");
+    records.sort_by_key(|record| record.row);
+    records
+}
+
+fn bounds(asked: Asked) -> Bounds {
+    Bounds { rate: asked.rate, in_flight: asked.concurrency, group: asked.batch as u32 }
+}
+
+async fn run(asked: Asked, stop: &Stop, script: Script) -> Ran {
+    let began = Instant::now();
+    let left = Arc::new(Mutex::new(Vec::new()));
+    let scripted = Scripted { began, script, token: asked.token, left: left.clone() };
+    let pace = Pace::new(Law::Fixed, bounds(asked), None);
+    let records = work(asked, scripted, pace, stop).await;
+    let left = left.lock().expect("no panic holds it").clone();
+    Ran { records, left, took: began.elapsed() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_group_leaves_at_once_and_a_part_of_one_when_its_time_is_over() {
+    for (rate, waits) in [(10.0, 1_000), (50.0, 400), (1_000.0, 20)] {
+        let asked = Asked { users: 23, rate, ..ASKED };
+        let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
+        // The second group waits for others no longer than the smaller of a second and twenty writes of the rate.
+        assert_eq!(ran.requests(), [(0, 20), (waits, 3)], "at {rate}/s");
+        assert_eq!(ran.records.len(), 23);
+        assert!(ran.left.iter().all(|left| left.batch));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_counts_parts_and_the_group_is_admitted_as_one() {
+    let asked = Asked { users: 100, rate: 10.0, ..ASKED };
+    let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
+    assert!(ran.left.iter().all(|left| left.users == 20 && left.batch), "{:?}", ran.left);
+    assert_eq!(ran.left.len(), 5);
+    for pair in ran.left.windows(2) {
+        let apart = (pair[1].at - pair[0].at).as_millis();
+        assert!((1_999..=2_001).contains(&apart), "twenty writes of 10/s in {apart} ms");
+    }
+    assert_eq!(
+        ran.records.iter().filter(|record| record.attempts == 1).count(),
+        100,
+        "the account is per user"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_of_one_is_a_plain_request() {
+    let asked = Asked { users: 3, apart: Duration::from_secs(5), ..ASKED };
+    let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
+    assert_eq!(ran.requests(), [(20, 1), (5_020, 1), (10_020, 1)]);
+    assert!(ran.left.iter().all(|left| !left.batch));
+}
+
+#[tokio::test(start_paused = true)]
+async fn never_more_users_in_flight_than_permits() {
+    let asked = Asked { users: 200, rate: 100_000.0, concurrency: 30, ..ASKED };
+    let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
+    let in_flight = |at: Duration| {
+        ran.left
+            .iter()
+            .filter(|left| left.at <= at && at < left.at + LATENCY)
+            .map(|left| left.users)
+            .sum::<usize>()
+    };
+    let most = ran.left.iter().map(|left| in_flight(left.at)).max();
+    assert_eq!((most, ran.records.len()), (Some(30), 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_joins_a_group_after_its_last_look_at_the_cool_down() {
+    // The first token takes ten seconds, in which four more users come, one each two seconds.
+    let token = |number| if number == 1 { Duration::from_secs(10) } else { Duration::ZERO };
+    let asked = Asked { users: 5, apart: Duration::from_secs(2), token, ..ASKED };
+    let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
+    assert_eq!(ran.left.iter().map(|left| left.users).collect::<Vec<_>>(), [1; 5], "{:?}", ran.left);
+    assert!(ran.left.iter().all(|left| left.at >= Duration::from_secs(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_wait_of_a_part_holds_for_all_and_then_one_probe() {
+    let script: Script = Box::new(|_, number, place| match (number, place) {
+        (1, 4) => own(throttled(30)),
+        (1, 7) => own(throttled(41)),
+        _ => accepted(),
+    });
+    let asked = Asked { users: 60, rate: 20.0, concurrency: 60, ..ASKED };
+    let ran = run(asked, &Stop::new(), script).await;
+    let reopened = (LATENCY + Duration::from_secs(41)).as_millis();
+    let requests = ran.requests();
+    assert_eq!(requests[..2], [(0, 20), (reopened, 1)], "to the instant, and alone: {requests:?}");
+    assert!(requests[2].0 >= reopened + LATENCY.as_millis() && requests[2].1 > 1, "{requests:?}");
+    assert_eq!(ran.records.iter().map(|record| record.throttled).sum::<u32>(), 2);
+    assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
+    assert_eq!(ran.records.iter().map(|record| record.attempts).sum::<u32>(), 62);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_whole_is_one_fault_and_no_outage() {
+    let script: Script =
+        Box::new(|_, number, _| if number == 1 { Part::Whole(attempt(DOWN)) } else { accepted() });
+    let ran = run(Asked { users: 20, ..ASKED }, &Stop::new(), script).await;
+    assert_eq!(ran.requests(), [(0, 20), (1_100, 20)], "again after the first delay of a user");
+    assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted && record.attempts == 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_all_fail_are_an_outage_that_fails_nobody() {
+    let out = Duration::from_secs(3)..Duration::from_secs(600);
+    let script: Script =
+        Box::new(
+            move |left, _, _| {
+                if out.contains(&left.at) { Part::Whole(attempt(DOWN)) } else { accepted() }
+            },
+        );
+    let asked = Asked { users: 3_000, rate: 100.0, ..ASKED };
+    let ran = run(asked, &Stop::new(), script).await;
+    assert_eq!(ran.records.len(), 3_000);
+    assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
+    let late = Duration::from_secs(60)..Duration::from_secs(600);
+    let probes: Vec<_> = ran.left.iter().filter(|left| late.contains(&left.at)).collect();
+    assert!(probes.len() <= 18 && probes.iter().all(|left| left.users == 1), "{probes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_told_about_goes_alone_the_next_time() {
+    let script: Script = Box::new(|left, number, place| match (number, place) {
+        (1, 3 | 5) => Part::Untold(attempt(UNREAD)),
+        (_, _) if left.batch && number > 1 => panic!("a second batch"),
+        _ => accepted(),
+    });
+    let ran = run(Asked { users: 20, ..ASKED }, &Stop::new(), script).await;
+    assert_eq!(ran.requests(), [(0, 20), (1_100, 1), (1_100, 1)], "each by himself");
+    let twice: Vec<_> =
+        ran.records.iter().filter(|record| record.attempts == 2).map(|record| record.row).collect();
+    assert_eq!(twice.len(), 2);
+    assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_batches_do_not_work_everybody_goes_alone() {
+    let script: Script =
+        Box::new(|left, _, _| if left.batch { Part::Untold(attempt(UNREAD)) } else { accepted() });
+    let asked = Asked { users: 400, rate: 100.0, concurrency: 40, ..ASKED };
+    let ran = run(asked, &Stop::new(), script).await;
+    assert!(ran.records.len() == 400 && ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
+    let batches = ran.left.iter().filter(|left| left.batch).count();
+    assert!((5..=7).contains(&batches), "{batches} batches of which nothing could be told");
+    assert!(ran.records.iter().all(|record| record.attempts <= 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_dissolves_what_has_not_left_and_waits_for_what_has() {
+    for (at, expected) in [(500, 0), (1_050, 3)] {
+        // Three users wait up to a second for others; the answer takes 100 ms more.
+        let asked = Asked { users: 3, rate: 10.0, ..ASKED };
+        let stop = Stop::new();
+        let raise = stop.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(at)).await;
+            raise.drain(Why::Interrupted);
+        });
+        let ran = run(asked, &stop, Box::new(|_, _, _| accepted())).await;
+        assert_eq!((ran.records.len(), ran.left.len()), (expected, usize::from(expected > 0)));
+        assert_eq!(ran.took, Duration::from_millis(if expected == 0 { at } else { 1_100 }));
+        assert_eq!(stop.reasons(), [Why::Interrupted]);
+    }
+    // A long cool-down is no reason to wait for groups.
+    let stop = Stop::new();
+    let raise = stop.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(10)).await;
+        raise.drain(Why::Interrupted);
+    });
+    let ran = run(Asked { users: 100, ..ASKED }, &stop, Box::new(|_, _, _| own(throttled(3_600)))).await;
+    assert_eq!((ran.records.len(), ran.took), (0, Duration::from_secs(10)));
+}
+
+async fn served(scenario: Scenario) -> (Simulator, Url, Client) {
+    let simulator =
+        Simulator::start(scenario, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.expect("a port");
+    let root = Url::parse(&simulator.url()).expect("a URL");
+    let to = root.clone();
+    let connections = Connections::new(move || reprovision::net::client(&to, Duration::from_secs(5), false));
+    let tokens = Tokens::new(TokenSource::Fixed(SecretString::from(simulator.token())), true);
+    let config =
+        ClientConfig { root: root.clone(), version: "beta".into(), kind: ObjectKind::Users, priority: "low" };
+    let client = Client::new(&config, connections.expect("a client"), Arc::new(tokens), WallClock::System);
+    (simulator, root, client)
+}
+
+/// A run of users against the simulator: the records, its ledger, and how often the action ran for each id.
+async fn serve(scenario: &str, asked: Asked) -> (Vec<Record>, Ledger, BTreeMap<String, u64>) {
+    let mut scenario = Scenario::parse(scenario).expect("a scenario");
+    scenario.objects.strangers = true;
+    let (simulator, root, client) = served(scenario).await;
+    let records = work(asked, client, Pace::new(Law::Fixed, bounds(asked), None), &Stop::new()).await;
+    let account = root.join("/__ledger/accepted").expect("a URL");
+    let http = reprovision::net::client(&root, Duration::from_secs(5), false).expect("a client");
+    let text = http.get(account).send().await.expect("an answer").text().await.expect("a text");
+    let done = text
+        .lines()
+        .filter_map(|line| line.split_once(','))
+        .map(|(id, times)| (id.to_ascii_lowercase(), times.parse().expect("a number")))
+        .collect();
+    (records, simulator.ledger(), done)
+}
+
+fn agrees(name: &str, records: &[Record], ledger: &Ledger, done: &BTreeMap<String, u64>) {
+    assert!(
+        records.iter().zip(1..).all(|(record, row)| record.row == row),
+        "{name}: one record for each row"
+    );
+    for record in records {
+        let times = done.get(&*record.id).copied().unwrap_or(0);
+        assert!(
+            record.outcome != Outcome::Accepted || times > 0,
+            "{name}: accepted without the work: {record:?}"
+        );
+    }
+    assert_eq!((ledger.breaches, ledger.rule_breaks), (0, 0), "{name}: {}", ledger.first_rule_break);
+}
+
+#[tokio::test]
+async fn twenty_users_are_one_request_to_the_service() {
+    let asked = Asked { users: 400, rate: 2_000.0, concurrency: 60, ..ASKED };
+    let (records, ledger, done) = serve("latency_ms = 20", asked).await;
+    agrees("calm", &records, &ledger, &done);
+    assert_eq!((records.len(), done.len()), (400, 400));
+    assert!(records.iter().all(|record| record.attempts == 1 && record.outcome == Outcome::Accepted));
+    let ids: std::collections::BTreeSet<_> = records.iter().map(|record| &record.client_request_id).collect();
+    assert_eq!(ids.len(), 400, "each part has a client-request-id of its own");
+    // Twenty where the machine is quick; a slow one fills some groups less.
+    assert!((20..100).contains(&ledger.batches), "{} batches for 400 users", ledger.batches);
+    assert!((20..=60).contains(&ledger.highest_in_flight), "{} in flight", ledger.highest_in_flight);
+}
+
+#[tokio::test]
+async fn a_user_who_cannot_be_served_fails_alone_in_his_batch() {
+    let (_simulator, _, client) = served(Scenario::parse("[objects]\nusers = 10").expect("a scenario")).await;
+    let records = work(ASKED, client, Pace::new(Law::Fixed, bounds(ASKED), None), &Stop::new()).await;
+    assert!(records.len() == 40 && records.iter().all(|record| record.http_status == Some(404)));
+    assert!(
+        records
+            .iter()
+            .all(|record| &*record.error_code == "Request_ResourceNotFound" && record.attempts == 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_of_a_batch_leaves_one_record_for_each_row() {
+    let cases = [
+        ("missing", "[batch]\nmissing = 1.0"),
+        ("doubled", "[batch]\ndoubled = 1.0"),
+        ("unknown", "[batch]\nunknown = 1.0"),
+        ("raw HTML", "[batch]\nraw_html = 1.0"),
+        ("cut off", "[batch]\ncut_off = 1.0"),
+        ("whole 503", "[batch]\nwhole_503 = 0.2"),
+        ("whole 429", "[batch]\nwhole_429 = 0.2"),
+        ("HTML 502", "[batch]\nhtml_502 = 0.2"),
+        ("parts", "[faults]\nerror_500 = 0.03\nplain_503 = 0.03\nhtml_502 = 0.03\ndone_429 = 0.01"),
+        ("a quota", "writes_per_second = 100.0\nstock = 30.0"),
+    ];
+    let runs = cases.map(|(name, scenario)| {
+        tokio::spawn(async move {
+            // So many tries that chance fails nobody: what is tested is the account.
+            let asked = Asked { users: 200, rate: 2_000.0, concurrency: 60, tries: 20, ..ASKED };
+            let (records, ledger, done) = serve(&format!("seed = 3\n{scenario}"), asked).await;
+            agrees(name, &records, &ledger, &done);
+            assert_eq!(records.len(), 200, "{name}");
+            let failed: Vec<_> =
+                records.iter().filter(|record| record.outcome != Outcome::Accepted).collect();
+            assert!(failed.is_empty(), "{name}: {failed:?}");
+            assert!(ledger.batches >= 5, "{name}: {} batches", ledger.batches);
+        })
+    });
+    for run in runs {
+        run.await.expect("as the account says");
+    }
+}
+
+#[test]
+fn a_hostile_service_agrees_with_the_records_of_batches() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines: String = (1..=120).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
+    std::fs::write(folder.path().join("users.csv"), format!("id\n{lines}")).expect("the input");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_reprovision"))
+        .args(["run", "users.csv", "--simulate=hostile", "--rate", "150", "--batch", "10", "--out", "out"])
+        .args(["--max-attempts", "20"])
+        .current_dir(folder.path())
+        .env_remove("AZURE_TENANT_ID")
+        .output()
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let mut reader = csv::Reader::from_path(folder.path().join("out/results.csv")).expect("results.csv");
+    let mut rows: Vec<(u64, String)> = reader
+        .records()
+        .map(|record| record.expect("a record"))
+        .map(|record| (record[0].parse().expect("a row"), record[2].to_owned()))
+        .collect();
+    rows.sort();
+    assert_eq!(rows, (1..=120).map(|row| (row, "accepted".to_owned())).collect::<Vec<_>>());
+    assert!(said.contains("Retry-After broken 0") && said.contains("rules broken       0"), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("arrived") && line.ends_with(" batches")), "{said}");
+}
