@@ -9,6 +9,7 @@ mod input;
 mod kill;
 mod pace;
 mod raw;
+mod raw_h2;
 mod reads;
 mod run;
 mod scan;
