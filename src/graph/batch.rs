@@ -1,13 +1,13 @@
 //! JSON `$batch` on the wire: parts out, their answers back by id (`docs/graph.md#batches`).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt;
+use std::io::Write as _;
 use std::time::SystemTime;
 
 use reqwest::header::{DATE, HeaderMap, HeaderValue};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::classify::{Meaning, classify};
@@ -20,6 +20,8 @@ use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, UserId, neutral};
 pub const MOST_PARTS: usize = 20;
 /// Longest answer to a batch of writes: twenty error bodies are below 40 KiB.
 const LONGEST_BATCH: usize = 1024 * 1024;
+/// Bytes of a part with a GUID and its share of the frame; longer ones make the body grow.
+const ROOM: usize = 256;
 /// Code of an attempt whose part has no answer that could be told.
 pub const UNTOLD: &str = "untold";
 /// The headers of a part that mean something to us; all others are left where they are.
@@ -102,28 +104,25 @@ pub(super) fn judged(
 /// The body of a batch, and the `client-request-id` of each part. Parts are named by their place, which is unique
 /// whatever the case.
 pub(super) fn encode<'a>(parts: impl Iterator<Item = Request<'a>>) -> (Vec<u8>, Vec<Box<str>>) {
-    let mut text = String::from(r#"{"requests":["#);
-    let mut ids = Vec::new();
+    let mut body = Vec::with_capacity(MOST_PARTS * ROOM);
+    let mut ids = Vec::with_capacity(MOST_PARTS);
+    body.extend(br#"{"requests":["#);
     for (place, part) in parts.enumerate() {
         let (id, _) = fresh_id();
         let comma = if place == 0 { "" } else { "," };
-        // Writing into a String cannot fail. Method and id are ours; the path is escaped like any text.
-        let _ = write!(
-            text,
-            r#"{comma}{{"id":"{place}","method":"{}","url":{},"headers":{{"client-request-id":"{id}""#,
-            part.method,
-            Value::from(part.path)
-        );
+        // Writing into a Vec cannot fail. Method and id are ours; the path is escaped like any text.
+        let _ = write!(body, r#"{comma}{{"id":"{place}","method":"{}","url":"#, part.method);
+        let _ = serde_json::to_writer(&mut body, part.path);
+        let _ = write!(body, r#","headers":{{"client-request-id":"{id}""#);
         // The action has no body, but its page calls Content-Type required, and that goes with a body only.
-        text.push_str(if part.method == "POST" {
-            r#","Content-Type":"application/json"},"body":{}}"#
-        } else {
-            "}}"
+        body.extend(match part.method {
+            "POST" => &br#","Content-Type":"application/json"},"body":{}}"#[..],
+            _ => b"}}",
         });
         ids.push(id);
     }
-    text.push_str("]}");
-    (text.into_bytes(), ids)
+    body.extend(b"]}");
+    (body, ids)
 }
 
 /// Without `responses` the whole is not an answer to a batch.
@@ -158,7 +157,9 @@ pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Reply<'_>>> 
         // A part that cannot be read is no answer; the others are.
         let Ok(response) = serde_json::from_str::<Response<'_>>(response.get()) else { continue };
         let Some(place) = response.id.parse::<usize>().ok().filter(|place| *place < count) else { continue };
-        let mut headers = response.headers.map(|raw| headers(raw.get())).unwrap_or_default();
+        // Headers of another shape say nothing; the status does.
+        let given = response.headers.and_then(|raw| serde_json::from_str::<Meant>(raw.get()).ok());
+        let Meant(mut headers) = given.unwrap_or_default();
         // Waits given as a date count from the service's own clock.
         if let Some(date) = answer.headers.get(DATE).filter(|_| !headers.contains_key(DATE)) {
             headers.insert(DATE, date.clone());
@@ -189,23 +190,47 @@ fn plain(raw: &RawValue) -> Cow<'_, [u8]> {
 }
 
 /// The headers that mean something; names compare without case, values may be numbers.
-fn headers(raw: &str) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    let Ok(given) = serde_json::from_str::<BTreeMap<Cow<'_, str>, Value>>(raw) else { return map };
-    for (name, value) in given {
-        let Some(name) = MEANT.into_iter().find(|known| name.eq_ignore_ascii_case(known)) else {
-            continue;
-        };
-        let text = match value {
-            Value::String(text) => text,
-            Value::Number(number) => number.to_string(),
-            _ => continue,
-        };
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            map.append(name, value);
+#[derive(Default)]
+struct Meant(HeaderMap);
+
+/// A name that is borrowed where it can be.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Meant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Headers;
+        impl<'de> Visitor<'de> for Headers {
+            type Value = Meant;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("headers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut given: A) -> Result<Meant, A::Error> {
+                let mut map = HeaderMap::new();
+                while let Some(Name(name)) = given.next_key()? {
+                    let value: &RawValue = given.next_value()?;
+                    let known = MEANT.into_iter().find(|known| name.eq_ignore_ascii_case(known));
+                    if let Some((known, value)) = known.zip(header_value(value.get())) {
+                        map.append(known, value);
+                    }
+                }
+                Ok(Meant(map))
+            }
         }
+        deserializer.deserialize_map(Headers)
     }
-    map
+}
+
+/// A text or a number; anything else is no value.
+fn header_value(raw: &str) -> Option<HeaderValue> {
+    let text = match raw.as_bytes().first()? {
+        b'"' => Cow::Owned(serde_json::from_str::<String>(raw).ok()?),
+        b'0'..=b'9' => Cow::Borrowed(raw),
+        _ => return None,
+    };
+    HeaderValue::from_str(&text).ok()
 }
 
 /// What a batch that is not `Accepted` as a whole says about each of its parts.
@@ -242,7 +267,8 @@ mod tests {
     use std::time::Duration;
 
     use jiff::Timestamp;
-    use serde_json::json;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -316,5 +342,21 @@ mod tests {
         assert_eq!(statuses(cut, 2), [no, no], "cut off");
         let bom = format!("\u{feff}{}", whole(&[part("0", 204)]));
         assert_eq!(statuses(&bom, 1), [yes]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_answer_is_read_without_a_panic_and_gives_each_part_at_most_one(
+            at in 0..200_usize,
+            with in proptest::collection::vec(any::<u8>(), 0..4),
+        ) {
+            let mut body = br#"{"responses":[{"id":"0","status":204,"headers":{"Retry-After":"1"},"body":null},
+                {"id":"1","status":404,"headers":{},"body":{"error":{"code":"a","message":"b"}}}]}"#.to_vec();
+            let at = at.min(body.len());
+            let end = (at + with.len()).min(body.len());
+            body.splice(at..end, with);
+            let answer = Answered { body, ..answered("") };
+            prop_assert_eq!(decode(&answer, 2).len(), 2);
+        }
     }
 }
