@@ -1,0 +1,114 @@
+//! Parts that every user passes: the checking pass, the stream, the verdict on an answer, the journal.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use reprovision::graph::classify;
+use reprovision::input::{Options, check};
+use reprovision::model::{Outcome, Record};
+use reprovision::rundir::{Journal, read_results};
+use reqwest::header::{HeaderMap, HeaderValue};
+
+/// Rows of one input.
+const ROWS: u64 = 100_000;
+/// Records that go in one write, as in a run.
+const TOGETHER: usize = 64;
+
+fn main() {
+    divan::main();
+}
+
+fn list(folder: &Path) -> PathBuf {
+    let input = folder.join("users.csv");
+    let lines: String =
+        (1..=ROWS).map(|row| format!("{row:08x}-0000-4000-8000-{row:012x},\"User, {row}\",Bern\n")).collect();
+    fs::write(&input, format!("id,displayName,city\n{lines}")).expect("the input");
+    input
+}
+
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn checking_pass(bencher: Bencher<'_, '_>) {
+    let desk = tempfile::tempdir().expect("a folder");
+    let (input, copy) = (list(desk.path()), desk.path().join("input.csv"));
+    bencher
+        .counter(ItemsCount::new(ROWS))
+        .bench(|| check(&input, &copy, &Options::default()).expect("a list").users);
+}
+
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn stream_of_rows(bencher: Bencher<'_, '_>) {
+    let desk = tempfile::tempdir().expect("a folder");
+    let (input, copy) = (list(desk.path()), desk.path().join("input.csv"));
+    bencher
+        .counter(ItemsCount::new(ROWS))
+        .with_inputs(|| check(&input, &copy, &Options::default()).expect("a list"))
+        .bench_values(|checked| checked.items(&copy, |_| false).expect("the copy").count());
+}
+
+#[divan::bench]
+fn verdict_on_a_yes() -> reprovision::graph::Meaning {
+    classify(black_box(204), &HeaderMap::new(), b"", SystemTime::UNIX_EPOCH)
+}
+
+#[divan::bench]
+fn verdict_on_a_throttle(bencher: Bencher<'_, '_>) {
+    let mut headers = HeaderMap::new();
+    headers.insert("retry-after", HeaderValue::from_static("17"));
+    headers.insert("x-ms-throttle-scope", HeaderValue::from_static("Tenant_Application/Write/a/b"));
+    let body = br#"{"error":{"code":"TooManyRequests","message":"Too many requests.","innerError":{"date":"2026-11-24T10:00:00"}}}"#;
+    bencher.bench(|| classify(black_box(429), &headers, body, SystemTime::UNIX_EPOCH));
+}
+
+fn record(row: u64) -> Record {
+    Record {
+        row,
+        id: format!("{row:08x}-0000-4000-8000-{row:012x}").into(),
+        outcome: Outcome::Accepted,
+        reason: None,
+        http_status: Some(204),
+        error_code: "".into(),
+        message: "".into(),
+        attempts: 1,
+        throttled: 0,
+        first_sent_at: "2026-11-24T10:00:00.000Z".into(),
+        finished_at: "2026-11-24T10:00:00.050Z".into(),
+        duration_ms: Some(50),
+        client_request_id: "0f0f0f0f-0000-4000-8000-000000000000".into(),
+        request_id: "0f0f0f0f-0000-4000-8000-000000000001".into(),
+        line: row + 1,
+    }
+}
+
+fn journal(folder: &Path) -> Journal {
+    Journal::open(folder, ROWS, || Ok(std::iter::empty())).expect("a journal").0
+}
+
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn journal_append(bencher: Bencher<'_, '_>) {
+    let records: Vec<_> = (1..=ROWS).map(record).collect();
+    bencher
+        .counter(ItemsCount::new(ROWS))
+        .with_inputs(|| tempfile::tempdir().expect("a folder"))
+        .bench_values(|desk| {
+            let mut journal = journal(desk.path());
+            for together in records.chunks(TOGETHER) {
+                journal.append(together).expect("written");
+            }
+            desk
+        });
+}
+
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn journal_read_back(bencher: Bencher<'_, '_>) {
+    let desk = tempfile::tempdir().expect("a folder");
+    let mut journal = journal(desk.path());
+    for row in 1..=ROWS {
+        journal.append([&record(row)]).expect("written");
+    }
+    bencher
+        .counter(ItemsCount::new(ROWS))
+        .bench(|| read_results(desk.path(), ROWS).expect("read back").totals.records);
+}
