@@ -17,6 +17,9 @@ const SAMPLES: usize = 5;
 /// Room for one line while it is parsed and written again; longer ones grow it.
 const LINE: usize = 1 << 10;
 
+/// More cells than a record has: a line with so many is not ours.
+const MOST_CELLS: usize = 32;
+
 /// One bit for each row.
 #[derive(Clone, Debug, Default)]
 pub struct Rows(Vec<u64>);
@@ -280,26 +283,50 @@ fn lines(
     }
 }
 
-/// One line as the journal writes it.
-#[derive(Debug, Default)]
-struct Form(Vec<u8>);
+/// One line as the journal writes it. The parser is kept: building one costs as much as reading a hundred lines.
+#[derive(Debug)]
+struct Form {
+    parser: csv_core::Reader,
+    cells: Vec<u8>,
+    ends: [usize; MOST_CELLS],
+    written: Vec<u8>,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        // `csv_core::Reader::default()` knows no delimiter.
+        let parser = csv_core::Reader::new();
+        Self { parser, cells: Vec::new(), ends: [0; MOST_CELLS], written: Vec::new() }
+    }
+}
 
 impl Form {
     /// The record, if writing it again gives the same bytes.
     fn read(&mut self, line: &[u8]) -> Option<Record> {
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).buffer_capacity(LINE).from_reader(line);
-        let record: Record = reader.deserialize().next()?.ok()?;
+        self.parser.reset();
+        self.cells.resize(line.len(), 0);
+        let (result, read, _, count) = self.parser.read_record(line, &mut self.cells, &mut self.ends);
+        if result != csv_core::ReadRecordResult::Record || read != line.len() {
+            return None;
+        }
+        let mut fields = csv::StringRecord::with_capacity(line.len(), count);
+        let mut from = 0;
+        for end in &self.ends[..count] {
+            fields.push_field(std::str::from_utf8(&self.cells[from..*end]).ok()?);
+            from = *end;
+        }
+        let record: Record = fields.deserialize(None).ok()?;
         (self.write(&record).ok()? == line).then_some(record)
     }
 
     fn write(&mut self, record: &Record) -> Result<&[u8], Error> {
-        self.0.clear();
+        self.written.clear();
         let mut writer =
-            csv::WriterBuilder::new().has_headers(false).buffer_capacity(LINE).from_writer(&mut self.0);
+            csv::WriterBuilder::new().has_headers(false).buffer_capacity(LINE).from_writer(&mut self.written);
         writer.serialize(record).map_err(|error| Error::Internal(error.to_string()))?;
         writer.flush().map_err(|error| Error::Internal(error.to_string()))?;
         drop(writer);
-        Ok(&self.0)
+        Ok(&self.written)
     }
 }
 
