@@ -84,7 +84,7 @@ impl Client {
 
     /// Posts a batch. `Accepted`: a 200 with a JSON object, whole.
     pub(super) async fn post_batch(&self, token: &Token, body: Vec<u8>, longest: usize) -> Answered {
-        self.post(token, &format!("{}/$batch", self.base), body, longest, classify_read).await
+        self.post(token, "/$batch", body, longest, classify_read).await
     }
 }
 

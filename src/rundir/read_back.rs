@@ -1,10 +1,12 @@
 //! Reading `results.csv` back: what is done, what is damaged, and a clean file again where a line was.
 
+use std::cell::{Ref, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::hash::Hasher;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use siphasher::sip::SipHasher13;
 
@@ -190,9 +192,9 @@ fn mend(folder: &Path, rows: u64, wrong: &HashSet<(u64, u64)>) -> Result<u64, Er
     lines(folder, rows, &mut 0, |line| {
         let line = match line {
             Ok(record) if !wrong.contains(&claim(&record)) && seen.insert(record.row) => {
-                return clean.write_all(form.write(&record)?).map_err(fail);
+                return clean.write_all(&form.write(&record)?).map_err(fail);
             }
-            Ok(record) => form.write(&record)?.to_owned(),
+            Ok(record) => form.write(&record)?.clone(),
             Err(raw) => raw.to_owned(),
         };
         damaged += 1;
@@ -283,20 +285,45 @@ fn lines(
     }
 }
 
-/// One line as the journal writes it. The parser is kept: building one costs as much as reading a hundred lines.
+/// One line as the journal writes it. Parser and writer are kept: building them costs as much as a hundred lines.
 #[derive(Debug)]
 struct Form {
     parser: csv_core::Reader,
     cells: Vec<u8>,
     ends: [usize; MOST_CELLS],
-    written: Vec<u8>,
+    writer: csv::Writer<Shared>,
+    written: Shared,
+}
+
+/// Bytes that a writer appends and its owner takes.
+#[derive(Clone, Debug, Default)]
+struct Shared(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Default for Form {
     fn default() -> Self {
-        // `csv_core::Reader::default()` knows no delimiter.
-        let parser = csv_core::Reader::new();
-        Self { parser, cells: Vec::new(), ends: [0; MOST_CELLS], written: Vec::new() }
+        let written = Shared::default();
+        Self {
+            // `csv_core::Reader::default()` knows no delimiter.
+            parser: csv_core::Reader::new(),
+            cells: Vec::new(),
+            ends: [0; MOST_CELLS],
+            writer: csv::WriterBuilder::new()
+                .has_headers(false)
+                .buffer_capacity(LINE)
+                .from_writer(written.clone()),
+            written,
+        }
     }
 }
 
@@ -316,17 +343,14 @@ impl Form {
             from = *end;
         }
         let record: Record = fields.deserialize(None).ok()?;
-        (self.write(&record).ok()? == line).then_some(record)
+        (*self.write(&record).ok()? == line).then_some(record)
     }
 
-    fn write(&mut self, record: &Record) -> Result<&[u8], Error> {
-        self.written.clear();
-        let mut writer =
-            csv::WriterBuilder::new().has_headers(false).buffer_capacity(LINE).from_writer(&mut self.written);
-        writer.serialize(record).map_err(|error| Error::Internal(error.to_string()))?;
-        writer.flush().map_err(|error| Error::Internal(error.to_string()))?;
-        drop(writer);
-        Ok(&self.written)
+    fn write(&mut self, record: &Record) -> Result<Ref<'_, Vec<u8>>, Error> {
+        self.written.0.borrow_mut().clear();
+        self.writer.serialize(record).map_err(|error| Error::Internal(error.to_string()))?;
+        self.writer.flush().map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(self.written.0.borrow())
     }
 }
 
