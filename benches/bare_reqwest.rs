@@ -1,5 +1,7 @@
 //! The least that can be done with the same HTTP client: a loop of POSTs, no input, no pace, no retry, no account.
 
+#![allow(clippy::print_stdout, reason = "it is a program that prints its count")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
