@@ -221,3 +221,60 @@ fn conversion(file: &str) -> String {
          $c.ExportCertificatePem(), $k.ExportPkcs8PrivateKeyPem() | Set-Content app.pem"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+
+    use super::*;
+
+    const PEM: &[u8] = include_bytes!("../../tests/fixtures/app.pem");
+
+    fn parts(text: &SecretString) -> (serde_json::Value, serde_json::Value, String, Vec<u8>) {
+        let pieces: Vec<&str> = text.expose_secret().split('.').collect();
+        let read = |piece: &str| {
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(piece).expect("base64")).expect("JSON")
+        };
+        let signature = URL_SAFE_NO_PAD.decode(pieces[2]).expect("base64");
+        (read(pieces[0]), read(pieces[1]), format!("{}.{}", pieces[0], pieces[1]), signature)
+    }
+
+    #[test]
+    fn the_assertion_is_as_documented_and_its_signature_holds() {
+        let audience = Url::parse("https://login.example/t/oauth2/v2.0/token").expect("a URL");
+        let signer = Signer::read(PEM, "app.pem", false).expect("a signer");
+        let text = signer.sign("the-app", &audience).expect("signed");
+        let (head, claims, signed, signature) = parts(&text);
+        assert_eq!((head["alg"].as_str(), head["typ"].as_str()), (Some("PS256"), Some("JWT")));
+        assert_eq!(head["x5t#S256"].as_str().map(str::len), Some(43));
+        assert!(head.get("x5c").is_none());
+        assert_eq!((claims["iss"].as_str(), claims["sub"].as_str()), (Some("the-app"), Some("the-app")));
+        assert_eq!(claims["aud"].as_str(), Some(audience.as_str()));
+        let life = claims["exp"].as_u64().expect("exp") - claims["nbf"].as_u64().expect("nbf");
+        assert_eq!(life, LIFE + LEEWAY);
+        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, signer.key.public().as_ref())
+            .verify(signed.as_bytes(), &signature)
+            .expect("the signature holds");
+        let other = parts(&signer.sign("the-app", &audience).expect("signed")).1;
+        assert_ne!(claims["jti"], other["jti"]);
+    }
+
+    #[test]
+    fn the_chain_goes_along_with_the_app_s_own_certificate_first() {
+        let signer = Signer::read(PEM, "app.pem", true).expect("a signer");
+        let head = parts(&signer.sign("a", &Url::parse("https://h/").expect("a URL")).expect("signed")).0;
+        let chain = head["x5c"].as_array().expect("a chain");
+        assert_eq!(chain.len(), 2);
+        let first = base64::engine::general_purpose::STANDARD
+            .decode(chain[0].as_str().expect("text"))
+            .expect("base64");
+        assert_eq!(head["x5t#S256"], URL_SAFE_NO_PAD.encode(digest(&SHA256, &first)));
+    }
+
+    #[test]
+    fn nothing_of_the_key_is_printed() {
+        let signer = Signer::read(PEM, "app.pem", false).expect("a signer");
+        let shown = format!("{signer:?}");
+        assert!(shown.len() < 100 && shown.contains("thumbprint"), "{shown}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod batch;
 mod directory;
+mod identity;
 mod ledger;
 mod listing;
 mod quota;
@@ -9,6 +10,7 @@ mod rules;
 mod scenario;
 mod server;
 mod tenant;
+mod tls;
 mod token;
 mod wire;
 

@@ -195,6 +195,22 @@ pub struct TokenRules {
     pub challenge: bool,
     /// Permissions in the token; empty: all that the action needs.
     pub roles: Vec<String>,
+    /// Scopes of a signed-in person instead of an app's permissions.
+    pub scopes: String,
+    /// Tokens die after so many seconds whatever they say; 0: when they say.
+    pub revoked_after_s: u64,
+    /// AADSTS code that token requests are refused with; 0: none.
+    pub refuse: u64,
+    /// … once so many tokens were given.
+    pub refuse_after: u64,
+    /// Tenant in the tokens; empty: the simulator's own.
+    pub tenant: String,
+    /// … once so many tokens were given.
+    pub tenant_after: u64,
+    /// Statuses of the first answers of the managed identity endpoints.
+    pub identity_faults: Vec<u16>,
+    /// So many polls for a device code are answered that the person is not there yet.
+    pub pending: u64,
 }
 
 /// Who is in the directory.

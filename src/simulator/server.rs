@@ -16,15 +16,17 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
 
 use super::directory::Set;
 use super::ledger::Ledger;
 use super::scenario::Scenario;
 use super::tenant::Tenant;
-use super::token;
 use super::wire::{Answer, Way};
+use super::{identity, tls, token};
 
 /// Longest request body that is read: a batch of twenty is below 8 KiB.
 const LONGEST_BODY: usize = 1024 * 1024;
@@ -60,6 +62,7 @@ impl Shared {
 pub struct Simulator {
     shared: Arc<Shared>,
     address: SocketAddr,
+    authority: Option<String>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -69,6 +72,22 @@ impl Simulator {
     /// # Errors
     /// As the system says, and for an address that is not loopback.
     pub async fn start(scenario: Scenario, address: SocketAddr) -> io::Result<Self> {
+        Self::listen(scenario, address, None).await
+    }
+
+    /// The same over TLS, with HTTP/2; [`Simulator::authority`] is what a client must trust.
+    ///
+    /// # Errors
+    /// As [`Simulator::start`].
+    pub async fn start_tls(scenario: Scenario, address: SocketAddr) -> io::Result<Self> {
+        Self::listen(scenario, address, Some(tls::made_up()?)).await
+    }
+
+    async fn listen(
+        scenario: Scenario,
+        address: SocketAddr,
+        secured: Option<(TlsAcceptor, String)>,
+    ) -> io::Result<Self> {
         if !address.ip().is_loopback() {
             return Err(io::Error::other("the simulator listens on loopback only"));
         }
@@ -82,21 +101,42 @@ impl Simulator {
             moved: AtomicU64::new(0),
             started: Instant::now(),
         });
+        let (acceptor, authority) = secured.unzip();
         let serving = shared.clone();
         let task = tokio::spawn(async move {
             loop {
                 // A failed accept concerns one caller only.
                 if let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(connection(stream, serving.clone()));
+                    let _ = stream.set_nodelay(true);
+                    let serving = serving.clone();
+                    match acceptor.clone() {
+                        None => drop(tokio::spawn(connection(stream, serving))),
+                        Some(acceptor) => drop(tokio::spawn(async move {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                connection(stream, serving).await;
+                            }
+                        })),
+                    }
                 }
             }
         });
-        Ok(Self { shared, address, task })
+        Ok(Self { shared, address, authority, task })
     }
 
     /// Graph root, without version; also the sign-in host.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.authority.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The authority of its certificate in PEM, where it speaks TLS.
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
+    }
+
+    /// What its app service endpoint wants as `X-IDENTITY-HEADER`, and its CI endpoints as a job's token.
+    pub fn keys(&self) -> (&'static str, &'static str) {
+        (identity::IDENTITY_KEY, identity::JOB_TOKEN)
     }
 
     /// A bearer token that it accepts now.
@@ -147,8 +187,10 @@ impl Drop for Simulator {
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    let _ = stream.set_nodelay(true);
+async fn connection<S>(stream: S, shared: Arc<Shared>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let reset = Arc::new(Notify::new());
     let served = Arc::new(AtomicU64::new(0));
     let service = {

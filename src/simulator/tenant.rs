@@ -13,7 +13,7 @@ use super::quota::{Cost, Quotas};
 use super::scenario::{Fault, Scenario, WaitForm, draw};
 use super::token::{self, SignIn, Verdict};
 use super::wire::{Answer, Way, error, html};
-use super::{batch, listing};
+use super::{batch, identity, listing};
 
 /// Ids of requests that are remembered, to see repeated ones.
 const REMEMBERED: usize = 200_000;
@@ -95,6 +95,10 @@ impl Tenant {
                 Method::POST => self.sign_in.answer(now, tenant, request.body()),
                 _ => Answer::status(405),
             };
+            self.ledger.tokens = self.sign_in.count();
+            return answer;
+        }
+        if let Some(answer) = identity::answer(&mut self.sign_in, now, request) {
             self.ledger.tokens = self.sign_in.count();
             return answer;
         }

@@ -1,6 +1,6 @@
 //! The sign-in host: tokens for a secret or an assertion, and their life.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use base64::Engine;
@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::identity::{self, People};
 use super::scenario::TokenRules;
 use super::wire::{Answer, aadsts};
 
@@ -42,11 +43,14 @@ pub(super) struct SignIn {
     epoch: Timestamp,
     given: HashMap<String, (Duration, bool)>,
     count: u64,
+    people: People,
+    identity_faults: VecDeque<u16>,
 }
 
 impl SignIn {
     pub(super) fn new(rules: TokenRules, epoch: Timestamp) -> Self {
-        Self { rules, epoch, given: HashMap::new(), count: 0 }
+        let identity_faults = rules.identity_faults.iter().copied().collect();
+        Self { rules, epoch, given: HashMap::new(), count: 0, people: People::default(), identity_faults }
     }
 
     /// A token for the one app; `claims`: asked with a challenge's claims.
@@ -58,14 +62,47 @@ impl SignIn {
             true => ROLES.to_vec(),
             false => self.rules.roles.iter().map(String::as_str).collect(),
         };
-        let body = json!({ "aud": "https://graph.simulated.example", "tid": TENANT, "appid": APP, "roles": roles,
+        let other = !self.rules.tenant.is_empty() && self.count > self.rules.tenant_after;
+        let tenant = if other { self.rules.tenant.as_str() } else { TENANT };
+        let mut body = json!({ "aud": "https://graph.simulated.example", "tid": tenant, "appid": APP, "roles": roles,
             "iat": issued, "nbf": issued, "exp": issued + life as i64, "uti": self.count });
+        if !self.rules.scopes.is_empty() {
+            body["scp"] = json!(self.rules.scopes);
+            body["roles"] = json!([]);
+        }
         let part = |text: String| URL_SAFE_NO_PAD.encode(text);
         let token =
             format!("{}.{}.c2lt", part(r#"{"alg":"none","typ":"JWT"}"#.to_owned()), part(body.to_string()));
         self.given.retain(|_, (until, _)| *until > now);
-        self.given.insert(token.clone(), (now + Duration::from_secs(life), claims));
+        let lives = match self.rules.revoked_after_s {
+            0 => life,
+            seconds => seconds.min(life),
+        };
+        self.given.insert(token.clone(), (now + Duration::from_secs(lives), claims));
         (token, life)
+    }
+
+    /// Seconds since 1970 at `now`.
+    pub(super) fn unix(&self, now: Duration) -> i64 {
+        self.epoch.as_second() + now.as_secs() as i64
+    }
+
+    /// Sign-ins that a person has begun.
+    pub(super) fn people(&mut self) -> &mut People {
+        &mut self.people
+    }
+
+    /// The next fault of a managed identity endpoint.
+    pub(super) fn next_identity_fault(&mut self) -> Option<u16> {
+        self.identity_faults.pop_front()
+    }
+
+    /// An assertion as a CI system issues it: it lives five minutes.
+    pub(super) fn issue_assertion(&self, now: Duration) -> String {
+        let issued = self.unix(now);
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let claims = json!({ "iss": "https://ci.simulated.example", "nbf": issued, "exp": issued + 300 });
+        format!("{}.{}.c2lt", part(r#"{"alg":"RS256"}"#), part(&claims.to_string()))
     }
 
     /// How many were given out.
@@ -77,15 +114,17 @@ impl SignIn {
     pub(super) fn answer(&mut self, now: Duration, tenant: &str, form: &[u8]) -> Answer {
         let form: HashMap<String, String> = url::form_urlencoded::parse(form).into_owned().collect();
         let field = |name: &str| form.get(name).map_or("", String::as_str);
-        if tenant != TENANT && tenant != "simulated.example" {
-            return aadsts(
-                400,
-                "invalid_request",
-                900_023,
-                "Specified tenant identifier is neither a valid DNS name, nor a valid external domain.",
-            );
+        if !identity::known(tenant) {
+            return identity::no_tenant();
         }
-        if field("grant_type") != "client_credentials" {
+        if self.rules.refuse > 0 && self.count >= self.rules.refuse_after {
+            return aadsts(400, "invalid_client", self.rules.refuse, "Refused on purpose.");
+        }
+        let person = matches!(
+            field("grant_type"),
+            "urn:ietf:params:oauth:grant-type:device_code" | "authorization_code" | "refresh_token"
+        );
+        if !person && field("grant_type") != "client_credentials" {
             return aadsts(
                 400,
                 "unsupported_grant_type",
@@ -101,6 +140,16 @@ impl SignIn {
                 "Application was not found in the directory.",
             );
         }
+        if person {
+            if let Some(answer) = identity::judge(&mut self.people, self.rules.pending, &form) {
+                return answer;
+            }
+            let (token, life) = self.give(now, field("claims").contains("access_token"));
+            return Answer::json(
+                200,
+                &json!({ "token_type": "Bearer", "expires_in": life, "access_token": token, "refresh_token": SECRET }),
+            );
+        }
         let assertion = field("client_assertion").split('.').count() == 3
             && field("client_assertion_type") == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         if field("client_secret").is_empty() && !assertion {
@@ -113,6 +162,11 @@ impl SignIn {
         }
         if !assertion && field("client_secret") != SECRET {
             return aadsts(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
+        }
+        let fault =
+            identity::assertion_fault(field("client_assertion"), "/oauth2/v2.0/token", self.unix(now));
+        if let Some((code, text)) = fault.filter(|_| assertion) {
+            return aadsts(401, "invalid_client", code, text);
         }
         if !field("scope").ends_with("/.default") {
             return aadsts(

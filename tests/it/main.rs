@@ -15,3 +15,5 @@ mod run;
 mod scan;
 mod scenarios;
 mod service;
+mod sign_in;
+mod stage;
