@@ -5,6 +5,7 @@ mod find;
 mod service;
 mod settings;
 mod values;
+mod verify;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub use find::{Find, Only};
 pub use service::{Auth, Cloud, Service};
 pub use settings::{Parsed, parse};
 pub use values::{MaxFailures, Rate, duration, per_second, rate};
+pub use verify::Verify;
 
 /// Asks Microsoft 365 to retry provisioning for every user of a CSV
 #[derive(Debug, Parser)]
@@ -73,6 +75,8 @@ pub enum Command {
     Run(Box<Run>),
     /// List users, groups or contacts with unresolved service errors, as a CSV that run accepts
     Find(Box<Find>),
+    /// Look again at the accepted users of a run: cleared, pending, failed again, changed, had no error, gone
+    Verify(Box<Verify>),
     /// Say what an error means, who puts it right, and what to do next; offline
     Explain(Explain),
     /// A local Graph on loopback to try everything on; prints its ledger when stopped

@@ -5,10 +5,12 @@ mod engine;
 mod explain;
 mod find;
 mod found;
+mod looking;
 mod pacing;
 mod run;
 mod scanning;
 mod simulate;
+mod verify;
 
 use std::io::{self, Write};
 
@@ -32,6 +34,7 @@ pub fn main(cli: Cli) -> Exit {
     let ended = match cli.command {
         Command::Run(run) => runtime.block_on(run::run(*run)),
         Command::Find(find) => runtime.block_on(find::find(*find)),
+        Command::Verify(verify) => runtime.block_on(verify::verify(*verify)),
         Command::Explain(asked) => explain::explain(&asked),
         Command::Simulate(simulate) => runtime.block_on(simulate::simulate(simulate)),
         Command::Completions { shell } => {

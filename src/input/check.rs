@@ -36,7 +36,7 @@ pub struct Options {
 /// What the pass found. The rows to send are kept as one bit each.
 #[derive(Debug)]
 pub struct Checked {
-    /// Of the bytes as given, in hex.
+    /// Of the bytes as given, in hex; empty where a copy was opened again.
     pub sha256: String,
     /// Size of the bytes as given.
     pub bytes: u64,
@@ -88,6 +88,25 @@ type Shown = (u64, u64, Box<str>);
 /// `Error::Input` names file, line and what to do; `Error::File` where the copy cannot be written.
 pub fn check(input: &Path, copy: &Path, options: &Options) -> Result<Checked, Error> {
     let (sha256, bytes) = copy_and_hash(input, copy)?;
+    examine(input, copy, options, sha256, bytes)
+}
+
+/// Checks a copy that an earlier call made, once more.
+///
+/// # Errors
+/// As [`check`].
+pub fn reopen(copy: &Path, options: &Options) -> Result<Checked, Error> {
+    let bytes = std::fs::metadata(copy).map_err(|source| Error::file("read", copy, source))?.len();
+    examine(copy, copy, options, String::new(), bytes)
+}
+
+fn examine(
+    input: &Path,
+    copy: &Path,
+    options: &Options,
+    sha256: String,
+    bytes: u64,
+) -> Result<Checked, Error> {
     let fault = |message: String| Error::Input { file: input.to_owned(), line: None, column: None, message };
     let read = |source| Error::file("read", copy, source);
     if bytes == 0 {

@@ -6,4 +6,4 @@ mod encoding;
 mod header;
 mod records;
 
-pub use check::{Checked, Items, Options, RawRow, check};
+pub use check::{Checked, Items, Options, RawRow, check, reopen};

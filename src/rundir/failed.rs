@@ -41,13 +41,41 @@ pub fn write_failed(
             wanted.insert(record.row, (record.outcome, reason));
         }
     })?;
-    let path = folder.join("failed.csv");
-    let fail = |source| Error::file("write", &path, source);
-    let mut file = sys::Replacement::begin(&path).map_err(fail)?;
+    let original = Original { header, delimiter };
+    write_original(&folder.join("failed.csv"), folder, original, raw, |row| {
+        let (outcome, reason) = wanted.remove(&row)?;
+        Some([outcome.as_str(), reason.as_str(), next_step(reason)].map(str::to_owned))
+    })?;
+    Ok(read)
+}
+
+/// How the input was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Original<'a> {
+    /// Its header, if it has one.
+    pub header: Option<&'a [String]>,
+    /// Its delimiter.
+    pub delimiter: u8,
+}
+
+/// Writes a file of the run's rows that `pick` wants, with their original columns and ours: outcome, reason, next step.
+/// Whatever stood in our columns before is replaced.
+///
+/// # Errors
+/// `Error::File`.
+pub fn write_original(
+    path: &Path,
+    folder: &Path,
+    original: Original<'_>,
+    raw: impl Iterator<Item = Result<(u64, Vec<String>), Error>>,
+    mut pick: impl FnMut(u64) -> Option<[String; 3]>,
+) -> Result<(), Error> {
+    let fail = |source| Error::file("write", path, source);
+    let mut file = sys::Replacement::begin(path).map_err(fail)?;
     file.write_all("\u{feff}".as_bytes()).map_err(fail)?;
-    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(file);
-    let written = |error: csv::Error| Error::file("write", &path, std::io::Error::other(error));
-    let names = header.map_or_else(|| vec!["id".to_owned()], <[String]>::to_vec);
+    let mut writer = csv::WriterBuilder::new().delimiter(original.delimiter).flexible(true).from_writer(file);
+    let written = |error: csv::Error| Error::file("write", path, std::io::Error::other(error));
+    let names = original.header.map_or_else(|| vec!["id".to_owned()], <[String]>::to_vec);
     let kept: Vec<usize> = (0..names.len()).filter(|at| !names[*at].starts_with(OURS)).collect();
     let ours = ["run", "row", "outcome", "reason", "next_step"].map(|name| format!("{OURS}{name}"));
     writer
@@ -56,21 +84,15 @@ pub fn write_failed(
     let run = folder.file_name().unwrap_or_default().to_string_lossy();
     for row in raw {
         let (number, cells) = row?;
-        let Some((outcome, reason)) = wanted.remove(&number) else { continue };
+        let Some(picked) = pick(number) else { continue };
         let mut line: Vec<String> = kept
             .iter()
             .map(|at| cells.get(*at).map_or_else(String::new, |cell| neutral(cell, LONGEST_CELL)))
             .collect();
-        line.extend(
-            [&run, number.to_string().as_str(), outcome.as_str(), reason.as_str(), next_step(reason)]
-                .map(str::to_owned),
-        );
+        line.extend([run.to_string(), number.to_string()]);
+        line.extend(picked);
         writer.write_record(&line).map_err(written)?;
-        if wanted.is_empty() {
-            break;
-        }
     }
     let file = writer.into_inner().map_err(|error| fail(error.into_error()))?;
-    file.commit().map_err(fail)?;
-    Ok(read)
+    file.commit().map_err(fail)
 }

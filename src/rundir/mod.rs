@@ -1,12 +1,14 @@
 //! The files of a run: lock, `run.json`, `results.csv` (the journal), `state.json`, `failed.csv`, and the folder they stand in.
 
 mod failed;
+mod find;
 mod folder;
 mod journal;
 mod read_back;
 mod run_file;
 
-pub use failed::write_failed;
+pub use failed::{Original, write_failed, write_original};
+pub use find::find_run;
 pub use folder::{Lock, find_unfinished, new_folder};
 pub use journal::{Journal, Syncer};
 pub use read_back::{Expected, ReadBack, Rows, Totals, each_record, read_results};

@@ -11,5 +11,5 @@ pub use detail::{Detail, detail};
 pub use history::{Entry, History, Judged, Known, Policy, Worth};
 pub use object::{Filter, Object, Page, Problem, page, page_path, parse_object};
 pub use reader::{Ended, Found, Reader};
-pub use rows::{FOUND_HEADER, found_row};
-pub use verdict::{Accepted, Verdict, verdict};
+pub use rows::{FOUND_HEADER, Looked, VERIFIED_HEADER, found_row, verified_row};
+pub use verdict::{Accepted, Verdict, cause_key, verdict};

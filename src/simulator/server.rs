@@ -43,6 +43,7 @@ struct Shared {
     /// Seconds that `/__advance` moved the time on.
     moved: AtomicU64,
     started: Instant,
+    began: std::time::SystemTime,
     latency: Duration,
     close_after: u64,
 }
@@ -54,6 +55,11 @@ impl Shared {
 
     fn now(&self) -> Duration {
         self.started.elapsed() + Duration::from_secs(self.moved.load(Relaxed))
+    }
+
+    /// The tenant's own clock, moved on with the rest.
+    fn date(&self) -> String {
+        httpdate::fmt_http_date(self.began + self.now())
     }
 }
 
@@ -100,6 +106,7 @@ impl Simulator {
             in_flight: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             started: Instant::now(),
+            began: std::time::SystemTime::now(),
         });
         let (acceptor, authority) = secured.unzip();
         let serving = shared.clone();
@@ -240,7 +247,7 @@ async fn serve(
         reset.notify_one();
         std::future::pending::<()>().await;
     }
-    let mut response = response(answer, own);
+    let mut response = response(answer, own, shared.date());
     if shared.close_after > 0
         && served.fetch_add(1, Relaxed) + 1 >= shared.close_after
         && request.version() < hyper::Version::HTTP_2
@@ -250,7 +257,7 @@ async fn serve(
     Ok(response)
 }
 
-fn response(answer: Answer, own: Option<hyper::header::HeaderValue>) -> Response<Body> {
+fn response(answer: Answer, own: Option<hyper::header::HeaderValue>, date: String) -> Response<Body> {
     let request_id = uuid::Uuid::new_v4().to_string();
     let mut builder = Response::builder()
         .status(answer.status)
@@ -262,6 +269,9 @@ fn response(answer: Answer, own: Option<hyper::header::HeaderValue>) -> Response
         Some(own) => builder.header("client-request-id", own),
         None => builder.header("client-request-id", &request_id),
     };
+    if answer.headers.iter().all(|(name, _)| *name != "date") {
+        builder = builder.header("date", date);
+    }
     for (name, value) in answer.headers {
         builder = builder.header(name, value);
     }

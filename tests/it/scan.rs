@@ -211,3 +211,108 @@ fn a_next_page_on_another_host_is_not_followed() {
     assert!(said(&output).contains("which is not the endpoint: not followed"), "{}", said(&output));
     assert!(output.stdout.is_empty(), "nothing is printed");
 }
+
+/// 20,000 users, 1,500 of them broken, effects within a second or two.
+const LOOP: &str = r#"
+title = "the closed loop"
+seed = 8
+[objects]
+users = 20000
+broken = 0.075
+stubborn = 0.2
+effect_s = [1, 2]
+other_errors = 0.02
+broken_xml = 0.01
+"#;
+
+fn verdicts(folder: &std::path::Path) -> std::collections::BTreeMap<String, u64> {
+    let mut counts = std::collections::BTreeMap::new();
+    let mut reader = csv::Reader::from_path(folder.join("verified.csv")).expect("verified.csv");
+    for record in reader.records() {
+        *counts.entry(record.expect("a row")[4].to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn find_run_and_verify_end_with_the_counts_of_the_tenant_itself() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let service = Service::of(desk.path(), LOOP);
+    let ok = |arguments: &[&str], codes: &[i32]| {
+        let output = service.command(desk.path(), arguments).output().expect("it runs");
+        assert!(
+            output.status.code().is_some_and(|code| codes.contains(&code)),
+            "{arguments:?}: {}",
+            said(&output)
+        );
+        output
+    };
+    ok(&["find", "--out", "broken.csv"], &[0]);
+    let broken = service.account("/__ledger/errors")["users"]["unresolved"].as_u64().expect("a count");
+    assert!((1_400..1_600).contains(&broken), "{broken}");
+    // A hundred of them are left alone.
+    let list = fs::read_to_string(desk.path().join("broken.csv")).expect("the list");
+    let most: Vec<_> = list.lines().take(broken as usize - 100 + 1).collect();
+    fs::write(desk.path().join("most.csv"), most.join("\n") + "\n").expect("written");
+    ok(&["run", "most.csv", "--yes", "--out", "reprovision-runs/first", "--rate", "fixed:5000"], &[0]);
+    let until = Instant::now() + Duration::from_secs(30);
+    let last = loop {
+        let output = ok(&["verify", "first"], &[4]);
+        let counts = verdicts(&desk.path().join("reprovision-runs/first"));
+        assert_eq!(counts.values().sum::<u64>(), broken - 100, "{counts:?}");
+        if !counts.contains_key("pending") {
+            break output;
+        }
+        assert!(Instant::now() < until, "still pending: {counts:?}");
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    let folder = desk.path().join("reprovision-runs/first");
+    let counts = verdicts(&folder);
+    let census = &service.account("/__ledger/errors")["users"];
+    assert_eq!(counts["cleared"], census["cleared"], "{counts:?} {census}");
+    let failing = counts["failed_again"] + counts.get("changed").copied().unwrap_or(0);
+    assert_eq!(failing, census["failed_again"], "{counts:?} {census}");
+    assert_eq!(census["untouched"], 100, "{census}");
+    assert!(
+        failing > 100 && said(&last).contains("fix the causes, then: reprovision run"),
+        "{}",
+        said(&last)
+    );
+    // What failed again is a list that `run` takes.
+    let again = ok(&["run", "reprovision-runs/first/still-failing.csv", "--dry-run"], &[0]);
+    assert!(said(&again).contains(&format!("{failing} users")), "{}", said(&again));
+    let kept = fs::read_dir(&folder).expect("the run").flatten();
+    let kept = kept.filter(|entry| entry.file_name().to_string_lossy().starts_with("verified-2")).count();
+    assert!(kept >= 1, "the earlier looks are kept");
+    let summary: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("summary.json")).expect("summary.json")).expect("JSON");
+    assert_eq!(summary["verified"]["verdicts"]["cleared"], census["cleared"]);
+}
+
+#[test]
+fn a_small_run_is_looked_up_by_single_reads_and_says_who_is_gone() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let service =
+        Service::of(desk.path(), "title = 'x'\n[objects]\nusers = 5000\nbroken = 0.5\neffect_s = [0, 0]\n");
+    let list = "id\nuser1@simulated.example\nuser2@simulated.example\nuser4999@simulated.example\n";
+    fs::write(desk.path().join("few.csv"), list).expect("written");
+    let run = ["run", "few.csv", "--yes", "--out", "reprovision-runs/few"];
+    assert_eq!(service.command(desk.path(), &run).output().expect("run").status.code(), Some(0));
+    let before = service.account("/__ledger")["reads"].as_u64().expect("a count");
+    let output = service.command(desk.path(), &["verify"]).output().expect("verify");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(
+        service.account("/__ledger")["reads"].as_u64().expect("a count") - before,
+        3,
+        "three, not fifty pages"
+    );
+    assert_eq!(verdicts(&desk.path().join("reprovision-runs/few")).values().sum::<u64>(), 3);
+    // The same run, looked for in a tenant where two of them are not any more.
+    let other = Service::of(desk.path(), "title = 'x'\n[objects]\nusers = 1\n");
+    let state = fs::read_to_string(desk.path().join("reprovision-runs/few/run.json")).expect("run.json");
+    let moved = state.replace(&service.endpoint, &other.endpoint);
+    fs::write(desk.path().join("reprovision-runs/few/run.json"), moved).expect("written");
+    let output = other.command(desk.path(), &["verify", "few"]).output().expect("verify");
+    let counts = verdicts(&desk.path().join("reprovision-runs/few"));
+    assert_eq!(counts.get("gone"), Some(&2), "{counts:?} {}", said(&output));
+}

@@ -1,0 +1,116 @@
+//! `verify`: what became of the accepted users of a run.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::connect::{Connection, Purpose, connect, place};
+use super::looking::{Looking, Sight};
+use super::scanning::Scanning;
+use super::{say, tell};
+use crate::cli::Verify;
+use crate::error::{Error, Exit};
+use crate::report::thousands;
+use crate::rundir::{Lock, RunFile, find_run};
+use crate::scan::Verdict;
+use crate::sys::Signals;
+
+/// Where runs are.
+const RUNS: &str = "reprovision-runs";
+
+pub(super) async fn verify(asked: Verify) -> Result<Exit, Error> {
+    let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let folder = find_run(Path::new(RUNS), asked.run.as_deref())?;
+    tell(&format!("Run      {}", folder.display()));
+    let _lock = Lock::acquire(&folder)?;
+    let run = read_run(&folder)?;
+    let place = place(&asked.service).await?;
+    if place.root.as_str() != run.identity.endpoint {
+        return Err(Error::Usage(match run.simulated {
+            true => "this run was simulated, and its tenant ended with it; to verify one, keep `reprovision simulate` running and give its --endpoint".to_owned(),
+            false => format!("the run was sent to {}, and --cloud or --endpoint name {}", run.identity.endpoint, place.root),
+        }));
+    }
+    let purpose = Purpose { writes: false, kind: run.identity.object, unattended: true };
+    let connection = connect(&asked.service, place, purpose).await?;
+    same_tenant(&connection, &run)?;
+    let scanning = Scanning::new(connection, &asked.service.api_version, run.identity.object, signals)?;
+    look(&folder, &run, &scanning).await
+}
+
+/// `run.json`, or what to do without it.
+pub(super) fn read_run(folder: &Path) -> Result<RunFile, Error> {
+    RunFile::read(folder).ok_or_else(|| Error::Damaged {
+        path: folder.join("run.json"),
+        message: "it is missing or torn; the same `reprovision run` command writes it anew".to_owned(),
+    })
+}
+
+/// Nobody is looked up in another tenant.
+pub(super) fn same_tenant(connection: &Connection, run: &RunFile) -> Result<(), Error> {
+    if connection.tenant == run.identity.tenant {
+        return Ok(());
+    }
+    Err(Error::SignIn(format!(
+        "wrong tenant: the run was in {}, and the token is for {}; nothing was read",
+        run.identity.tenant, connection.tenant
+    )))
+}
+
+/// Looks at everybody who was accepted, writes the files, says what was found.
+pub(super) async fn look(folder: &Path, run: &RunFile, scanning: &Scanning) -> Result<Exit, Error> {
+    let mut looking = Looking::new(folder, run)?;
+    if let Err(stopped) = looking.look(scanning).await {
+        return scanning.ended(stopped, "nothing was written; the same command looks again");
+    }
+    let sight = looking.finish()?;
+    say(&text(&sight, folder, scanning));
+    Ok(if sight.count(Verdict::remains) > 0 { Exit::StillFailing } else { Exit::Done })
+}
+
+fn text(sight: &Sight, folder: &Path, scanning: &Scanning) -> String {
+    let kind = scanning.reader.kind();
+    let mut lines = Vec::new();
+    let simulated = if scanning.is_simulated() { "SIMULATED  " } else { "" };
+    let counts: Vec<_> = Verdict::ALL
+        .into_iter()
+        .filter_map(|verdict| {
+            let count = *sight.verdicts.get(&verdict)?;
+            Some(format!("{} {}", thousands(count), verdict.as_str()))
+        })
+        .collect();
+    let total = sight.verdicts.values().sum::<u64>();
+    let counts = if counts.is_empty() { "nobody was accepted".to_owned() } else { counts.join(" · ") };
+    lines.push(format!("{simulated}Looked at {} accepted {}: {counts}", thousands(total), kind.plural()));
+    let pending = sight.verdicts.get(&Verdict::Pending).copied().unwrap_or(0);
+    if pending > 0 {
+        lines.push(format!(
+            "  pending: not processed yet. It takes 5–30 minutes, at times 24 hours; the first request left {}. Look again: reprovision verify {}",
+            since(sight.first),
+            folder.display()
+        ));
+    }
+    if !sight.causes.is_empty() {
+        lines.push(format!("Why {} failed again", kind.plural()));
+        for (cause, count) in sight.causes.iter().take(20) {
+            lines.push(format!("  {:>7}  {cause}", thousands(*count)));
+        }
+        lines.push(format!(
+            "Next      fix the causes, then: reprovision run {}",
+            folder.join("still-failing.csv").display()
+        ));
+    }
+    lines.push(format!("Files     {}", folder.join("verified.csv").display()));
+    lines.join("\n")
+}
+
+/// For people: how long ago.
+fn since(at: Option<Timestamp>) -> String {
+    let Some(at) = at else { return "a while ago".to_owned() };
+    let minutes = Timestamp::now().duration_since(at).as_mins();
+    match minutes {
+        ..1 => "less than a minute ago".to_owned(),
+        1..120 => format!("{minutes} min ago"),
+        _ => format!("{} h ago", minutes / 60),
+    }
+}
