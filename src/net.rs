@@ -225,21 +225,19 @@ fn words(error: &reqwest::Error) -> (String, bool) {
     (whole, false)
 }
 
+/// The TLS error among the causes: input and output wrap it, perhaps more than once.
+fn dig<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = cause.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    let wrapped = cause.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+    wrapped.and_then(|inner| dig(inner)).or_else(|| dig(cause.source()?))
+}
+
 /// What TLS says, dug out of the wrapping errors.
 fn tls(error: &reqwest::Error) -> Option<(String, bool)> {
     use rustls::CertificateError as Bad;
-    let mut next = error.source();
-    let found = loop {
-        let cause = next?;
-        if let Some(found) = cause.downcast_ref::<rustls::Error>() {
-            break found;
-        }
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        if let Some(found) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            break found;
-        }
-        next = cause.source();
-    };
+    let found = dig(error.source()?)?;
     let text = match found {
         rustls::Error::InvalidCertificate(bad) => match bad {
             Bad::UnknownIssuer => {
@@ -267,7 +265,7 @@ fn tls(error: &reqwest::Error) -> Option<(String, bool)> {
 }
 
 /// The proxy that the environment names, without its user and password.
-fn proxy_name() -> Option<String> {
+pub fn proxy_name() -> Option<String> {
     let named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let value = named.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
     let value = if value.contains("://") { value } else { format!("http://{value}") };

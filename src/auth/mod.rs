@@ -23,5 +23,6 @@ pub use claims::Claims;
 pub use failure::Failure;
 pub use host::SignInHost;
 pub use permission::{Permitted, missing_text, permitted};
+pub use skew::said_of_clock;
 pub use source::TokenSource;
 pub use tokens::{Token, Tokens};

@@ -16,6 +16,11 @@ pub(super) fn of(service: SystemTime, here: SystemTime) -> i64 {
     }
 }
 
+/// What to say of this machine's clock beside the service's `Date`.
+pub fn said_of_clock(service: SystemTime, here: SystemTime) -> Option<String> {
+    said(of(service, here))
+}
+
 /// The sentence, where the difference is worth one.
 pub(super) fn said(seconds: i64) -> Option<String> {
     let off = seconds.unsigned_abs();

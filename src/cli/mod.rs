@@ -1,5 +1,6 @@
 //! What was typed: commands and flags of the command line, each also an environment variable and a key of the settings file.
 
+mod doctor;
 mod explain;
 mod find;
 mod service;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use doctor::Doctor;
 pub use explain::Explain;
 pub use find::{Find, Only};
 pub use service::{Auth, Cloud, Service};
@@ -77,6 +79,8 @@ pub enum Command {
     Find(Box<Find>),
     /// Look again at the accepted users of a run: cleared, pending, failed again, changed, had no error, gone
     Verify(Box<Verify>),
+    /// Check sign-in, tenant, permissions, clock, proxy and TLS; nothing is written
+    Doctor(Box<Doctor>),
     /// Say what an error means, who puts it right, and what to do next; offline
     Explain(Explain),
     /// A local Graph on loopback to try everything on; prints its ledger when stopped

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Command, CommandFactory, FromArgMatches};
+use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches};
 use toml::de::{DeTable, DeValue};
 
-use super::Cli;
+use super::{Cli, Service};
 use crate::error::Error;
 
 /// What came of the command line.
@@ -142,7 +142,14 @@ fn set(command: Command, values: &BTreeMap<String, String>) -> Command {
         Some(value) => argument.default_value(value.clone()),
         None => argument,
     };
-    command.mut_args(with).mut_subcommand("run", |run| run.mut_args(with))
+    // What belongs to every command that talks to Graph counts there too; all else is `run`'s.
+    let shared = Service::augment_args(Command::new("shared"));
+    let is_shared =
+        |argument: &clap::Arg| shared.get_arguments().any(|own| own.get_long() == argument.get_long());
+    command.mut_args(with).mut_subcommands(|inner| match inner.get_name() {
+        "run" => inner.mut_args(with),
+        _ => inner.mut_args(|argument| if is_shared(&argument) { with(argument) } else { argument }),
+    })
 }
 
 #[cfg(test)]

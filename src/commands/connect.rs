@@ -149,7 +149,7 @@ impl Connection {
 }
 
 /// The simulator's own app and secret: real credentials are not looked at.
-fn simulated(asked: &Service, root: Url, simulated: Simulated) -> Result<Connection, Error> {
+pub(super) fn simulated(asked: &Service, root: Url, simulated: Simulated) -> Result<Connection, Error> {
     let network = Network::new(asked.timeout, asked.http1, None)?;
     let (app, secret) = simulated.simulator.app();
     let host = SignInHost {
@@ -167,7 +167,11 @@ fn simulated(asked: &Service, root: Url, simulated: Simulated) -> Result<Connect
     Ok(Connection { root, http, tokens, simulator: Some(simulated), tenant, claims: Claims::default() })
 }
 
-async fn sign_in(asked: &Service, root: Url, unattended: bool) -> Result<Connection, Error> {
+/// Signs in and compares the tenant; permissions are for the caller to judge.
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn sign_in(asked: &Service, root: Url, unattended: bool) -> Result<Connection, Error> {
     let cloud = cloud(asked);
     let network = Network::new(asked.timeout, asked.http1, asked.ca_file.as_deref())?;
     let around = surroundings(asked);

@@ -1,6 +1,7 @@
 //! One file a command: wiring only. All printing is here.
 
 mod connect;
+mod doctor;
 mod engine;
 mod explain;
 mod find;
@@ -35,6 +36,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Run(run) => runtime.block_on(run::run(*run)),
         Command::Find(find) => runtime.block_on(find::find(*find)),
         Command::Verify(verify) => runtime.block_on(verify::verify(*verify)),
+        Command::Doctor(asked) => runtime.block_on(doctor::doctor(*asked)),
         Command::Explain(asked) => explain::explain(&asked),
         Command::Simulate(simulate) => runtime.block_on(simulate::simulate(simulate)),
         Command::Completions { shell } => {
@@ -57,7 +59,11 @@ pub fn main(cli: Cli) -> Exit {
 
 /// Says why nothing can be done.
 pub fn fail(error: &Error) -> Exit {
-    tell(&format!("error: {}", error.chain()));
+    let text = match error {
+        Error::SignIn(text) => with_help(text),
+        other => other.chain(),
+    };
+    tell(&format!("error: {text}"));
     error.exit()
 }
 
@@ -68,6 +74,12 @@ fn kind(object: Object) -> ObjectKind {
         Object::Groups => ObjectKind::Groups,
         Object::Contacts => ObjectKind::Contacts,
     }
+}
+
+/// A sign-in error with the page that explains it.
+fn with_help(text: &str) -> String {
+    const PAGE: &str = "docs/sign-in.md";
+    if text.contains(PAGE) { text.to_owned() } else { format!("{text} ({PAGE})") }
 }
 
 /// To standard output: results only. A closed pipe is nobody's failure.

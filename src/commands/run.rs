@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::connect::{Connection, Purpose, Simulated, connect, place};
 use super::engine::{Call, Display, drive};
 use super::pacing::Pacing;
-use super::{say, tell};
+use super::{say, tell, with_help};
 use crate::cli::{Object, Priority, Progress, Run};
 use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig};
@@ -424,12 +424,12 @@ fn exit_of(why: &Why) -> Exit {
 
 fn sentence(why: &Why) -> String {
     match why {
+        Why::SignIn(text) => with_help(text),
         Why::Interrupted => "Ctrl-C".to_owned(),
         Why::Terminated => "asked to end".to_owned(),
         Why::Deadline(text)
         | Why::Stalled(text)
         | Why::GuardRail(text)
-        | Why::SignIn(text)
         | Why::Journal(text)
         | Why::Bug(text)
         | Why::Input(text) => text.clone(),

@@ -12,6 +12,10 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 pub(super) fn made_up() -> io::Result<(TlsAcceptor, String)> {
     let failed = |error: rcgen::Error| io::Error::other(error.to_string());
     let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
+    // A name of its own: two processes are two authorities.
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, format!("made up for a simulator {}", uuid::Uuid::new_v4()));
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().map_err(failed)?;
     let authority = params.self_signed(&key).map_err(failed)?;

@@ -2,6 +2,7 @@
 
 mod batch;
 mod docs;
+mod doctor;
 mod explain;
 mod exports;
 mod house;
