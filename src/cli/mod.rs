@@ -3,6 +3,8 @@
 mod doctor;
 mod explain;
 mod find;
+mod report;
+mod schedule;
 mod service;
 mod settings;
 mod values;
@@ -17,6 +19,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use doctor::Doctor;
 pub use explain::Explain;
 pub use find::{Find, Only};
+pub use report::{RedactKind, Report, Status};
+pub use schedule::{Schedule, Scheduler};
 pub use service::{Auth, Cloud, Service};
 pub use settings::{Parsed, parse};
 pub use values::{MaxFailures, Rate, duration, per_second, rate};
@@ -81,6 +85,12 @@ pub enum Command {
     Verify(Box<Verify>),
     /// Check sign-in, tenant, permissions, clock, proxy and TLS; nothing is written
     Doctor(Box<Doctor>),
+    /// Render summary and report.html of a run again, or of several together
+    Report(Report),
+    /// Say where a live or dead run stands, from its files
+    Status(Status),
+    /// Print a unit that runs sweep every night
+    Schedule(Schedule),
     /// Say what an error means, who puts it right, and what to do next; offline
     Explain(Explain),
     /// A local Graph on loopback to try everything on; prints its ledger when stopped

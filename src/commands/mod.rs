@@ -8,9 +8,12 @@ mod find;
 mod found;
 mod looking;
 mod pacing;
+mod report;
 mod run;
 mod scanning;
+mod schedule;
 mod simulate;
+mod status;
 mod verify;
 
 use std::io::{self, Write};
@@ -37,6 +40,9 @@ pub fn main(cli: Cli) -> Exit {
         Command::Find(find) => runtime.block_on(find::find(*find)),
         Command::Verify(verify) => runtime.block_on(verify::verify(*verify)),
         Command::Doctor(asked) => runtime.block_on(doctor::doctor(*asked)),
+        Command::Report(asked) => report::report(&asked),
+        Command::Status(asked) => status::status(&asked),
+        Command::Schedule(asked) => Ok(schedule::schedule(&asked)),
         Command::Explain(asked) => explain::explain(&asked),
         Command::Simulate(simulate) => runtime.block_on(simulate::simulate(simulate)),
         Command::Completions { shell } => {

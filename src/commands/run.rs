@@ -268,6 +268,11 @@ async fn work(
     let mut summary = Summary::new(run, &totals, stopped, started.elapsed(), pace.waits().longest);
     summary.exit_code = exit.code();
     summary.damaged_lines = damaged + account.damaged;
+    if let Err(error) = crate::report::complete(folder, &mut summary) {
+        exit = exit.worse(error.exit());
+        summary.exit_code = exit.code();
+        tell(&format!("error: {}", error.chain()));
+    }
     let path = folder.join("summary.json");
     let bytes = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
     if let Err(source) = sys::replace(&path, &bytes) {
@@ -280,7 +285,7 @@ async fn work(
             tell(&format!("error: {sentence}"));
         }
     }
-    say(&summary.text(&totals, folder, kind, "the same command"));
+    say(&summary.text(folder, "the same command"));
     Ok(exit)
 }
 

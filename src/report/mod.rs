@@ -1,7 +1,21 @@
-//! All telling: words for reasons, the summary, the guard rails' sentences.
+//! All telling: words for reasons, the summary, the figures, the page for people.
 
+mod figures;
+mod files;
+mod html;
+mod html_chart;
+mod merge;
+mod quantiles;
 mod summary;
+mod timeline;
+mod verified;
 mod words;
 
+pub use figures::{Cause, Durations, Figures, Hand, MOST_HANDS};
+pub use files::{complete, load};
+pub use html::{Page, Part, Redact};
+pub use merge::{Group, Merged, MergedSummary};
 pub use summary::Summary;
+pub use timeline::{Bin, Silence, Timeline};
+pub use verified::Verified;
 pub use words::{ACCEPTED_MEANS, cause, human, next_step, thousands};

@@ -5,14 +5,18 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::words::{ACCEPTED_MEANS, cause, human, next_step, thousands};
-use crate::model::{ObjectKind, Outcome};
+use super::figures::{Cause, Durations, Figures};
+use super::words::{ACCEPTED_MEANS, human, thousands};
+use crate::model::Outcome;
 use crate::rundir::{RunFile, Totals};
 
+/// Causes printed; the rest stands in report.html.
+const MOST_CAUSES: usize = 10;
+
 /// `summary.json`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// Version of this form.
     pub schema: u32,
@@ -29,9 +33,18 @@ pub struct Summary {
     /// Whether both are equal.
     pub complete: bool,
     /// Count of each outcome.
-    pub totals: BTreeMap<&'static str, u64>,
+    pub totals: BTreeMap<String, u64>,
     /// Count and first rows of each reason.
-    pub reasons: BTreeMap<&'static str, (u64, Vec<u64>)>,
+    pub reasons: BTreeMap<String, (u64, Vec<u64>)>,
+    /// Reasons and error codes with what to do, the most frequent first.
+    #[serde(default)]
+    pub causes: Vec<Cause>,
+    /// How long users took.
+    #[serde(default)]
+    pub durations_ms: Durations,
+    /// Users by number of requests: 1, 2, … and the last for 7 and more.
+    #[serde(default)]
+    pub attempts: Vec<u64>,
     /// Requests over all calls of finished users.
     pub requests: u64,
     /// Of them refused by a limit.
@@ -59,8 +72,15 @@ impl Summary {
             rows_in: run.rows,
             rows_out: totals.records,
             complete: run.rows == totals.records,
-            totals: totals.outcomes.clone(),
-            reasons: totals.reasons.iter().map(|(reason, found)| (reason.as_str(), found.clone())).collect(),
+            totals: totals.outcomes.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            reasons: totals
+                .reasons
+                .iter()
+                .map(|(reason, found)| (reason.as_str().to_owned(), found.clone()))
+                .collect(),
+            causes: Vec::new(),
+            durations_ms: Durations::default(),
+            attempts: Vec::new(),
             requests: totals.attempts,
             throttled: totals.throttled,
             longest_wait_s: longest_wait.as_secs_f64(),
@@ -71,8 +91,30 @@ impl Summary {
         }
     }
 
+    /// Adds what one pass over the records tells.
+    pub fn tell(&mut self, figures: &Figures) {
+        self.causes = figures.causes();
+        self.durations_ms = figures.durations();
+        self.attempts = figures.attempts.to_vec();
+    }
+
+    /// Whether it counts what the records count.
+    pub fn of_all(&self, totals: &Totals) -> bool {
+        self.rows_out == totals.records
+            && self
+                .totals
+                .iter()
+                .map(|(name, count)| (name.as_str(), *count))
+                .eq(totals.outcomes.iter().map(|(name, count)| (*name, *count)))
+    }
+
+    /// How many rows ended so.
+    pub fn of(&self, outcome: Outcome) -> u64 {
+        self.totals.get(outcome.as_str()).copied().unwrap_or(0)
+    }
+
     /// For people.
-    pub fn text(&self, totals: &Totals, folder: &Path, object: ObjectKind, again: &str) -> String {
+    pub fn text(&self, folder: &Path, again: &str) -> String {
         let mut out = String::new();
         let simulated = if self.run.simulated { "SIMULATED  " } else { "" };
         let ended = if self.complete { "Finished" } else { "Stopped" };
@@ -87,11 +129,11 @@ impl Summary {
         let outcomes = [Outcome::Accepted, Outcome::Failed, Outcome::Invalid, Outcome::Duplicate];
         let counts: Vec<_> = outcomes
             .into_iter()
-            .filter(|outcome| totals.of(*outcome) > 0 || *outcome == Outcome::Accepted)
-            .map(|outcome| format!("{} {}", thousands(totals.of(outcome)), outcome.as_str()))
+            .filter(|outcome| self.of(*outcome) > 0 || *outcome == Outcome::Accepted)
+            .map(|outcome| format!("{} {}", thousands(self.of(outcome)), outcome.as_str()))
             .collect();
         let _ = writeln!(out, "  {}", counts.join(" · "));
-        if totals.of(Outcome::Accepted) > 0 {
+        if self.of(Outcome::Accepted) > 0 {
             let _ = writeln!(out, "  {ACCEPTED_MEANS}");
         }
         let _ = writeln!(
@@ -101,20 +143,14 @@ impl Summary {
             thousands(self.throttled),
             human(Duration::from_secs_f64(self.longest_wait_s))
         );
-        if !totals.reasons.is_empty() {
-            let _ = writeln!(out, "Why {} were not accepted", object.plural());
-            for (reason, (count, rows)) in &totals.reasons {
-                let rows: Vec<_> = rows.iter().map(u64::to_string).collect();
-                let _ = writeln!(
-                    out,
-                    "  {:>7}  {} ({}; rows {}{}): {}",
-                    thousands(*count),
-                    cause(*reason),
-                    reason.as_str(),
-                    rows.join(", "),
-                    if *count > rows.len() as u64 { " …" } else { "" },
-                    next_step(*reason)
-                );
+        if !self.causes.is_empty() {
+            let _ = writeln!(out, "Why {} were not accepted", self.run.identity.object.plural());
+            for cause in self.causes.iter().take(MOST_CAUSES) {
+                let _ = writeln!(out, "  {}", cause_line(cause));
+            }
+            let more = self.causes.len().saturating_sub(MOST_CAUSES);
+            if more > 0 {
+                let _ = writeln!(out, "  and {more} causes more: report.html");
             }
         }
         for sentence in &self.stopped {
@@ -122,7 +158,7 @@ impl Summary {
         }
         if !self.complete {
             let _ = writeln!(out, "Go on     {again}");
-        } else if totals.of(Outcome::Failed) + totals.of(Outcome::Invalid) > 0 {
+        } else if self.of(Outcome::Failed) + self.of(Outcome::Invalid) > 0 {
             let _ = writeln!(
                 out,
                 "Next      fix the causes, then: reprovision run {}",
@@ -132,4 +168,21 @@ impl Summary {
         let _ = write!(out, "Files     {}   exit {}", folder.display(), self.exit_code);
         out
     }
+}
+
+fn cause_line(cause: &Cause) -> String {
+    let rows: Vec<_> = cause.rows.iter().map(u64::to_string).collect();
+    let code = match cause.error_code.as_str() {
+        "" => String::new(),
+        code => format!(" {code}"),
+    };
+    format!(
+        "{:>7}  {} ({}{code}; rows {}{}): {}",
+        thousands(cause.count),
+        cause.title,
+        cause.reason,
+        rows.join(", "),
+        if cause.count > rows.len() as u64 { " …" } else { "" },
+        cause.next_step
+    )
 }

@@ -43,6 +43,15 @@ pub fn human(time: Duration) -> String {
     }
 }
 
+/// `412 ms`, `1.4 s`, then as [`human`].
+pub(super) fn human_millis(millis: u64) -> String {
+    match millis {
+        0..1_000 => format!("{millis} ms"),
+        1_000..60_000 => format!("{:.1} s", millis as f64 / 1_000.0),
+        _ => human(Duration::from_millis(millis)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ mod failed;
 mod find;
 mod folder;
 mod journal;
+mod page;
 mod read_back;
 mod run_file;
 
@@ -11,5 +12,6 @@ pub use failed::{Original, write_failed, write_original};
 pub use find::find_run;
 pub use folder::{Lock, find_unfinished, new_folder};
 pub use journal::{Journal, Syncer};
+pub use page::write_page;
 pub use read_back::{Expected, ReadBack, Rows, Totals, each_record, read_results};
 pub use run_file::{Identity, Learnt, RunFile, State};

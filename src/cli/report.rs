@@ -1,0 +1,45 @@
+//! Flags of `report` and `status`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// `--redact`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum RedactKind {
+    Upn,
+}
+
+/// Flags of `report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Folder of a run, or a unique part of its name [default: the newest]
+    pub runs: Vec<PathBuf>,
+    /// One report for all of them: shards of one input, runs of several tenants; tells what is missing (exit 5)
+    #[arg(long)]
+    pub merge: bool,
+    /// Leave out sign-in names and whatever may hold one; object ids stay
+    #[arg(long, value_name = "WHAT")]
+    pub redact: Option<RedactKind>,
+    /// Where to write it [default: report.html in the run's folder, with --redact report-redacted.html,
+    /// with --merge merged.html here]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace the file of --out
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Folder of a run, or a unique part of its name [default: the newest]
+    pub run: Option<PathBuf>,
+    /// Look again every two seconds until the run ends
+    #[arg(long)]
+    pub watch: bool,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}

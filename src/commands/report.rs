@@ -1,0 +1,110 @@
+//! `report`: renders summary and page of a run again, or of several together.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::{say, tell};
+use crate::cli::{RedactKind, Report};
+use crate::error::{Error, Exit};
+use crate::report::{Figures, Merged, Page, Redact, load};
+use crate::rundir::find_run;
+use crate::sys;
+
+/// Where runs are.
+pub(super) const RUNS: &str = "reprovision-runs";
+
+/// Writes the reports asked for.
+///
+/// # Errors
+/// `Error::Usage` for runs that cannot be found or files that are in the way; `Error::File`, `Error::Damaged`.
+pub(super) fn report(asked: &Report) -> Result<Exit, Error> {
+    let parent = Path::new(RUNS);
+    let mut folders = Vec::new();
+    if asked.runs.is_empty() {
+        let newest = find_run(parent, None)?;
+        tell(&format!("Run       {} (the newest)", newest.display()));
+        folders.push(newest);
+    }
+    for run in &asked.runs {
+        folders.push(find_run(parent, Some(run))?);
+    }
+    let redact = match asked.redact {
+        Some(RedactKind::Upn) => Redact::Upn,
+        None => Redact::Nothing,
+    };
+    if asked.merge {
+        return merge(asked, &folders, redact);
+    }
+    if asked.out.is_some() && folders.len() > 1 {
+        return Err(Error::Usage(
+            "--out names one file, and several runs were given: add --merge".to_owned(),
+        ));
+    }
+    for folder in &folders {
+        single(asked, folder, redact)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn single(asked: &Report, folder: &Path, redact: Redact) -> Result<(), Error> {
+    let mut part = load(folder)?;
+    let figures = Figures::of(folder, part.summary.run.rows)?;
+    part.summary.tell(&figures);
+    let told = part.summary.text(folder, "the same command");
+    let page = Page { parts: &[part], figures: &figures, groups: &[], redact }.render();
+    let path = match &asked.out {
+        Some(out) => {
+            write_out(out, page.as_bytes(), asked.force)?;
+            out.clone()
+        }
+        None => {
+            let name = if redact == Redact::Nothing { "report.html" } else { "report-redacted.html" };
+            let path = folder.join(name);
+            sys::replace(&path, page.as_bytes()).map_err(|source| Error::file("replace", &path, source))?;
+            path
+        }
+    };
+    say(&format!("{told}\nReport    {}", path.display()));
+    Ok(())
+}
+
+fn merge(asked: &Report, folders: &[PathBuf], redact: Redact) -> Result<Exit, Error> {
+    let merged = Merged::read(folders)?;
+    let page =
+        Page { parts: &merged.parts, figures: &merged.figures, groups: &merged.groups, redact }.render();
+    let summary = merged.summary();
+    let json = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
+    let path = asked.out.clone().unwrap_or_else(|| PathBuf::from("merged.html"));
+    write_out(&path, page.as_bytes(), asked.force)?;
+    write_out(&path.with_extension("json"), &json, asked.force)?;
+    for group in &merged.groups {
+        say(&group.sentence());
+    }
+    for (name, count) in &summary.totals {
+        say(&format!("  {} {name}", crate::report::thousands(*count)));
+    }
+    say(&format!("Report    {} and {}", path.display(), path.with_extension("json").display()));
+    Ok(if summary.complete { Exit::Done } else { Exit::Stopped })
+}
+
+/// A file of the user's choice: never through a link, into a pipe, or over something else.
+fn write_out(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if !there.is_file() => Err(Error::Usage(format!(
+            "{} is a link, a folder or a device: name a file; nothing was written",
+            path.display()
+        ))),
+        Ok(_) if !force => {
+            Err(Error::Usage(format!("{} exists: --force replaces it; nothing was written", path.display())))
+        }
+        // A new file takes the name: what else is linked to the old one stays as it is.
+        Ok(_) => sys::replace(path, bytes).map_err(|source| Error::file("replace", path, source)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let written = sys::open_private(path, OpenOptions::new().write(true).create_new(true))
+                .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+            written.map_err(|source| Error::file("create", path, source))
+        }
+        Err(source) => Err(Error::file("create", path, source)),
+    }
+}

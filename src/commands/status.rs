@@ -1,0 +1,196 @@
+//! `status`: where a live or dead run stands, from its files alone.
+
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::report::RUNS;
+use super::{say, tell};
+use crate::cli::Status;
+use crate::error::{Error, Exit};
+use crate::model::{Outcome, Scope};
+use crate::report::{ACCEPTED_MEANS, human, thousands};
+use crate::rundir::{RunFile, State, each_record, find_run};
+
+/// How often `--watch` looks.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Looking must not cost more than a tenth of one processor, however large the run.
+const REST: u32 = 10;
+/// The pace is that of the last minute.
+const LATELY: SignedDuration = SignedDuration::from_secs(60);
+
+/// Where a run stands.
+#[derive(Debug, Serialize)]
+struct Standing {
+    schema: u32,
+    folder: PathBuf,
+    tenant: String,
+    input: String,
+    simulated: bool,
+    operator: String,
+    host: String,
+    pid: u32,
+    started_at: Timestamp,
+    /// `running`, `stopped` or `complete`.
+    state: &'static str,
+    rows: u64,
+    done: u64,
+    accepted: u64,
+    failed: u64,
+    invalid: u64,
+    duplicate: u64,
+    /// Rows finished in the last minute, per second.
+    per_second: f64,
+    /// Pauses still running: whose limit, and until when.
+    pauses: Vec<(String, Timestamp)>,
+    /// Lines that cannot be read; a running process may be in the middle of one.
+    damaged_lines: u64,
+}
+
+/// Says where the run stands, once or until it ends.
+///
+/// # Errors
+/// `Error::Usage` where no run is meant; `Error::Damaged`, `Error::File`.
+pub(super) fn status(asked: &Status) -> Result<Exit, Error> {
+    let folder = find_run(Path::new(RUNS), asked.run.as_deref())?;
+    loop {
+        let began = Instant::now();
+        let standing = look(&folder)?;
+        if asked.json {
+            let line =
+                serde_json::to_string(&standing).map_err(|error| Error::Internal(error.to_string()))?;
+            say(&line);
+        } else {
+            say(&text(&standing, asked.run.is_none()));
+        }
+        if !asked.watch || standing.state != "running" {
+            return Ok(Exit::Done);
+        }
+        if !asked.json {
+            tell("");
+        }
+        thread::sleep(LOOK_EVERY.max(began.elapsed() * REST));
+    }
+}
+
+fn look(folder: &Path) -> Result<Standing, Error> {
+    let run = RunFile::read(folder)
+        .ok_or_else(|| Error::Usage(format!("{}: run.json cannot be read any more", folder.display())))?;
+    let now = Timestamp::now();
+    let since = now.checked_sub(LATELY).unwrap_or(now);
+    let mut lately = 0_u64;
+    let read = each_record(folder, run.rows, |record| {
+        let finished = record.finished_at.parse::<Timestamp>();
+        lately += u64::from(record.attempts > 0 && finished.is_ok_and(|at| at >= since));
+    })?;
+    let totals = read.totals;
+    let state = if is_held(folder)? {
+        "running"
+    } else if totals.records == run.rows {
+        "complete"
+    } else {
+        "stopped"
+    };
+    // The first minute of a call is shorter than a minute.
+    let over = now.duration_since(run.started_at.max(since)).as_secs_f64().max(1.0);
+    let pauses = State::read(folder)
+        .cooldowns
+        .into_iter()
+        .filter(|(_, until, _)| *until > now)
+        .map(|(scope, until, _)| {
+            (Scope::from_name(&scope).map_or(scope, |scope| scope.owner().to_owned()), until)
+        })
+        .collect();
+    Ok(Standing {
+        schema: 1,
+        folder: folder.to_owned(),
+        tenant: run.identity.tenant,
+        input: run.input,
+        simulated: run.simulated,
+        operator: run.operator,
+        host: run.host,
+        pid: run.pid,
+        started_at: run.started_at,
+        state,
+        rows: run.rows,
+        done: totals.records,
+        accepted: totals.of(Outcome::Accepted),
+        failed: totals.of(Outcome::Failed),
+        invalid: totals.of(Outcome::Invalid),
+        duplicate: totals.of(Outcome::Duplicate),
+        per_second: if state == "running" { lately as f64 / over } else { 0.0 },
+        pauses,
+        damaged_lines: read.damaged,
+    })
+}
+
+/// Whether a process works on the run. Shared, so that two who only look do not see each other.
+fn is_held(folder: &Path) -> Result<bool, Error> {
+    let path = folder.join("lock");
+    let file = match OpenOptions::new().read(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(Error::file("read", path, source)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(source)) => Err(Error::file("look at the lock of", path, source)),
+    }
+}
+
+fn text(standing: &Standing, newest: bool) -> String {
+    let mut lines = Vec::new();
+    let simulated = if standing.simulated { "SIMULATED  " } else { "" };
+    lines.push(format!(
+        "Run      {simulated}{}{}",
+        standing.folder.display(),
+        if newest { " (the newest)" } else { "" }
+    ));
+    lines.push(format!("         {} · {}", standing.tenant, standing.input));
+    lines.push(match standing.state {
+        "running" => format!(
+            "State    running: {} on {}, process {}, since {:.0}",
+            standing.operator, standing.host, standing.pid, standing.started_at
+        ),
+        "complete" => "State    complete".to_owned(),
+        _ => "State    stopped: nobody works on it; the same command goes on".to_owned(),
+    });
+    let share = standing.done as f64 / standing.rows.max(1) as f64 * 100.0;
+    lines.push(format!(
+        "Done     {} of {} rows ({share:.0} %): {} accepted · {} failed · {} invalid · {} duplicate",
+        thousands(standing.done),
+        thousands(standing.rows),
+        thousands(standing.accepted),
+        thousands(standing.failed),
+        thousands(standing.invalid),
+        thousands(standing.duplicate),
+    ));
+    if standing.accepted > 0 {
+        lines.push(format!("         {ACCEPTED_MEANS}"));
+    }
+    if standing.state == "running" && standing.per_second > 0.0 {
+        let left = (standing.rows - standing.done) as f64 / standing.per_second;
+        lines.push(format!(
+            "Pace     {:.1}/s in the last minute: about {} left",
+            standing.per_second,
+            human(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX))
+        ));
+    }
+    for (owner, until) in &standing.pauses {
+        let left = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+        lines.push(format!("Paused   by Microsoft 365 ({owner}): {} left", human(left)));
+    }
+    if standing.damaged_lines > 0 && standing.state != "running" {
+        lines.push(format!(
+            "Damaged  {} lines of results.csv cannot be read; their rows are done again",
+            standing.damaged_lines
+        ));
+    }
+    lines.join("\n")
+}

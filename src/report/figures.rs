@@ -1,0 +1,281 @@
+//! What a report tells, gathered in one pass over the records in bounded memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::quantiles::Quantiles;
+use super::timeline::Timeline;
+use crate::catalogue;
+use crate::error::Error;
+use crate::model::{Outcome, Reason, Record};
+use crate::rundir::{ReadBack, each_record};
+
+/// Users named in the report; the rest stands in failed.csv.
+pub const MOST_HANDS: usize = 200;
+/// Different causes kept apart; more, which only a broken service sends, are counted without their code.
+const MOST_CAUSES: usize = 60;
+/// Rows named for a cause.
+const SAMPLES: usize = 5;
+/// Numbers of attempts that are counted apart; the last counts itself and all above.
+const MOST_ATTEMPTS: usize = 7;
+
+/// Users who were not accepted for one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// Word of the `reason` column.
+    pub reason: String,
+    /// Graph's error code; empty where none came.
+    pub error_code: String,
+    /// A few words.
+    pub title: String,
+    /// Who puts it right.
+    pub who: String,
+    /// What to do.
+    pub next_step: String,
+    /// How many.
+    pub count: u64,
+    /// The first rows.
+    pub rows: Vec<u64>,
+}
+
+/// Durations of users who were sent, from the first request to the end, waits included, in milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Durations {
+    /// Users counted.
+    pub users: u64,
+    /// Half of them took no longer; at most 1/32 too large, as all quantiles here.
+    pub p50: u64,
+    /// 95 of 100 took no longer.
+    pub p95: u64,
+    /// 99 of 100 took no longer.
+    pub p99: u64,
+    /// The longest, exactly.
+    pub longest: u64,
+}
+
+/// Somebody who needs a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hand {
+    /// Which of the merged runs, from 0.
+    pub part: usize,
+    /// Row of the input.
+    pub row: u64,
+    /// Id or sign-in name.
+    pub name: String,
+    /// Where it failed: a service, Graph, or the input.
+    pub service: String,
+    /// A few words.
+    pub cause: String,
+    /// What the service said; may be empty.
+    pub message: String,
+    /// Who puts it right.
+    pub who: String,
+    /// What to do.
+    pub next_step: String,
+}
+
+/// The figures of one run, or of several that are merged.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    causes: BTreeMap<(Reason, Box<str>), (u64, Vec<u64>)>,
+    durations: Quantiles,
+    /// Users by number of requests: 1, 2, … and the last for all above.
+    pub attempts: [u64; MOST_ATTEMPTS],
+    /// When, for each run.
+    pub timelines: Vec<Timeline>,
+    hands: BTreeMap<(usize, u64), Hand>,
+    /// Failed and invalid rows, all of them.
+    pub failed: u64,
+}
+
+impl Figures {
+    /// Reads them from a folder.
+    ///
+    /// # Errors
+    /// As `each_record`.
+    pub fn of(folder: &Path, rows: u64) -> Result<Self, Error> {
+        let mut figures = Self::default();
+        figures.read(folder, rows, |_| {})?;
+        Ok(figures)
+    }
+
+    /// Adds another run, handing each row's number on.
+    ///
+    /// # Errors
+    /// As `each_record`.
+    pub fn read(&mut self, folder: &Path, rows: u64, mut each: impl FnMut(u64)) -> Result<ReadBack, Error> {
+        self.timelines.push(Timeline::default());
+        each_record(folder, rows, |record| {
+            each(record.row);
+            self.add(record);
+        })
+    }
+
+    fn add(&mut self, record: &Record) {
+        if record.attempts > 0 {
+            let at = (record.attempts as usize).min(MOST_ATTEMPTS) - 1;
+            self.attempts[at] += 1;
+            if let Ok(finished) = record.finished_at.parse::<Timestamp>() {
+                let accepted = record.outcome == Outcome::Accepted;
+                if let Some(timeline) = self.timelines.last_mut() {
+                    timeline.add(finished, accepted, u64::from(record.throttled));
+                }
+            }
+        }
+        if let Some(millis) = record.duration_ms {
+            self.durations.add(millis);
+        }
+        if let (Outcome::Failed | Outcome::Invalid, Some(reason)) = (record.outcome, record.reason) {
+            self.failed += 1;
+            self.count(reason, record);
+            let advice = Advice::of(reason, &record.error_code);
+            let part = self.timelines.len().saturating_sub(1);
+            self.hands.insert(
+                (part, record.row),
+                Hand {
+                    part,
+                    row: record.row,
+                    name: record.id.to_string(),
+                    service: if record.outcome == Outcome::Invalid { "input" } else { "Graph" }.to_owned(),
+                    cause: advice.title.to_owned(),
+                    message: record.message.to_string(),
+                    who: advice.who.to_owned(),
+                    next_step: advice.next_step.to_owned(),
+                },
+            );
+            if self.hands.len() > MOST_HANDS {
+                self.hands.pop_last();
+            }
+        }
+    }
+
+    fn count(&mut self, reason: Reason, record: &Record) {
+        let full = self.causes.len() >= MOST_CAUSES;
+        let mut key = (reason, record.error_code.clone());
+        if full && !self.causes.contains_key(&key) {
+            key.1 = "".into();
+        }
+        let (count, rows) = self.causes.entry(key).or_default();
+        *count += 1;
+        if rows.len() < SAMPLES {
+            rows.push(record.row);
+        }
+    }
+
+    /// The most frequent first.
+    pub fn causes(&self) -> Vec<Cause> {
+        let mut causes: Vec<Cause> = self
+            .causes
+            .iter()
+            .map(|((reason, code), (count, rows))| {
+                let advice = Advice::of(*reason, code);
+                Cause {
+                    reason: reason.as_str().to_owned(),
+                    error_code: code.to_string(),
+                    title: advice.title.to_owned(),
+                    who: advice.who.to_owned(),
+                    next_step: advice.next_step.to_owned(),
+                    count: *count,
+                    rows: rows.clone(),
+                }
+            })
+            .collect();
+        causes.sort_by_key(|cause| std::cmp::Reverse(cause.count));
+        causes
+    }
+
+    /// Quantiles; all zero where nobody was sent.
+    pub fn durations(&self) -> Durations {
+        let at = |share| self.durations.at(share).unwrap_or(0);
+        Durations {
+            users: self.durations.total(),
+            p50: at(0.5),
+            p95: at(0.95),
+            p99: at(0.99),
+            longest: self.durations.longest(),
+        }
+    }
+
+    /// Failed and invalid rows, the first [`MOST_HANDS`] of the input.
+    pub fn hands(&self) -> impl Iterator<Item = &Hand> {
+        self.hands.values()
+    }
+}
+
+/// The reason's advice, or that for the code where the reason alone says little.
+struct Advice {
+    title: &'static str,
+    who: &'static str,
+    next_step: &'static str,
+}
+
+impl Advice {
+    fn of(reason: Reason, code: &str) -> Self {
+        let entry = catalogue::of_reason(reason);
+        let vague = matches!(reason, Reason::BadRequest | Reason::Refused);
+        let told = catalogue::of_graph_code(code).filter(|_| vague).unwrap_or(entry);
+        Self { title: &entry.title, who: &told.who, next_step: &told.next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(row: u64, outcome: Outcome, reason: Option<Reason>, code: &str) -> Record {
+        Record {
+            row,
+            id: format!("user{row}@contoso.com").into(),
+            outcome,
+            reason,
+            http_status: None,
+            error_code: code.into(),
+            message: "".into(),
+            attempts: 2,
+            throttled: 1,
+            first_sent_at: "2026-11-23T00:00:00.000Z".into(),
+            finished_at: "2026-11-23T00:00:01.000Z".into(),
+            duration_ms: Some(1_000),
+            client_request_id: "".into(),
+            request_id: "".into(),
+            line: row + 1,
+        }
+    }
+
+    #[test]
+    fn a_service_that_invents_codes_costs_no_memory_and_no_count() {
+        let mut figures = Figures::default();
+        for row in 0..10_000 {
+            let code = format!("Invented{row}");
+            figures.add(&record(10_000 - row, Outcome::Failed, Some(Reason::BadRequest), &code));
+        }
+        let causes = figures.causes();
+        assert!(causes.len() <= MOST_CAUSES + 1, "{}", causes.len());
+        assert_eq!(causes.iter().map(|cause| cause.count).sum::<u64>(), 10_000);
+        assert_eq!(causes[0].error_code, "");
+        let rows: Vec<_> = figures.hands().map(|hand| hand.row).collect();
+        assert_eq!(
+            rows,
+            (1..=MOST_HANDS as u64).collect::<Vec<_>>(),
+            "the first of the input, not the first finished"
+        );
+        assert_eq!(figures.failed, 10_000);
+    }
+
+    #[test]
+    fn a_known_code_says_more_than_a_vague_reason() {
+        let mut figures = Figures::default();
+        figures.add(&record(1, Outcome::Failed, Some(Reason::BadRequest), "Request_BadRequest"));
+        figures.add(&record(2, Outcome::Failed, Some(Reason::BadRequest), "NeverSeen"));
+        figures.add(&record(3, Outcome::Accepted, None, ""));
+        let causes = figures.causes();
+        assert_eq!(causes.len(), 2);
+        assert_eq!(causes[0].next_step, catalogue::of_reason(Reason::BadRequest).next);
+        assert!(causes[1].next_step.contains("portal"));
+        assert_eq!(figures.attempts, [0, 3, 0, 0, 0, 0, 0]);
+        assert_eq!(figures.durations().users, 3);
+    }
+}

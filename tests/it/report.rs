@@ -1,0 +1,181 @@
+//! `report.html` and `report`: figures as in summary.json, hostile text stays text, shards add up, nothing is overwritten.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn reprovision(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_reprovision"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("AZURE_TENANT_ID")
+        .output()
+        .expect("the program runs")
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Twenty users, three of them by sign-in name, and three rows that nobody should send.
+fn run(folder: &Path) {
+    let mut text = "id,displayName\n".to_owned();
+    for row in 1..=17 {
+        text.push_str(&format!("{row:08x}-0000-4000-8000-000000000000,User {row}\n"));
+    }
+    text.push_str("ann@contoso.com,Ann\nbob@contoso.com,Bob\nZOE@contoso.com,Zoe\n");
+    text.push_str("<script>alert(1)</script>,x\n=HYPERLINK(1),y\nann smith@contoso.com,z\n");
+    fs::write(folder.join("users.csv"), text).expect("the input");
+    let output =
+        reprovision(folder, &["run", "users.csv", "--simulate=calm", "--rate", "400", "--out", "one"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+}
+
+fn figure(page: &str, name: &str) -> u64 {
+    let (_, rest) = page.split_once(&format!("data-figure=\"{name}\"")).expect(name);
+    let (_, rest) = rest.split_once('>').expect("the end of the tag");
+    let digits: String = rest.chars().take_while(|c| *c != '<').filter(char::is_ascii_digit).collect();
+    digits.parse().expect("a number")
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("the file")).expect("JSON")
+}
+
+#[test]
+fn the_page_says_what_the_summary_says_and_asks_nobody_for_anything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(folder.path());
+    let page = fs::read_to_string(folder.path().join("one/report.html")).expect("report.html");
+    let summary = json(&folder.path().join("one/summary.json"));
+    for name in ["rows_in", "rows_out", "requests", "throttled"] {
+        assert_eq!(Some(figure(&page, name)), summary[name].as_u64(), "{name}");
+    }
+    for name in ["accepted", "failed", "invalid", "duplicate"] {
+        assert_eq!(figure(&page, name), summary["totals"][name].as_u64().unwrap_or(0), "{name}");
+    }
+    assert_eq!((figure(&page, "accepted"), figure(&page, "needs_hands")), (20, 3));
+    let longest = summary["durations_ms"]["longest"].as_u64().expect("a number");
+    assert!(page.contains(&format!("data-figure=\"longest\" data-ms=\"{longest}\"")), "{longest}");
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "hostile text is shown as text");
+    for never in
+        ["<script", "<img", "<link", "src=", "href=", "url(", "@import", "style=\"", "http:", "https:"]
+    {
+        assert!(!page.contains(never), "{never} in the page");
+    }
+    let words = page.split("</style>").nth(1).expect("a body").to_lowercase();
+    assert!(!words.contains("fixed") && !words.contains("success"), "accepted is not more than accepted");
+    assert!(words.contains("took the request"));
+    assert!(page.contains("default-src 'none'") && page.contains("SIMULATED"));
+}
+
+#[test]
+fn a_report_can_be_written_again_also_of_a_run_that_was_cut_short() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(folder.path());
+    let path = folder.path().join("one/report.html");
+    let before = fs::read_to_string(&path).expect("report.html");
+    fs::remove_file(&path).expect("removed");
+    let output = reprovision(folder.path(), &["report", "one"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(fs::read_to_string(&path).expect("report.html"), before);
+    let results = folder.path().join("one/results.csv");
+    let text = fs::read_to_string(&results).expect("results.csv");
+    fs::write(&results, &text[..text.len() / 2]).expect("torn");
+    fs::remove_file(folder.path().join("one/summary.json")).expect("removed");
+    let output = reprovision(folder.path(), &["report", "one"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let page = fs::read_to_string(&path).expect("report.html");
+    assert!(page.contains("Not complete") && page.contains("cut short"), "said");
+    assert_eq!(figure(&page, "rows_in"), 23);
+    assert!(figure(&page, "rows_out") < 23);
+}
+
+#[test]
+fn redacted_pages_hold_no_sign_in_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(folder.path());
+    let full = fs::read_to_string(folder.path().join("one/report.html")).expect("report.html");
+    assert!(full.contains("ann smith@contoso.com"));
+    let output = reprovision(folder.path(), &["report", "one", "--redact", "upn"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let page = fs::read_to_string(folder.path().join("one/report-redacted.html")).expect("the page");
+    for name in ["contoso.com", "HYPERLINK", "alert(1)"] {
+        assert!(!page.contains(name), "{name}");
+    }
+    assert!(page.contains("row 23"));
+}
+
+/// Copies the run and leaves only the records that `keep` says.
+fn part(folder: &Path, name: &str, keep: impl Fn(u64) -> bool) {
+    let (from, to) = (folder.join("one"), folder.join(name));
+    fs::create_dir(&to).expect("a folder");
+    fs::copy(from.join("run.json"), to.join("run.json")).expect("copied");
+    let text = fs::read_to_string(from.join("results.csv")).expect("results.csv");
+    let kept = text
+        .lines()
+        .filter(|line| line.split(',').next().and_then(|row| row.parse().ok()).is_none_or(&keep))
+        .map(|line| format!("{line}\n"));
+    fs::write(to.join("results.csv"), kept.collect::<String>()).expect("written");
+}
+
+#[test]
+fn shards_are_proven_to_cover_the_input() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(folder.path());
+    part(folder.path(), "odd", |row| row % 2 == 1);
+    part(folder.path(), "even", |row| row % 2 == 0);
+    part(folder.path(), "few", |row| row % 2 == 0 && row != 4 && row != 8);
+    let output = reprovision(folder.path(), &["report", "--merge", "odd", "even"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(
+        said(&output).contains("2 runs cover 23 of 23 rows: every row once, none twice"),
+        "{}",
+        said(&output)
+    );
+    let merged = json(&folder.path().join("merged.json"));
+    let whole = json(&folder.path().join("one/summary.json"));
+    assert_eq!(merged["totals"], whole["totals"]);
+    assert_eq!(merged["durations_ms"], whole["durations_ms"]);
+    let page = fs::read_to_string(folder.path().join("merged.html")).expect("merged.html");
+    assert_eq!((figure(&page, "rows_in"), figure(&page, "rows_out")), (23, 23));
+
+    let output = reprovision(folder.path(), &["report", "--merge", "odd", "few", "--out", "few.html"]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert!(said(&output).contains("2 rows have no record (row 4, 8)"), "{}", said(&output));
+
+    let output = reprovision(folder.path(), &["report", "--merge", "one", "odd", "--out", "twice.html"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("count users twice"), "{}", said(&output));
+    assert!(!folder.path().join("twice.html").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_in_the_way_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(folder.path());
+    let precious = folder.path().join("precious.txt");
+    fs::write(&precious, "precious").expect("written");
+    std::os::unix::fs::symlink(&precious, folder.path().join("link.html")).expect("a link");
+    fs::hard_link(&precious, folder.path().join("hard.html")).expect("a link");
+    fs::create_dir(folder.path().join("folder.html")).expect("a folder");
+    for (out, force, code) in [
+        ("precious.txt", false, 2),
+        ("hard.html", false, 2),
+        ("link.html", false, 2),
+        ("link.html", true, 2),
+        ("folder.html", true, 2),
+        ("/dev/null", true, 2),
+        ("hard.html", true, 0),
+    ] {
+        let mut arguments = vec!["report", "one", "--out", out];
+        arguments.extend(force.then_some("--force"));
+        let output = reprovision(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(code), "{out} {force}: {}", said(&output));
+        assert_eq!(fs::read_to_string(&precious).expect("read"), "precious", "{out} {force}");
+    }
+    assert!(fs::read_to_string(folder.path().join("hard.html")).expect("read").contains("<!DOCTYPE html>"));
+}

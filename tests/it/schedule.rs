@@ -1,0 +1,143 @@
+//! `schedule` with the binary: each unit parses, names the command and sorts the exit codes.
+
+use std::process::{Command, Output};
+
+use yaml_rust2::{Yaml, YamlLoader};
+
+fn schedule(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_reprovision"))
+        .arg("schedule")
+        .args(arguments)
+        .env_remove("AZURE_TENANT_ID")
+        .output()
+        .expect("the program runs")
+}
+
+fn unit(kind: &str) -> String {
+    let output = schedule(&[kind, "--tenant", "fabrikam.com", "--at", "03:05"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.contains("fabrikam.com") && text.contains("sweep"), "{text}");
+    assert!(
+        !text.contains('@') || kind == "github" || kind == "azure-devops",
+        "a placeholder is left: {text}"
+    );
+    text
+}
+
+fn yaml(kind: &str) -> Yaml {
+    let mut found = YamlLoader::load_from_str(&unit(kind)).expect("YAML");
+    assert_eq!(found.len(), 1);
+    found.remove(0)
+}
+
+/// Runs the shell part of a unit with a `reprovision` that ends so; the exit code and what was said.
+#[cfg(unix)]
+fn shell(options: &str, script: &str, code: i32) -> (Option<i32>, String) {
+    let output = Command::new("bash")
+        .args([options, &format!("reprovision() {{ echo talk; return {code}; }}\n{script}")])
+        .output()
+        .expect("bash runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Codes that a person must see, and codes that the next night deals with.
+#[cfg(unix)]
+fn sorts_exit_codes(script: &str) {
+    for code in [0, 5, 8, 130, 143] {
+        assert_eq!(shell("-ec", script, code).0, Some(0), "{code}");
+    }
+    for code in [1, 2, 3, 4, 6, 7, 101] {
+        assert_eq!(shell("-ec", script, code).0, Some(code), "{code}");
+    }
+}
+
+#[test]
+fn kubernetes_fails_at_once_only_where_a_person_is_needed() {
+    let unit = yaml("kubernetes");
+    assert_eq!(unit["kind"].as_str(), Some("CronJob"));
+    assert_eq!(unit["spec"]["schedule"].as_str(), Some("5 3 * * *"));
+    assert_eq!(unit["spec"]["concurrencyPolicy"].as_str(), Some("Forbid"));
+    let job = &unit["spec"]["jobTemplate"]["spec"];
+    let fatal = &job["podFailurePolicy"]["rules"][1];
+    let codes: Vec<_> =
+        fatal["onExitCodes"]["values"].as_vec().expect("codes").iter().filter_map(Yaml::as_i64).collect();
+    assert_eq!((fatal["action"].as_str(), codes), (Some("FailJob"), vec![1, 2, 3, 4, 6, 7]));
+    let pod = &job["template"]["spec"];
+    assert_eq!(pod["restartPolicy"].as_str(), Some("Never"), "the policy asks for it");
+    let container = &pod["containers"][0];
+    assert_eq!(container["name"].as_str(), fatal["onExitCodes"]["containerName"].as_str());
+    assert_eq!(container["args"][0].as_str(), Some("sweep"));
+    assert_eq!(container["args"][2].as_str(), Some("fabrikam.com"));
+}
+
+#[test]
+fn github_and_azure_devops_sort_the_exit_codes() {
+    let github = yaml("github");
+    assert_eq!(github["on"]["schedule"][0]["cron"].as_str(), Some("5 3 * * *"));
+    assert_eq!(github["permissions"]["id-token"].as_str(), Some("write"));
+    let step = &github["jobs"]["sweep"]["steps"][1];
+    let azure = yaml("azure-devops");
+    assert_eq!(azure["schedules"][0]["cron"].as_str(), Some("5 3 * * *"));
+    let task = &azure["jobs"][0]["steps"][1];
+    assert_eq!(task["env"]["SYSTEM_ACCESSTOKEN"].as_str(), Some("$(System.AccessToken)"));
+    #[cfg(unix)]
+    {
+        sorts_exit_codes(step["run"].as_str().expect("a script"));
+        let script = task["inputs"]["inlineScript"].as_str().expect("a script");
+        sorts_exit_codes(&script.replace("$(Pipeline.Workspace)", "/tmp"));
+    }
+    #[cfg(not(unix))]
+    assert!(step["run"].as_str().is_some());
+}
+
+#[cfg(unix)]
+#[test]
+fn cron_mails_only_where_a_person_is_needed() {
+    let unit = unit("cron");
+    let line = unit.lines().last().expect("a line");
+    let fields: Vec<&str> = line.splitn(7, ' ').collect();
+    assert_eq!(fields[..6], ["5", "3", "*", "*", "*", "reprovision"]);
+    assert!(!fields[6].contains('%'), "cron takes % for a line end");
+    let (_, command) = fields[6].split_once("set +a && ").expect("the part after the secrets");
+    for code in [0, 5, 8, 130, 143] {
+        assert_eq!(shell("-c", command, code).1, "", "{code}");
+    }
+    for code in [1, 2, 3, 4, 6, 7] {
+        assert_eq!(shell("-c", command, code).1, "talk\n", "{code}");
+    }
+}
+
+#[test]
+fn systemd_tries_again_what_is_safe_to_go_on() {
+    let text = unit("systemd");
+    let mut section = "";
+    let mut settings = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            Some(name) => section = name,
+            None => settings.push((section, line.split_once('=').expect("NAME=VALUE"))),
+        }
+    }
+    for wanted in [
+        ("Service", ("SuccessExitStatus", "8")),
+        ("Service", ("RestartPreventExitStatus", "1 2 3 4 6 7")),
+        ("Service", ("Restart", "on-failure")),
+        ("Service", ("Environment", "AZURE_CLIENT_CERTIFICATE_PATH=%d/app.pem")),
+        ("Timer", ("OnCalendar", "*-*-* 03:05:00 UTC")),
+    ] {
+        assert!(settings.contains(&wanted), "{wanted:?} in {settings:?}");
+    }
+    assert!(!text.to_lowercase().contains("client_secret"), "no secret in a unit");
+}
+
+#[test]
+fn what_could_mean_something_in_a_unit_is_no_tenant() {
+    for tenant in ["a;rm -rf /", "$(id)", "a b", "", "--yes", "a\nb", "\"", "a%b"] {
+        let output = schedule(&["cron", &format!("--tenant={tenant}")]);
+        assert_eq!(output.status.code(), Some(2), "{tenant:?}");
+    }
+    for time in ["25:00", "2:60", "noon", "-1:00"] {
+        assert_eq!(schedule(&["cron", &format!("--at={time}")]).status.code(), Some(2), "{time}");
+    }
+}
