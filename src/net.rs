@@ -202,7 +202,7 @@ fn words(error: &reqwest::Error) -> (String, bool) {
     if has("tunnel error: unsuccessful") || has("tunnel error: unexpected end") {
         return (
             format!(
-                "{} refused to connect to this host: ask for it to be allowed, or name it in NO_PROXY",
+                "{} refused to connect to this host: a wrong user or password in HTTPS_PROXY, or the host must be allowed there or named in NO_PROXY",
                 proxy()
             ),
             true,
@@ -210,6 +210,12 @@ fn words(error: &reqwest::Error) -> (String, bool) {
     }
     if has("tunnel error") {
         return (format!("{} does not answer: check HTTPS_PROXY ({whole})", proxy()), false);
+    }
+    if has("Connection refused") || has("actively refused") {
+        return (
+            format!("nobody listens there: is the address right, or does a firewall refuse? ({whole})"),
+            false,
+        );
     }
     if has("dns error") {
         return (format!("the name cannot be resolved: is the network or VPN up? ({whole})"), false);

@@ -142,7 +142,10 @@ async fn work(
     started: Instant,
 ) -> Result<Exit, Error> {
     let (signed_in, refused) = (connection.signed_in(), connection.refused(kind, true));
-    let Connection { root, http, tokens, simulator, .. } = connection;
+    let Connection { root, mut http, tokens, simulator, .. } = connection;
+    if !asked.service.http1 {
+        http = http.several(asked.concurrency)?;
+    }
     let copy = folder.join("input.csv");
     let before = RunFile::read(folder);
     let (journal, read) = Journal::open(folder, checked.rows, || checked.ids(&copy))?;
