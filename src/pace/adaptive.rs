@@ -187,6 +187,12 @@ impl Adaptive {
         (self.slow, self.next)
     }
 
+    /// The pace without the credit.
+    #[cfg(test)]
+    pub(super) fn base_at(&self, now: Instant) -> f64 {
+        self.base(self.seconds(now))
+    }
+
     /// The pace in writes per second at an instant.
     pub fn pace(&self, now: Instant) -> f64 {
         let now = self.seconds(now);

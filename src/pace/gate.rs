@@ -19,20 +19,21 @@ use crate::model::{Attempt, Kind, Scope};
 pub struct Pace {
     /// First come, first served; whoever holds it is the one waiter that is awake.
     turn: tokio::sync::Mutex<()>,
-    state: Mutex<State>,
+    state: Mutex<Flow>,
     /// Wakes the holder of `turn` when the state has moved.
     moved: Notify,
 }
 
+/// What the lock guards. Apart from the ceiling's, instants are passed in.
 #[derive(Debug)]
-struct State {
-    law: Law,
+pub(super) struct Flow {
+    pub(super) law: Law,
     ceiling: Ceiling,
-    cooldowns: Cooldowns,
+    pub(super) cooldowns: Cooldowns,
     outage: Outage,
     probe_out: bool,
     /// Parts of tickets that are neither settled nor dropped.
-    in_flight: usize,
+    pub(super) in_flight: usize,
     most_in_flight: usize,
     last_sent: Option<Instant>,
     last_answer: Instant,
@@ -100,22 +101,10 @@ pub struct Settled {
 
 impl Pace {
     /// `random` spreads the probes of several processes; `None` is exact.
-    pub fn new(mut law: Law, bounds: Bounds, random: Option<fastrand::Rng>) -> Arc<Self> {
-        law.bound(bounds.rate);
+    pub fn new(law: Law, bounds: Bounds, random: Option<fastrand::Rng>) -> Arc<Self> {
         Arc::new(Self {
             turn: tokio::sync::Mutex::new(()),
-            state: Mutex::new(State {
-                law,
-                ceiling: Ceiling::new(bounds.rate, bounds.group),
-                cooldowns: Cooldowns::new(random),
-                outage: Outage::default(),
-                probe_out: false,
-                in_flight: 0,
-                most_in_flight: bounds.in_flight.max(1),
-                last_sent: None,
-                last_answer: Instant::now(),
-                waits: Waits::default(),
-            }),
+            state: Mutex::new(Flow::new(law, bounds, random)),
             moved: Notify::new(),
         })
     }
@@ -208,15 +197,31 @@ impl Pace {
         self.state().waits.clone()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Flow> {
         // Nothing inside the lock can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Flow {
+    pub(super) fn new(mut law: Law, bounds: Bounds, random: Option<fastrand::Rng>) -> Self {
+        law.bound(bounds.rate);
+        Self {
+            law,
+            ceiling: Ceiling::new(bounds.rate, bounds.group),
+            cooldowns: Cooldowns::new(random),
+            outage: Outage::default(),
+            probe_out: false,
+            in_flight: 0,
+            most_in_flight: bounds.in_flight.max(1),
+            last_sent: None,
+            last_answer: Instant::now(),
+            waits: Waits::default(),
+        }
+    }
+
     /// How many parts may leave now, and whether it is a probe; else when to ask again (`None`: when something moved).
-    fn admit(&mut self, parts: u32, now: Instant) -> Result<(u32, bool), Option<Instant>> {
+    pub(super) fn admit(&mut self, parts: u32, now: Instant) -> Result<(u32, bool), Option<Instant>> {
         if let Some(cooling) = self.cooldowns.running(now) {
             return Err(Some(cooling.until));
         }
@@ -249,12 +254,12 @@ impl State {
         Ok((parts.get(), probe))
     }
 
-    fn free(&mut self, parts: u32, probe: bool) {
+    pub(super) fn free(&mut self, parts: u32, probe: bool) {
         self.in_flight = self.in_flight.saturating_sub(parts as usize);
         self.probe_out &= !probe;
     }
 
-    fn settle(&mut self, sent: Instant, row: u64, attempt: &Attempt, now: Instant) -> Settled {
+    pub(super) fn settle(&mut self, sent: Instant, row: u64, attempt: &Attempt, now: Instant) -> Settled {
         let verdict = match &attempt.kind {
             Kind::Throttled(throttle) if throttle.quota => Verdict::Refused,
             Kind::Accepted | Kind::Refused(_) | Kind::Busy => Verdict::Served,

@@ -8,6 +8,8 @@ mod gate;
 mod golden;
 mod law;
 mod outage;
+#[cfg(test)]
+mod properties;
 mod quota;
 
 pub use adaptive::{Adaptive, DOCUMENTED_RATE, Learned, time_at_best};

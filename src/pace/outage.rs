@@ -67,3 +67,46 @@ impl Outage {
         self.forgiven.contains(&streak)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn twenty_different_users_in_a_row_are_an_outage_and_forgiven() {
+        let now = Instant::now();
+        let mut outage = Outage::default();
+        for row in 0..19 {
+            outage.failed(row, now);
+        }
+        for _ in 0..100 {
+            outage.failed(7, now);
+        }
+        assert!(outage.paused().is_none(), "nineteen users, however often");
+        let streak = outage.failed(19, now);
+        let pause = outage.paused().expect("the twentieth");
+        assert_eq!((pause.since, pause.next_probe), (now, now + PROBE_EVERY));
+        assert!(outage.is_forgiven(streak));
+        outage.probed(now + PROBE_EVERY);
+        assert_eq!(outage.failed(20, now + PROBE_EVERY), streak, "a failed probe belongs to the same streak");
+        let next = outage.paused().map(|pause| pause.next_probe);
+        assert_eq!(next, Some(now + 2 * PROBE_EVERY), "one probe each 30 s");
+        outage.answered();
+        assert!(outage.paused().is_none());
+        let streak = outage.failed(1, now);
+        assert!(!outage.is_forgiven(streak), "a new streak counts");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_answer_between_ends_the_streak() {
+        let now = Instant::now();
+        let mut outage = Outage::default();
+        for row in 0..400 {
+            if row % 19 == 0 {
+                outage.answered();
+            }
+            outage.failed(row, now);
+        }
+        assert!(outage.paused().is_none());
+    }
+}

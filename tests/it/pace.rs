@@ -8,7 +8,7 @@ use reprovision::dispatch::{Dispatch, Exchange};
 use reprovision::model::{
     Attempt, Event, Fault, Item, Kind, Outcome, Record, Row, Scope, Throttle, UserId, WallClock,
 };
-use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::pace::{Adaptive, Bounds, Law, Learned, Pace};
 use reprovision::pool;
 use reprovision::retry::RetryPolicy;
 use reprovision::stop::{Stop, Why};
@@ -67,10 +67,17 @@ struct Ran {
     took: Duration,
 }
 
+fn fixed(rate: f64) -> Arc<Pace> {
+    Pace::new(Law::Fixed, Bounds { rate, ..Bounds::default() }, None)
+}
+
 async fn run(users: u64, rate: f64, concurrency: usize, stop: &Stop, script: Script) -> Ran {
+    run_at(fixed(rate), users, concurrency, stop, script).await
+}
+
+async fn run_at(pace: Arc<Pace>, users: u64, concurrency: usize, stop: &Stop, script: Script) -> Ran {
     let began = Instant::now();
     let sent = Arc::new(Mutex::new(Vec::new()));
-    let pace = Pace::new(Law::Fixed, Bounds { rate, ..Bounds::default() }, None);
     let (feed, rows) = mpsc::channel(16);
     let (events, mut inbox) = mpsc::channel(16);
     let workers = Arc::new(Workers {
@@ -236,4 +243,89 @@ async fn a_group_that_finds_itself_the_probe_leaves_as_one() {
     assert!(other.is_err(), "two probes at once");
     pace.settle(&mut probe, 1, &answer(Kind::Accepted));
     assert_eq!(pace.admit(20).await.parts(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_and_continued_process_sends_no_burst() {
+    // The law knows its rate and has no credit; the process stands still for a minute after a hundred seconds.
+    for (law, rate, most_in_a_second) in [
+        (Law::Fixed, 20.0, 22),
+        // A quarter of a second is caught up, at a pace 5 % above the rate.
+        (known(20.0), Bounds::default().rate, 27),
+    ] {
+        let pace = Pace::new(law, Bounds { rate, in_flight: 32, group: 1 }, None);
+        tokio::spawn(async {
+            sleep(Duration::from_secs(100)).await;
+            tokio::time::advance(Duration::from_secs(60)).await;
+        });
+        let ran = run_at(pace, 4_000, 32, &Stop::new(), Box::new(|_, _, _| Kind::Accepted)).await;
+        let after: Vec<_> = ran.sent.iter().filter(|at| **at >= Duration::from_secs(160)).collect();
+        let stood = ran.sent.windows(2).map(|pair| pair[1] - pair[0]).max().expect("requests");
+        assert!(stood >= Duration::from_secs(59), "the process did not stand still: {stood:?}");
+        let first_second = after.iter().take_while(|at| ***at < *after[0] + Duration::from_secs(1)).count();
+        assert!(first_second <= most_in_a_second, "{first_second} in the first second");
+    }
+}
+
+/// A law that knows its rate and has nothing in stock.
+fn known(rate: f64) -> Law {
+    let learned = Learned { rate: Some(rate), credit: 0.0 };
+    Law::Adaptive(Box::new(Adaptive::new(rate, Instant::now()).resume(learned, Duration::ZERO)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_teaches_the_law_nothing() {
+    let out = Duration::from_secs(200)..Duration::from_secs(800);
+    let script: Script =
+        Box::new(
+            move |at, _, _| {
+                if out.contains(&at) { Kind::Transient(Fault::Unavailable) } else { Kind::Accepted }
+            },
+        );
+    let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
+    let ran = run_at(pace.clone(), 12_000, 32, &Stop::new(), script).await;
+    assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
+    let over = ran.sent.iter().position(|at| *at >= Duration::from_secs(800)).expect("requests after it");
+    let (from, to) = (ran.sent[over] + Duration::from_secs(1), ran.sent[over] + Duration::from_secs(31));
+    let sent = ran.sent.iter().filter(|at| (from..to).contains(*at)).count() as f64 / 30.0;
+    assert!((18.0..=21.0).contains(&sent), "{sent}/s after ten minutes of outage at a rate of 20/s");
+    let (learned, _) = pace.learned().expect("a law that learns");
+    assert_eq!(learned.rate, Some(20.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ramp_lets_in_one_more_for_each_answer() {
+    let pace = Pace::new(Law::adaptive(20.0), Bounds { in_flight: 8, ..Bounds::default() }, None);
+    let mut held = Vec::new();
+    for answers in 0..10_usize {
+        let most = 8.min(4 + answers);
+        while held.len() < most {
+            held.push(pace.admit(1).await);
+        }
+        let more = tokio::time::timeout(Duration::from_secs(60), pace.admit(1)).await;
+        assert!(more.is_err(), "more than {most} in flight after {answers} answers");
+        let mut first = held.remove(0);
+        pace.settle(&mut first, 1, &answer(Kind::Accepted));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_does_not_count_an_announced_wait_but_every_failed_probe() {
+    let pace = fixed(20.0);
+    let mut ticket = pace.admit(1).await;
+    sleep(Duration::from_secs(40)).await;
+    assert_eq!(pace.silent_for(), Duration::from_secs(40));
+    pace.settle(&mut ticket, 1, &answer(throttled(300)));
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!(pace.silent_for(), Duration::from_secs(40), "a wait of 300 s was announced");
+    // A service that announces one wait after the other answers nobody either: only the longest is left out.
+    for _ in 0..3 {
+        let mut probe = pace.admit(1).await;
+        pace.settle(&mut probe, 1, &answer(throttled(300)));
+    }
+    let _ = pace.admit(1).await;
+    assert_eq!(pace.silent_for(), Duration::from_secs(40 + 3 * 300));
+    let mut probe = pace.admit(1).await;
+    pace.settle(&mut probe, 1, &answer(Kind::Accepted));
+    assert_eq!(pace.silent_for(), Duration::ZERO);
 }

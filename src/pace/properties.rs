@@ -1,0 +1,205 @@
+//! What holds for the gate whatever happens in whatever order.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use tokio::time::{Instant, advance};
+
+use super::adaptive::Adaptive;
+use super::gate::{Bounds, Flow};
+use super::law::Law;
+use crate::model::{Attempt, Fault, Kind, Scope, Throttle};
+
+/// `--concurrency` of the sequences: small enough to be reached.
+const IN_FLIGHT: usize = 12;
+/// `--initial-rate`
+const INITIAL: f64 = 20.0;
+/// The stock that belongs to it.
+const STOCK: f64 = 3_000.0;
+/// Longest wait that a service announces here, in milliseconds.
+const LONGEST_MS: u64 = 200_000;
+
+/// Largest group.
+const GROUP: u32 = 20;
+/// Longest wait of our own making: 30 s for a probe, or 20 s for each part of a group at 0.05/s.
+const LONGEST_OWN_S: u64 = 20 * GROUP as u64;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Pass(u64),
+    Ask(u32),
+    Settle(usize, Reply),
+    Drop(usize),
+}
+
+#[derive(Clone, Debug)]
+enum Reply {
+    Served(Option<f64>),
+    Refused { wait: Option<u64>, scope: usize, quota: bool },
+    Fault,
+    Unauthorized,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let wait = prop_oneof![Just(None), (0..LONGEST_MS).prop_map(Some)];
+    let reply = prop_oneof![
+        6 => prop_oneof![Just(None), (0.0..2.0).prop_map(Some)].prop_map(Reply::Served),
+        2 => (wait, 0..3_usize, any::<bool>()).prop_map(|(wait, scope, quota)| Reply::Refused { wait, scope, quota }),
+        1 => Just(Reply::Fault),
+        1 => Just(Reply::Unauthorized),
+    ];
+    let step = prop_oneof![
+        2 => prop_oneof![0..50_u64, 0..2_000_u64, 0..LONGEST_MS].prop_map(Step::Pass),
+        4 => (1..=GROUP).prop_map(Step::Ask),
+        4 => (any::<usize>(), reply).prop_map(|(which, reply)| Step::Settle(which, reply)),
+        1 => any::<usize>().prop_map(Step::Drop),
+    ];
+    proptest::collection::vec(step, 1..250)
+}
+
+fn attempt(reply: &Reply) -> Attempt {
+    let mut used = None;
+    let kind = match reply {
+        Reply::Served(share) => {
+            used = *share;
+            Kind::Accepted
+        }
+        Reply::Refused { wait, scope, quota } => Kind::Throttled(Throttle {
+            retry_after: wait.map(Duration::from_millis),
+            scope: Scope::ALL[*scope],
+            quota: *quota,
+        }),
+        Reply::Fault => Kind::Transient(Fault::Timeout),
+        Reply::Unauthorized => Kind::Unauthorized { claims: None },
+    };
+    Attempt {
+        kind,
+        status: None,
+        code: "".into(),
+        message: "".into(),
+        client_request_id: "".into(),
+        request_id: "".into(),
+        sent_at: Timestamp::UNIX_EPOCH,
+        latency: Duration::ZERO,
+        throttle_percentage: used,
+        token_generation: 1,
+    }
+}
+
+/// One part in flight.
+#[derive(Clone, Copy, Debug)]
+struct Out {
+    sent: Instant,
+    probe: bool,
+    row: u64,
+}
+
+struct Model {
+    flow: Flow,
+    out: Vec<Out>,
+    announced: Instant,
+    rows: u64,
+}
+
+impl Model {
+    fn law(&self) -> &Adaptive {
+        match &self.flow.law {
+            Law::Adaptive(law) => law,
+            Law::Fixed => panic!("the law changed"),
+        }
+    }
+
+    fn ask(&mut self, parts: u32) -> Result<(), TestCaseError> {
+        let now = Instant::now();
+        match self.flow.admit(parts, now) {
+            Ok((given, probe)) => {
+                prop_assert!(given >= 1 && given <= parts);
+                prop_assert!(now >= self.announced, "sent {:?} early", self.announced - now);
+                prop_assert!(!probe || given == 1, "a probe of {given}");
+                prop_assert!(!probe || !self.out.iter().any(|out| out.probe), "two probes");
+                prop_assert!(probe || !self.flow.cooldowns.is_shut(), "not a probe in an episode");
+                for _ in 0..given {
+                    self.rows += 1;
+                    self.out.push(Out { sent: now, probe, row: self.rows });
+                }
+                prop_assert!(
+                    self.out.len() <= IN_FLIGHT.min(self.law().in_flight()),
+                    "{} in flight",
+                    self.out.len()
+                );
+            }
+            Err(Some(until)) => {
+                prop_assert!(until > now);
+                let longest = now.max(self.announced) + Duration::from_secs(LONGEST_OWN_S);
+                prop_assert!(until <= longest, "waits {:?} for nothing", until - now);
+            }
+            Err(None) => prop_assert!(!self.out.is_empty(), "waits for an answer that nobody owes"),
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, which: usize, reply: &Reply) -> Result<(), TestCaseError> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let out = self.out.swap_remove(which % self.out.len());
+        let now = Instant::now();
+        let before = (self.law().base_at(now), self.law().learned());
+        let ends: Vec<_> = self.flow.cooldowns.all().map(|cooling| (cooling.scope, cooling.until)).collect();
+        self.flow.free(1, out.probe);
+        self.flow.settle(out.sent, out.row, &attempt(reply), now);
+        if let Reply::Refused { wait, quota, .. } = reply {
+            self.announced = self.announced.max(now + Duration::from_millis(wait.unwrap_or(0)));
+            for (scope, until) in ends {
+                let after = self.flow.cooldowns.all().find(|cooling| cooling.scope == scope);
+                prop_assert!(after.is_some_and(|after| after.until >= until), "a wait was shortened");
+            }
+            prop_assert!(self.law().base_at(now) <= before.0, "a refusal raised the pace");
+            if *quota {
+                prop_assert_eq!(self.law().learned().credit, 0.0);
+            } else {
+                prop_assert_eq!(self.law().learned(), before.1, "a 503 moved the rate");
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), TestCaseError> {
+        let law = self.law();
+        let (pace, learned) = (law.pace(Instant::now()), law.learned());
+        prop_assert!(pace.is_finite() && pace >= 0.05, "pace {pace}");
+        prop_assert!((0.0..=STOCK).contains(&learned.credit), "credit {}", learned.credit);
+        prop_assert!(learned.rate.is_none_or(|rate| rate.is_finite() && rate >= 0.05), "{learned:?}");
+        prop_assert_eq!(self.flow.in_flight, self.out.len());
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bounds_hold_whatever_happens(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let bounds = Bounds { in_flight: IN_FLIGHT, group: GROUP, ..Bounds::default() };
+            let flow = Flow::new(Law::adaptive(INITIAL), bounds, None);
+            let mut model = Model { flow, out: Vec::new(), announced: Instant::now(), rows: 0 };
+            for step in &steps {
+                match step {
+                    Step::Pass(ms) => advance(Duration::from_millis(*ms)).await,
+                    Step::Ask(parts) => model.ask(*parts)?,
+                    Step::Settle(which, reply) => model.settle(*which, reply)?,
+                    Step::Drop(which) if !model.out.is_empty() => {
+                        let out = model.out.swap_remove(which % model.out.len());
+                        model.flow.free(1, out.probe);
+                    }
+                    Step::Drop(_) => {}
+                }
+                model.check()?;
+            }
+            Ok::<(), TestCaseError>(())
+        })?;
+    }
+}

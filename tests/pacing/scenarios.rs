@@ -1,0 +1,119 @@
+//! Every scenario file: each run ends within its ranges, sends nothing early and fails nobody.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use reprovision::pace::{Bounds, DOCUMENTED_RATE, Law, Pace};
+
+use crate::scenario::{Case, Scenario, Server, ideal};
+use crate::world::{IN_FLIGHT, Tally, paused, work};
+
+/// For people who run it with `--nocapture`.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn one(scenario: &Scenario, case: &Case, seed: u64) -> (Tally, f64) {
+    let service = &scenario.service;
+    let tally = paused(|| async move {
+        let server = Arc::new(Mutex::new(Server::new(service, case.header, seed)));
+        let law = Law::adaptive(case.initial_rate.unwrap_or(DOCUMENTED_RATE));
+        let bounds = Bounds { in_flight: IN_FLIGHT, ..Bounds::default() };
+        let pace = Pace::new(law, bounds, Some(fastrand::Rng::with_seed(seed)));
+        work(server, pace, case.users, seed, service.token_s, None).await
+    });
+    (tally, ideal(service, case.users, IN_FLIGHT, seed))
+}
+
+/// Breaches of a case, in words, and its line of the table.
+fn judge(scenario: &Scenario, case: &Case) -> (Vec<String>, String) {
+    let runs: Vec<_> = (1..=case.seeds).map(|seed| one(scenario, case, seed)).collect();
+    let mean = |of: &dyn Fn(&(Tally, f64)) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64;
+    let wall = mean(&|(tally, ideal)| tally.wall / ideal);
+    let refused = mean(&|(tally, _)| tally.refused as f64);
+    let share = mean(&|(tally, _)| tally.refused as f64 / tally.sent as f64);
+    let what = format!("{} {} users{}", scenario.name, case.users, if case.header { ", header" } else { "" });
+    let mut wrong = Vec::new();
+    let mut within = |name: &str, found: f64, range: Option<[f64; 2]>| {
+        if let Some([least, most]) = range
+            && !(least..=most).contains(&found)
+        {
+            wrong.push(format!("{what}: {name} is {found:.4}, expected {least} to {most}"));
+        }
+    };
+    within("wall over ideal", wall, Some(case.wall));
+    within("refused", refused, case.refused);
+    within("share refused", share, case.refused_share);
+    for (tally, _) in &runs {
+        within("accepted", tally.accepted as f64, Some([case.users as f64; 2]));
+        within("tokens", tally.tokens as f64, case.tokens);
+        within("failed", tally.failed as f64, Some([0.0; 2]));
+        within("sent early", tally.early as f64, Some([0.0; 2]));
+        within("most in flight", tally.most_in_flight as f64, Some([1.0, IN_FLIGHT as f64]));
+    }
+    let line = format!(
+        "| {} | {} | {} | {:.0} | {wall:.3} | {refused:.0} | {:.2} |",
+        scenario.title,
+        case.users,
+        if case.header { "yes" } else { "no" },
+        mean(&|(tally, _)| tally.wall),
+        share * 100.0
+    );
+    (wrong, line)
+}
+
+/// Judges all cases, two at a time, and panics with every breach.
+fn judge_all(cases: &[(&Scenario, &Case)]) {
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(vec![None; cases.len()]);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some((at, (scenario, case))) = {
+                    let at = next.fetch_add(1, Relaxed);
+                    cases.get(at).map(|case| (at, *case))
+                } {
+                    let judged = judge(scenario, case);
+                    found.lock().expect("no panic holds it")[at] = Some(judged);
+                }
+            });
+        }
+    });
+    let found = found.into_inner().expect("no panic holds it");
+    say(
+        "| service | users | header | s | wall ÷ ideal | refused | % refused |\n| --- | --- | --- | --- | --- | --- | --- |",
+    );
+    let mut wrong = Vec::new();
+    for (breaches, line) in found.into_iter().flatten() {
+        say(&line);
+        wrong.extend(breaches);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn all(wanted: impl Fn(&Case) -> bool) {
+    let only = std::env::var("PACING").unwrap_or_default();
+    let scenarios = Scenario::all();
+    assert!(scenarios.len() > 20, "the scenario files are gone");
+    let mut cases: Vec<_> = scenarios
+        .iter()
+        .filter(|scenario| scenario.name.contains(&only))
+        .flat_map(|scenario| scenario.cases.iter().map(move |case| (scenario, case)))
+        .filter(|(_, case)| wanted(case))
+        .collect();
+    cases.sort_by_key(|(scenario, case)| (scenario.name.clone(), case.users, case.header));
+    assert!(!cases.is_empty(), "no case is left to judge");
+    judge_all(&cases);
+}
+
+#[test]
+fn quick_runs_end_within_their_ranges() {
+    all(|case| case.quick);
+}
+
+#[test]
+#[ignore = "minutes; with --release"]
+fn all_runs_end_within_their_ranges() {
+    all(|_| true);
+}

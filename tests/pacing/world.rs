@@ -1,0 +1,215 @@
+//! The real gate, pool, worker and retry against a service in paused time: hours pass in seconds.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::model::{
+    Attempt, Event, Fault, Item, Kind, Outcome, Row, Scope, Throttle, UserId, WallClock,
+};
+use reprovision::pace::Pace;
+use reprovision::pool;
+use reprovision::retry::RetryPolicy;
+use reprovision::stop::Stop;
+use reprovision::worker::Workers;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+
+use crate::scenario::{Answer, Latency, Server};
+
+/// `--concurrency` of every run.
+pub(crate) const IN_FLIGHT: usize = 32;
+/// How long a new token takes.
+const RENEWAL: Duration = Duration::from_millis(300);
+/// A token is renewed so long before it ends, as `auth` does.
+const RENEWED_BEFORE: f64 = 300.0;
+
+/// What one client saw.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) sent: u64,
+    pub(crate) refused: u64,
+    /// Sent before an announced wait was over that the client had already been told.
+    pub(crate) early: u64,
+    pub(crate) accepted: u64,
+    pub(crate) failed: u64,
+    pub(crate) tokens: u64,
+    pub(crate) most_in_flight: u64,
+    /// Accepted in each second of the service.
+    pub(crate) by_second: Vec<u32>,
+    /// Seconds from the beginning to the last answer.
+    pub(crate) wall: f64,
+    in_flight: u64,
+    gate: f64,
+}
+
+/// A token: its number and when it was issued.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Token {
+    generation: u64,
+    issued: f64,
+}
+
+/// One client of a service.
+pub(crate) struct App {
+    /// Where the service's seconds begin.
+    epoch: Instant,
+    server: Arc<Mutex<Server>>,
+    tally: Arc<Mutex<Tally>>,
+    latency: Mutex<Latency>,
+    token: tokio::sync::Mutex<Token>,
+    token_s: Option<f64>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic holds it")
+}
+
+impl App {
+    fn now(&self) -> f64 {
+        self.epoch.elapsed().as_secs_f64()
+    }
+}
+
+impl Exchange for App {
+    type Pass = Token;
+
+    async fn prepare(&self) -> Result<Token, String> {
+        let mut token = self.token.lock().await;
+        if self.token_s.is_some_and(|good| self.now() >= token.issued + good - RENEWED_BEFORE) {
+            sleep(RENEWAL).await;
+            *token = Token { generation: token.generation + 1, issued: self.now() };
+            locked(&self.tally).tokens += 1;
+        }
+        Ok(*token)
+    }
+
+    async fn send(&self, token: &Token, _id: &UserId) -> Attempt {
+        {
+            let (now, mut tally) = (self.now(), locked(&self.tally));
+            tally.sent += 1;
+            tally.in_flight += 1;
+            tally.most_in_flight = tally.most_in_flight.max(tally.in_flight);
+            // The clock's nanosecond.
+            tally.early += u64::from(now < tally.gate - 1e-6);
+        }
+        let half = locked(&self.latency).draw() / 2;
+        sleep(half).await;
+        let arrived = self.now();
+        let answer = locked(&self.server).admit(arrived, arrived - token.issued);
+        sleep(half).await;
+        let (now, mut tally) = (self.now(), locked(&self.tally));
+        tally.in_flight -= 1;
+        let (kind, used) = match answer {
+            Answer::Taken { used } => {
+                tally.accepted += 1;
+                let second = now as usize;
+                if tally.by_second.len() <= second {
+                    tally.by_second.resize(second + 1, 0);
+                }
+                tally.by_second[second] += 1;
+                (Kind::Accepted, used)
+            }
+            Answer::Refused { wait, used } => {
+                tally.refused += 1;
+                tally.gate = tally.gate.max(now + wait.unwrap_or(0.0));
+                let retry_after = wait.map(Duration::from_secs_f64);
+                (Kind::Throttled(Throttle { retry_after, scope: Scope::default(), quota: true }), used)
+            }
+            Answer::Down => (Kind::Transient(Fault::Unavailable), None),
+            Answer::TokenExpired => (Kind::Unauthorized { claims: None }, None),
+        };
+        attempt(kind, used, token.generation)
+    }
+
+    fn rejected(&self, _attempt: &Attempt) {}
+}
+
+fn attempt(kind: Kind, throttle_percentage: Option<f64>, token_generation: u64) -> Attempt {
+    Attempt {
+        kind,
+        status: None,
+        code: "".into(),
+        message: "".into(),
+        client_request_id: "".into(),
+        request_id: "".into(),
+        sent_at: Timestamp::UNIX_EPOCH,
+        latency: Duration::ZERO,
+        throttle_percentage,
+        token_generation,
+    }
+}
+
+/// One client's work on a service that others may use too. `until`: leaves after so long.
+pub(crate) async fn work(
+    server: Arc<Mutex<Server>>,
+    pace: Arc<Pace>,
+    users: u64,
+    seed: u64,
+    token_s: Option<f64>,
+    until: Option<Duration>,
+) -> Tally {
+    let began = Instant::now();
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let stop = Stop::new();
+    let epoch = locked(&server).epoch;
+    let app = App {
+        epoch,
+        server,
+        tally: tally.clone(),
+        latency: Mutex::new(Latency::new(seed)),
+        token: tokio::sync::Mutex::new(Token { generation: 1, issued: epoch.elapsed().as_secs_f64() }),
+        token_s,
+    };
+    let (feed, rows) = mpsc::channel(256);
+    let (events, mut inbox) = mpsc::channel(256);
+    let workers = Arc::new(Workers {
+        dispatch: Dispatch::new(app, pace, stop.clone()),
+        policy: RetryPolicy { max_attempts: 6, jitter: 0.5 },
+        permits: Arc::new(Semaphore::new(IN_FLIGHT)),
+        wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
+        stop: stop.clone(),
+        events,
+    });
+    let id = UserId::parse("ann@contoso.com").expect("an id");
+    tokio::spawn(async move {
+        for number in 1..=users {
+            let row = Row { number, line: number + 1, shown: "ann@contoso.com".into(), id: id.clone() };
+            if feed.send(Item::Send(row)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let journal = tokio::spawn(async move {
+        let mut failed = 0;
+        while let Some(event) = inbox.recv().await {
+            if let Event::Finished(finished) = event {
+                failed += u64::from(finished.record.outcome != Outcome::Accepted);
+            }
+        }
+        failed
+    });
+    let working = pool::run(rows, workers, pool::slots(IN_FLIGHT), stop.clone());
+    match until {
+        Some(until) => {
+            let _ = tokio::time::timeout(until, working).await;
+        }
+        None => working.await,
+    }
+    let failed = if until.is_some() { 0 } else { journal.await.expect("the journal") };
+    let mut tally = std::mem::take(&mut *locked(&tally));
+    tally.failed = failed;
+    tally.wall = began.elapsed().as_secs_f64();
+    tally
+}
+
+/// Runs a future in paused time on a thread of its own kind of runtime.
+pub(crate) fn paused<F: Future>(future: impl FnOnce() -> F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async { future().await })
+}
