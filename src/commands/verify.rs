@@ -64,6 +64,7 @@ pub(super) async fn look(folder: &Path, run: &RunFile, scanning: &Scanning) -> R
         return scanning.ended(stopped, "nothing was written; the same command looks again");
     }
     let sight = looking.finish()?;
+    crate::report::rewrite(folder)?;
     say(&text(&sight, folder, scanning));
     Ok(if sight.count(Verdict::remains) > 0 { Exit::StillFailing } else { Exit::Done })
 }

@@ -24,6 +24,17 @@ pub fn complete(folder: &Path, summary: &mut Summary) -> Result<(), Error> {
     write_page(folder, &page)
 }
 
+/// Writes `report.html` anew from what the folder holds now, such as a later look at its users.
+///
+/// # Errors
+/// As [`load`] and [`complete`].
+pub fn rewrite(folder: &Path) -> Result<(), Error> {
+    let part = load(folder)?;
+    let figures = Figures::of(folder, part.summary.run.rows)?;
+    let page = Page { parts: &[part], figures: &figures, groups: &[], redact: Redact::Nothing }.render();
+    write_page(folder, &page)
+}
+
 /// Reads what a folder holds: its summary, or where the run was cut short, one made of its records.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ mod verified;
 mod words;
 
 pub use figures::{Cause, Durations, Figures, Hand, MOST_HANDS};
-pub use files::{complete, load};
+pub use files::{complete, load, rewrite};
 pub use html::{Page, Part, Redact};
 pub use merge::{Group, Merged, MergedSummary};
 pub use summary::Summary;

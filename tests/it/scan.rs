@@ -231,6 +231,12 @@ fn verdicts(folder: &std::path::Path) -> std::collections::BTreeMap<String, u64>
     for record in reader.records() {
         *counts.entry(record.expect("a row")[4].to_owned()).or_default() += 1;
     }
+    let page = std::fs::read_to_string(folder.join("report.html")).expect("report.html");
+    for (verdict, count) in &counts {
+        let shown = page.split(&format!("data-verdict=\"{verdict}\">")).nth(1).expect("shown");
+        let shown: String = shown.chars().take_while(|c| *c != '<').filter(char::is_ascii_digit).collect();
+        assert_eq!(shown, u64::to_string(count), "{verdict} in report.html");
+    }
     counts
 }
 
