@@ -41,9 +41,16 @@ impl Kind {
 }
 
 /// The environment variables, and what the flags say instead of some of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Surroundings {
     variables: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Some of the values are secrets.
+        out.debug_set().entries(self.variables.keys()).finish()
+    }
 }
 
 impl Surroundings {
@@ -218,6 +225,12 @@ mod tests {
 
     async fn chosen(variables: &[(&str, &str)], machine: bool) -> Result<Choice, String> {
         choose(&around(&[&APP, variables].concat()), async { machine }).await
+    }
+
+    #[test]
+    fn no_value_is_printed() {
+        let shown = format!("{:?}", around(&[("AZURE_CLIENT_SECRET", "canary")]));
+        assert_eq!(shown, r#"{"AZURE_CLIENT_SECRET"}"#);
     }
 
     #[tokio::test]

@@ -35,14 +35,15 @@ impl Failure {
     }
 }
 
-/// The pause before the next try: doubles from one second to half a minute, or what the host asked for, at most a
-/// minute. Without jitter: one process asks, not a thousand.
+/// The pause before the next try: doubles from one second to half a minute, never shorter than what the host asked for.
+/// Without jitter: one process asks, not a thousand.
 pub(super) fn pause(failures: u32, asked: Option<Duration>) -> Duration {
     const FIRST: u64 = 1;
     const MOST: u64 = 30;
-    const MOST_ASKED: Duration = Duration::from_secs(60);
+    /// Longer than any token lives.
+    const MOST_ASKED: Duration = Duration::from_secs(86_400);
     let own = Duration::from_secs(FIRST.checked_shl(failures.saturating_sub(1)).unwrap_or(MOST).min(MOST));
-    asked.map_or(own, |asked| asked.clamp(own.min(MOST_ASKED), MOST_ASKED))
+    asked.map_or(own, |asked| asked.clamp(own, MOST_ASKED))
 }
 
 #[cfg(test)]
@@ -56,6 +57,7 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 5, 6, 7, 80].map(|n| seconds(n, None)), [1, 2, 4, 8, 16, 30, 30, 30]);
         assert_eq!(seconds(1, Some(7)), 7);
         assert_eq!(seconds(4, Some(7)), 8);
-        assert_eq!(seconds(1, Some(9_999)), 60);
+        assert_eq!(seconds(1, Some(9_999)), 9_999);
+        assert_eq!(seconds(1, Some(u64::MAX)), 86_400);
     }
 }

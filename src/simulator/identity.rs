@@ -119,10 +119,14 @@ pub(super) fn no_tenant() -> Answer {
 
 /// Numbers as texts, as the service sends them.
 fn machine(sign_in: &mut SignIn, now: Duration, query: &HashMap<String, String>) -> Answer {
-    if let Some(status) = sign_in.next_identity_fault() {
+    if let Some((status, wait)) = sign_in.next_identity_fault() {
         let answer =
             Answer::json(status, &json!({ "error": "simulated", "error_description": "on purpose" }));
-        return if status == 429 { answer.with("retry-after", "1") } else { answer };
+        return match (status, wait) {
+            (429, 0) => answer.with("retry-after", "1"),
+            (_, 0) => answer,
+            (_, wait) => answer.with("retry-after", wait.to_string()),
+        };
     }
     if query.get("client_id").is_some_and(|id| id != APP) {
         return Answer::json(

@@ -209,6 +209,8 @@ pub struct TokenRules {
     pub tenant_after: u64,
     /// Statuses of the first answers of the managed identity endpoints.
     pub identity_faults: Vec<u16>,
+    /// The wait in seconds that they ask for; 0: a second, with a 429 only.
+    pub identity_wait_s: u64,
     /// So many polls for a device code are answered that the person is not there yet.
     pub pending: u64,
 }

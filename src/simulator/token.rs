@@ -92,9 +92,9 @@ impl SignIn {
         &mut self.people
     }
 
-    /// The next fault of a managed identity endpoint.
-    pub(super) fn next_identity_fault(&mut self) -> Option<u16> {
-        self.identity_faults.pop_front()
+    /// The next fault of a managed identity endpoint, and the wait that it asks for.
+    pub(super) fn next_identity_fault(&mut self) -> Option<(u16, u64)> {
+        self.identity_faults.pop_front().map(|status| (status, self.rules.identity_wait_s))
     }
 
     /// An assertion as a CI system issues it: it lives five minutes.

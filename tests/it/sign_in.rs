@@ -111,6 +111,18 @@ fn a_managed_identity_of_a_machine_whose_endpoint_is_busy_at_first() {
 }
 
 #[test]
+fn a_managed_identity_that_stays_away_is_exit_6_and_nothing_is_sent() {
+    for status in [404, 410, 429] {
+        // The wait that it asks for is longer than anybody waits.
+        let stage =
+            Stage::new(&format!("{CALM}[token]\nidentity_faults = [{status}]\nidentity_wait_s = 300\n"), 3);
+        let host = stage.simulator.url();
+        let output = stage.run("managed-identity", &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &host)]);
+        stage.refused(&output, &format!("managed identity: the endpoint answered HTTP {status}"));
+    }
+}
+
+#[test]
 fn a_managed_identity_of_an_app_service_and_one_that_is_not_there() {
     let stage = Stage::new(CALM, 3);
     let (key, _) = stage.simulator.keys();
@@ -192,6 +204,25 @@ fn a_device_code_whose_person_takes_a_while() {
     let output = stage.talk("device-code", |line| line.contains("enter the code SIM-ULATED"));
     stage.all_accepted(&output);
     assert!(said(&output).contains("(device code)"), "{}", said(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sign_in_that_takes_too_long_is_cancelled_by_ctrl_c() {
+    let stage = Stage::new(&format!("{CALM}[token]\npending = 1000\n"), 3);
+    let command = ["run", "users.csv", "--yes", "--out", "out", "--auth", "device-code"];
+    let mut child = stage.program(&command, &[stage.secret()[0]]).spawn().expect("started");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped"));
+    let mut read = String::new();
+    while !read.contains("enter the code") {
+        assert!(lines.read_line(&mut read).expect("text") > 0, "{read}");
+    }
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.expect("kill").success());
+    lines.read_to_string(&mut read).expect("text");
+    assert_eq!(child.wait().expect("ended").code(), Some(130), "{read}");
+    assert!(read.contains("stopped while signing in; nothing was sent"), "{read}");
+    assert_eq!(stage.simulator.ledger().arrivals, 0);
 }
 
 #[test]
