@@ -8,6 +8,8 @@ use encoding_rs::{CoderResult, Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE, WIN
 
 /// How much is read at a time.
 const CHUNK: usize = 64 * 1024;
+/// One byte of so many may be NUL; UTF-16 of names and ids has about one of two.
+const NUL_SHARE: usize = 10;
 
 /// What the whole file is, decided by its first bytes and one scan for valid UTF-8.
 pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'static str>> {
@@ -46,12 +48,13 @@ pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'stat
     }
 }
 
-/// NUL bytes are in no text that we read: UTF-16 without its mark, or something else altogether.
+/// Many NUL bytes are in no text that we read: UTF-16 without its mark, or something else altogether. A few are
+/// damage, which costs the rows it is in.
 fn no_text(head: &[u8]) -> Option<&'static str> {
     let nul = |odd: usize| head.iter().skip(odd).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd) = (nul(0), nul(1));
     match (even, odd) {
-        (0, 0) => None,
+        _ if (even + odd) * NUL_SHARE <= head.len() => None,
         _ if even * 10 < odd || odd * 10 < even => Some(
             "this looks like UTF-16 without a byte order mark: save it as UTF-8, in PowerShell with -Encoding UTF8",
         ),

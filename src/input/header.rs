@@ -102,11 +102,13 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
             }
         }
     }
-    if first.len() == 1 {
+    if let [only] = first {
+        // No column is called so: it is a sign-in name with a slip, and its row is not to be lost.
+        let is_row = is_row || only.contains('@');
         return Ok(Layout {
             has_header: !is_row,
             column: 0,
-            name: if is_row { "1" } else { first[0].trim() }.to_owned(),
+            name: if is_row { "1" } else { only.trim() }.to_owned(),
         });
     }
     if is_row {
