@@ -16,7 +16,7 @@ use crate::catalogue;
 use crate::error::Error;
 use crate::graph::MOST_PARTS;
 use crate::input::{Checked, Options, reopen};
-use crate::model::{Outcome, Record, UserId};
+use crate::model::{Outcome, Record, UserId, plain};
 use crate::rundir::{Original, Rows, RunFile, each_record, write_original};
 use crate::scan::{
     Accepted, Found, Looked, Object, Problem, VERIFIED_HEADER, Verdict, cause_key, verdict, verified_row,
@@ -332,9 +332,8 @@ fn place(wanted: &[Wanted], key: u128) -> Option<usize> {
 /// The id as it was sent: what a spreadsheet would have taken for a formula has an apostrophe in `results.csv`. GUIDs
 /// compare without braces.
 fn id_of(record: &Record) -> &str {
-    let id = &*record.id;
-    let plain = id.strip_prefix('\'').filter(|rest| rest.starts_with(['=', '+', '-', '@'])).unwrap_or(id);
-    plain.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(plain)
+    let id = plain(&record.id);
+    id.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(id)
 }
 
 /// By row, the key of the code that the input tells; empty where it tells none.

@@ -13,7 +13,7 @@ use super::encoding::{Utf8Reader, detect};
 use super::header::{Layout, delimiter_of, is_example, is_lead_in, layout};
 use super::records::{Gathered, Records};
 use crate::error::Error;
-use crate::model::{BadId, Item, Outcome, Reason, Record, Row, UserId, is_invisible, neutral, stamp};
+use crate::model::{BadId, Item, Outcome, Reason, Record, Row, UserId, is_invisible, neutral, plain, stamp};
 
 /// Longest id cell shown, in characters.
 const SHOWN: usize = 256;
@@ -75,7 +75,7 @@ pub struct Checked {
 pub struct RawRow {
     /// Number of the data row, from 1.
     pub number: u64,
-    /// Cells as given; the raw line where it could not be split.
+    /// Cells as given, the id without what was trimmed off it; the raw line where it could not be split.
     pub cells: Vec<String>,
 }
 
@@ -312,9 +312,18 @@ impl Checked {
         &self,
         copy: &Path,
     ) -> Result<impl Iterator<Item = Result<RawRow, Error>> + use<>, Error> {
-        Ok(self.read(copy)?.map(|row| {
+        let (column, ours) = (self.layout.column, self.ours);
+        Ok(self.read(copy)?.map(move |row| {
             let (number, gathered) = row?;
-            Ok(RawRow { number, cells: gathered.cells.unwrap_or_else(|raw| vec![raw]) })
+            let mut cells = gathered.cells.unwrap_or_else(|raw| vec![raw]);
+            // What is invisible would be written as an escape, and that is no id any more.
+            if let Some(id) = cells.get_mut(column) {
+                *id = trim(id).to_owned();
+            }
+            if ours {
+                cells.iter_mut().for_each(|cell| *cell = plain(cell).to_owned());
+            }
+            Ok(RawRow { number, cells })
         }))
     }
 
@@ -345,6 +354,11 @@ impl Checked {
         })
     }
 
+    /// What an id cell says.
+    fn text<'a>(&self, cell: &'a str) -> &'a str {
+        if self.ours { plain(trim(cell)) } else { trim(cell) }
+    }
+
     fn id(&self, gathered: &Gathered) -> Result<(UserId, bool), (Reason, String, String)> {
         let broken = |raw: &str, what: &str| (Reason::BrokenRow, what.to_owned(), neutral(raw, SHOWN));
         let cells = match &gathered.cells {
@@ -354,12 +368,9 @@ impl Checked {
         let Some(cell) = cells.get(self.layout.column) else {
             return Err(broken(&cells.join(" "), "the row has no id cell"));
         };
-        let mut text = trim(cell);
-        if self.ours && text.strip_prefix('\'').is_some_and(|rest| rest.starts_with(['=', '+', '-', '@'])) {
-            text = &text[1..];
-        }
+        let text = self.text(cell);
         match UserId::parse(text) {
-            Ok(id) => Ok((id, text.len() != cell.len())),
+            Ok(id) => Ok((id, trim(cell).len() != cell.len())),
             Err(why) => {
                 let reason = if why == BadId::Empty { Reason::EmptyId } else { Reason::BadId };
                 Err((reason, why.to_string(), neutral(text, SHOWN)))
@@ -392,7 +403,7 @@ impl Checked {
             Err((reason, message, shown)) => return settled(shown, Outcome::Invalid, reason, message),
         };
         let shown =
-            neutral(trim(gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column])), SHOWN);
+            neutral(self.text(gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column])), SHOWN);
         match self.same.binary_search_by_key(&number, |(row, _)| u64::from(*row)) {
             Ok(at) => {
                 settled(shown, Outcome::Duplicate, Reason::SameId, format!("same as row {}", self.same[at].1))

@@ -13,7 +13,7 @@ mod user_id;
 pub use attempt::{Attempt, Fault, Kind, Scope, Throttle};
 pub use clock::{WallClock, stamp};
 pub use event::{Event, Finished};
-pub use neutral::{MAX_MESSAGE, is_invisible, neutral};
+pub use neutral::{MAX_MESSAGE, is_invisible, neutral, plain};
 pub use object::ObjectKind;
 pub use outcome::{Outcome, Reason};
 pub use record::{HEADER, Record};

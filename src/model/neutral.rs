@@ -2,12 +2,14 @@
 
 /// Longest message in a cell or on a terminal, in characters.
 pub const MAX_MESSAGE: usize = 300;
+/// What a spreadsheet takes for the start of a formula.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
 /// Escapes control and invisible characters, cuts at `max_chars`, and puts `'` before what a spreadsheet would take
-/// for a formula.
+/// for a formula. Apostrophes that stand there already get one more, so that [`plain`] knows which is ours.
 pub fn neutral(text: &str, max_chars: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max_chars) + 1);
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) {
+    if text.starts_with(['\t', '\r']) || begins_formula(text) {
         out.push('\'');
     }
     for (at, c) in text.chars().enumerate() {
@@ -26,6 +28,15 @@ pub fn neutral(text: &str, max_chars: usize) -> String {
     out
 }
 
+/// The cell as it was before [`neutral`] put its `'` there; what was escaped or cut stays so.
+pub fn plain(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|rest| begins_formula(rest)).unwrap_or(cell)
+}
+
+fn begins_formula(text: &str) -> bool {
+    text.trim_start_matches('\'').starts_with(FORMULA)
+}
+
 /// Zero-width, direction-changing and other characters that show nothing.
 pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -42,5 +53,12 @@ mod tests {
         assert_eq!(neutral("a\u{1b}[31mb\nc", 20), "a\\u{1b}[31mb c");
         assert_eq!(neutral("a\u{202e}b", 20), "a\\u{202e}b");
         assert_eq!(neutral("abcdef", 3), "abc…");
+    }
+
+    #[test]
+    fn the_apostrophe_that_we_put_is_the_one_that_goes() {
+        for given in ["a@b", "=1@x", "'-a@b", "''＝1", "'a@b", "o'brien@c", "'", ""] {
+            assert_eq!(plain(&neutral(given, 20)), given);
+        }
     }
 }

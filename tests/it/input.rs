@@ -5,6 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 use reprovision::input::{Checked, Options, check};
 use reprovision::model::{Item, Outcome};
+use reprovision::rundir::{Original, write_original};
 
 fn read(bytes: &[u8]) -> Result<(Checked, Vec<Item>), String> {
     let desk = tempfile::tempdir().expect("a folder");
@@ -42,6 +43,53 @@ fn what_cannot_be_a_list_says_what_it_is() {
         assert!(said.contains(expected), "{expected:?}: {said}");
     }
     assert!(says(b"id\n").is_empty(), "a header alone is a list of nobody");
+}
+
+#[test]
+fn a_mistyped_id_on_the_first_line_is_a_row_and_no_header() {
+    let (checked, items) = read(b"ann lee@contoso.com\nben@contoso.com\ncem@contoso.com\n").expect("a list");
+    assert_eq!((checked.rows, checked.users, checked.invalid), (3, 2, 1));
+    assert!(checked.header.is_none());
+    assert!(
+        matches!(&items[0], Item::Settled(record) if record.outcome == Outcome::Invalid && record.line == 1)
+    );
+}
+
+#[test]
+fn a_nul_byte_costs_its_row_only() {
+    let (checked, _) = read(b"id,name\na@b,x\0\nc\0@d,y\ne@f,z\n").expect("a list");
+    assert_eq!((checked.users, checked.invalid), (2, 1));
+}
+
+#[test]
+fn the_sample_list_has_its_bad_rows_and_duplicates() {
+    let bytes = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/samples/users.csv")).expect("the sample");
+    let (checked, _) = read(&bytes).expect("a list");
+    let counts = (checked.rows, checked.users, checked.duplicates, checked.invalid);
+    assert_eq!(counts, (2000, 1984, 12, 4));
+}
+
+/// The list as `failed.csv` would hold it, every row picked.
+fn fed_back(bytes: &[u8]) -> Vec<u8> {
+    let desk = tempfile::tempdir().expect("a folder");
+    let (input, copy) = (desk.path().join("given.csv"), desk.path().join("input.csv"));
+    fs::write(&input, bytes).expect("written");
+    let checked = check(&input, &copy, &Options::default()).expect("a list");
+    let raw = checked.raw_rows(&copy).expect("the copy").map(|row| row.map(|row| (row.number, row.cells)));
+    let original = Original { header: checked.header.as_deref(), delimiter: checked.delimiter };
+    let out = desk.path().join("failed.csv");
+    let picked = ["failed", "gave_up", "run it again"].map(str::to_owned);
+    write_original(&out, desk.path(), original, raw, |_| Some(picked.clone())).expect("written");
+    fs::read(&out).expect("failed.csv")
+}
+
+/// Each row's id, or the reason why it has none.
+fn ids(items: &[Item]) -> Vec<String> {
+    let word = |item: &Item| match item {
+        Item::Send(row) => row.id.as_str().to_owned(),
+        Item::Settled(record) => record.reason.expect("a reason").as_str().to_owned(),
+    };
+    items.iter().map(word).collect()
 }
 
 #[test]
@@ -121,6 +169,29 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_failed_is_the_same_users_however_often_it_is_fed_back(
+        rows in prop::collection::vec(("[ \t\u{a0}\u{200b}\u{feff}]{0,2}", "['=+@-]{0,3}", id(), "['=+@\t -]{0,3}[a-z]{0,3}"), 1..12),
+    ) {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["UPN", "note"]).expect("memory");
+        writer.write_record(["first@contoso.com", ""]).expect("memory");
+        for (blanks, sign, id, note) in &rows {
+            writer.write_record([&format!("{blanks}{sign}{id}"), note]).expect("memory");
+        }
+        let given = writer.into_inner().expect("memory");
+        // A list of mostly unusable ids is refused whole.
+        prop_assume!(read(&given).is_ok());
+        let (_, items) = read(&given).expect("a list");
+        let once = fed_back(&given);
+        let (_, again) = read(&once).expect("what we wrote");
+        prop_assert_eq!(ids(&again), ids(&items));
+        let twice = fed_back(&once);
+        let (_, again) = read(&twice).expect("what we wrote");
+        prop_assert_eq!(ids(&again), ids(&items));
+        prop_assert_eq!(fed_back(&twice).len(), twice.len(), "nothing grows");
     }
 
     #[test]
