@@ -6,20 +6,22 @@ mod engine;
 mod explain;
 mod find;
 mod found;
+mod logging;
 mod looking;
 mod pacing;
 mod report;
 mod run;
 mod scanning;
 mod schedule;
+mod screen;
 mod simulate;
 mod status;
+mod typed;
 mod verify;
-
-use std::io::{self, Write};
 
 use clap::CommandFactory;
 
+use self::screen::{note, say, tell};
 use crate::cli::{Cli, Command, Object};
 use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
@@ -28,6 +30,10 @@ use crate::sys;
 /// Runs a command to its exit code.
 pub fn main(cli: Cli) -> Exit {
     sys::forbid_core_dumps();
+    screen::listen_to(&cli.telling);
+    if let Err(error) = logging::start(&cli.telling) {
+        return fail(&error);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -86,14 +92,4 @@ fn kind(object: Object) -> ObjectKind {
 fn with_help(text: &str) -> String {
     const PAGE: &str = "docs/sign-in.md";
     if text.contains(PAGE) { text.to_owned() } else { format!("{text} ({PAGE})") }
-}
-
-/// To standard output: results only. A closed pipe is nobody's failure.
-fn say(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
-}
-
-/// To standard error: progress, warnings, errors.
-fn tell(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{say, tell};
 use crate::cli::{RedactKind, Report};
 use crate::error::{Error, Exit};
-use crate::report::{Figures, Merged, Page, Redact, load};
+use crate::report::{Figures, Merged, Next, Page, Redact, load};
 use crate::rundir::find_run;
 use crate::sys;
 
@@ -51,7 +51,12 @@ fn single(asked: &Report, folder: &Path, redact: Redact) -> Result<(), Error> {
     let mut part = load(folder)?;
     let figures = Figures::of(folder, part.summary.run.rows)?;
     part.summary.tell(&figures);
-    let told = part.summary.text(folder, "the same command");
+    let failed = folder.join("failed.csv");
+    let next = Next {
+        again: "the command that began it".to_owned(),
+        retry: format!("reprovision run {}", failed.display()),
+    };
+    let told = part.summary.text(folder, &next);
     let page = Page { parts: &[part], figures: &figures, groups: &[], redact }.render();
     let path = match &asked.out {
         Some(out) => {

@@ -15,7 +15,7 @@ pub use figures::{Cause, Durations, Figures, Hand, MOST_HANDS};
 pub use files::{complete, load, rewrite};
 pub use html::{Page, Part, Redact};
 pub use merge::{Group, Merged, MergedSummary};
-pub use summary::Summary;
+pub use summary::{Next, Summary};
 pub use timeline::{Bin, Silence, Timeline};
 pub use verified::Verified;
 pub use words::{ACCEPTED_MEANS, cause, human, next_step, thousands};

@@ -10,12 +10,21 @@ use serde::{Deserialize, Serialize};
 use super::figures::{Cause, Durations, Figures};
 use super::words::{ACCEPTED_MEANS, human, thousands};
 use crate::model::Outcome;
-use crate::rundir::{RunFile, Totals};
+use crate::rundir::{FileHash, RunFile, Totals};
 
 /// Causes printed; the rest stands in report.html.
 const MOST_CAUSES: usize = 10;
 
-/// `summary.json`.
+/// The commands that go on from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// With the rest of the rows.
+    pub again: String,
+    /// With what failed, once its causes are fixed.
+    pub retry: String,
+}
+
+/// `summary.json`; its form is `docs/summary.schema.json`. A new version only where a field changes its meaning or goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// Version of this form.
@@ -34,7 +43,7 @@ pub struct Summary {
     pub complete: bool,
     /// Count of each outcome.
     pub totals: BTreeMap<String, u64>,
-    /// Count and first rows of each reason.
+    /// Count of each reason and the input's lines of its first rows.
     pub reasons: BTreeMap<String, (u64, Vec<u64>)>,
     /// Reasons and error codes with what to do, the most frequent first.
     #[serde(default)]
@@ -55,6 +64,9 @@ pub struct Summary {
     pub wall_s: f64,
     /// Lines of results.csv that could not be read and were done again.
     pub damaged_lines: u64,
+    /// The other files of the run as they were then.
+    #[serde(default)]
+    pub files: Vec<FileHash>,
 }
 
 impl Summary {
@@ -86,6 +98,7 @@ impl Summary {
             longest_wait_s: longest_wait.as_secs_f64(),
             wall_s: wall.as_secs_f64(),
             damaged_lines: 0,
+            files: Vec::new(),
             stopped,
             run,
         }
@@ -114,18 +127,22 @@ impl Summary {
     }
 
     /// For people.
-    pub fn text(&self, folder: &Path, again: &str) -> String {
+    pub fn text(&self, folder: &Path, next: &Next) -> String {
         let mut out = String::new();
         let simulated = if self.run.simulated { "SIMULATED  " } else { "" };
         let ended = if self.complete { "Finished" } else { "Stopped" };
         let _ = writeln!(out, "{simulated}{ended} after {}", human(Duration::from_secs_f64(self.wall_s)));
-        let equal = if self.complete { "=" } else { "≠" };
-        let _ = writeln!(
-            out,
-            "  {} rows in {equal} {} rows out",
-            thousands(self.rows_in),
-            thousands(self.rows_out)
-        );
+        for (name, text) in [("label", &self.run.label), ("ticket", &self.run.ticket)] {
+            if let Some(text) = text {
+                let _ = writeln!(out, "  {name} {text}");
+            }
+        }
+        let (rows_in, rows_out) = (thousands(self.rows_in), thousands(self.rows_out));
+        let _ = if self.complete {
+            writeln!(out, "  {rows_in} rows in = {rows_out} rows out")
+        } else {
+            writeln!(out, "  {rows_in} rows in, {rows_out} done so far")
+        };
         let outcomes = [Outcome::Accepted, Outcome::Failed, Outcome::Invalid, Outcome::Duplicate];
         let counts: Vec<_> = outcomes
             .into_iter()
@@ -153,17 +170,17 @@ impl Summary {
                 let _ = writeln!(out, "  and {more} causes more: report.html");
             }
         }
-        for sentence in &self.stopped {
-            let _ = writeln!(out, "Stopped: {sentence}");
-        }
-        if !self.complete {
-            let _ = writeln!(out, "Go on     {again}");
-        } else if self.of(Outcome::Failed) + self.of(Outcome::Invalid) > 0 {
+        if self.damaged_lines > 0 {
             let _ = writeln!(
                 out,
-                "Next      fix the causes, then: reprovision run {}",
-                folder.join("failed.csv").display()
+                "  {} damaged lines of results.csv, kept in damaged.txt; their rows were done again",
+                thousands(self.damaged_lines)
             );
+        }
+        if !self.complete {
+            let _ = writeln!(out, "Go on     {}", next.again);
+        } else if self.of(Outcome::Failed) + self.of(Outcome::Invalid) > 0 {
+            let _ = writeln!(out, "Next      fix the causes, then: {}", next.retry);
         }
         let _ = write!(out, "Files     {}   exit {}", folder.display(), self.exit_code);
         out

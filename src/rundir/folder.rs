@@ -1,17 +1,24 @@
-//! Where a run lives: folder names, the lock, the newest unfinished run of an identity.
+//! Where a run lives: folder names, locks, the runs beside it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::read_back::read_results;
-use super::run_file::{Identity, RunFile};
+use super::run_file::{Identity, RunFile, State};
 use crate::error::Error;
 use crate::sys;
 
 /// Longest part of a folder name that comes from outside.
 const LONGEST_PART: usize = 40;
+
+/// The lock of the folder of runs is held for milliseconds; who waits longer is told.
+const RUNS_LOCK: Duration = Duration::from_secs(10);
+const RUNS_LOCK_EVERY: Duration = Duration::from_millis(20);
 
 /// Held by the process that works on a run; goes away with it.
 #[derive(Debug)]
@@ -56,7 +63,7 @@ pub fn new_folder(parent: &Path, now: Timestamp, tenant: &str, stem: &str) -> Re
         let path = parent.join(if count == 1 { name.clone() } else { format!("{name}-{count}") });
         match sys::create_folder(&path) {
             Ok(()) => return Ok(path),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(Error::file("create", path, source)),
         }
     }
@@ -73,14 +80,192 @@ fn part(text: &str) -> String {
     if clean.is_empty() { "run".to_owned() } else { clean }
 }
 
-/// The newest unfinished run of the same identity below `parent`.
-pub fn find_unfinished(parent: &Path, identity: &Identity) -> Option<PathBuf> {
-    let mut folders: Vec<_> = fs::read_dir(parent).ok()?.flatten().map(|entry| entry.path()).collect();
-    folders.sort();
-    folders.into_iter().rev().find(|folder| {
-        RunFile::read(folder).is_some_and(|run| {
-            run.identity == *identity
-                && read_results(folder, run.rows).map_or(true, |read| read.totals.records < run.rows)
+/// Waits for the lock of the folder above the runs. Held for as long as a run is looked for or created, so that two
+/// starts of the same list in the same second find each other.
+///
+/// # Errors
+/// `Error::File` where it cannot be had within ten seconds.
+pub fn lock_runs(parent: &Path) -> Result<Lock, Error> {
+    fs::create_dir_all(parent).map_err(|source| Error::file("create", parent, source))?;
+    let path = parent.join(".lock");
+    let file = sys::open_private(&path, OpenOptions::new().write(true).create(true).truncate(false))
+        .map_err(|source| Error::file("create", &path, source))?;
+    let until = Instant::now() + RUNS_LOCK;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(RUNS_LOCK_EVERY),
+            Err(TryLockError::WouldBlock) => {
+                let busy = io::Error::other("other processes have held it for ten seconds");
+                return Err(Error::file("lock", &path, busy));
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::file("lock", &path, source)),
+        }
+    }
+}
+
+/// Removes folders that a killed process left before its run began: nothing but a copy of an input is in them.
+/// To be called with the lock of [`lock_runs`].
+pub fn remove_debris(parent: &Path) {
+    for folder in fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let names = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let names: Vec<_> = names.collect();
+        let bare = |name: &std::ffi::OsString| {
+            name == "lock" || name == "input.incoming" || name == "input.built-in"
+        };
+        if names.iter().any(|name| name == "lock") && names.iter().all(bare) && Lock::acquire(&folder).is_ok()
+        {
+            // What cannot be removed now may go the next time.
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
+}
+
+/// The runs of one identity in a folder of runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The newest that is not complete.
+    pub unfinished: Option<PathBuf>,
+    /// The newest that is.
+    pub finished: Option<PathBuf>,
+}
+
+/// Looks for runs of the same identity in `parent`. One whose results cannot be read counts as unfinished: it is to be
+/// looked at, not passed over.
+pub fn look_beside(parent: &Path, identity: &Identity) -> Beside {
+    let mut beside = Beside::default();
+    for (folder, run) in runs(parent).into_iter().filter(|(_, run)| run.identity == *identity) {
+        let finished = read_results(&folder, run.rows).is_ok_and(|read| read.totals.records == run.rows);
+        let place = if finished { &mut beside.finished } else { &mut beside.unfinished };
+        place.get_or_insert(folder);
+    }
+    beside
+}
+
+/// What the newest run of the same app in the same tenant left for the next: pauses still running, the rate.
+pub fn newest_state(parent: &Path, identity: &Identity) -> State {
+    runs(parent)
+        .into_iter()
+        .filter(|(_, run)| {
+            let theirs = &run.identity;
+            (&theirs.tenant, &theirs.app, &theirs.endpoint)
+                == (&identity.tenant, &identity.app, &identity.endpoint)
         })
-    })
+        .map(|(folder, _)| State::read(&folder))
+        .max_by_key(|state| state.saved_at)
+        .unwrap_or_default()
+}
+
+/// The runs in a folder of runs, newest first.
+fn runs(parent: &Path) -> Vec<(PathBuf, RunFile)> {
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let mut found: Vec<_> = fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.path(), RunFile::read(&entry.path())?)))
+        .collect();
+    found.sort_by(|(a, one), (b, other)| (other.created_at, b).cmp(&(one.created_at, a)));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::Journal;
+    use super::super::read_back::tests::{expected, record};
+    use super::*;
+    use crate::model::{ObjectKind, Outcome};
+
+    fn identity(input: &str) -> Identity {
+        Identity {
+            input_sha256: input.to_owned(),
+            tenant: "t".to_owned(),
+            app: "a".to_owned(),
+            endpoint: "e".to_owned(),
+            object: ObjectKind::Users,
+            column: "id".to_owned(),
+        }
+    }
+
+    fn run(parent: &Path, name: &str, input: &str, rows: u64, done: u64, at: i64) -> PathBuf {
+        let folder = parent.join(name);
+        sys::create_folder(&folder).expect("created");
+        let at = Timestamp::from_second(at).expect("a time");
+        RunFile {
+            schema: 1,
+            version: String::new(),
+            identity: identity(input),
+            input: String::new(),
+            bytes: 0,
+            rows,
+            label: None,
+            ticket: None,
+            retry_of: Vec::new(),
+            simulated: false,
+            created_at: at,
+            started_at: at,
+            operator: "ann".to_owned(),
+            host: "pc".to_owned(),
+            pid: 7,
+            settings: serde_json::Value::Null,
+        }
+        .write(&folder)
+        .expect("written");
+        let (mut journal, _) = Journal::open(&folder, rows, || Ok(expected(rows))).expect("created");
+        for row in 1..=done {
+            journal.append([&record(row, Outcome::Accepted)]).expect("written");
+        }
+        let cooldowns = vec![("tenant".to_owned(), at, 1)];
+        State { cooldowns, learned: None, saved_at: Some(at) }.write(&folder).expect("written");
+        folder
+    }
+
+    #[test]
+    fn the_newest_of_each_kind_is_found_and_others_are_not() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let parent = parent.path();
+        assert_eq!(look_beside(parent, &identity("x")), Beside::default());
+        run(parent, "1", "x", 3, 1, 1);
+        let open = run(parent, "2", "x", 3, 2, 2);
+        let done = run(parent, "3", "x", 3, 3, 3);
+        run(parent, "4", "y", 3, 0, 4);
+        fs::create_dir(parent.join("5")).expect("created");
+        let found = look_beside(parent, &identity("x"));
+        assert_eq!(found, Beside { unfinished: Some(open.clone()), finished: Some(done) });
+        // Another list of the same app in the same tenant was sent last: its pauses hold for us too.
+        assert_eq!(newest_state(parent, &identity("x")).saved_at, Timestamp::from_second(4).ok());
+        let other = Identity { app: "b".to_owned(), ..identity("x") };
+        assert_eq!(newest_state(parent, &other), State::default());
+        fs::write(open.join("results.csv"), "saved by Excel").expect("damaged");
+        assert_eq!(look_beside(parent, &identity("x")).unfinished, Some(open));
+    }
+
+    #[test]
+    fn only_what_a_killed_process_left_is_removed() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let whole = run(parent.path(), "1", "x", 3, 0, 1);
+        let [dead, alive, other] = ["2", "3", "4"].map(|name| {
+            let folder = parent.path().join(name);
+            sys::create_folder(&folder).expect("created");
+            fs::write(folder.join("input.incoming"), "id").expect("written");
+            folder
+        });
+        drop(Lock::acquire(&dead).expect("free"));
+        let _held = Lock::acquire(&alive).expect("free");
+        drop(Lock::acquire(&other).expect("free"));
+        fs::write(other.join("notes.txt"), "mine").expect("written");
+        remove_debris(parent.path());
+        assert_eq!([whole, dead, alive, other].map(|folder| folder.exists()), [true, false, true, true]);
+    }
+
+    #[test]
+    fn a_held_run_names_its_holder() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let folder = run(parent.path(), "1", "x", 3, 1, 1);
+        let held = Lock::acquire(&folder).expect("free");
+        let said = Lock::acquire(&folder).expect_err("held");
+        assert!(said.exit().code() == 8 && said.chain().contains("ann on pc, process 7"), "{}", said.chain());
+        drop(held);
+        Lock::acquire(&folder).expect("free again");
+    }
 }

@@ -3,6 +3,7 @@
 mod failed;
 mod find;
 mod folder;
+mod hashes;
 mod journal;
 mod page;
 mod read_back;
@@ -10,8 +11,9 @@ mod run_file;
 
 pub use failed::{Original, write_failed, write_original};
 pub use find::find_run;
-pub use folder::{Lock, find_unfinished, new_folder};
+pub use folder::{Beside, Lock, lock_runs, look_beside, new_folder, newest_state, remove_debris};
+pub use hashes::{FileHash, hashes};
 pub use journal::{Journal, Syncer};
 pub use page::write_page;
 pub use read_back::{Expected, ReadBack, Rows, Totals, each_record, read_results};
-pub use run_file::{Identity, Learnt, RunFile, State};
+pub use run_file::{Identity, Learnt, RunFile, SCHEMA, State};

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::model::{HEADER, Outcome, Reason, Record};
 use crate::sys;
 
-/// Rows named as samples for a reason.
+/// Lines named as samples for a reason.
 const SAMPLES: usize = 5;
 /// Room for one line while it is parsed and written again; longer ones grow it.
 const LINE: usize = 1 << 10;
@@ -51,7 +51,7 @@ pub struct Totals {
     pub records: u64,
     /// Accepted, failed, invalid, duplicate.
     pub outcomes: BTreeMap<&'static str, u64>,
-    /// Each reason with its count and first rows; duplicates are no reason to look.
+    /// Each reason with its count and the input's lines of its first rows; duplicates are no reason to look.
     pub reasons: BTreeMap<Reason, (u64, Vec<u64>)>,
     /// Requests sent.
     pub attempts: u64,
@@ -72,7 +72,7 @@ impl Totals {
             let (count, samples) = self.reasons.entry(reason).or_default();
             *count += 1;
             if samples.len() < SAMPLES {
-                samples.push(record.row);
+                samples.push(record.line);
             }
         }
         self.attempts += u64::from(record.attempts);

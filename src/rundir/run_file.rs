@@ -7,9 +7,13 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::read_back::read_results;
 use crate::error::Error;
 use crate::model::ObjectKind;
 use crate::sys;
+
+/// Version of the form of `run.json`.
+pub const SCHEMA: u32 = 1;
 
 /// What makes two calls the same run. All else may differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +36,6 @@ impl Identity {
     /// What differs, in words; empty where nothing does.
     pub fn differences(&self, now: &Self) -> Vec<String> {
         let pairs = [
-            ("input", &self.input_sha256, &now.input_sha256),
             ("tenant", &self.tenant, &now.tenant),
             ("app", &self.app, &now.app),
             ("endpoint", &self.endpoint, &now.endpoint),
@@ -43,6 +46,9 @@ impl Identity {
             .filter(|(_, then, now)| then != now)
             .map(|(what, then, now)| format!("{what}: {then} then, {now} now"))
             .collect();
+        if self.input_sha256 != now.input_sha256 {
+            found.insert(0, "the input has changed".to_owned());
+        }
         if self.object != now.object {
             found.push(format!("objects: {} then, {} now", self.object.plural(), now.object.plural()));
         }
@@ -53,7 +59,7 @@ impl Identity {
 /// `run.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunFile {
-    /// Version of this form: 1.
+    /// Version of this form: [`SCHEMA`].
     pub schema: u32,
     /// Version of the tool that created the run.
     pub version: String,
@@ -61,12 +67,18 @@ pub struct RunFile {
     pub identity: Identity,
     /// Name of the input as given.
     pub input: String,
+    /// Size of the input in bytes.
+    #[serde(default)]
+    pub bytes: u64,
     /// Data rows of the input.
     pub rows: u64,
     /// `--label`.
     pub label: Option<String>,
     /// `--ticket`.
     pub ticket: Option<String>,
+    /// The runs whose `failed.csv` the input was, as its `reprovision_run` column says.
+    #[serde(default)]
+    pub retry_of: Vec<String>,
     /// Whether the tenant was the simulator's.
     pub simulated: bool,
     /// When the run was created.
@@ -87,6 +99,40 @@ impl RunFile {
     /// Reads it; `None` where it is missing or torn.
     pub fn read(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(folder.join("run.json")).ok()?).ok()
+    }
+
+    /// The same for going on: a run of a newer version is refused instead of started afresh, and so is one whose
+    /// `run.json` is lost but whose results are not, because whose they are cannot be known.
+    ///
+    /// # Errors
+    /// `Error::Damaged`; `Error::File`.
+    pub fn load(folder: &Path) -> Result<Option<Self>, Error> {
+        let path = folder.join("run.json");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(Error::file("read", path, source)),
+        };
+        let schema = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
+        if schema
+            .and_then(|json| json.get("schema")?.as_u64())
+            .is_some_and(|schema| schema > u64::from(SCHEMA))
+        {
+            let message = "written by a newer version: go on with that one".to_owned();
+            return Err(Error::Damaged { path, message });
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(run) => Ok(Some(run)),
+            Err(_) => {
+                let read = read_results(folder, u64::MAX)?;
+                if read.totals.records + read.damaged > 0 {
+                    let message = "it is missing or damaged, and results.csv beside it holds records that cannot be told \
+                                   from those of another run: put run.json back, or give another --out";
+                    return Err(Error::Damaged { path, message: message.to_owned() });
+                }
+                Ok(None)
+            }
+        }
     }
 
     /// Replaces it as a whole.
@@ -141,4 +187,27 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
     let bytes = serde_json::to_vec_pretty(value)
         .map_err(|error| Error::file("write", path, io::Error::other(error)))?;
     sys::replace(path, &bytes).map_err(|source| Error::file("replace", path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::Journal;
+    use super::super::read_back::tests::{expected, record};
+    use super::*;
+    use crate::model::Outcome;
+
+    #[test]
+    fn a_torn_run_file_is_a_fresh_start_only_where_nothing_was_recorded() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        assert_eq!(RunFile::load(folder).expect("nothing there"), None);
+        fs::write(folder.join("run.json"), "{\"schema\": 1, \"ver").expect("torn");
+        let (mut journal, _) = Journal::open(folder, 3, || Ok(expected(3))).expect("created");
+        assert_eq!(RunFile::load(folder).expect("a header is no record"), None);
+        journal.append([&record(1, Outcome::Accepted)]).expect("written");
+        let said = RunFile::load(folder).expect_err("whose record?");
+        assert!(said.exit().code() == 2 && said.chain().contains("put run.json back"), "{}", said.chain());
+        fs::write(folder.join("run.json"), "{\"schema\": 2}").expect("of the future");
+        assert!(RunFile::load(folder).expect_err("newer").chain().contains("newer version"));
+    }
 }

@@ -1,5 +1,6 @@
 //! One test binary: the list of integration tests.
 
+mod account;
 mod batch;
 mod docs;
 mod doctor;

@@ -1,7 +1,7 @@
 //! The main job, end to end, with the binary against the embedded simulator.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn reprovision(folder: &Path, arguments: &[&str]) -> Output {
@@ -18,6 +18,14 @@ fn users(folder: &Path, rows: u64) {
     let lines: String =
         (1..=rows).map(|row| format!("{row:08x}-0000-4000-8000-000000000000,User {row}\n")).collect();
     fs::write(folder.join("users.csv"), format!("id,displayName\n{lines}")).expect("the input");
+}
+
+/// The folders of runs, oldest first.
+fn runs(folder: &Path) -> Vec<PathBuf> {
+    let found = fs::read_dir(folder.join("reprovision-runs")).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = found.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
 }
 
 fn outcomes(folder: &Path) -> Vec<(u64, String)> {
@@ -64,12 +72,11 @@ fn a_limit_leaves_the_run_open_and_the_same_command_goes_on() {
         "{}",
         said(&second)
     );
-    let runs: Vec<_> =
-        fs::read_dir(folder.path().join("reprovision-runs")).expect("runs").flatten().collect();
+    let runs = runs(folder.path());
     assert_eq!(runs.len(), 1, "the same run went on");
-    assert_eq!(outcomes(&runs[0].path()).len(), 40);
+    assert_eq!(outcomes(&runs[0]).len(), 40);
     for name in ["run.json", "input.csv", "state.json", "failed.csv", "summary.json"] {
-        assert!(runs[0].path().join(name).exists(), "{name}");
+        assert!(runs[0].join(name).exists(), "{name}");
     }
 }
 
@@ -104,6 +111,5 @@ fn a_dry_run_and_wrong_inputs_send_nothing_and_leave_nothing() {
     let workbook = reprovision(folder.path(), &["run", "book.csv", "--simulate=calm"]);
     assert_eq!(workbook.status.code(), Some(2), "{}", said(&workbook));
     assert!(said(&workbook).contains("Excel"));
-    let left = fs::read_dir(folder.path().join("reprovision-runs")).map_or(0, Iterator::count);
-    assert_eq!(left, 0);
+    assert_eq!(runs(folder.path()), [] as [PathBuf; 0]);
 }

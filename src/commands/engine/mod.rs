@@ -1,0 +1,202 @@
+//! The running parts of one call: input thread, pool, journal thread, syncer, state keeper, watch, display.
+
+mod display;
+mod guards;
+mod keeper;
+mod recorder;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+
+pub(super) use display::Form;
+pub(super) use guards::Guards;
+
+use super::screen;
+use crate::dispatch::{Dispatch, Exchange};
+use crate::error::Error;
+use crate::input::Items;
+use crate::model::{Item, WallClock};
+use crate::pace::Pace;
+use crate::pool;
+use crate::retry::RetryPolicy;
+use crate::rundir::{Journal, Learnt};
+use crate::stop::{Stop, Why};
+use crate::sys::Signals;
+use crate::worker::Workers;
+
+/// Rows read ahead, and events on their way: enough to keep everybody busy, few enough to be nothing.
+const CHANNEL: usize = 256;
+/// How often the display and the watch look.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Workers get this long to notice that all ends at once.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+/// After a second signal, records on their way get this long: the process is gone within 200 ms.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// The display gets this long to clear its bar.
+const DISPLAY_ENDS: Duration = Duration::from_secs(1);
+
+/// Settings of one call.
+pub(super) struct Call<E> {
+    pub(super) exchange: E,
+    pub(super) pace: Arc<Pace>,
+    pub(super) policy: RetryPolicy,
+    /// `--concurrency`
+    pub(super) concurrency: u16,
+    /// Users in one request, from 1.
+    pub(super) batch: u16,
+    /// `--limit`
+    pub(super) limit: Option<u64>,
+    pub(super) guards: Guards,
+    /// `--max-stall`
+    pub(super) max_stall: Duration,
+    /// When `--deadline` is over.
+    pub(super) deadline: Option<Instant>,
+    pub(super) form: Form,
+    /// Users this call is to answer.
+    pub(super) to_do: u64,
+    pub(super) folder: PathBuf,
+    /// What an earlier call learned about the rate.
+    pub(super) learned: Option<Learnt>,
+    pub(super) simulated: bool,
+}
+
+/// How driving ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// All that came is in the journal, or why it is not.
+    Written(Result<(), Error>),
+    /// A second signal: what was written is valid, nothing else is to be done.
+    AtOnce,
+}
+
+/// What display and watch see; written by the journal thread alone.
+#[derive(Debug, Default)]
+struct Counters {
+    answered: AtomicU64,
+    accepted: AtomicU64,
+    failed: AtomicU64,
+    throttled: AtomicU64,
+    over: AtomicBool,
+}
+
+/// Runs until the input ends or the run stops.
+pub(super) async fn drive<E: Exchange>(
+    call: Call<E>,
+    items: Items,
+    journal: Journal,
+    stop: Stop,
+    signals: Signals,
+) -> Ended {
+    let (feed, rows) = mpsc::channel(CHANNEL);
+    let (events, inbox) = mpsc::channel(CHANNEL);
+    let counters = Arc::new(Counters::default());
+    let syncer = {
+        let stop = stop.clone();
+        match journal.syncer(move |error| stop.abort(Some(Why::Journal(error.chain())))) {
+            Ok(syncer) => syncer,
+            Err(error) => return Ended::Written(Err(error)),
+        }
+    };
+    let reader = {
+        let (stop, limit) = (stop.clone(), call.limit);
+        thread::spawn(move || read(items, &feed, limit, &stop))
+    };
+    let writer = {
+        let (counters, stop, guards) = (counters.clone(), stop.clone(), call.guards);
+        thread::spawn(move || {
+            let ended = recorder::record(journal, inbox, &counters, &stop, guards, || syncer.tell());
+            drop(syncer);
+            ended
+        })
+    };
+    let permits = Arc::new(Semaphore::new(usize::from(call.concurrency)));
+    let keeper = keeper::keep(call.pace.clone(), call.folder, call.learned, counters.clone());
+    let display = display::show(display::Shown {
+        form: call.form,
+        to_do: call.to_do,
+        simulated: call.simulated,
+        concurrency: usize::from(call.concurrency),
+        permits: permits.clone(),
+        pace: call.pace.clone(),
+        counters: counters.clone(),
+    });
+    let at_once = Arc::new(AtomicBool::new(false));
+    let watch = tokio::spawn(watch::watch(watch::Watch {
+        pace: call.pace.clone(),
+        stop: stop.clone(),
+        max_stall: call.max_stall,
+        deadline: call.deadline,
+        signals,
+        at_once: at_once.clone(),
+    }));
+    let workers = Arc::new(Workers {
+        dispatch: Dispatch::batched(call.exchange, call.pace, stop.clone(), usize::from(call.batch)),
+        policy: call.policy,
+        permits,
+        wall: WallClock::System,
+        stop: stop.clone(),
+        events,
+    });
+    let running =
+        tokio::spawn(pool::run(rows, workers, pool::slots(usize::from(call.concurrency)), stop.clone()));
+    tokio::select! {
+        ended = running => if let Err(error) = ended {
+            stop.abort(Some(Why::Bug(error.to_string())));
+        },
+        () = async { stop.aborting().await; sleep(LAST_WORDS).await } => {}
+    }
+    let written = tokio::task::spawn_blocking(move || writer.join());
+    let hurried = async {
+        while !at_once.load(Relaxed) {
+            sleep(LAST_WORDS).await;
+        }
+        sleep(AT_ONCE).await;
+    };
+    let written = tokio::select! {
+        biased;
+        written = written => Some(written),
+        () = hurried => None,
+    };
+    counters.over.store(true, Relaxed);
+    screen::release();
+    if at_once.load(Relaxed) {
+        let _ = tokio::task::spawn_blocking(move || display.recv_timeout(LAST_WORDS)).await;
+        return Ended::AtOnce;
+    }
+    watch.abort();
+    let _ = tokio::task::spawn_blocking(move || (reader.join(), keeper.join())).await;
+    // A blocked terminal is left behind.
+    let _ = tokio::task::spawn_blocking(move || display.recv_timeout(DISPLAY_ENDS)).await;
+    Ended::Written(match written {
+        Some(Ok(Ok(ended))) => ended,
+        _ => Err(Error::Internal("the journal thread ended unexpectedly".to_owned())),
+    })
+}
+
+fn read(items: Items, feed: &mpsc::Sender<Item>, limit: Option<u64>, stop: &Stop) {
+    let mut left = limit.unwrap_or(u64::MAX);
+    for item in items {
+        match item {
+            Ok(item) => {
+                if matches!(item, Item::Send(_)) {
+                    if left == 0 {
+                        return;
+                    }
+                    left -= 1;
+                }
+                if feed.blocking_send(item).is_err() {
+                    return;
+                }
+            }
+            Err(error) => return stop.drain(Why::Input(error.chain())),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The journal thread: the sole consumer of events, the sole writer of `results.csv`, and where the log is told.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::sync::mpsc;
+use tracing::{debug, info};
+
+use super::{Counters, Guards};
+use crate::error::Error;
+use crate::model::{Attempt, Event, Finished, Kind, Outcome};
+use crate::rundir::Journal;
+use crate::stop::{Stop, Why};
+
+/// Records that go in one write.
+const BATCH: usize = 256;
+
+/// Writes until the last sender of events is gone. A permit is released when its line is written.
+pub(super) fn record(
+    mut journal: Journal,
+    mut inbox: mpsc::Receiver<Event>,
+    counters: &Counters,
+    stop: &Stop,
+    mut guards: Guards,
+    written: impl Fn(),
+) -> Result<(), Error> {
+    let mut finished: Vec<Box<Finished>> = Vec::with_capacity(BATCH);
+    while let Some(first) = inbox.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(event) = next {
+            match event {
+                Event::Finished(record) => finished.push(record),
+                Event::Retrying { row, attempt, wait } => {
+                    let throttled = matches!(attempt.kind, Kind::Throttled(_));
+                    counters.throttled.fetch_add(u64::from(throttled), Relaxed);
+                    log_attempt(row, &attempt);
+                    debug!(row, wait_ms = wait.as_millis() as u64, "tries again after the wait");
+                }
+                Event::CutShort { row } => {
+                    info!(row, "cut short by the stop: no record, the next call does it")
+                }
+            }
+            next = if finished.len() < BATCH { inbox.try_recv().ok() } else { None };
+        }
+        if let Err(error) = journal.append(finished.iter().map(|finished| &finished.record)) {
+            stop.abort(Some(Why::Journal(error.chain())));
+            return Err(error);
+        }
+        written();
+        for finished in finished.drain(..) {
+            let Finished { record, attempt, permit } = *finished;
+            drop(permit);
+            if let Some(attempt) = &attempt {
+                log_attempt(record.row, attempt);
+            }
+            info!(
+                row = record.row,
+                id = &*record.id,
+                outcome = record.outcome.as_str(),
+                reason = record.reason.map_or("", |reason| reason.as_str()),
+                attempts = record.attempts,
+                "done"
+            );
+            let counter = match record.outcome {
+                Outcome::Accepted => &counters.accepted,
+                Outcome::Failed => &counters.failed,
+                Outcome::Invalid | Outcome::Duplicate => continue,
+            };
+            counter.fetch_add(1, Relaxed);
+            counters.answered.fetch_add(1, Relaxed);
+            if let Some(why) = guards.judge(&record)
+                && stop.is_running()
+            {
+                stop.drain(why);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One request and its answer, without anything secret: an attempt holds no header and no body.
+fn log_attempt(row: u64, attempt: &Attempt) {
+    debug!(
+        row,
+        status = attempt.status.unwrap_or(0),
+        code = &*attempt.code,
+        said = &*attempt.message,
+        latency_ms = attempt.latency.as_millis() as u64,
+        client_request_id = &*attempt.client_request_id,
+        request_id = &*attempt.request_id,
+        "answered"
+    );
+}

@@ -1,0 +1,214 @@
+//! After the work: `failed.csv`, `summary.json`, what is said, and the exit code.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::config::{RunConfig, Source};
+use crate::commands::screen::{say, tell};
+use crate::commands::with_help;
+use crate::error::{Error, Exit};
+use crate::input::Checked;
+use crate::model::Outcome;
+use crate::report::{self, Next, Summary, next_step};
+use crate::rundir::{ReadBack, RunFile, State, hashes, read_results, write_failed};
+use crate::stop::Why;
+use crate::sys;
+
+/// How the work ended.
+#[derive(Debug, Default)]
+pub(super) struct Worked {
+    /// Why it stopped early.
+    pub(super) reasons: Vec<Why>,
+    /// What went wrong with a file of ours.
+    pub(super) error: Option<Error>,
+    /// Length of this call.
+    pub(super) wall: Duration,
+    /// Longest single wait that the service asked for.
+    pub(super) longest_wait: Duration,
+    /// Lines of `results.csv` that were found damaged at the start.
+    pub(super) damaged: u64,
+}
+
+/// A data row's number and its cells.
+type Cells = Result<(u64, Vec<String>), Error>;
+
+/// The original cells of every data row: `failed.csv` repeats them.
+pub(super) struct Rows {
+    header: Option<Vec<String>>,
+    delimiter: u8,
+    cells: Box<dyn Iterator<Item = Cells> + Send>,
+}
+
+impl Rows {
+    /// From the copy of the input.
+    ///
+    /// # Errors
+    /// `Error::File` where it cannot be opened.
+    pub(super) fn of(checked: &Checked, copy: &Path) -> Result<Self, Error> {
+        let cells = checked.raw_rows(copy)?.map(|row| row.map(|row| (row.number, row.cells)));
+        Ok(Self { header: checked.header.clone(), delimiter: checked.delimiter, cells: Box::new(cells) })
+    }
+}
+
+/// Writes the account of a call that sent something, and says it.
+pub(super) fn account(config: &RunConfig, folder: &Path, run: RunFile, rows: Rows, worked: Worked) -> Exit {
+    let mut exit = worked.reasons.iter().map(exit_of).fold(Exit::Done, Exit::worse);
+    let mut stopped: Vec<String> = worked.reasons.iter().map(sentence).collect();
+    let mut fail = |error: &Error, exit: &mut Exit| {
+        *exit = exit.worse(error.exit());
+        let sentence = error.chain();
+        if !stopped.contains(&sentence) {
+            stopped.push(sentence);
+        }
+    };
+    if let Some(error) = &worked.error {
+        fail(error, &mut exit);
+    }
+    let written =
+        write_failed(folder, run.rows, rows.header.as_deref(), rows.delimiter, rows.cells, next_step);
+    // failed.csv may be open in another program: the account is in results.csv all the same.
+    let read = written.or_else(|error| {
+        fail(&error, &mut exit);
+        read_results(folder, run.rows)
+    });
+    let read = match read {
+        Ok(read) if folder.join("results.csv").exists() => read,
+        Ok(_) | Err(_) => {
+            tell_stops(exit, &stopped);
+            return exit.worse(Exit::Internal);
+        }
+    };
+    let complete = read.totals.records == run.rows;
+    if complete || (config.limit.is_some() && read.totals.of(Outcome::Failed) > 0) {
+        exit = exit.worse(own_exit(&read));
+    }
+    if !complete && stopped.is_empty() && config.limit.is_none() {
+        exit = Exit::Internal;
+        stopped.push(format!(
+            "{} rows in, {} rows out: please report it; the same command goes on",
+            run.rows, read.totals.records
+        ));
+    }
+    let damaged = worked.damaged + read.damaged;
+    let mut summary = Summary::new(run, &read.totals, stopped, worked.wall, worked.longest_wait);
+    summary.exit_code = exit.code();
+    summary.damaged_lines = damaged;
+    if let Err(error) = write_summary(folder, &mut summary) {
+        exit = exit.worse(error.exit());
+        summary.exit_code = exit.code();
+        summary.stopped.push(error.chain());
+    }
+    tell_stops(exit, &summary.stopped);
+    say(&summary.text(folder, &next(config, folder)));
+    exit
+}
+
+/// A complete run that was named again: nothing is sent, missing files are written, and it ends with its own code.
+///
+/// # Errors
+/// `Error::File`.
+pub(super) fn complete(
+    config: &RunConfig,
+    folder: &Path,
+    run: RunFile,
+    rows: Rows,
+    read: &ReadBack,
+) -> Result<Exit, Error> {
+    let mut rebuilt = Vec::new();
+    let mut missing = |name: &'static str| {
+        let missing = !folder.join(name).exists();
+        rebuilt.extend(missing.then_some(name));
+        missing
+    };
+    if missing("state.json") {
+        State { saved_at: Some(Timestamp::now()), ..State::default() }.write(folder)?;
+    }
+    if missing("failed.csv") {
+        write_failed(folder, run.rows, rows.header.as_deref(), rows.delimiter, rows.cells, next_step)?;
+    }
+    let (summary_missing, report_missing) = (missing("summary.json"), missing("report.html"));
+    let exit = own_exit(read);
+    let mut summary = Summary::new(run, &read.totals, Vec::new(), Duration::ZERO, Duration::ZERO);
+    summary.exit_code = exit.code();
+    if summary_missing || report_missing {
+        write_summary(folder, &mut summary)?;
+    }
+    let files = if rebuilt.is_empty() {
+        "all its files are there".to_owned()
+    } else {
+        format!("written again: {}", rebuilt.join(", "))
+    };
+    tell(&format!("{} is complete: nothing was sent; {files}", folder.display()));
+    say(&summary.text(folder, &next(config, folder)));
+    Ok(exit)
+}
+
+/// The code of a run that was not stopped.
+fn own_exit(read: &ReadBack) -> Exit {
+    if read.totals.of(Outcome::Failed) + read.totals.of(Outcome::Invalid) > 0 {
+        Exit::SomeFailed
+    } else {
+        Exit::Done
+    }
+}
+
+fn write_summary(folder: &Path, summary: &mut Summary) -> Result<(), Error> {
+    report::complete(folder, summary)?;
+    summary.files = hashes(folder)?;
+    let bytes = serde_json::to_vec_pretty(summary).map_err(|error| Error::Internal(error.to_string()))?;
+    let path = folder.join("summary.json");
+    sys::replace(&path, &bytes).map_err(|source| Error::file("replace", &path, source))
+}
+
+/// The commands to type next.
+fn next(config: &RunConfig, folder: &Path) -> Next {
+    let failed = folder.join("failed.csv").display().to_string();
+    let again = config.again.clone();
+    let retry = match &config.source {
+        Source::BuiltIn => again.clone().with_word(&failed),
+        Source::File(_) | Source::Stdin => again.clone().instead(&config.input(), &failed),
+    };
+    let again = match config.source {
+        Source::Stdin => format!("{}   (with the same list on standard input)", again.line()),
+        Source::File(_) | Source::BuiltIn => again.line(),
+    };
+    Next { again, retry: retry.without("--out").line() }
+}
+
+fn tell_stops(exit: Exit, stopped: &[String]) {
+    let word = match exit {
+        Exit::Internal | Exit::Usage | Exit::SignIn | Exit::GuardRail => "error",
+        _ => "stopped",
+    };
+    for sentence in stopped {
+        tell(&format!("{word}: {sentence}"));
+    }
+}
+
+/// What a reason for stopping ends with.
+pub(super) fn exit_of(why: &Why) -> Exit {
+    match why {
+        Why::Interrupted => Exit::Interrupted,
+        Why::Terminated => Exit::Terminated,
+        Why::Deadline(_) | Why::Stalled(_) => Exit::Stopped,
+        Why::GuardRail(_) => Exit::GuardRail,
+        Why::SignIn(_) => Exit::SignIn,
+        Why::Journal(_) | Why::Bug(_) | Why::Input(_) => Exit::Internal,
+    }
+}
+
+fn sentence(why: &Why) -> String {
+    match why {
+        Why::Interrupted => "by Ctrl-C".to_owned(),
+        Why::Terminated => "by the system, which asked to end".to_owned(),
+        Why::SignIn(text) => with_help(text),
+        Why::Deadline(text)
+        | Why::Stalled(text)
+        | Why::GuardRail(text)
+        | Why::Journal(text)
+        | Why::Bug(text)
+        | Why::Input(text) => text.clone(),
+    }
+}

@@ -1,0 +1,145 @@
+//! The folder of a run: found or created, locked, and removed again where nothing came of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::config::Where;
+use crate::error::Error;
+use crate::rundir::{Lock, RunFile, lock_runs, look_beside, new_folder, remove_debris};
+use crate::sys;
+
+/// Where runs without `--out` live.
+const RUNS: &str = "reprovision-runs";
+
+/// A locked folder. Dropped before [`Claim::keep`], a folder that this call created goes away again.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) folder: PathBuf,
+    lock: Option<Lock>,
+    created: bool,
+}
+
+/// What was found in the folder, or beside it.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// `run.json` as it stands now.
+    pub(super) run: RunFile,
+    /// Whether the run was there before.
+    pub(super) known: bool,
+    /// A finished run of the same identity beside it.
+    pub(super) finished: Option<PathBuf>,
+}
+
+impl Claim {
+    /// Locks the folder asked for, or a new one.
+    ///
+    /// # Errors
+    /// `Error::Locked` names the holder; `Error::File`; `Error::Usage` where it is no folder.
+    pub(super) fn begin(place: &Where, tenant: &str, stem: &str) -> Result<Self, Error> {
+        let (folder, created, _runs) = match place {
+            Where::Folder(out) => {
+                let created = !out.exists();
+                if created {
+                    let above = out.parent().unwrap_or(Path::new(""));
+                    fs::create_dir_all(above).map_err(|source| Error::file("create", above, source))?;
+                    sys::create_folder(out).map_err(|source| Error::file("create", out, source))?;
+                    sys::sync_folder(above).map_err(|source| Error::file("sync", above, source))?;
+                } else if !out.is_dir() {
+                    return Err(Error::Usage(format!("--out {} is not a folder", out.display())));
+                }
+                (out.clone(), created, None)
+            }
+            Where::GoOn | Where::New => {
+                let parent = Path::new(RUNS);
+                let runs = lock_runs(parent)?;
+                remove_debris(parent);
+                let folder = new_folder(parent, Timestamp::now(), tenant, stem)?;
+                sys::sync_folder(parent).map_err(|source| Error::file("sync", parent, source))?;
+                (folder, true, Some(runs))
+            }
+        };
+        let mut claim = Self { folder, lock: None, created };
+        claim.lock = Some(Lock::acquire(&claim.folder)?);
+        Ok(claim)
+    }
+
+    /// Where the input is copied to while it is checked.
+    pub(super) fn incoming(&self) -> PathBuf {
+        self.folder.join("input.incoming")
+    }
+
+    /// The copy that everything after the check reads.
+    pub(super) fn copy(&self) -> PathBuf {
+        self.folder.join("input.csv")
+    }
+
+    /// The folder that holds this run and others.
+    pub(super) fn parent(&self) -> &Path {
+        self.folder.parent().unwrap_or(Path::new(""))
+    }
+
+    /// Makes this the run that `run` describes: goes on with the newest unfinished one of the same identity where that
+    /// was asked, and writes `run.json`.
+    ///
+    /// # Errors
+    /// `Error::Usage` where the folder holds another run; `Error::Locked`; `Error::Damaged`; `Error::File`.
+    pub(super) fn settle(&mut self, place: &Where, run: RunFile) -> Result<Found, Error> {
+        if let Where::Folder(_) = place {
+            let known = RunFile::load(&self.folder)?;
+            let differences = known.as_ref().map(|known| known.identity.differences(&run.identity));
+            if let Some(differences) = differences.filter(|list| !list.is_empty()) {
+                return Err(Error::Usage(format!(
+                    "{} holds another run ({}); give another --out; nothing was sent",
+                    self.folder.display(),
+                    differences.join("; ")
+                )));
+            }
+            return self.begin_with(run, known, None);
+        }
+        let _runs = lock_runs(Path::new(RUNS))?;
+        let beside = look_beside(Path::new(RUNS), &run.identity);
+        let Some(earlier) = beside.unfinished.filter(|_| *place == Where::GoOn) else {
+            return self.begin_with(run, None, beside.finished);
+        };
+        let lock = Lock::acquire(&earlier)?;
+        let known = RunFile::load(&earlier)?;
+        // The bytes are the same; whatever was done to the old copy since does not matter.
+        let (from, to) = (self.incoming(), earlier.join("input.incoming"));
+        fs::rename(&from, &to).map_err(|source| Error::file("replace", to, source))?;
+        drop(std::mem::replace(self, Self { folder: earlier, lock: Some(lock), created: false }));
+        self.begin_with(run, known, beside.finished)
+    }
+
+    fn begin_with(
+        &mut self,
+        mut run: RunFile,
+        known: Option<RunFile>,
+        finished: Option<PathBuf>,
+    ) -> Result<Found, Error> {
+        let copy = self.copy();
+        fs::rename(self.incoming(), &copy).map_err(|source| Error::file("replace", copy, source))?;
+        if let Some(known) = &known {
+            run.created_at = known.created_at;
+        }
+        run.write(&self.folder)?;
+        Ok(Found { run, known: known.is_some(), finished })
+    }
+
+    /// Something will be written that must stay.
+    pub(super) fn keep(&mut self) {
+        self.created = false;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Best effort on the way out; the next call finds what stays.
+        let _ = fs::remove_file(self.incoming());
+        drop(self.lock.take());
+        if self.created {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}

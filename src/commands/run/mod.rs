@@ -1,0 +1,312 @@
+//! `run`: check, open or continue the run, ask, drive, account.
+
+mod account;
+mod claim;
+mod config;
+mod prompt;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use self::account::{Rows, Worked, account, complete, exit_of};
+use self::claim::{Claim, Found};
+use self::config::{RunConfig, Source};
+use self::prompt::{Plan, input_lines};
+use super::connect::{Connection, Purpose, connect, place};
+use super::engine::{Call, Ended, Guards, drive};
+use super::{note, say, tell};
+use crate::cli::Run;
+use crate::error::{Error, Exit};
+use crate::graph::{Client, ClientConfig};
+use crate::input::{Checked, check};
+use crate::model::{Outcome, WallClock, neutral};
+use crate::report::thousands;
+use crate::retry::RetryPolicy;
+use crate::rundir::{Identity, Journal, ReadBack, RunFile, SCHEMA, State, newest_state};
+use crate::stop::Stop;
+use crate::sys::{self, Signal, Signals};
+
+/// The list that `--simulate` uses without an input.
+const BUILT_IN: &str = include_str!("../../../samples/users.csv");
+/// Runs that one input is remembered as a retry of.
+const RETRY_OF: usize = 20;
+/// Longest name of a run taken from a cell, in characters.
+const RUN_NAME: usize = 120;
+
+/// Runs to an exit code.
+///
+/// # Errors
+/// Where nothing could be sent.
+pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
+    let started = Instant::now();
+    let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let ready = tokio::select! {
+        biased;
+        signal = signals.next() => {
+            tell("stopped before anything was sent");
+            return Ok(if signal == Signal::Interrupt { Exit::Interrupted } else { Exit::Terminated });
+        }
+        ready = prepare(&asked) => ready?,
+    };
+    match ready {
+        Prepared::Over(exit) => Ok(exit),
+        Prepared::Ready(ready) => ready.work(signals, started).await,
+    }
+}
+
+enum Prepared {
+    Over(Exit),
+    Ready(Box<Ready>),
+}
+
+/// A run that may begin.
+struct Ready {
+    config: RunConfig,
+    claim: Claim,
+    checked: Checked,
+    run: RunFile,
+    journal: Journal,
+    read: ReadBack,
+    to_do: u64,
+    connection: Connection,
+}
+
+async fn prepare(asked: &Run) -> Result<Prepared, Error> {
+    let place = place(&asked.service).await?;
+    let config = RunConfig::new(asked, &place)?;
+    if asked.dry_run {
+        return dry_run(&config).await.map(Prepared::Over);
+    }
+    let purpose = Purpose { writes: true, kind: config.kind, unattended: asked.yes };
+    let connection = connect(&asked.service, place, purpose).await?;
+    // The folder comes first: what is checked is the copy in it.
+    let mut claim = Claim::begin(&config.place, &config.tenant_part(&connection.tenant), &config.stem())?;
+    let checked = read_input(&config, claim.incoming()).await?;
+    if checked.rows == 0 {
+        tell(&input_lines(&config, &checked));
+        say("nothing to do: the list has a header and no rows");
+        return Ok(Prepared::Over(Exit::Done));
+    }
+    if let Some(most) = config.expect_max.filter(|most| checked.users > *most) {
+        return Err(Error::GuardRail(format!(
+            "{} {} in the input, and --expect-max allows {}; nothing was sent",
+            thousands(checked.users),
+            config.kind.plural(),
+            thousands(most)
+        )));
+    }
+    let run = run_file(&config, &connection, &checked, &claim.incoming())?;
+    let Found { run, known, finished } = claim.settle(&config.place, run)?;
+    let (folder, copy) = (claim.folder.clone(), claim.copy());
+    let opened = spawn_blocking(move || {
+        let opened = Journal::open(&folder, checked.rows, || checked.ids(&copy));
+        opened.map(|(journal, read)| (checked, journal, read))
+    });
+    let (checked, journal, read) = opened.await.map_err(|error| Error::Internal(error.to_string()))??;
+    if read.damaged > 0 {
+        tell(&format!(
+            "warning: {} lines of {} were damaged; they are kept in damaged.txt, and their rows are done again",
+            thousands(read.damaged),
+            claim.folder.join("results.csv").display()
+        ));
+    }
+    if known && read.totals.records == checked.rows {
+        let rows = Rows::of(&checked, &claim.copy())?;
+        return complete(&config, &claim.folder, run, rows, &read).map(Prepared::Over);
+    }
+    let answered = read.totals.of(Outcome::Accepted) + read.totals.of(Outcome::Failed);
+    let to_do = checked.users.saturating_sub(answered);
+    let signed_in = connection.signed_in();
+    let plan = Plan {
+        signed_in: &signed_in,
+        config: &config,
+        checked: &checked,
+        run: &run,
+        folder: &claim.folder,
+        done: read.totals.records,
+        to_do,
+        finished,
+    };
+    plan.agree().await?;
+    claim.keep();
+    Ok(Prepared::Ready(Box::new(Ready { config, claim, checked, run, journal, read, to_do, connection })))
+}
+
+impl Ready {
+    async fn work(self: Box<Self>, signals: Signals, started: Instant) -> Result<Exit, Error> {
+        let Self { config, claim, checked, run, journal, read, to_do, connection } = *self;
+        let refused = connection.refused(config.kind, true);
+        let Connection { root, mut http, tokens, simulator, .. } = connection;
+        if !config.http1 {
+            http = http.several(config.concurrency)?;
+        }
+        // Every embedded simulator is a new tenant: what another one said is nothing to it.
+        let state = match simulator {
+            Some(_) => State::read(&claim.folder),
+            None => newest_state(claim.parent(), &run.identity),
+        };
+        let pace = config.pacing.start(&state, config.concurrency, config.batch, Timestamp::now());
+        let stop = Stop::new();
+        let client = ClientConfig {
+            root,
+            version: config.api_version.clone(),
+            kind: config.kind,
+            priority: config.priority,
+        };
+        let on = config.again.clone().with("--max-failures", "100%").line();
+        let call = Call {
+            exchange: Client::new(&client, http, tokens, WallClock::System),
+            pace: pace.clone(),
+            policy: RetryPolicy { max_attempts: config.max_attempts, jitter: 0.5 },
+            concurrency: config.concurrency,
+            batch: config.batch,
+            limit: config.limit,
+            guards: Guards::new(config.max_failures, config.kind, refused, on),
+            max_stall: config.max_stall,
+            deadline: config.deadline.map(|deadline| started + deadline),
+            form: config.form,
+            to_do: config.limit.map_or(to_do, |limit| limit.min(to_do)),
+            folder: claim.folder.clone(),
+            learned: state.learned,
+            simulated: simulator.is_some(),
+        };
+        let rows = Rows::of(&checked, &claim.copy())?;
+        let done = read.done;
+        let items = checked.items(&claim.copy(), move |row| done.contains(row))?;
+        let error = match drive(call, items, journal, stop.clone(), signals).await {
+            Ended::Written(ended) => ended.err(),
+            Ended::AtOnce => {
+                tell(&format!(
+                    "stopped at once; all answers that came are kept. Go on: {}",
+                    config.again.line()
+                ));
+                return Ok(stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse));
+            }
+        };
+        if let Some(simulated) = &simulator {
+            note(&format!("SIMULATED  the simulator's own ledger:\n{}", simulated.simulator.account()));
+        }
+        let worked = Worked {
+            reasons: stop.reasons(),
+            error,
+            wall: started.elapsed(),
+            longest_wait: pace.waits().longest,
+            damaged: read.damaged,
+        };
+        Ok(account(&config, &claim.folder, run, rows, worked))
+    }
+}
+
+/// What was asked, by whom, on what.
+fn run_file(
+    config: &RunConfig,
+    connection: &Connection,
+    checked: &Checked,
+    copy: &Path,
+) -> Result<RunFile, Error> {
+    let now = Timestamp::now();
+    Ok(RunFile {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        identity: Identity {
+            input_sha256: checked.sha256.clone(),
+            tenant: connection.tenant.clone(),
+            app: connection.claims.app().unwrap_or("unknown").to_owned(),
+            endpoint: match connection.simulator {
+                Some(_) => "simulated".to_owned(),
+                None => connection.root.to_string(),
+            },
+            object: config.kind,
+            column: checked.column_name.clone(),
+        },
+        input: config.input(),
+        bytes: checked.bytes,
+        rows: checked.rows,
+        label: config.label.clone(),
+        ticket: config.ticket.clone(),
+        retry_of: retry_of(checked, copy)?,
+        simulated: connection.simulator.is_some(),
+        created_at: now,
+        started_at: now,
+        operator: sys::operator(),
+        host: sys::host_name(),
+        pid: std::process::id(),
+        settings: config.settings(),
+    })
+}
+
+/// The runs named in the `reprovision_run` column, if the input is a `failed.csv`.
+fn retry_of(checked: &Checked, copy: &Path) -> Result<Vec<String>, Error> {
+    let is_ours = |name: &String| name.trim() == "reprovision_run";
+    let column = checked.header.as_ref().and_then(|names| names.iter().position(is_ours));
+    let Some(column) = column else { return Ok(Vec::new()) };
+    let mut found: Vec<String> = Vec::new();
+    for row in checked.raw_rows(copy)? {
+        let name = row?.cells.get(column).map_or_else(String::new, |cell| neutral(cell.trim(), RUN_NAME));
+        if !name.is_empty() && !found.contains(&name) {
+            found.push(name);
+        }
+        if found.len() == RETRY_OF {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Copies the input and checks it whole, on a thread of its own: a signal is heard meanwhile.
+async fn read_input(config: &RunConfig, copy: PathBuf) -> Result<Checked, Error> {
+    let (source, options) = (config.source.clone(), config.options.clone());
+    let checked = spawn_blocking(move || {
+        let private = |path: &Path| {
+            sys::open_private(path, OpenOptions::new().write(true).create(true).truncate(true))
+                .map_err(|source| Error::file("create", path, source))
+        };
+        private(&copy)?;
+        match source {
+            Source::File(input) => check(&input, &copy, &options),
+            Source::Stdin => check(Path::new("-"), &copy, &options),
+            Source::BuiltIn => {
+                let beside = copy.with_extension("built-in");
+                let written = private(&beside)?.write_all(BUILT_IN.as_bytes());
+                let checked = written
+                    .map_err(|source| Error::file("write", &beside, source))
+                    .and_then(|()| check(&beside, &copy, &options));
+                let _ = std::fs::remove_file(&beside);
+                checked
+            }
+        }
+    });
+    checked.await.map_err(|error| Error::Internal(error.to_string()))?
+}
+
+/// A private folder that goes away with its value.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn dry_run(config: &RunConfig) -> Result<Exit, Error> {
+    let folder = std::env::temp_dir().join(format!("reprovision-dry-run-{}", uuid::Uuid::new_v4()));
+    sys::create_folder(&folder).map_err(|source| Error::file("create", &folder, source))?;
+    let scratch = Scratch(folder);
+    let checked = read_input(config, scratch.0.join("input.csv")).await?;
+    let simulated = if config.simulated.is_some() { "SIMULATED  " } else { "" };
+    let mut said = format!(
+        "{}\n{}\nDry run  {simulated}nothing was sent",
+        input_lines(config, &checked),
+        config.pacing.time(config.limit.map_or(checked.users, |limit| limit.min(checked.users)))
+    );
+    if config.expect_max.is_some_and(|most| checked.users > most) {
+        said.push_str("; a real run would stop here: more users than --expect-max allows (exit 7)");
+    }
+    say(&said);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,190 @@
+//! What is said before anything is sent, and the question.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use super::config::{Consent, RunConfig, Source};
+use crate::commands::screen::{note, tell};
+use crate::error::Error;
+use crate::input::Checked;
+use crate::report::thousands;
+use crate::rundir::RunFile;
+
+/// What the first lines tell.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    pub(super) config: &'a RunConfig,
+    pub(super) checked: &'a Checked,
+    pub(super) run: &'a RunFile,
+    pub(super) folder: &'a Path,
+    /// Who signed in, and how.
+    pub(super) signed_in: &'a str,
+    /// Rows with a record already.
+    pub(super) done: u64,
+    /// Users not answered yet.
+    pub(super) to_do: u64,
+    /// A finished run of the same list.
+    pub(super) finished: Option<PathBuf>,
+}
+
+impl Plan<'_> {
+    /// The block of first lines.
+    pub(super) fn lines(&self) -> String {
+        let mut run = match self.done {
+            0 => format!("NEW, {}", absolute(self.folder)),
+            done => format!(
+                "CONTINUES {}: {} of {} done",
+                absolute(self.folder),
+                thousands(done),
+                thousands(self.checked.rows)
+            ),
+        };
+        if let Some(finished) = &self.finished {
+            run.push_str(&format!(
+                "\n         this list was done before: {}; what failed then is in its failed.csv",
+                finished.display()
+            ));
+        }
+        if !self.run.retry_of.is_empty() {
+            run.push_str(&format!("\n         tries again what failed in {}", self.run.retry_of.join(", ")));
+        }
+        let noted: Vec<_> = [("label", &self.run.label), ("ticket", &self.run.ticket)]
+            .into_iter()
+            .filter_map(|(name, text)| Some(format!("{name} {}", text.as_deref()?)))
+            .collect();
+        if !noted.is_empty() {
+            run.push_str(&format!("\n         {}", noted.join("    ")));
+        }
+        let now = self.config.limit.map_or(self.to_do, |limit| limit.min(self.to_do));
+        format!(
+            "Tenant   {}\n{}\nRun      {run}\n{}; Ctrl-C stops safely",
+            self.tenant(),
+            input_lines(self.config, self.checked),
+            self.config.pacing.time(now)
+        )
+    }
+
+    fn tenant(&self) -> String {
+        if let Some(title) = &self.config.simulated {
+            return format!(
+                "SIMULATED  {title}; the pace starts at 0.9 of that unless --rate or --initial-rate say otherwise"
+            );
+        }
+        let id = short(&self.run.identity.tenant);
+        let name = match &self.config.tenant {
+            Some(asked) if *asked != self.run.identity.tenant => format!("{asked}  {id}"),
+            Some(_) | None => self.run.identity.tenant.clone(),
+        };
+        format!("{name}   cloud {}    signed in as {}", self.config.cloud, self.signed_in)
+    }
+
+    /// Says the first lines and gets the yes, where one is needed.
+    ///
+    /// # Errors
+    /// `Error::Usage` where nobody can be asked; `Error::GuardRail` for a no.
+    pub(super) async fn agree(&self) -> Result<(), Error> {
+        let question = format!(
+            "Ask Microsoft 365 to retry provisioning for {} {} in {}? [y/N] ",
+            thousands(self.config.limit.map_or(self.to_do, |limit| limit.min(self.to_do))),
+            self.config.kind.plural(),
+            self.config.tenant.as_deref().unwrap_or(&self.run.identity.tenant)
+        );
+        if self.config.consent != Consent::Ask || self.to_do == 0 {
+            note(&self.lines());
+            return Ok(());
+        }
+        let Some(terminal) = Terminal::open(&self.config.source) else {
+            return Err(Error::Usage("nobody to ask: add --yes (and --tenant); nothing was sent".to_owned()));
+        };
+        tell(&self.lines());
+        let answer = tokio::task::spawn_blocking(move || terminal.ask(&question)).await;
+        match answer.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Error::GuardRail("declined; nothing was sent".to_owned())),
+        }
+    }
+}
+
+/// What was read, and as what.
+pub(super) fn input_lines(config: &RunConfig, checked: &Checked) -> String {
+    let invalid: Vec<_> = checked.invalid_lines.iter().map(u64::to_string).collect();
+    let lines = if invalid.is_empty() {
+        String::new()
+    } else {
+        let more = if checked.invalid > invalid.len() as u64 { " …" } else { "" };
+        format!(" (lines {}{more})", invalid.join(", "))
+    };
+    let mut said = format!(
+        "Input    {}: {} rows, {:?} separated, {}, id column {:?}\n         {} {} · {} duplicates · {} unusable{lines}",
+        config.input(),
+        thousands(checked.rows),
+        char::from(checked.delimiter),
+        checked.encoding.name(),
+        checked.column_name,
+        thousands(checked.users),
+        config.kind.plural(),
+        thousands(checked.duplicates),
+        thousands(checked.invalid),
+    );
+    for assumed in checked.assumed() {
+        said.push_str("\n         ");
+        said.push_str(&assumed);
+    }
+    said
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// An id as people compare it: its beginning and its end.
+fn short(id: &str) -> String {
+    if uuid::Uuid::try_parse(id).is_ok() && id.is_ascii() && id.len() > 8 {
+        format!("{}…{}", &id[..4], &id[id.len() - 3..])
+    } else {
+        id.to_owned()
+    }
+}
+
+/// A person to ask: never over standard input while the users come from there.
+struct Terminal {
+    read: Box<dyn io::Read + Send>,
+    write: Box<dyn Write + Send>,
+}
+
+impl Terminal {
+    fn open(source: &Source) -> Option<Self> {
+        if !io::stderr().is_terminal() {
+            return None;
+        }
+        let (input, output) = if cfg!(windows) { ("CONIN$", "CONOUT$") } else { ("/dev/tty", "/dev/tty") };
+        let own = File::options().read(true).open(input).ok();
+        match own.zip(File::options().write(true).open(output).ok()) {
+            Some((read, write)) => Some(Self { read: Box::new(read), write: Box::new(write) }),
+            None if *source != Source::Stdin && io::stdin().is_terminal() => {
+                Some(Self { read: Box::new(io::stdin()), write: Box::new(io::stderr()) })
+            }
+            None => None,
+        }
+    }
+
+    fn ask(mut self, question: &str) -> String {
+        let _ = self.write.write_all(question.as_bytes()).and_then(|()| self.write.flush());
+        let mut answer = String::new();
+        // What cannot be read is no yes.
+        let _ = BufReader::new(self.read).read_line(&mut answer);
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn ids_are_shortened_and_names_are_not() {
+        assert_eq!(short("1f0c0000-0000-4000-8000-0000000009b2"), "1f0c…9b2");
+        assert_eq!((short("contoso.com"), short("unknown")), ("contoso.com".into(), "unknown".into()));
+    }
+}

@@ -1,0 +1,331 @@
+//! The account of a run, with the binary: what is the same run, complete runs, stops, faces, and `summary.json` against its schema.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Fifty users at this rate take a fraction of a second.
+const FAST: [&str; 4] = ["--rate", "400", "--progress", "none"];
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reprovision"));
+    command
+        .current_dir(folder)
+        .env_remove("REPROVISION_TOKEN")
+        .env_remove("AZURE_TENANT_ID")
+        .env_remove("AZURE_CLIENT_ID")
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder).arg("run").args(arguments).args(FAST).output().expect("the program runs")
+}
+
+fn users(folder: &Path, name: &str, rows: u64) {
+    let lines: String = (1..=rows).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
+    fs::write(folder.join(name), format!("id\n{lines}")).expect("the input");
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn ended(output: &Output, code: i32, text: &str) {
+    assert_eq!(output.status.code(), Some(code), "{}", said(output));
+    assert!(said(output).contains(text), "{text:?} is not in: {}", said(output));
+}
+
+fn runs(folder: &Path) -> Vec<PathBuf> {
+    let found = fs::read_dir(folder.join("reprovision-runs")).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = found.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).expect("read")).expect("JSON")
+}
+
+/// The part of JSON Schema that the schema of the summary uses; anything else in it is a mistake of the test.
+fn check(schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
+    for (word, rule) in schema.as_object().expect("a schema is an object") {
+        let right = match word.as_str() {
+            "$schema" | "title" | "description" => true,
+            "type" => {
+                let is = |name: &Value| match name.as_str().expect("a type is a word") {
+                    "object" => value.is_object(),
+                    "array" => value.is_array(),
+                    "string" => value.is_string(),
+                    "boolean" => value.is_boolean(),
+                    "integer" => value.is_u64() || value.is_i64(),
+                    "number" => value.is_number(),
+                    "null" => value.is_null(),
+                    other => panic!("type {other}"),
+                };
+                rule.as_array().map_or_else(|| is(rule), |any| any.iter().any(is))
+            }
+            "const" => value == rule,
+            "enum" => rule.as_array().expect("a list").contains(value),
+            "minimum" => value.as_f64().is_some_and(|number| number >= rule.as_f64().expect("a number")),
+            "required" => rule
+                .as_array()
+                .expect("a list")
+                .iter()
+                .all(|name| value.get(name.as_str().expect("a name")).is_some()),
+            "properties" => {
+                for (name, schema) in rule.as_object().expect("properties") {
+                    if let Some(value) = value.get(name) {
+                        check(schema, value, &format!("{at}.{name}"), wrong);
+                    }
+                }
+                true
+            }
+            "additionalProperties" => {
+                let known =
+                    |name: &String| schema.get("properties").is_some_and(|known| known.get(name).is_some());
+                let others = value.as_object().into_iter().flatten().filter(|(name, _)| !known(name));
+                let others: Vec<_> = others.collect();
+                if rule.is_object() {
+                    others
+                        .iter()
+                        .for_each(|(name, value)| check(rule, value, &format!("{at}.{name}"), wrong));
+                }
+                rule.is_object() || others.is_empty()
+            }
+            "items" => {
+                let list = value.as_array().into_iter().flatten().enumerate();
+                list.for_each(|(n, value)| check(rule, value, &format!("{at}[{n}]"), wrong));
+                true
+            }
+            other => panic!("{other} is not checked"),
+        };
+        if !right {
+            wrong.push(format!("{at}: {word} {rule} does not hold for {value}"));
+        }
+    }
+}
+
+fn valid(summary: &Value) -> Vec<String> {
+    let schema = json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/summary.schema.json"));
+    let mut wrong = Vec::new();
+    check(&schema, summary, "summary", &mut wrong);
+    wrong
+}
+
+#[test]
+fn summaries_are_as_their_schema_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    fs::write(folder.join("a.csv"), "id\n11111111-0000-4000-8000-000000000001\nnot an id\nann@contoso.com\n")
+        .expect("written");
+    let noted = ["a.csv", "--simulate=calm", "--label", "wave-3", "--ticket", "CHG0042"];
+    let limited = run(folder, &[&noted[..], &["--limit", "1", "--out", "a"]].concat());
+    ended(&limited, 0, "wave-3");
+    assert_eq!(valid(&json(&folder.join("a/summary.json"))), [] as [&str; 0]);
+    ended(&run(folder, &[&noted[..], &["--out", "a"]].concat()), 3, "CHG0042");
+    let summary = json(&folder.join("a/summary.json"));
+    assert_eq!(valid(&summary), [] as [&str; 0]);
+    assert_eq!(summary["run"]["label"], "wave-3");
+    assert_eq!((&summary["rows_in"], &summary["rows_out"]), (&3.into(), &3.into()));
+    let results =
+        summary["files"].as_array().expect("files").iter().find(|file| file["name"] == "results.csv");
+    let bytes = fs::read(folder.join("a/results.csv")).expect("read");
+    let hash = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(results.expect("listed")["sha256"], hex);
+    // The checker finds what is wrong.
+    let mut broken = summary;
+    broken["rows_in"] = "three".into();
+    broken["totals"]["fixed"] = 1.into();
+    broken["exit_code"] = 9.into();
+    assert_eq!(valid(&broken).len(), 4, "{:?}", valid(&broken));
+}
+
+#[test]
+fn a_complete_run_named_again_sends_nothing_and_writes_what_is_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    fs::write(folder.join("a.csv"), "id\n11111111-0000-4000-8000-000000000001\nnot an id\nann@contoso.com\n")
+        .expect("written");
+    let arguments = ["a.csv", "--simulate=calm", "--out", "a"];
+    ended(&run(folder, &arguments), 3, "Finished");
+    let before = fs::read(folder.join("a/results.csv")).expect("read");
+    for name in ["failed.csv", "summary.json"] {
+        fs::remove_file(folder.join("a").join(name)).expect("removed");
+    }
+    let again = run(folder, &arguments);
+    ended(&again, 3, "nothing was sent; written again: failed.csv, summary.json");
+    assert!(!said(&again).contains("arrived"), "no simulator was asked: {}", said(&again));
+    assert_eq!(fs::read(folder.join("a/results.csv")).expect("read"), before);
+    assert!(fs::read_to_string(folder.join("a/failed.csv")).expect("there").contains("not an id"));
+    ended(&run(folder, &arguments), 3, "all its files are there");
+}
+
+#[test]
+fn another_list_in_the_same_folder_is_refused_and_a_finished_one_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 5);
+    users(folder, "b.csv", 6);
+    ended(&run(folder, &["a.csv", "--simulate=calm", "--out", "a"]), 0, "NEW");
+    let other = run(folder, &["b.csv", "--simulate=calm", "--out", "a"]);
+    ended(&other, 2, "holds another run (the input has changed)");
+    assert!(!folder.join("a/input.incoming").exists());
+    ended(
+        &run(folder, &["a.csv", "--simulate=calm", "--out", "a", "--new-run"]),
+        2,
+        "never touches old files",
+    );
+    ended(&run(folder, &["a.csv", "--simulate=calm"]), 0, "NEW");
+    ended(&run(folder, &["a.csv", "--simulate=calm"]), 0, "this list was done before");
+    assert_eq!(runs(folder).len(), 2);
+    fs::write(folder.join("a/results.csv"), "saved;by;Excel\r\n").expect("written");
+    ended(&run(folder, &["a.csv", "--simulate=calm", "--out", "a"]), 2, "Excel");
+}
+
+#[test]
+fn a_fed_back_failed_csv_remembers_where_it_came_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    fs::write(folder.join("a.csv"), "id;name\n11111111-0000-4000-8000-000000000001;a\nwrong;b\n")
+        .expect("written");
+    let first = run(folder, &["a.csv", "--simulate=calm", "--out", "a"]);
+    ended(&first, 3, "run a/failed.csv");
+    let failed = fs::read_to_string(folder.join("a/failed.csv")).expect("read");
+    fs::write(folder.join("fixed.csv"), failed.replace("wrong", "ann@contoso.com")).expect("fixed");
+    ended(&run(folder, &["fixed.csv", "--simulate=calm", "--out", "b"]), 0, "tries again what failed in a");
+    assert_eq!(json(&folder.join("b/run.json"))["retry_of"], serde_json::json!(["a"]));
+}
+
+#[test]
+fn nothing_to_do_and_nothing_at_all_are_told_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    ended(&run(folder, &["-", "--simulate=calm"]), 2, "did the command before the pipe fail?");
+    fs::write(folder.join("a.csv"), "id\n").expect("written");
+    ended(&run(folder, &["a.csv", "--simulate=calm"]), 0, "nothing to do");
+    users(folder, "b.csv", 5);
+    ended(&run(folder, &["b.csv", "--simulate=calm", "--expect-max", "4"]), 7, "--expect-max allows 4");
+    assert_eq!(runs(folder), [] as [PathBuf; 0], "nothing was sent and nothing stays");
+    ended(&run(folder, &["b.csv", "--yes"]), 2, "--yes needs --tenant");
+    ended(
+        &run(folder, &["b.csv", "--endpoint", "http://127.0.0.1:9", "--token-command", "echo x"]),
+        2,
+        "add --yes",
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn closed_and_full_outputs_change_no_exit_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 20);
+    for (n, redirect) in [">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full", "| true", "2>&1 | head -c 1"]
+        .iter()
+        .enumerate()
+    {
+        let line = format!("set -o pipefail; \"$@\" {redirect}");
+        let status = Command::new("bash")
+            .args(["-c", &line, "bash", env!("CARGO_BIN_EXE_reprovision"), "run", "a.csv", "--simulate=calm"])
+            .args(["--rate", "400", "--out", &format!("out{n}")])
+            .current_dir(folder)
+            .env_remove("AZURE_TENANT_ID")
+            .stderr(Stdio::null())
+            .status()
+            .expect("bash");
+        assert_eq!(status.code(), Some(0), "{redirect}");
+        let results = fs::read_to_string(folder.join(format!("out{n}/results.csv"))).expect("results");
+        assert_eq!(results.lines().count(), 21, "{redirect}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_is_private_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 5);
+    let status = Command::new("bash")
+        .args(["-c", "umask 0; exec \"$@\"", "bash", env!("CARGO_BIN_EXE_reprovision")])
+        .args(["run", "a.csv", "--simulate=calm", "--out", "a", "--log-file", "run.log"])
+        .current_dir(folder)
+        .output()
+        .expect("bash");
+    assert_eq!(status.status.code(), Some(0), "{}", said(&status));
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+    assert_eq!(mode(&folder.join("a")), 0o700);
+    for entry in fs::read_dir(folder.join("a")).expect("listed").flatten() {
+        assert_eq!(mode(&entry.path()), 0o600, "{}", entry.path().display());
+    }
+    assert_eq!(mode(&folder.join("run.log")), 0o600);
+}
+
+#[test]
+fn the_log_tells_each_user_and_each_request_and_never_the_token() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 5);
+    let log = ["--log-file", "run.log", "--log-format", "json", "-vvv"];
+    let output = run(folder, &[&["a.csv", "--simulate=calm", "--out", "a"][..], &log].concat());
+    ended(&output, 0, "Finished");
+    let text = fs::read_to_string(folder.join("run.log")).expect("the log");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of = |message: &str| lines.iter().filter(|line| line["message"] == message).count();
+    assert_eq!((of("done"), of("answered")), (5, 5), "{text}");
+    assert!(!text.to_ascii_lowercase().contains("bearer") && !text.contains('\u{1b}'), "{text}");
+    let quiet = run(folder, &["a.csv", "--simulate=calm", "--out", "b", "--quiet"]);
+    ended(&quiet, 0, "Finished");
+    assert_eq!(String::from_utf8_lossy(&quiet.stderr), "");
+}
+
+#[test]
+fn two_starts_in_the_same_second_are_one_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 100);
+    let start = || {
+        let mut command = command(folder);
+        command.args(["run", "a.csv", "--simulate=calm", "--rate", "fixed:40", "--progress", "none"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started")
+    };
+    let both = [start(), start()].map(|child| child.wait_with_output().expect("its end"));
+    let mut codes = both.each_ref().map(|output| output.status.code());
+    codes.sort();
+    assert_eq!(codes, [Some(0), Some(8)], "{}\n{}", said(&both[0]), said(&both[1]));
+    assert_eq!(runs(folder).len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_at_once_and_the_same_command_goes_on() {
+    use std::time::{Duration, Instant};
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 200);
+    // Answers that take their time: the first signal would wait for them.
+    fs::write(folder.join("slow.toml"), "title = \"slow\"\nlatency_ms = 3000\n").expect("written");
+    let mut started = command(folder);
+    started.args(["run", "a.csv", "--simulate=slow.toml", "--rate", "400", "--out", "a"]);
+    let child = started.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+    let until = Instant::now() + Duration::from_secs(20);
+    while !folder.join("a/state.json").exists() {
+        assert!(Instant::now() < until, "it does not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let signal = || Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    signal();
+    std::thread::sleep(Duration::from_millis(200));
+    let asked = Instant::now();
+    signal();
+    let output = child.wait_with_output().expect("its end");
+    // 200 ms, and what a busy machine takes to notice.
+    assert!(asked.elapsed() < Duration::from_millis(700), "{:?}", asked.elapsed());
+    ended(&output, 130, "Go on: ");
+    ended(&run(folder, &["a.csv", "--simulate=calm", "--out", "a"]), 0, "Finished");
+}
