@@ -221,7 +221,7 @@ fn a_sign_in_that_takes_too_long_is_cancelled_by_ctrl_c() {
     assert!(killed.expect("kill").success());
     lines.read_to_string(&mut read).expect("text");
     assert_eq!(child.wait().expect("ended").code(), Some(130), "{read}");
-    assert!(read.contains("stopped while signing in; nothing was sent"), "{read}");
+    assert!(read.contains("nothing was sent"), "{read}");
     assert_eq!(stage.simulator.ledger().arrivals, 0);
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
     let ready = tokio::select! {
         biased;
         signal = signals.next() => {
-            tell("stopped before anything was sent");
+            tell("stopped; nothing was sent");
             return Ok(if signal == Signal::Interrupt { Exit::Interrupted } else { Exit::Terminated });
         }
         ready = prepare(&asked) => ready?,
