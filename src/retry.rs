@@ -16,6 +16,10 @@ const BUSY_TRIES: u32 = 3;
 /// One user refused by a limit this often, while others are served, is not a quota any more.
 const MOST_THROTTLES: u32 = 100;
 
+/// Different tokens that are refused with 401 before it is the user's fate: the first may have been revoked on the way,
+/// and where tokens are revoked early so may the second.
+const REFUSED_TOKENS: u32 = 3;
+
 /// What one user went through, as far as it decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
@@ -25,8 +29,8 @@ pub struct History {
     pub busy: u32,
     /// Throttled answers.
     pub throttled: u32,
-    /// Token generation of the first 401.
-    pub unauthorized: Option<u64>,
+    /// Newest token generation that a 401 came back for, and how many different tokens were refused.
+    pub unauthorized: Option<(u64, u32)>,
 }
 
 /// The history as it is counted, attempt by attempt.
@@ -45,7 +49,12 @@ impl Tries {
             Kind::Throttled(_) => self.history.throttled += 1,
             Kind::Busy => self.history.busy += 1,
             Kind::Unauthorized { .. } => {
-                self.history.unauthorized.get_or_insert(attempt.token_generation);
+                let now = attempt.token_generation;
+                self.history.unauthorized = Some(match self.history.unauthorized {
+                    Some((last, tokens)) if now <= last => (last, tokens),
+                    Some((_, tokens)) => (now, tokens + 1),
+                    None => (now, 1),
+                });
             }
             Kind::Accepted | Kind::Refused(_) | Kind::Transient(_) => {}
         }
@@ -105,7 +114,7 @@ impl RetryPolicy {
             },
             Kind::Transient(_) => Decision::RetryIn(self.delay(history.transient.max(1))),
             Kind::Unauthorized { .. } => match history.unauthorized {
-                Some(first) if attempt.token_generation > first => failed(Reason::Unauthorized),
+                Some((_, tokens)) if tokens >= REFUSED_TOKENS => failed(Reason::Unauthorized),
                 _ => Decision::RetryIn(Duration::ZERO),
             },
         }
@@ -179,11 +188,17 @@ mod tests {
     }
 
     #[test]
-    fn a_401_is_final_only_with_a_token_fetched_after_the_first() {
-        let refused = attempt(Kind::Unauthorized { claims: None });
-        let history = |first| History { unauthorized: Some(first), ..History::default() };
-        assert_eq!(POLICY.decide(&history(2), &refused), Decision::RetryIn(Duration::ZERO));
-        assert_eq!(POLICY.decide(&history(1), &refused), failed(Reason::Unauthorized));
+    fn a_401_is_final_only_with_a_third_token() {
+        let refused =
+            |token_generation| Attempt { token_generation, ..attempt(Kind::Unauthorized { claims: None }) };
+        let mut tries = Tries::default();
+        let mut after = |token| {
+            tries.count(&refused(token), None, |_| false);
+            POLICY.decide(&tries.history, &refused(token))
+        };
+        let again = Decision::RetryIn(Duration::ZERO);
+        assert_eq!([1, 1, 2, 2, 1].map(&mut after), std::array::from_fn(|_| again.clone()));
+        assert_eq!(after(3), failed(Reason::Unauthorized));
     }
 
     #[test]

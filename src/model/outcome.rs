@@ -36,7 +36,7 @@ pub enum Reason {
     NotFound,
     /// 403: the app or account may not do this to this object.
     NoPermission,
-    /// 401 with a token fetched after the first 401.
+    /// 401 with three different tokens, each fetched after the last 401.
     Unauthorized,
     /// 400 and other final refusals of the request itself.
     BadRequest,
