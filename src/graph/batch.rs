@@ -18,8 +18,9 @@ use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, UserId, neutral};
 
 /// Most parts of one batch: more are refused whole.
 pub const MOST_PARTS: usize = 20;
-/// Longest answer to a batch of writes: twenty error bodies are below 40 KiB.
-const LONGEST_BATCH: usize = 1024 * 1024;
+/// Longest answer to a batch of writes. Twenty error bodies are below 40 KiB, but one part with a page of megabytes must
+/// not hide what the others are told, above all how long to wait.
+const LONGEST_BATCH: usize = 16 * 1024 * 1024;
 /// Bytes of a part with a GUID and its share of the frame; longer ones make the body grow.
 const ROOM: usize = 256;
 /// Code of an attempt whose part has no answer that could be told.

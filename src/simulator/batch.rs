@@ -57,10 +57,16 @@ pub(super) fn answer(tenant: &mut Tenant, now: Duration, request: &Request<Bytes
         }
         _ => {}
     }
+    let waits = tenant.ledger.waits();
     let mut responses: Vec<Value> = parts.iter().map(|part| judge(tenant, now, part)).collect();
     tenant.random.shuffle(&mut responses);
     match fault {
-        Some(BatchFault::Missing) => drop(responses.pop()),
+        // A wait that nobody is told is no rule to be broken.
+        Some(BatchFault::Missing) => {
+            if let Some(at) = responses.iter().rposition(|part| part["status"] != 429) {
+                responses.remove(at);
+            }
+        }
         Some(BatchFault::Doubled) => responses.push(responses[0].clone()),
         Some(BatchFault::Unknown) => responses.push(json!({ "id": "nobody", "status": 204, "headers": {} })),
         _ => {}
@@ -72,8 +78,9 @@ pub(super) fn answer(tenant: &mut Tenant, now: Duration, request: &Request<Bytes
             let at = answer.body.1.len() - 2;
             answer.body.1.splice(at..at, *b",<!doctype html><h1>oops</h1>");
         }
-        _ => {}
+        _ => return answer,
     }
+    tenant.ledger.unsay(waits);
     answer
 }
 

@@ -104,6 +104,16 @@ impl Ledger {
         self.barred = Some((from, to));
     }
 
+    /// The announced waits, to be put back where an answer is spoilt: nobody can keep a wait that he was not told.
+    pub(super) fn waits(&self) -> Option<(Duration, Duration)> {
+        self.barred
+    }
+
+    /// Takes back what was announced since.
+    pub(super) fn unsay(&mut self, waits: Option<(Duration, Duration)>) {
+        self.barred = waits;
+    }
+
     /// What lies outside the ranges of the scenario; empty: all as expected.
     pub fn unexpected(&self, scenario: &Scenario) -> Vec<String> {
         let refused = self.by_status.get(&429).copied().unwrap_or(0);

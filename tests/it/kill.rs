@@ -44,11 +44,12 @@ fn killed_and_continued_until_done() {
     let mut random = fastrand::Rng::with_seed(11);
     let mut kills = 0;
     let status = loop {
-        let rate = if kills % 2 == 0 { "200" } else { "150" };
+        // Nothing but the identity of a run must stay the same.
+        let (rate, batch) = if kills % 2 == 0 { ("200", "1") } else { ("150", "8") };
         let mut run = Ended(
             Command::new(env!("CARGO_BIN_EXE_reprovision"))
                 .args(["run", "users.csv", "--yes", "--out", "out", "--endpoint", &endpoint, "--rate", rate])
-                .args(["--concurrency", &IN_FLIGHT.to_string(), "--progress", "none"])
+                .args(["--concurrency", &IN_FLIGHT.to_string(), "--batch", batch, "--progress", "none"])
                 .current_dir(folder.path())
                 .env("REPROVISION_TOKEN", &token)
                 .env_remove("AZURE_TENANT_ID")

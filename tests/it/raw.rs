@@ -552,7 +552,7 @@ async fn a_batch_that_fails_whole_says_no_final_word_about_anybody() {
         ("a page", json("200 OK", "<html>"), NOT_GRAPH),
         ("204", answer("204 No Content", "", ""), NOT_GRAPH),
         ("cut off", json("200 OK", one).replace("\"x\"", ""), BROKEN),
-        ("too long", json("200 OK", &format!("{{{}", " ".repeat(2 * 1024 * 1024))), BROKEN),
+        ("too long", json("200 OK", &format!("{{{}", " ".repeat(17 * 1024 * 1024))), BROKEN),
         ("no JSON", json("200 OK", "{<h1>"), BROKEN),
         ("no responses", json("200 OK", "{}"), BROKEN),
     ] {

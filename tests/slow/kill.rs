@@ -26,11 +26,14 @@ fn killed_at_random_and_continued_by_the_same_command() {
     let mut kills = 0;
     let mut last = None;
     for round in 0.. {
-        let rate = if round % 2 == 0 { "300" } else { "220" };
+        // Nothing but the identity of a run must stay the same.
+        let (rate, batch) = if round % 2 == 0 { ("300", "1") } else { ("220", "20") };
         let concurrency = IN_FLIGHT.to_string();
         let mut command = simulator.run(&input, &out);
-        let child =
-            command.args(["--rate", rate, "--concurrency", &concurrency]).spawn().expect("run starts");
+        let child = command
+            .args(["--rate", rate, "--batch", batch, "--concurrency", &concurrency])
+            .spawn()
+            .expect("run starts");
         if kills < rounds {
             std::thread::sleep(Duration::from_millis(random.u64(1..(16_000 / rounds).max(60))));
             signal(&child, "KILL");
