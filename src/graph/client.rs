@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::classify::{Meaning, classify};
 use super::connections::Connections;
+use super::read::date_in;
 use crate::auth::{Token, Tokens};
 use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, ObjectKind, UserId, WallClock, neutral};
 use crate::net::{NetFault, fault};
@@ -57,6 +59,21 @@ pub struct Client {
     posting: HeaderMap,
     tokens: Arc<Tokens>,
     wall: WallClock,
+    clocks: Clocks,
+}
+
+/// How far the service's clock was ahead of this machine's at the last answer that told its time.
+#[derive(Clone, Debug)]
+pub struct Clocks(Arc<AtomicI64>);
+
+impl Clocks {
+    /// No answer yet.
+    const UNKNOWN: i64 = i64::MIN;
+
+    /// In whole seconds, which is what the service tells; negative: behind. `None`: no answer told it.
+    pub fn service_ahead(&self) -> Option<i64> {
+        Some(self.0.load(Relaxed)).filter(|seconds| *seconds != Self::UNKNOWN)
+    }
 }
 
 /// An answer as far as it came, judged.
@@ -92,12 +109,18 @@ impl Client {
             posting,
             tokens,
             wall,
+            clocks: Clocks(Arc::new(AtomicI64::new(Clocks::UNKNOWN))),
         }
     }
 
     /// The tokens it signs with.
     pub fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// The clocks, as answers tell them.
+    pub fn clocks(&self) -> Clocks {
+        self.clocks.clone()
     }
 
     /// Asks Microsoft 365 to retry one object. Bounded by the client's timeout.
@@ -162,6 +185,9 @@ impl Client {
             }
         };
         attempt.latency = started.elapsed();
+        if let Some(date) = date_in(&headers) {
+            self.clocks.0.store(date.as_second() - self.wall.now().as_second(), Relaxed);
+        }
         // After a 503 Microsoft advises a new connection; one that let a request time out may carry no others.
         if attempt.status == Some(503) || attempt.kind == Kind::Transient(Fault::Timeout) {
             self.connections.leave(generation);

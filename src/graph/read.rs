@@ -85,7 +85,8 @@ pub(super) fn classify_read(status: u16, headers: &HeaderMap, body: &[u8], now: 
     Meaning { kind: Kind::Transient(Fault::NotGraph), code: "".into(), message }
 }
 
-fn date_in(headers: &HeaderMap) -> Option<Timestamp> {
+/// The service's own time of an answer.
+pub(super) fn date_in(headers: &HeaderMap) -> Option<Timestamp> {
     let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     Timestamp::try_from(date).ok()
 }

@@ -153,13 +153,25 @@ impl History {
             // Another cause: the count begins anew.
             (entry.service, entry.error_code) = (service.to_owned(), code.to_owned());
             (entry.tries, entry.known) = (0, baseline);
+            entry.tried_at = Timestamp::UNIX_EPOCH;
         }
         if std::mem::replace(&mut entry.known, true) { Known::Known } else { Known::News }
     }
 
-    /// Forgets what has no error any more.
-    pub fn keep(&mut self, has_error: impl Fn(&str) -> bool) {
-        self.entries.retain(|id, _| has_error(id));
+    /// Forgets what has no error any more: how many of that had been retried.
+    pub fn keep(&mut self, has_error: impl Fn(&str) -> bool) -> u64 {
+        let mut cleared = 0;
+        self.entries.retain(|id, entry| {
+            let keep = has_error(id);
+            cleared += u64::from(!keep && entry.tries > 0);
+            keep
+        });
+        cleared
+    }
+
+    /// What is remembered of an object.
+    pub fn entry(&self, id: &str) -> Option<&Entry> {
+        self.entries.get(&id.to_ascii_lowercase())
     }
 
     /// How many are remembered.
@@ -173,8 +185,7 @@ impl History {
     }
 
     fn same(&self, id: &str, service: &str, code: &str) -> Option<&Entry> {
-        let entry = self.entries.get(&id.to_ascii_lowercase());
-        entry.filter(|entry| entry.service == service && entry.error_code == code)
+        self.entry(id).filter(|entry| entry.service == service && entry.error_code == code)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod detail;
 mod history;
+mod night;
 mod object;
 mod reader;
 mod rows;
@@ -9,6 +10,7 @@ mod verdict;
 
 pub use detail::{Detail, detail};
 pub use history::{Entry, History, Judged, Known, Policy, Worth};
+pub use night::{Cause, Night};
 pub use object::{Filter, Object, Page, Problem, page, page_path, parse_object};
 pub use reader::{Ended, Found, Reader};
 pub use rows::{FOUND_HEADER, Looked, VERIFIED_HEADER, found_row, verified_row};

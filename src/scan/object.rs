@@ -198,21 +198,23 @@ pub struct Filter {
 impl Filter {
     /// The newest unresolved error that fits, at the service's time `now`, with how many fit.
     pub fn find<'a>(&self, object: &'a Object, now: Timestamp) -> Option<(&'a Problem, usize)> {
-        let fits = |problem: &&Problem| {
-            let among = |list: &[String], word: &str| {
-                list.is_empty() || list.iter().any(|wanted| wanted.eq_ignore_ascii_case(word))
-            };
-            let old = self.older_than.is_none_or(|age| {
-                let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-                problem.since.is_some_and(|since| now.duration_since(since) >= age)
-            });
-            !problem.resolved
-                && among(&self.services, &problem.service)
-                && among(&self.codes, &problem.code)
-                && old
-        };
-        let found = || object.problems.iter().filter(fits);
+        let found = || object.problems.iter().filter(|problem| self.fits(problem, now));
         Some((found().max_by_key(|problem| problem.since)?, found().count()))
+    }
+
+    /// Whether an error is unresolved and looked for, at the service's time `now`.
+    pub fn fits(&self, problem: &Problem, now: Timestamp) -> bool {
+        let among = |list: &[String], word: &str| {
+            list.is_empty() || list.iter().any(|wanted| wanted.eq_ignore_ascii_case(word))
+        };
+        let old = self.older_than.is_none_or(|age| {
+            let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+            problem.since.is_some_and(|since| now.duration_since(since) >= age)
+        });
+        !problem.resolved
+            && among(&self.services, &problem.service)
+            && among(&self.codes, &problem.code)
+            && old
     }
 
     /// The same in words that tell one filter from another.
