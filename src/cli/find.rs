@@ -35,12 +35,24 @@ pub struct Find {
 #[command(next_help_heading = "Which errors")]
 pub struct Only {
     /// Errors of this service only, such as exchange; may be given more than once
-    #[arg(long, env = "REPROVISION_ONLY_SERVICE", value_name = "NAME", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "REPROVISION_ONLY_SERVICE",
+        hide_short_help = true,
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
     pub only_service: Vec<String>,
     /// Errors with this code only; may be given more than once
-    #[arg(long, env = "REPROVISION_ONLY_CODE", value_name = "CODE", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "REPROVISION_ONLY_CODE",
+        hide_short_help = true,
+        value_name = "CODE",
+        value_delimiter = ','
+    )]
     pub only_code: Vec<String>,
     /// Errors published at least so long ago, such as 1d
-    #[arg(long, env = "REPROVISION_OLDER_THAN", value_name = "D", value_parser = duration)]
+    #[arg(long, env = "REPROVISION_OLDER_THAN", hide_short_help = true, value_name = "D", value_parser = duration)]
     pub older_than: Option<Duration>,
 }

@@ -7,6 +7,7 @@ mod report;
 mod schedule;
 mod service;
 mod settings;
+mod sweep;
 mod values;
 mod verify;
 
@@ -23,6 +24,7 @@ pub use report::{RedactKind, Report, Status};
 pub use schedule::{Schedule, Scheduler};
 pub use service::{Auth, Cloud, Service};
 pub use settings::{Parsed, parse};
+pub use sweep::Sweep;
 pub use values::{MaxFailures, Rate, duration, per_second, rate};
 pub use verify::Verify;
 
@@ -74,7 +76,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// The commands. Only `run` writes to a tenant.
+/// The commands. Only `run` and `sweep` write to a tenant.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Ask Microsoft 365 to retry every user of a CSV
@@ -91,6 +93,8 @@ pub enum Command {
     Status(Status),
     /// Print a unit that runs sweep every night
     Schedule(Schedule),
+    /// The scheduled job: verify the last run, find, leave out what is hopeless or cooling down, run; tells what is new
+    Sweep(Box<Sweep>),
     /// Say what an error means, who puts it right, and what to do next; offline
     Explain(Explain),
     /// A local Graph on loopback to try everything on; prints its ledger when stopped
@@ -147,6 +151,15 @@ pub struct Run {
     /// Stop after N users; the same command goes on with the rest
     #[arg(long, env = "REPROVISION_LIMIT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
+    /// Find the users with unresolved service errors instead of reading a list
+    #[arg(long, env = "REPROVISION_FROM_FIND", value_parser = BoolishValueParser::new(), hide_short_help = true)]
+    pub from_find: bool,
+    /// Which errors, for --from-find.
+    #[command(flatten)]
+    pub only: Only,
+    /// Look again so long after the run, such as 5m: cleared, pending, failed again (exit 4 while errors remain)
+    #[arg(long, env = "REPROVISION_VERIFY", value_name = "D", value_parser = duration)]
+    pub verify: Option<Duration>,
     /// Check everything, say what would happen and how long it takes; nothing is sent
     #[arg(long, env = "REPROVISION_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,

@@ -12,9 +12,10 @@ use serde_json::json;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::scanning::{Scanning, Stopped, Watching};
+use super::tell;
 use crate::catalogue;
 use crate::error::Error;
-use crate::graph::MOST_PARTS;
+use crate::graph::{Clocks, MOST_PARTS};
 use crate::input::{Checked, Options, reopen};
 use crate::model::{Outcome, Record, UserId, plain};
 use crate::rundir::{Original, Rows, RunFile, each_record, write_original};
@@ -27,6 +28,9 @@ use crate::sys;
 const AHEAD: usize = 256;
 /// The column of `find`'s list that tells the error before the retry.
 const CODE_COLUMN: &str = "error_code";
+
+/// The setting in `run.json` that says how far the service's clock was ahead, in milliseconds.
+const CLOCK: &str = "clock_ahead_ms";
 
 /// One accepted row, by the hash of its id: 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +114,7 @@ impl<'a> Looking<'a> {
         let file = BufWriter::new(sys::Replacement::begin(&path).map_err(fail)?);
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(VERIFIED_HEADER).map_err(|error| fail(std::io::Error::other(error)))?;
-        let ahead = run.settings.get("clock_ahead_ms").and_then(serde_json::Value::as_i64);
+        let ahead = run.settings.get(CLOCK).and_then(serde_json::Value::as_i64);
         let (left, done) = (wanted.len(), Rows::default());
         let (folder, seen) = (folder.to_owned(), Seen::default());
         Ok(Self { folder, run, checked, wanted, done, left, keys, ahead, writer, seen })
@@ -316,6 +320,18 @@ fn note(folder: &Path, sight: &Sight) -> Result<(), Error> {
         json!({ "checked_at": sight.at.map(|at| format!("{at:.0}")), "verdicts": verdicts });
     let bytes = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
     sys::replace(&path, &bytes).map_err(|source| Error::file("replace", &path, source))
+}
+
+/// Keeps in `run.json` how far the service's clock was ahead while the run was sent: by then a clock may have been put
+/// right. Without it the clocks are taken to have stood as they do at the look.
+pub(super) fn remember_clocks(folder: &Path, clocks: &Clocks) {
+    let (Some(ahead), Some(mut run)) = (clocks.service_ahead(), RunFile::read(folder)) else { return };
+    if let Some(settings) = run.settings.as_object_mut() {
+        settings.insert(CLOCK.to_owned(), json!(ahead * 1_000));
+        if let Err(error) = run.write(folder) {
+            tell(&format!("warning: {}", error.chain()));
+        }
+    }
 }
 
 /// Hash of an id as it compares: without case.

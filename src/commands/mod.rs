@@ -1,5 +1,6 @@
 //! One file a command: wiring only. All printing is here.
 
+mod closing;
 mod connect;
 mod doctor;
 mod engine;
@@ -16,6 +17,7 @@ mod schedule;
 mod screen;
 mod simulate;
 mod status;
+mod sweep;
 mod typed;
 mod verify;
 
@@ -42,13 +44,14 @@ pub fn main(cli: Cli) -> Exit {
         }
     };
     let ended = match cli.command {
-        Command::Run(run) => runtime.block_on(run::run(*run)),
+        Command::Run(run) => runtime.block_on(closing::closed(*run)),
         Command::Find(find) => runtime.block_on(find::find(*find)),
         Command::Verify(verify) => runtime.block_on(verify::verify(*verify)),
         Command::Doctor(asked) => runtime.block_on(doctor::doctor(*asked)),
         Command::Report(asked) => report::report(&asked),
         Command::Status(asked) => status::status(&asked),
         Command::Schedule(asked) => Ok(schedule::schedule(&asked)),
+        Command::Sweep(sweep) => runtime.block_on(sweep::sweep(*sweep)),
         Command::Explain(asked) => explain::explain(&asked),
         Command::Simulate(simulate) => runtime.block_on(simulate::simulate(simulate)),
         Command::Completions { shell } => {

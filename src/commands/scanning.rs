@@ -11,7 +11,7 @@ use super::connect::{Connection, Simulated};
 use super::tell;
 use crate::dispatch::Dispatch;
 use crate::error::{Error, Exit};
-use crate::graph::{Client, ClientConfig, MOST_PARTS};
+use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
 use crate::model::{Kind, ObjectKind, Reason, WallClock};
 use crate::pace::{Bounds, Law, Pace};
 use crate::report::thousands;
@@ -36,6 +36,7 @@ pub(super) struct Scanning {
     pub(super) reader: Reader<Client>,
     pub(super) stop: Stop,
     first: Url,
+    clocks: Clocks,
     /// What to say when nothing may be read.
     refused: String,
     watch: tokio::task::JoinHandle<()>,
@@ -64,6 +65,7 @@ impl Scanning {
         let first = Url::parse(&first).map_err(|error| Error::Internal(error.to_string()))?;
         let config = ClientConfig { root, version: api_version.to_owned(), kind, priority: "low" };
         let client = Client::new(&config, http, tokens, WallClock::System);
+        let clocks = client.clocks();
         let bounds = Bounds { rate: READS_PER_SECOND, in_flight: IN_FLIGHT, group: MOST_PARTS as u32 };
         let pace = Pace::new(Law::Fixed, bounds, Some(fastrand::Rng::new()));
         let stop = Stop::new();
@@ -80,12 +82,17 @@ impl Scanning {
             }
         });
         let reader = Reader::new(Dispatch::new(client, pace, stop.clone()), policy, stop.clone(), kind);
-        Ok(Self { reader, stop, first, refused, watch, simulator })
+        Ok(Self { reader, stop, first, clocks, refused, watch, simulator })
     }
 
     /// Whether the tenant is the embedded simulator's.
     pub(super) fn is_simulated(&self) -> bool {
         self.simulator.is_some()
+    }
+
+    /// The clocks, as answers tell them.
+    pub(super) fn clocks(&self) -> Clocks {
+        self.clocks.clone()
     }
 
     /// The first page.

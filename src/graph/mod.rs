@@ -14,7 +14,7 @@ pub type Pass = std::sync::Arc<crate::auth::Token>;
 
 pub use batch::{MOST_PARTS, Part, UNTOLD};
 pub use classify::{Meaning, classify};
-pub use client::{Client, ClientConfig, object_path};
+pub use client::{Client, ClientConfig, Clocks, object_path};
 pub use clouds::{CHINA, CLOUDS, Cloud, GLOBAL, USGOV, USGOV_DOD};
 pub use connections::Connections;
 pub use read::{LONGEST_PAGE, Reading};

@@ -118,7 +118,9 @@ impl History {
     pub fn worth(&self, id: &str, service: &str, code: &str, now: Timestamp, policy: Policy) -> Worth {
         let Some(entry) = self.same(id, service, code) else { return Worth::New };
         let cooldown = SignedDuration::try_from(policy.cooldown).unwrap_or(SignedDuration::MAX);
-        if entry.tries >= policy.give_up {
+        if entry.tries == 0 {
+            Worth::New
+        } else if entry.tries >= policy.give_up {
             Worth::GivenUp
         } else if now.duration_since(entry.tried_at) < cooldown {
             Worth::Cooling
@@ -156,6 +158,23 @@ impl History {
             entry.tried_at = Timestamp::UNIX_EPOCH;
         }
         if std::mem::replace(&mut entry.known, true) { Known::Known } else { Known::News }
+    }
+
+    /// It has this error tonight: without a memory, whatever becomes of it is taken as known.
+    pub fn meets(&mut self, id: &str, service: &str, code: &str) {
+        if self.baseline {
+            let id = id.to_ascii_lowercase();
+            let (service, error_code) = (service.to_owned(), code.to_owned());
+            let (tries, tried_at, known) = (0, Timestamp::UNIX_EPOCH, true);
+            self.entries.insert(id.clone(), Entry { id, service, error_code, tries, tried_at, known });
+        }
+    }
+
+    /// Nobody was told of its failure after all.
+    pub fn untold(&mut self, id: &str) {
+        if let Some(entry) = self.entries.get_mut(&id.to_ascii_lowercase()) {
+            entry.known = false;
+        }
     }
 
     /// Forgets what has no error any more: how many of that had been retried.

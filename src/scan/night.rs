@@ -39,6 +39,8 @@ pub struct Night {
     policy: Policy,
     /// Remembered objects that still have an error.
     met: HashSet<String>,
+    /// Objects that are news.
+    told: Vec<String>,
     /// How many are worth a retry, and how many are not.
     pub worth: BTreeMap<Worth, u64>,
     /// Those that failed again, or were given up.
@@ -54,6 +56,7 @@ impl Night {
             history,
             policy,
             met: HashSet::new(),
+            told: Vec::new(),
             worth: BTreeMap::new(),
             failing: Judged::default(),
             news: BTreeMap::new(),
@@ -70,6 +73,7 @@ impl Night {
     /// An object has this error, published at `since`: first what became of earlier retries, then whether it is worth
     /// another.
     pub fn meets(&mut self, id: &str, cause: &Cause, since: Option<Timestamp>, now: Timestamp) -> Worth {
+        self.history.meets(id, &cause.service, &cause.code);
         self.seen(id);
         let newer = |at: Timestamp| since.is_some_and(|since| since.as_second() >= at.as_second());
         let failed = self.history.entry(id).is_some_and(|entry| entry.tries > 0 && newer(entry.tried_at));
@@ -88,6 +92,7 @@ impl Night {
         let known = self.history.fails(id, &cause.service, &cause.code);
         self.failing.count(known);
         if known == Known::News {
+            self.told.push(id.to_owned());
             *self.news.entry(cause.clone()).or_default() += 1;
         }
     }
@@ -106,7 +111,18 @@ impl Night {
     /// A retry was refused: whether that is news.
     pub fn refused(&mut self, id: &str, cause: &Cause, at: Timestamp) -> Known {
         self.history.tried(id, &cause.service, &cause.code, at);
-        self.history.fails(id, &cause.service, &cause.code)
+        let known = self.history.fails(id, &cause.service, &cause.code);
+        if known == Known::News {
+            self.told.push(id.to_owned());
+        }
+        known
+    }
+
+    /// The job ends in a way that hides its news: they are news again next time.
+    pub fn untold(&mut self) {
+        for id in self.told.drain(..) {
+            self.history.untold(&id);
+        }
     }
 
     /// What to remember.
@@ -169,9 +185,23 @@ mod tests {
         assert_eq!(night.failing, Judged { news: 1, known: 1 });
         // For another cause: news, and worth a retry at once.
         night.accepted("u", &cause("A"), hour(58));
-        assert_eq!(night.meets("u", &cause("B"), Some(hour(59)), hour(60)), Worth::Again);
+        assert_eq!(night.meets("u", &cause("B"), Some(hour(59)), hour(60)), Worth::New);
         assert_eq!(night.failing, Judged { news: 2, known: 1 });
         assert_eq!(night.news, BTreeMap::from([(cause("A"), 1), (cause("B"), 1)]));
+    }
+
+    #[test]
+    fn whoever_fails_in_the_first_night_without_a_memory_is_known_even_if_not_retried() {
+        let mut night = Night::new(History::baseline(), POLICY);
+        assert_eq!(night.meets("u", &cause("A"), Some(hour(0)), hour(10)), Worth::New);
+        night.over();
+        let mut file = Vec::new();
+        night.history().write(&mut file).expect("memory");
+        let mut next = Night::new(History::read(&file[..]).expect("read back"), POLICY);
+        assert_eq!(next.meets("u", &cause("A"), Some(hour(0)), hour(34)), Worth::New);
+        next.accepted("u", &cause("A"), hour(34));
+        next.meets("u", &cause("A"), Some(hour(35)), hour(58));
+        assert_eq!(next.failing, Judged { news: 0, known: 1 });
     }
 
     #[test]
@@ -190,5 +220,7 @@ mod tests {
         assert_eq!(night.history().len(), 1);
         assert_eq!(night.refused("no", &cause("A"), hour(120)), Known::News);
         assert_eq!(night.refused("no", &cause("A"), hour(144)), Known::Known);
+        night.untold();
+        assert_eq!(night.refused("no", &cause("A"), hour(168)), Known::News);
     }
 }

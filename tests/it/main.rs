@@ -22,3 +22,4 @@ mod service;
 mod sign_in;
 mod stage;
 mod status;
+mod sweep;

@@ -322,3 +322,36 @@ fn a_small_run_is_looked_up_by_single_reads_and_says_who_is_gone() {
     let counts = verdicts(&desk.path().join("reprovision-runs/few"));
     assert_eq!(counts.get("gone"), Some(&2), "{counts:?} {}", said(&output));
 }
+
+#[test]
+fn one_command_finds_runs_and_looks_again() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let scenario =
+        "title = 'x'\nseed = 4\n[objects]\nusers = 300\nbroken = 0.2\nstubborn = 0.3\neffect_s = [1, 1]\n";
+    let service = Service::of(desk.path(), scenario);
+    let run = |more: &[&str]| {
+        let mut arguments = vec!["run", "--from-find", "--yes", "--rate", "fixed:5000"];
+        arguments.extend(more);
+        service.command(desk.path(), &arguments).output().expect("run")
+    };
+    // Ten of them; then the rest of the same list, although by then another list would be found.
+    let first = run(&["--limit", "10"]);
+    assert_eq!(first.status.code(), Some(0), "{}", said(&first));
+    assert_eq!(service.account("/__ledger")["accepted"], 10);
+    std::thread::sleep(Duration::from_millis(2_100));
+    let rest = run(&["--verify", "2s"]);
+    assert!(said(&rest).contains("found by an earlier call"), "{}", said(&rest));
+    let census = &service.account("/__ledger/errors")["users"];
+    assert_eq!(rest.status.code(), Some(4), "some failed again: {}", said(&rest));
+    assert_eq!((&census["untouched"], &census["pending"]), (&0.into(), &0.into()), "{census}");
+    let broken =
+        census["cleared"].as_u64().expect("a count") + census["failed_again"].as_u64().expect("a count");
+    assert_eq!(service.account("/__ledger")["accepted"], broken, "each once");
+    let left = fs::read_dir(desk.path().join("reprovision-runs")).expect("runs").flatten();
+    let runs: Vec<_> = left.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    assert_eq!(runs.len(), 1, "one run: {runs:?}");
+    let counts = verdicts(&runs[0]);
+    assert_eq!(counts["cleared"], census["cleared"], "{counts:?} {census}");
+    let third = run(&["--dry-run"]);
+    assert!(said(&third).contains("300 users read"), "a list worked off is gone: {}", said(&third));
+}

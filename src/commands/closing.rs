@@ -1,0 +1,130 @@
+//! `run --from-find` and `run --verify`: the list before the run, and the look after it.
+
+use std::fs;
+use std::hash::Hasher;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use siphasher::sip::SipHasher13;
+use tokio::time::sleep;
+
+use super::find::{filter, find};
+use super::verify::verify;
+use super::{kind, run, tell};
+use crate::cli::{Find, Run, Verify};
+use crate::error::{Error, Exit};
+use crate::report::human;
+use crate::rundir::{RunFile, find_run, read_results};
+use crate::sys::{Signal, Signals};
+
+/// Where runs are.
+const RUNS: &str = "reprovision-runs";
+
+/// # Errors
+/// As `find`, `run` and `verify`.
+pub(super) async fn closed(mut asked: Run) -> Result<Exit, Error> {
+    let (wait, service, out) = (asked.verify, asked.service.clone(), asked.out.clone());
+    if wait.is_some() && service.simulate.is_some() {
+        return Err(Error::Usage(
+            "--verify needs a tenant that lives on: keep `reprovision simulate` running and give its --endpoint".to_owned(),
+        ));
+    }
+    let list = if asked.from_find { Some(found(&mut asked).await?) } else { None };
+    let list = match list {
+        Some(Listed::Over(exit)) => return Ok(exit),
+        Some(Listed::At(list)) => Some(list),
+        None => None,
+    };
+    let dry = asked.dry_run;
+    let exit = run::run(asked).await?;
+    if dry {
+        return Ok(exit);
+    }
+    let Ok(folder) = find_run(Path::new(RUNS), out.as_deref()) else { return Ok(exit) };
+    if let Some(list) = list.filter(|list| is_over(&folder, list)) {
+        // The run's folder has its copy.
+        let _ = fs::remove_file(list);
+    }
+    match wait {
+        Some(wait) if matches!(exit, Exit::Done | Exit::SomeFailed) && is_ours(&folder) => {
+            if let Some(stopped) = waited(wait, &folder).await? {
+                return Ok(stopped);
+            }
+            Ok(exit.worse(verify(Verify { run: Some(folder), service }).await?))
+        }
+        _ => Ok(exit),
+    }
+}
+
+/// Whether this process was the last to work on the run.
+fn is_ours(folder: &Path) -> bool {
+    RunFile::read(folder).is_some_and(|run| run.pid == std::process::id())
+}
+
+/// The exit code where a signal ended the wait.
+async fn waited(wait: Duration, folder: &Path) -> Result<Option<Exit>, Error> {
+    let later = format!("reprovision verify {}", folder.display());
+    tell(&format!("Looking again in {}; Ctrl-C leaves that to: {later}", human(wait)));
+    let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    tokio::select! {
+        () = sleep(wait) => Ok(None),
+        signal = signals.next() => {
+            tell(&format!("stopped; the run is complete. To look again: {later}"));
+            Ok(Some(if signal == Signal::Interrupt { Exit::Interrupted } else { Exit::Terminated }))
+        }
+    }
+}
+
+enum Listed {
+    At(PathBuf),
+    Over(Exit),
+}
+
+/// The list of an earlier call that was not worked off, or a new one.
+async fn found(asked: &mut Run) -> Result<Listed, Error> {
+    if asked.input.is_some() {
+        return Err(Error::Usage("--from-find makes the list itself: leave the input out".to_owned()));
+    }
+    let kind = kind(asked.object);
+    fs::create_dir_all(RUNS).map_err(|source| Error::file("create", RUNS, source))?;
+    let service = &asked.service;
+    let what = format!(
+        "{:?} {:?} {:?} {} {}",
+        service.tenant,
+        service.endpoint,
+        service.cloud,
+        service.api_version,
+        filter(&asked.only).words()
+    );
+    // The same number in every process: the next call must find the list again.
+    let mut hasher = SipHasher13::new();
+    hasher.write(what.as_bytes());
+    let list = Path::new(RUNS).join(format!("found-{}-{:016x}.csv", kind.plural(), hasher.finish()));
+    // Without a tenant named nobody knows whose list it is.
+    let known = service.tenant.is_some() || service.endpoint.is_some();
+    if known && !asked.new_run && list.exists() {
+        tell(&format!("goes on with {}, found by an earlier call; --new-run finds anew", list.display()));
+    } else {
+        let wanted = Find {
+            service: service.clone(),
+            object: asked.object,
+            only: asked.only.clone(),
+            out: Some(list.clone()),
+            summary: false,
+        };
+        let exit = find(wanted).await?;
+        if exit != Exit::Done {
+            return Ok(Listed::Over(exit));
+        }
+    }
+    asked.input = Some(list.clone());
+    Ok(Listed::At(list))
+}
+
+/// Whether every row of the list has its record.
+fn is_over(folder: &Path, list: &Path) -> bool {
+    let name = list.display().to_string();
+    RunFile::read(folder)
+        .filter(|run| run.input == name)
+        .is_some_and(|run| read_results(folder, run.rows).is_ok_and(|read| read.totals.records == run.rows))
+}

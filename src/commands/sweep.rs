@@ -1,0 +1,381 @@
+//! `sweep`: the scheduled job. Verify the last run, find, leave out what is hopeless or cooling down, run, and tell what is new.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufReader, BufWriter, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::connect::{Connection, Purpose, connect, place};
+use super::find::filter;
+use super::looking::{Looking, remember_clocks};
+use super::run::run;
+use super::scanning::{Scanning, Stopped, Watching};
+use super::{kind, say, tell};
+use crate::cli::Sweep;
+use crate::error::{Error, Exit};
+use crate::graph::Clocks;
+use crate::model::{ObjectKind, Outcome};
+use crate::net;
+use crate::report::thousands;
+use crate::rundir::{Lock, Rows, RunFile, each_record};
+use crate::scan::{Cause, FOUND_HEADER, Filter, History, Known, Night, Policy, Verdict, Worth, found_row};
+use crate::sys::{self, Replacement, Signals};
+
+/// Where runs are.
+const RUNS: &str = "reprovision-runs";
+/// Columns of our list beside those of `find`: the cause as the history knows it.
+const CAUSE_COLUMNS: [&str; 2] = ["sweep_services", "sweep_codes"];
+/// Causes named to people.
+const NAMED: usize = 10;
+
+/// # Errors
+/// As `find`, `verify` and `run`; `Error::Locked` while another sweep uses the same history.
+pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
+    if asked.run.from_find || asked.run.verify.is_some() {
+        return Err(Error::Usage(
+            "sweep finds, and verifies the run before: leave --from-find and --verify out".to_owned(),
+        ));
+    }
+    if asked.run.input.is_some() {
+        return Err(Error::Usage(
+            "sweep finds its list itself: for a list of your own there is run".to_owned(),
+        ));
+    }
+    let kind = kind(asked.run.object);
+    let service = asked.run.service.clone();
+    let place_ = place(&service).await?;
+    let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if !asked.run.yes && !asks && place_.simulator.is_none() && !asked.run.dry_run {
+        return Err(Error::Usage("nobody to ask: add --yes (and --tenant); nothing was sent".to_owned()));
+    }
+    if asked.run.yes && service.tenant.is_none() && !net::is_loopback(&place_.root) {
+        return Err(Error::Usage("--yes needs --tenant: nobody looks at the tenant otherwise".to_owned()));
+    }
+    let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let purpose = Purpose { writes: true, kind, unattended: asked.run.yes };
+    let connection = connect(&service, place_, purpose).await?;
+    let last = last_run(Path::new(RUNS), &connection, kind);
+    let tenant = connection.tenant.clone();
+    let scanning = Scanning::new(connection, &service.api_version, kind, signals)?;
+    let clocks = scanning.clocks();
+    let memory = Memory::open(
+        asked
+            .history
+            .clone()
+            .unwrap_or_else(|| Path::new(RUNS).join(format!("history-{}.csv", kind.plural()))),
+    )?;
+    let kept = "nothing was sent, and nothing is remembered of this call; the same command starts again";
+    if let Some((folder, run)) = &last {
+        match verify_last(folder, run, &scanning).await {
+            Ok(()) => {}
+            Err(Stopped::Error(error @ (Error::Damaged { .. } | Error::Input { .. }))) => {
+                tell(&format!("warning: the last run cannot be verified: {}", error.chain()));
+            }
+            Err(stopped) => return scanning.ended(stopped, kept),
+        }
+    }
+    let policy = Policy { cooldown: asked.cooldown, give_up: asked.give_up };
+    let mut night = Night::new(memory.read()?, policy);
+    let list = Path::new(RUNS).join(format!("sweep-{}.csv", kind.plural()));
+    let scanned = match scan(&scanning, &mut night, &filter(&asked.run.only), &list).await {
+        Ok(scanned) => scanned,
+        Err(stopped) => return scanning.ended(stopped, kept),
+    };
+    let cleared = night.over();
+    say(&told(&night, &scanned, cleared, kind, scanning.is_simulated()));
+    drop(scanning);
+    let mut exit = Exit::Done;
+    if scanned.retried > 0 {
+        let mut tonight = asked.run;
+        let folder =
+            tonight.out.clone().unwrap_or_else(|| folder(Path::new(RUNS), &tenant, Timestamp::now()));
+        tonight.input = Some(list.clone());
+        tonight.out = Some(folder.clone());
+        let dry = tonight.dry_run;
+        let ended = run(tonight).await;
+        remember_clocks(&folder, &clocks);
+        // What was sent is remembered however the run ended.
+        let refused = if dry { 0 } else { remember(&mut night, &folder, &clocks)? };
+        let _ = fs::remove_file(&list);
+        if dry {
+            return ended;
+        }
+        match ended {
+            Ok(Exit::SomeFailed) if refused == 0 => tell("all that failed were known to fail"),
+            Ok(ended) => exit = ended,
+            Err(error) => {
+                night.untold();
+                memory.write(&night)?;
+                return Err(error);
+            }
+        }
+    }
+    let _ = fs::remove_file(&list);
+    if night.failing.news > 0 {
+        exit = exit.worse(Exit::StillFailing);
+    }
+    if !matches!(exit, Exit::Done | Exit::SomeFailed | Exit::StillFailing) {
+        night.untold();
+    }
+    memory.write(&night)?;
+    say(&format!(
+        "Remembered {} {} in {}   exit {}",
+        thousands(night.history().len() as u64),
+        kind.plural(),
+        memory.path.display(),
+        exit.code()
+    ));
+    Ok(exit)
+}
+
+/// The newest run of this tenant, app, endpoint and kind.
+fn last_run(parent: &Path, connection: &Connection, kind: ObjectKind) -> Option<(PathBuf, RunFile)> {
+    if connection.simulator.is_some() {
+        // Every embedded simulator is a new tenant.
+        return None;
+    }
+    let runs = fs::read_dir(parent).ok()?.flatten().filter_map(|entry| {
+        let run = RunFile::read(&entry.path())?;
+        let ours = run.identity.tenant == connection.tenant
+            && run.identity.endpoint == connection.root.as_str()
+            && run.identity.object == kind
+            && !run.simulated;
+        ours.then(|| (entry.path(), run))
+    });
+    runs.max_by_key(|(_, run)| run.started_at)
+}
+
+async fn verify_last(folder: &Path, run: &RunFile, scanning: &Scanning) -> Result<(), Stopped> {
+    let _lock = Lock::acquire(folder)?;
+    let mut looking = Looking::new(folder, run)?;
+    looking.look(scanning).await?;
+    let sight = looking.finish()?;
+    let counts: Vec<_> = Verdict::ALL
+        .into_iter()
+        .filter_map(|verdict| {
+            Some(format!("{} {}", thousands(*sight.verdicts.get(&verdict)?), verdict.as_str()))
+        })
+        .collect();
+    if !counts.is_empty() {
+        tell(&format!("Last run  {}: {}", folder.display(), counts.join(" · ")));
+    }
+    Ok(())
+}
+
+/// What the scan came to.
+#[derive(Debug, Default)]
+struct Scanned {
+    read: u64,
+    found: u64,
+    retried: u64,
+    sync: u64,
+    licence: u64,
+}
+
+/// Meets everybody, and lists who is worth a retry.
+async fn scan(
+    scanning: &Scanning,
+    night: &mut Night,
+    filter: &Filter,
+    list: &Path,
+) -> Result<Scanned, Stopped> {
+    let fail = |source| Error::file("write", list, source);
+    let wrong = |error: csv::Error| Error::file("write", list, io::Error::other(error));
+    let mut writer = csv::Writer::from_writer(BufWriter::new(
+        Replacement::begin(list).map_err(fail).map_err(Stopped::Error)?,
+    ));
+    writer.write_record(FOUND_HEADER.iter().chain(&CAUSE_COLUMNS)).map_err(wrong)?;
+    let mut scanned = Scanned::default();
+    let mut watching = Watching::new();
+    let kind = scanning.reader.kind();
+    let walked = scanning.walk(scanning.first().clone(), 1, |_, page, now| {
+        for object in &page.objects {
+            scanned.read += 1;
+            scanned.sync += u64::from(object.sync_error);
+            scanned.licence += u64::from(object.licence_error);
+            if object.unresolved().is_some() {
+                night.seen(&object.id);
+            }
+            let Some((cause, since)) = Cause::of(object, filter, now) else { continue };
+            scanned.found += 1;
+            if !night.meets(&object.id, &cause, since, now).is_retried() {
+                continue;
+            }
+            let Some((problem, count)) = filter.find(object, now) else { continue };
+            scanned.retried += 1;
+            let row = found_row(object, problem, count);
+            writer.write_record(row.iter().chain([&cause.service, &cause.code])).map_err(wrong)?;
+        }
+        watching.at(kind, scanned.read, scanned.found, "with an error");
+        Ok(true)
+    });
+    walked.await?;
+    let file = writer.into_inner().map_err(|error| fail(error.into_error()))?;
+    let file = file.into_inner().map_err(|error| fail(error.into_error()))?;
+    file.commit().map_err(fail)?;
+    Ok(scanned)
+}
+
+fn told(night: &Night, scanned: &Scanned, cleared: u64, kind: ObjectKind, simulated: bool) -> String {
+    let worth = |which| thousands(night.worth.get(&which).copied().unwrap_or(0));
+    let mut lines = vec![format!(
+        "{}Sweep     {} {} read, {} with an unresolved service error: {} new, {} to be retried again, {} left alone after a recent retry, {} given up",
+        if simulated { "SIMULATED  " } else { "" },
+        thousands(scanned.read),
+        kind.plural(),
+        thousands(scanned.found),
+        worth(Worth::New),
+        worth(Worth::Again),
+        worth(Worth::Cooling),
+        worth(Worth::GivenUp),
+    )];
+    if night.history().is_baseline() {
+        lines.push("  no history: tonight is the baseline, and whatever fails counts as known".to_owned());
+    } else {
+        lines.push(format!(
+            "  since the last sweep: {} cleared · {} known to fail · {} new failures",
+            thousands(cleared),
+            thousands(night.failing.known),
+            thousands(night.failing.news)
+        ));
+    }
+    if scanned.sync + scanned.licence > 0 {
+        lines.push(format!(
+            "  {} with a directory-sync error and {} with a licence error, which retrying does not clear",
+            thousands(scanned.sync),
+            thousands(scanned.licence)
+        ));
+    }
+    let mut news: Vec<_> = night.news.iter().collect();
+    news.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
+    for (cause, count) in news.iter().take(NAMED) {
+        let code = if cause.code.is_empty() { "(no code)" } else { &cause.code };
+        lines.push(format!("  NEW {:>7}  {}  {code}", thousands(**count), cause.service));
+    }
+    if news.len() > NAMED {
+        lines.push(format!("  and {} new causes more", news.len() - NAMED));
+    }
+    lines.join("\n")
+}
+
+/// `<parent>/<UTC>-<tenant>-sweep`, with `-2` and so on where the name is taken.
+fn folder(parent: &Path, tenant: &str, now: Timestamp) -> PathBuf {
+    let clean: String =
+        tenant.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+    let name = format!("{}-{clean}-sweep", now.strftime("%Y%m%dT%H%M%SZ"));
+    let mut path = parent.join(&name);
+    let mut count = 2;
+    while path.exists() {
+        path = parent.join(format!("{name}-{count}"));
+        count += 1;
+    }
+    path
+}
+
+/// What the run came to, into the memory: how many failures are news.
+fn remember(night: &mut Night, folder: &Path, clocks: &Clocks) -> Result<u64, Error> {
+    let Some(run) = RunFile::read(folder) else { return Ok(0) };
+    let (mut accepted, mut failed) = (Rows::default(), Rows::default());
+    each_record(folder, run.rows, |record| {
+        match record.outcome {
+            Outcome::Accepted => accepted.insert(record.row),
+            Outcome::Failed => failed.insert(record.row),
+            Outcome::Invalid | Outcome::Duplicate => false,
+        };
+    })?;
+    let ahead = SignedDuration::from_secs(clocks.service_ahead().unwrap_or(0));
+    let here = Timestamp::now();
+    let at = here.checked_add(ahead).unwrap_or(here);
+    let path = folder.join("input.csv");
+    let wrong = |error: csv::Error| Error::file("read", &path, io::Error::other(error));
+    let mut reader = csv::Reader::from_path(&path).map_err(wrong)?;
+    let mut news = 0;
+    for (number, row) in (1..).zip(reader.records()) {
+        let row = row.map_err(wrong)?;
+        let cell = |at: usize| row.get(at).unwrap_or_default();
+        let cause = Cause {
+            service: cell(FOUND_HEADER.len()).to_owned(),
+            code: cell(FOUND_HEADER.len() + 1).to_owned(),
+        };
+        if accepted.contains(number) {
+            night.accepted(cell(0), &cause, at);
+        } else if failed.contains(number) {
+            news += u64::from(night.refused(cell(0), &cause, at) == Known::News);
+        }
+    }
+    Ok(news)
+}
+
+/// The history file, held by one sweep at a time.
+struct Memory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Memory {
+    fn open(path: PathBuf) -> Result<Self, Error> {
+        if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+            fs::create_dir_all(above).map_err(|source| Error::file("create", above, source))?;
+        }
+        let mut beside = path.clone().into_os_string();
+        beside.push(".lock");
+        let beside = PathBuf::from(beside);
+        let lock = sys::open_private(&beside, OpenOptions::new().write(true).create(true).truncate(false))
+            .map_err(|source| Error::file("create", &beside, source))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                let holder = "another sweep with the same history".to_owned();
+                Err(Error::Locked { folder: path, holder })
+            }
+            Err(TryLockError::Error(source)) => Err(Error::file("lock", &beside, source)),
+        }
+    }
+
+    fn read(&self) -> Result<History, Error> {
+        match File::open(&self.path) {
+            Ok(file) => History::read(BufReader::new(file)).map_err(|error| Error::Damaged {
+                path: self.path.clone(),
+                message: format!("{error}; put it right, or move it away: that sweep is the baseline then"),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(History::baseline()),
+            Err(source) => Err(Error::file("read", &self.path, source)),
+        }
+    }
+
+    fn write(&self, night: &Night) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        night.history().write(&mut bytes).map_err(|error| Error::Internal(error.to_string()))?;
+        sys::replace(&self.path, &bytes).map_err(|source| Error::file("replace", &self.path, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_belongs_to_one_sweep_at_a_time_and_is_kept_whole() {
+        let desk = tempfile::tempdir().expect("a folder");
+        let path = desk.path().join("deep/history.csv");
+        let memory = Memory::open(path.clone()).expect("ours");
+        assert!(matches!(Memory::open(path.clone()), Err(Error::Locked { .. })));
+        assert!(memory.read().expect("none yet").is_baseline());
+        let policy = Policy { cooldown: std::time::Duration::ZERO, give_up: 1 };
+        memory.write(&Night::new(History::baseline(), policy)).expect("written");
+        drop(memory);
+        let memory = Memory::open(path).expect("ours again");
+        assert!(!memory.read().expect("read back").is_baseline());
+    }
+
+    #[test]
+    fn folders_are_named_by_time_and_tenant_and_never_taken_twice() {
+        let desk = tempfile::tempdir().expect("a folder");
+        let now = "2026-11-23T02:10:00Z".parse().expect("a time");
+        let first = folder(desk.path(), "a/../b", now);
+        assert_eq!(first, desk.path().join("20261123T021000Z-a----b-sweep"));
+        fs::create_dir(&first).expect("taken");
+        assert_eq!(folder(desk.path(), "a/../b", now), desk.path().join("20261123T021000Z-a----b-sweep-2"));
+    }
+}

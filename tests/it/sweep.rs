@@ -1,0 +1,129 @@
+//! `sweep` against the simulator, night after night under moved time: what it retries and when it alerts, by the tenant's own account.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use crate::service::Service;
+
+/// Some clear, some come back for ever, some break in the course of the month.
+const TENANT: &str = r#"
+title = "thirty nights"
+seed = 11
+[objects]
+users = 400
+broken = 0.1
+stubborn = 0.3
+later = 0.1
+later_days = 24
+effect_s = [60, 600]
+"#;
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn sweep(service: &Service, desk: &Path) -> (i32, String) {
+    let arguments = ["sweep", "--yes", "--rate", "fixed:5000", "--concurrency", "64"];
+    let output = service.command(desk, &arguments).output().expect("sweep");
+    (output.status.code().expect("it ends by itself"), said(&output))
+}
+
+fn accepted(service: &Service) -> BTreeMap<String, u64> {
+    let text = service.ask("/__ledger/accepted");
+    let pairs = text.lines().filter_map(|line| line.split_once(','));
+    pairs.map(|(id, count)| (id.to_owned(), count.parse().expect("a count"))).collect()
+}
+
+#[test]
+fn thirty_nights_retry_what_is_worth_it_and_alert_for_what_is_new() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let service = Service::of(desk.path(), TENANT);
+    let census = || service.account("/__ledger/errors")["users"].clone();
+    let (mut failing, mut alerts, mut later) = (0, 0, 0);
+    for night in 1..=30 {
+        let before = census();
+        let failed = before["failed_again"].as_u64().expect("a count");
+        assert_eq!(before["pending"], 0, "a night is longer than the service needs");
+        let untouched = before["untouched"].as_u64().expect("a count");
+        later += if night > 1 { untouched } else { 0 };
+        let times = accepted(&service);
+        let (code, told) = sweep(&service, desk.path());
+        // Who fails after the first night fails as before the job began, and is known.
+        let news = night > 2 && failed > failing;
+        assert_eq!(code, if news { 4 } else { 0 }, "night {night}: {before} {told}");
+        assert_eq!(told.contains("  NEW "), news, "{told}");
+        assert_eq!(told.contains("tonight is the baseline"), night == 1, "{told}");
+        alerts += u64::from(news);
+        failing = failed;
+        let sent = accepted(&service);
+        assert_eq!(sent.len() as u64 - times.len() as u64, untouched, "night {night}: who broke is retried");
+        let again = sent.iter().filter(|(id, count)| times.get(*id).is_some_and(|before| before < count));
+        assert!(again.count() as u64 <= failed, "night {night}: nobody else is retried again");
+        if night == 2 {
+            let before = service.account("/__ledger")["accepted"].clone();
+            let (code, told) = sweep(&service, desk.path());
+            assert_eq!((code, &service.account("/__ledger")["accepted"]), (0, &before), "{told}");
+            assert!(told.contains("0 new, 0 to be retried again"), "{told}");
+        }
+        assert_eq!(service.ask("/__advance?86400"), "moved on");
+    }
+    assert!(alerts >= 3 && later > 10, "{alerts} alerts, {later} broke later: the month is no test");
+    let times = accepted(&service);
+    let most = times.values().filter(|count| **count == 5).count() as u64;
+    assert!(times.values().all(|count| *count <= 5), "given up after five: {times:?}");
+    let end = census();
+    assert!(most > 5 && most <= end["failed_again"].as_u64().expect("a count"), "{most} {end}");
+    let once = times.values().filter(|count| **count == 1).count() as u64;
+    assert_eq!(once, end["cleared"].as_u64().expect("a count"), "what was cleared was retried once: {end}");
+    let history =
+        fs::read_to_string(desk.path().join("reprovision-runs/history-users.csv")).expect("history");
+    assert!(!history.contains('@') && !history.contains("Simulated"), "no names");
+    assert_eq!(history.lines().count() as u64 - 1, end["unresolved"].as_u64().expect("a count"));
+}
+
+#[test]
+fn groups_and_contacts_are_swept_as_well_with_memories_of_their_own() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let scenario = "title = 'x'\nseed = 5\n[objects]\nusers = 50\ngroups = 60\ncontacts = 70\nbroken = 0.3\neffect_s = [1, 2]\nstubborn = 0.0\n";
+    let service = Service::of(desk.path(), scenario);
+    for object in ["groups", "contacts"] {
+        let arguments = ["sweep", "--yes", "--object", object, "--rate", "fixed:5000"];
+        for night in 1..=2 {
+            let output = service.command(desk.path(), &arguments).output().expect("sweep");
+            assert_eq!(output.status.code(), Some(0), "{object} {night}: {}", said(&output));
+            service.ask("/__advance?86400");
+        }
+        let census = &service.account("/__ledger/errors")[object];
+        assert_eq!(
+            (&census["unresolved"], &census["untouched"]),
+            (&0.into(), &0.into()),
+            "{object}: {census}"
+        );
+        assert!(census["cleared"].as_u64().expect("a count") > 5, "{object}: {census}");
+        let history = desk.path().join(format!("reprovision-runs/history-{object}.csv"));
+        assert_eq!(fs::read_to_string(history).expect("history").lines().count(), 1, "all is forgotten");
+    }
+    assert!(service.account("/__ledger/errors")["users"]["untouched"].as_u64().expect("a count") > 5);
+}
+
+#[test]
+fn a_sweep_says_what_stands_in_its_way() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let service = Service::of(desk.path(), "title = 'x'\n[objects]\nusers = 20\nbroken = 1.0\n");
+    let with = |arguments: &[&str]| {
+        let output = service.command(desk.path(), arguments).output().expect("sweep");
+        (output.status.code(), said(&output))
+    };
+    let (code, told) = with(&["sweep"]);
+    assert!(code == Some(2) && told.contains("add --yes"), "{told}");
+    let (code, told) = with(&["sweep", "list.csv", "--yes"]);
+    assert!(code == Some(2) && told.contains("there is run"), "{told}");
+    let (code, told) = with(&["sweep", "--yes", "--expect-max", "5"]);
+    assert!(code == Some(7), "a guard of run holds here as well: {told}");
+    fs::write(desk.path().join("odd.csv"), "id,service\nx,y\n").expect("written");
+    let (code, told) = with(&["sweep", "--yes", "--history", "odd.csv"]);
+    assert!(code == Some(2) && told.contains("odd.csv"), "{told}");
+    assert_eq!(service.account("/__ledger")["accepted"], 0, "nothing was sent");
+}
