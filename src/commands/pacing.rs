@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::cli::Rate;
 use crate::model::Scope;
-use crate::pace::{Adaptive, Bounds, DOCUMENTED_RATE, FASTEST, Law, Learned, Pace, time_at_best};
-use crate::report::human;
+use crate::pace::{Adaptive, Bounds, DOCUMENTED_RATE, FASTEST, Law, Learned, Pace, Waits, time_at_best};
+use crate::report::{Limits, human};
 use crate::rundir::{Learnt, State};
 
 /// What was asked about the pace.
@@ -114,4 +114,16 @@ pub(super) fn state_of(pace: &Pace, before: Option<Learnt>, wall: Timestamp) -> 
         Some(Learnt { rate: learned.rate, credit: learned.credit, last_sent })
     });
     State { cooldowns: cooldowns.collect(), learned: learned.or(before), saved_at: Some(wall) }
+}
+
+/// The limits as the summary tells them.
+pub(super) fn limits_of(waits: &Waits) -> Limits {
+    let refused = Scope::ALL.into_iter().zip(waits.refused).filter(|(_, count)| *count > 0);
+    Limits {
+        refused: refused.map(|(scope, count)| (scope.name().to_owned(), count)).collect(),
+        spells: waits.spells,
+        waited_s: waits.waited.as_secs_f64(),
+        rate: waits.rate,
+        used: waits.used,
+    }
 }

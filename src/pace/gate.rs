@@ -38,6 +38,9 @@ pub(super) struct Flow {
     last_sent: Option<Instant>,
     last_answer: Instant,
     waits: Waits,
+    shut_since: Option<Instant>,
+    /// When the first refusal came, and what was served since.
+    limited: Option<(Instant, u64)>,
 }
 
 /// How often and how long the service made us wait, by whose limit ([`Scope::index`]).
@@ -47,6 +50,14 @@ pub struct Waits {
     pub refused: [u64; 3],
     /// Longest single wait.
     pub longest: Duration,
+    /// Spells of waiting, from the first refusal to the next answer.
+    pub spells: u64,
+    /// Their length together, as far as they are over.
+    pub waited: Duration,
+    /// Writes per second that the service gives, where it was learned.
+    pub rate: Option<f64>,
+    /// Share of it that was used since the first refusal, 0 to 1; `None` where no limit was met or no rate is known.
+    pub used: Option<f64>,
 }
 
 /// Why nothing leaves at the moment.
@@ -194,7 +205,13 @@ impl Pace {
 
     /// Refusals and waits so far.
     pub fn waits(&self) -> Waits {
-        self.state().waits.clone()
+        let state = self.state();
+        let rate = state.law.learned().and_then(|learned| learned.rate);
+        let used = rate.zip(state.limited).map(|(rate, (since, served))| {
+            let seconds = state.last_answer.saturating_duration_since(since).as_secs_f64();
+            (served as f64 / (rate * seconds).max(1.0)).min(1.0)
+        });
+        Waits { rate, used, ..state.waits.clone() }
     }
 
     fn state(&self) -> MutexGuard<'_, Flow> {
@@ -217,6 +234,8 @@ impl Flow {
             last_sent: None,
             last_answer: Instant::now(),
             waits: Waits::default(),
+            shut_since: None,
+            limited: None,
         }
     }
 
@@ -268,6 +287,11 @@ impl Flow {
         self.law.on_attempt(verdict, attempt.throttle_percentage, sent, now);
         match &attempt.kind {
             Kind::Throttled(throttle) => {
+                if self.shut_since.is_none() {
+                    self.shut_since = Some(now);
+                    self.waits.spells += 1;
+                }
+                self.limited.get_or_insert((now, 0));
                 self.cooldowns.refused(throttle.scope, throttle.retry_after, sent, now);
                 self.waits.refused[throttle.scope.index()] += 1;
                 if let Some(cooling) = self.cooldowns.running(now) {
@@ -295,7 +319,13 @@ impl Flow {
         self.outage.answered();
         let shut = self.cooldowns.is_shut();
         self.cooldowns.served(sent);
+        if let Some((_, served)) = &mut self.limited {
+            *served += 1;
+        }
         if shut && !self.cooldowns.is_shut() {
+            if let Some(since) = self.shut_since.take() {
+                self.waits.waited += now - since;
+            }
             self.law.on_reopened(now);
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::figures::{Cause, Durations, Figures};
+use super::limits::Limits;
 use super::words::{ACCEPTED_MEANS, human, thousands};
 use crate::model::Outcome;
 use crate::rundir::{FileHash, RunFile, Totals};
@@ -60,6 +61,9 @@ pub struct Summary {
     pub throttled: u64,
     /// Longest single wait that was asked for in this call, in seconds.
     pub longest_wait_s: f64,
+    /// What the limits of the service did to this call.
+    #[serde(default)]
+    pub limits: Limits,
     /// Length of this call in seconds.
     pub wall_s: f64,
     /// Lines of results.csv that could not be read and were done again.
@@ -96,6 +100,7 @@ impl Summary {
             requests: totals.attempts,
             throttled: totals.throttled,
             longest_wait_s: longest_wait.as_secs_f64(),
+            limits: Limits::default(),
             wall_s: wall.as_secs_f64(),
             damaged_lines: 0,
             files: Vec::new(),
@@ -160,6 +165,9 @@ impl Summary {
             thousands(self.throttled),
             human(Duration::from_secs_f64(self.longest_wait_s))
         );
+        if let Some(limits) = self.limits.text() {
+            let _ = writeln!(out, "  {limits}");
+        }
         if !self.causes.is_empty() {
             let _ = writeln!(out, "Why {} were not accepted", self.run.identity.object.plural());
             for cause in self.causes.iter().take(MOST_CAUSES) {

@@ -329,3 +329,19 @@ async fn silence_does_not_count_an_announced_wait_but_every_failed_probe() {
     pace.settle(&mut probe, 1, &answer(Kind::Accepted));
     assert_eq!(pace.silent_for(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn refusals_waits_and_what_was_used_are_counted() {
+    let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
+    // One refusal in a thousand seconds; the probe takes a tenth of a second.
+    let script: Script =
+        Box::new(|_, number, _| if number == 1_000 { throttled(10) } else { Kind::Accepted });
+    run_at(pace.clone(), 20_000, 32, &Stop::new(), script).await;
+    let waits = pace.waits();
+    assert_eq!((waits.refused, waits.spells), ([1, 0, 0], 1));
+    assert_eq!((waits.longest, waits.waited), (Duration::from_secs(10), Duration::from_millis(10_100)));
+    assert_eq!(waits.rate, Some(20.0), "a stock that ran out says nothing about the rate");
+    let used = waits.used.expect("a limit was met");
+    assert!((0.9..=1.0).contains(&used), "{used}");
+    assert_eq!(fixed(20.0).waits().used, None);
+}

@@ -6,11 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::config::{RunConfig, Source};
+use crate::commands::pacing::limits_of;
 use crate::commands::screen::{say, tell};
 use crate::commands::with_help;
 use crate::error::{Error, Exit};
 use crate::input::Checked;
 use crate::model::Outcome;
+use crate::pace::Waits;
 use crate::report::{self, Next, Summary, next_step};
 use crate::rundir::{ReadBack, RunFile, State, hashes, read_results, write_failed};
 use crate::stop::Why;
@@ -25,8 +27,8 @@ pub(super) struct Worked {
     pub(super) error: Option<Error>,
     /// Length of this call.
     pub(super) wall: Duration,
-    /// Longest single wait that the service asked for.
-    pub(super) longest_wait: Duration,
+    /// What the limits of the service did.
+    pub(super) waits: Waits,
     /// Lines of `results.csv` that were found damaged at the start.
     pub(super) damaged: u64,
 }
@@ -92,7 +94,8 @@ pub(super) fn account(config: &RunConfig, folder: &Path, run: RunFile, rows: Row
         ));
     }
     let damaged = worked.damaged + read.damaged;
-    let mut summary = Summary::new(run, &read.totals, stopped, worked.wall, worked.longest_wait);
+    let mut summary = Summary::new(run, &read.totals, stopped, worked.wall, worked.waits.longest);
+    summary.limits = limits_of(&worked.waits);
     summary.exit_code = exit.code();
     summary.damaged_lines = damaged;
     if let Err(error) = write_summary(folder, &mut summary) {

@@ -195,7 +195,7 @@ impl Ready {
             reasons: stop.reasons(),
             error,
             wall: started.elapsed(),
-            longest_wait: pace.waits().longest,
+            waits: pace.waits(),
             damaged: read.damaged,
         };
         Ok(account(&config, &claim.folder, run, rows, worked))

@@ -1,0 +1,69 @@
+//! What the limits of the service did to a call, for machines and people.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::words::{human, thousands};
+use crate::model::Scope;
+
+/// Refusals and waits of one call.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Refused requests by whose limit it was.
+    pub refused: BTreeMap<String, u64>,
+    /// Spells of waiting, from the first refusal to the next answer.
+    pub spells: u64,
+    /// Their length together, in seconds.
+    pub waited_s: f64,
+    /// Writes per second that the service gives, where it was learned.
+    pub rate: Option<f64>,
+    /// Share of it that was used since the first refusal, 0 to 1.
+    pub used: Option<f64>,
+}
+
+impl Limits {
+    /// For people; nothing where no limit was met.
+    pub fn text(&self) -> Option<String> {
+        let owner = |(name, count): (&String, &u64)| {
+            let owner = Scope::from_name(name).map_or_else(|| name.clone(), |scope| scope.owner().to_owned());
+            format!("{owner}: {} refused", thousands(*count))
+        };
+        let owners: Vec<_> = self.refused.iter().map(owner).collect();
+        if owners.is_empty() {
+            return None;
+        }
+        let used = match (self.rate, self.used) {
+            (Some(rate), Some(used)) => {
+                format!("; {:.0} % of the {rate:.1} writes/s that it gives were used", used * 100.0)
+            }
+            _ => String::new(),
+        };
+        let waited = human(Duration::from_secs_f64(self.waited_s));
+        let times = if self.spells == 1 { "once".to_owned() } else { format!("{} times", self.spells) };
+        Some(format!("paused by Microsoft 365 {times}, {waited} in all ({}){used}", owners.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_told_whose_limit_it_was_and_what_was_used() {
+        assert_eq!(Limits::default().text(), None);
+        let limits = Limits {
+            refused: BTreeMap::from([("app_in_tenant".to_owned(), 1_234)]),
+            spells: 2,
+            waited_s: 61.0,
+            rate: Some(19.96),
+            used: Some(0.984),
+        };
+        let said = limits.text().expect("a limit was met");
+        let (paused, used) = said.split_once("; ").expect("two parts");
+        let owner = "(your app's limit in this tenant: 1,234 refused)";
+        assert_eq!(paused, format!("paused by Microsoft 365 2 times, 1 min 1 s in all {owner}"));
+        assert_eq!(used, "98 % of the 20.0 writes/s that it gives were used");
+    }
+}
