@@ -37,8 +37,8 @@ pub struct Cause {
     pub next_step: String,
     /// How many.
     pub count: u64,
-    /// The first rows.
-    pub rows: Vec<u64>,
+    /// The input's lines of the first rows.
+    pub lines: Vec<u64>,
 }
 
 /// Durations of users who were sent, from the first request to the end, waits included, in milliseconds.
@@ -158,10 +158,10 @@ impl Figures {
         if full && !self.causes.contains_key(&key) {
             key.1 = "".into();
         }
-        let (count, rows) = self.causes.entry(key).or_default();
+        let (count, lines) = self.causes.entry(key).or_default();
         *count += 1;
-        if rows.len() < SAMPLES {
-            rows.push(record.row);
+        if lines.len() < SAMPLES {
+            lines.push(record.line);
         }
     }
 
@@ -170,7 +170,7 @@ impl Figures {
         let mut causes: Vec<Cause> = self
             .causes
             .iter()
-            .map(|((reason, code), (count, rows))| {
+            .map(|((reason, code), (count, lines))| {
                 let advice = Advice::of(*reason, code);
                 Cause {
                     reason: reason.as_str().to_owned(),
@@ -179,7 +179,7 @@ impl Figures {
                     who: advice.who.to_owned(),
                     next_step: advice.next_step.to_owned(),
                     count: *count,
-                    rows: rows.clone(),
+                    lines: lines.clone(),
                 }
             })
             .collect();

@@ -196,18 +196,18 @@ impl Summary {
 }
 
 fn cause_line(cause: &Cause) -> String {
-    let rows: Vec<_> = cause.rows.iter().map(u64::to_string).collect();
+    let lines: Vec<_> = cause.lines.iter().map(u64::to_string).collect();
     let code = match cause.error_code.as_str() {
         "" => String::new(),
         code => format!(" {code}"),
     };
     format!(
-        "{:>7}  {} ({}{code}; rows {}{}): {}",
+        "{:>7}  {} ({}{code}; lines {}{}): {}",
         thousands(cause.count),
         cause.title,
         cause.reason,
-        rows.join(", "),
-        if cause.count > rows.len() as u64 { " …" } else { "" },
+        lines.join(", "),
+        if cause.count > lines.len() as u64 { " …" } else { "" },
         cause.next_step
     )
 }

@@ -19,6 +19,8 @@ const LONGEST_PART: usize = 40;
 /// The lock of the folder of runs is held for milliseconds; who waits longer is told.
 const RUNS_LOCK: Duration = Duration::from_secs(10);
 const RUNS_LOCK_EVERY: Duration = Duration::from_millis(20);
+/// A lock that is still held after so many looks is somebody's at work.
+const GLANCES: u32 = 3;
 
 /// Held by the process that works on a run; goes away with it.
 #[derive(Debug)]
@@ -33,7 +35,16 @@ impl Lock {
         let path = folder.join("lock");
         let file = sys::open_private(&path, OpenOptions::new().write(true).create(true).truncate(false))
             .map_err(|source| Error::file("create", &path, source))?;
-        match file.try_lock() {
+        let mut tried = file.try_lock();
+        for _ in 0..GLANCES {
+            if !matches!(tried, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            // `status` holds it for a moment to see whether anybody works.
+            std::thread::sleep(RUNS_LOCK_EVERY);
+            tried = file.try_lock();
+        }
+        match tried {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => {
                 let holder = RunFile::read(folder).map_or_else(
