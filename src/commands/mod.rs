@@ -36,7 +36,13 @@ pub fn main(cli: Cli) -> Exit {
     if let Err(error) = logging::start(&cli.telling) {
         return fail(&error);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if matches!(cli.command, Command::Run(_) | Command::Sweep(_)) {
+        // A request costs tens of microseconds, so that one thread sends more than any quota allows; several would spend
+        // a good part of the time waking each other. Files have threads of their own.
+        runtime.worker_threads(1);
+    }
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tell(&format!("error: cannot start: {error}"));

@@ -51,7 +51,7 @@ pub(super) fn keep(
             if over {
                 return;
             }
-            thread::sleep(EVERY);
+            thread::park_timeout(EVERY);
         }
     })
 }

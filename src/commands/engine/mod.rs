@@ -33,6 +33,8 @@ use crate::worker::Workers;
 
 /// Rows read ahead, and events on their way: enough to keep everybody busy, few enough to be nothing.
 const CHANNEL: usize = 256;
+/// Rows that are handed over together: the reading thread wakes once for so many.
+const TOGETHER: usize = 64;
 /// How often the display and the watch look.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Workers get this long to notice that all ends at once.
@@ -107,7 +109,8 @@ pub(super) async fn drive<E: Exchange>(
     };
     let reader = {
         let (stop, limit) = (stop.clone(), call.limit);
-        thread::spawn(move || read(items, &feed, limit, &stop))
+        let runtime = tokio::runtime::Handle::current();
+        thread::spawn(move || read(items, &feed, limit, &stop, &runtime))
     };
     let writer = {
         let (counters, stop, guards) = (counters.clone(), stop.clone(), call.guards);
@@ -167,6 +170,7 @@ pub(super) async fn drive<E: Exchange>(
     };
     counters.over.store(true, Relaxed);
     screen::release();
+    keeper.thread().unpark();
     if at_once.load(Relaxed) {
         let _ = tokio::task::spawn_blocking(move || display.recv_timeout(LAST_WORDS)).await;
         return Ended::AtOnce;
@@ -181,22 +185,30 @@ pub(super) async fn drive<E: Exchange>(
     })
 }
 
-fn read(items: Items, feed: &mpsc::Sender<Item>, limit: Option<u64>, stop: &Stop) {
+fn read(
+    items: Items,
+    feed: &mpsc::Sender<Item>,
+    limit: Option<u64>,
+    stop: &Stop,
+    runtime: &tokio::runtime::Handle,
+) {
     let mut left = limit.unwrap_or(u64::MAX);
-    for item in items {
-        match item {
-            Ok(item) => {
-                if matches!(item, Item::Send(_)) {
-                    if left == 0 {
-                        return;
+    let mut items = items.peekable();
+    while items.peek().is_some() {
+        let Ok(places) = runtime.block_on(feed.reserve_many(TOGETHER)) else { return };
+        for (place, item) in places.zip(&mut items) {
+            match item {
+                Ok(item) => {
+                    if matches!(item, Item::Send(_)) {
+                        if left == 0 {
+                            return;
+                        }
+                        left -= 1;
                     }
-                    left -= 1;
+                    place.send(item);
                 }
-                if feed.blocking_send(item).is_err() {
-                    return;
-                }
+                Err(error) => return stop.drain(Why::Input(error.chain())),
             }
-            Err(error) => return stop.drain(Why::Input(error.chain())),
         }
     }
 }

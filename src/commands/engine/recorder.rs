@@ -1,6 +1,8 @@
 //! The journal thread: the sole consumer of events, the sole writer of `results.csv`, and where the log is told.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tracing::{debug, info};
@@ -13,6 +15,8 @@ use crate::stop::{Stop, Why};
 
 /// Records that go in one write.
 const BATCH: usize = 256;
+/// Writes are so far apart at least: faster than 2,000 users a second, waking for each costs more than its line.
+const BETWEEN_WRITES: Duration = Duration::from_micros(500);
 
 /// Writes until the last sender of events is gone. A permit is released when its line is written.
 pub(super) fn record(
@@ -24,7 +28,11 @@ pub(super) fn record(
     written: impl Fn(),
 ) -> Result<(), Error> {
     let mut finished: Vec<Box<Finished>> = Vec::with_capacity(BATCH);
+    let mut last = Instant::now();
     while let Some(first) = inbox.blocking_recv() {
+        if let Some(early) = BETWEEN_WRITES.checked_sub(last.elapsed()) {
+            thread::sleep(early);
+        }
         let mut next = Some(first);
         while let Some(event) = next {
             match event {
@@ -46,6 +54,7 @@ pub(super) fn record(
             return Err(error);
         }
         written();
+        last = Instant::now();
         for finished in finished.drain(..) {
             let Finished { record, attempt, permit } = *finished;
             drop(permit);
