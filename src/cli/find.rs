@@ -19,15 +19,15 @@ pub struct Find {
     /// users, groups or contacts
     #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", default_value = "users")]
     pub object: Object,
-    /// Which errors.
-    #[command(flatten)]
-    pub only: Only,
     /// Write the list to a file; an interrupted scan goes on from where it was. Otherwise to standard output, once it is complete
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Counts by service and code instead of the list on standard output
     #[arg(long, env = "REPROVISION_SUMMARY", value_parser = BoolishValueParser::new())]
     pub summary: bool,
+    /// Which errors. Last: its heading would hold for all that follows.
+    #[command(flatten)]
+    pub only: Only,
 }
 
 /// Which errors are looked for.

@@ -154,9 +154,6 @@ pub struct Run {
     /// Find the users with unresolved service errors instead of reading a list
     #[arg(long, env = "REPROVISION_FROM_FIND", value_parser = BoolishValueParser::new(), hide_short_help = true)]
     pub from_find: bool,
-    /// Which errors, for --from-find.
-    #[command(flatten)]
-    pub only: Only,
     /// Look again so long after the run, such as 5m: cleared, pending, failed again (exit 4 while errors remain)
     #[arg(long, env = "REPROVISION_VERIFY", value_name = "D", value_parser = duration)]
     pub verify: Option<Duration>,
@@ -265,6 +262,9 @@ pub struct Run {
         hide_short_help = true
     )]
     pub progress: Progress,
+    /// Which errors, for --from-find. Last: its heading would hold for all that follows.
+    #[command(flatten)]
+    pub only: Only,
 }
 
 /// Flags of `simulate`.

@@ -215,4 +215,27 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_short_help_of_run_is_one_screen_under_one_heading() {
+        let mut command = Cli::command().term_width(100);
+        let run = command.find_subcommand_mut("run").expect("run");
+        let help = run.render_help().to_string();
+        assert!(help.lines().count() <= 40, "{} lines", help.lines().count());
+        for flag in [
+            "INPUT",
+            "--tenant",
+            "--auth",
+            "--column",
+            "--limit",
+            "--dry-run",
+            "--verify",
+            "--simulate",
+            "--out",
+            "--yes",
+        ] {
+            assert!(help.contains(flag), "{flag}: {help}");
+        }
+        assert!(!help.contains("--max-stall") && !help.contains("Which errors"), "{help}");
+    }
 }
