@@ -322,15 +322,15 @@ fn note(folder: &Path, sight: &Sight) -> Result<(), Error> {
     sys::replace(&path, &bytes).map_err(|source| Error::file("replace", &path, source))
 }
 
-/// Keeps in `run.json` how far the service's clock was ahead while the run was sent: by then a clock may have been put
-/// right. Without it the clocks are taken to have stood as they do at the look.
-pub(super) fn remember_clocks(folder: &Path, clocks: &Clocks) {
-    let (Some(ahead), Some(mut run)) = (clocks.service_ahead(), RunFile::read(folder)) else { return };
-    if let Some(settings) = run.settings.as_object_mut() {
-        settings.insert(CLOCK.to_owned(), json!(ahead * 1_000));
-        if let Err(error) = run.write(folder) {
-            tell(&format!("warning: {}", error.chain()));
-        }
+/// Keeps in `run.json` how far the service's clock was ahead while the run was sent: by the time of a look a clock may
+/// have been put right. Without it the clocks are taken to stand as they do at the look.
+pub(super) fn remember_clocks(run: &mut RunFile, folder: &Path, clocks: &Clocks) {
+    let (Some(ahead), Some(settings)) = (clocks.service_ahead(), run.settings.as_object_mut()) else {
+        return;
+    };
+    settings.insert(CLOCK.to_owned(), json!(ahead * 1_000));
+    if let Err(error) = run.write(folder) {
+        tell(&format!("warning: {}", error.chain()));
     }
 }
 

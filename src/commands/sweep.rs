@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::connect::{Connection, Purpose, connect, place};
 use super::find::filter;
-use super::looking::{Looking, remember_clocks};
+use super::looking::Looking;
 use super::run::run;
 use super::scanning::{Scanning, Stopped, Watching};
 use super::{kind, say, tell};
@@ -94,7 +94,6 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
         tonight.out = Some(folder.clone());
         let dry = tonight.dry_run;
         let ended = run(tonight).await;
-        remember_clocks(&folder, &clocks);
         // What was sent is remembered however the run ended.
         let refused = if dry { 0 } else { remember(&mut night, &folder, &clocks)? };
         let _ = fs::remove_file(&list);

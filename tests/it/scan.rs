@@ -162,9 +162,9 @@ fn between(service: &Service, pages: usize, then: fn(&mut dyn Write)) -> String 
 #[test]
 fn an_interrupted_find_goes_on_from_its_page() {
     let desk = tempfile::tempdir().expect("a folder");
-    let scenario = TENANT.replace("users = 4000", "users = 12000");
+    let scenario = TENANT.replace("users = 4000", "users = 199800");
     let service = Service::of(desk.path(), &scenario);
-    let cut = between(&service, 6, |out| {
+    let cut = between(&service, 40, |out| {
         let _ = out.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}");
     });
     let first = service
@@ -179,14 +179,14 @@ fn an_interrupted_find_goes_on_from_its_page() {
     fs::write(desk.path().join("list.csv.partial.json"), mark.replace(&cut, &service.endpoint))
         .expect("moved");
     let before = service.account("/__ledger")["reads"].as_u64().expect("a count");
-    assert_eq!(before, 6);
+    assert_eq!(before, 40);
     let second = service.command(desk.path(), &["find", "--out", "list.csv"]).output().expect("find");
     assert_eq!(second.status.code(), Some(0), "{}", said(&second));
-    assert!(said(&second).contains("goes on after page 6"), "{}", said(&second));
+    assert!(said(&second).contains("goes on after page 40"), "{}", said(&second));
     assert_eq!(
         service.account("/__ledger")["reads"].as_u64().expect("a count"),
-        13,
-        "7 of 13 pages were left"
+        200,
+        "160 of 200 pages were left"
     );
     let found = ids(&fs::read(desk.path().join("list.csv")).expect("the list"));
     assert_eq!(found.len() as u64, service.account("/__ledger/errors")["users"]["unresolved"]);

@@ -89,6 +89,14 @@ impl Simulator {
             .collect()
     }
 
+    /// The program, signed in to this tenant.
+    pub(crate) fn sign_in(&self, command: &mut Command) {
+        command
+            .env("REPROVISION_ENDPOINT", self.endpoint())
+            .env("REPROVISION_TOKEN", &self.token)
+            .env_remove("AZURE_TENANT_ID");
+    }
+
     /// A `run` of `input` into `out` against this simulator, ready to be spawned.
     pub(crate) fn run(&self, input: &Path, out: &Path) -> Command {
         let mut command = Command::new(binary());

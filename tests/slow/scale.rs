@@ -102,3 +102,44 @@ fn many_rows_through_dry_run() {
     assert!(peak <= most, "peak {peak} KiB, at most {most}");
     assert!(!folder.path().join("reprovision-runs").exists(), "a dry run leaves nothing behind");
 }
+
+/// What a page and its objects need, whatever the number of pages.
+const SCAN_KIB: u64 = 48 * 1024;
+/// `verify` keeps so much of each accepted row, once more while it reads single users.
+const VERIFY_BYTES_PER_ROW: u64 = 64;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn find_and_verify_stay_flat() {
+    let users = setting("SCANNED", 500_000);
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario =
+        format!("title = 'scan'\n[objects]\nusers = {users}\nbroken = 0.02\neffect_s = [0, 0]\n[limits]\n");
+    let simulator = Simulator::start(folder.path(), &scenario);
+    let measured = |arguments: &[&str], codes: &[i32]| {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(folder.path());
+        simulator.sign_in(&mut command);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
+        let child = command.spawn().expect("it starts");
+        let peak = peak_kib(&child);
+        let output = finish(child);
+        assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{}", stderr(&output));
+        let peak = *peak.lock().expect("no panic holds it");
+        println!(
+            "{}: {users} users, {:.1} s, peak {} MiB",
+            arguments[0],
+            started.elapsed().as_secs_f64(),
+            peak / 1024
+        );
+        peak
+    };
+    let peak = measured(&["find", "--out", "broken.csv"], &[0]);
+    assert!(peak <= SCAN_KIB, "find: peak {peak} KiB, at most {SCAN_KIB}");
+    measured(&["run", "broken.csv", "--yes", "--out", "out", "--rate", "fixed:100000"], &[0]);
+    let rows = lines(&folder.path().join("broken.csv"));
+    let peak = measured(&["verify", "out"], &[0, 4]);
+    let most = SCAN_KIB + rows * VERIFY_BYTES_PER_ROW / 1024;
+    assert!(peak <= most, "verify: peak {peak} KiB, at most {most}");
+}

@@ -19,6 +19,7 @@ use self::config::{RunConfig, Source};
 use self::prompt::{Plan, input_lines};
 use super::connect::{Connection, Purpose, connect, place};
 use super::engine::{Call, Ended, Guards, drive};
+use super::looking::remember_clocks;
 use super::{note, say, tell};
 use crate::cli::Run;
 use crate::error::{Error, Exit};
@@ -139,7 +140,7 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
 
 impl Ready {
     async fn work(self: Box<Self>, signals: Signals, started: Instant) -> Result<Exit, Error> {
-        let Self { config, claim, checked, run, journal, read, to_do, connection } = *self;
+        let Self { config, claim, checked, mut run, journal, read, to_do, connection } = *self;
         let refused = connection.refused(config.kind, true);
         let Connection { root, mut http, tokens, simulator, .. } = connection;
         if !config.http1 {
@@ -159,8 +160,10 @@ impl Ready {
             priority: config.priority,
         };
         let on = config.again.clone().with("--max-failures", "100%").line();
+        let client = Client::new(&client, http, tokens, WallClock::System);
+        let clocks = client.clocks();
         let call = Call {
-            exchange: Client::new(&client, http, tokens, WallClock::System),
+            exchange: client,
             pace: pace.clone(),
             policy: RetryPolicy { max_attempts: config.max_attempts, jitter: 0.5 },
             concurrency: config.concurrency,
@@ -188,6 +191,7 @@ impl Ready {
                 return Ok(stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse));
             }
         };
+        remember_clocks(&mut run, &claim.folder, &clocks);
         if let Some(simulated) = &simulator {
             note(&format!("SIMULATED  the simulator's own ledger:\n{}", simulated.simulator.account()));
         }
