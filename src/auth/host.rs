@@ -34,6 +34,8 @@ pub(super) struct Grant {
     pub(super) secret: SecretString,
     /// What is left of its life, where the host says so.
     pub(super) life: Option<Duration>,
+    /// When it ends by this machine's clock, in seconds since 1970, where the giver goes by that.
+    pub(super) ends: Option<i64>,
     /// For the next one, where a person signed in.
     pub(super) refresh: Option<SecretString>,
     /// The host's clock.
@@ -43,7 +45,7 @@ pub(super) struct Grant {
 impl Grant {
     /// A bare token.
     pub(super) fn bare(text: &str) -> Self {
-        Self { secret: SecretString::from(text), life: None, refresh: None, date: None }
+        Self { secret: SecretString::from(text), life: None, ends: None, refresh: None, date: None }
     }
 }
 
@@ -113,6 +115,7 @@ impl SignInHost {
         Ok(Grant {
             secret: SecretString::from(token),
             life: given.expires_in.as_ref().and_then(seconds),
+            ends: None,
             refresh: given.refresh_token.map(SecretString::from),
             date,
         })
@@ -194,6 +197,17 @@ pub(super) fn seconds(value: &serde_json::Value) -> Option<Duration> {
     (number > 0.0).then(|| Duration::from_secs_f64(number.min(LONGEST)))
 }
 
+/// `Retry-After`: seconds, perhaps with a fraction, or a date on the host's own clock. Never rounded down.
+fn wait(text: &str, date: Option<SystemTime>) -> Option<Duration> {
+    /// Longer than any host means it.
+    const LONGEST: f64 = 86_400.0;
+    if let Ok(at) = httpdate::parse_http_date(text) {
+        return at.duration_since(date.unwrap_or_else(SystemTime::now)).ok();
+    }
+    let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds > 0.0 && *seconds <= LONGEST)?;
+    Some(Duration::from_secs(seconds.ceil() as u64))
+}
+
 /// An answer of a sign-in host or an identity endpoint.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -218,8 +232,8 @@ impl Answer {
         };
         let mut answer = answer.map_err(failed)?;
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
-        let after = header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let date = header("date").and_then(|text| httpdate::parse_http_date(text).ok());
+        let after = header("retry-after").and_then(|text| wait(text.trim(), date));
         let kind = header("content-type").unwrap_or_default().to_owned();
         let status = answer.status().as_u16();
         let mut body = Vec::new();
@@ -260,6 +274,6 @@ impl Answer {
 
     /// How far this machine's clock is off, in words, where it is more than a minute.
     fn skew_minutes(&self) -> Option<String> {
-        super::skew::said(super::skew::of(self.date?, SystemTime::now()))
+        super::skew::said(super::skew::of(self.date?, jiff::Timestamp::now()))
     }
 }

@@ -78,12 +78,9 @@ impl ManagedIdentity {
         let answer = Answer::read(request.send().await, "managed identity", &self.url).await?;
         match serde_json::from_slice::<Given>(&answer.body) {
             Ok(given) if answer.is_yes() => {
-                let on = given.expires_on.as_ref().and_then(since_epoch);
-                let left = on.map(|on| on - jiff::Timestamp::now().as_second());
                 let life = given.expires_in.as_ref().and_then(seconds);
-                let life =
-                    life.or_else(|| left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_secs));
-                Ok(Grant { life, date: answer.date, ..Grant::bare(&given.access_token) })
+                let ends = given.expires_on.as_ref().and_then(since_epoch);
+                Ok(Grant { life, ends, date: answer.date, ..Grant::bare(&given.access_token) })
             }
             _ => Err(self.refused(&answer)),
         }

@@ -8,11 +8,14 @@ mod claims;
 mod failure;
 mod host;
 mod managed;
+mod notices;
 mod outside;
 mod permission;
 mod person;
 #[cfg(test)]
 mod renewal;
+#[cfg(test)]
+mod renewal_told;
 mod skew;
 mod source;
 mod tokens;
@@ -22,6 +25,7 @@ pub use choice::{Choice, Kind, Surroundings, choose};
 pub use claims::Claims;
 pub use failure::Failure;
 pub use host::SignInHost;
+pub use notices::Notices;
 pub use permission::{Permitted, missing_text, permitted};
 pub use skew::said_of_clock;
 pub use source::TokenSource;

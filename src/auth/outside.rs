@@ -60,9 +60,7 @@ impl AzureCli {
         let given: Given = serde_json::from_slice(&output.stdout).map_err(|_| {
             Failure::Final("Azure CLI (az) printed no token; try: az account get-access-token".to_owned())
         })?;
-        let left = given.expires_on.map(|on| on - jiff::Timestamp::now().as_second());
-        let life = left.map(|left| Duration::from_secs(u64::try_from(left).unwrap_or(1)));
-        Ok(Grant { life, ..Grant::bare(&given.token) })
+        Ok(Grant { ends: given.expires_on, ..Grant::bare(&given.token) })
     }
 
     fn explain(&self, said: &str) -> String {

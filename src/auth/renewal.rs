@@ -12,11 +12,12 @@ use tokio::time::{Instant, sleep};
 
 use super::failure::Failure;
 use super::host::Grant;
+use super::notices::Notices;
 use super::source::TokenSource;
 use super::tokens::Tokens;
 use crate::model::WallClock;
 
-const TENANT: &str = "00000000-0000-4000-8000-000000000001";
+pub(super) const TENANT: &str = "00000000-0000-4000-8000-000000000001";
 const OTHER: &str = "00000000-0000-4000-8000-000000000002";
 
 /// What the next fetch answers, and when each was asked for.
@@ -30,19 +31,35 @@ struct State {
     usual: Result<(Duration, &'static str), Failure>,
     asked: Vec<(Duration, Option<String>)>,
     start: Instant,
+    form: Form,
+}
+
+/// What kind of source it plays.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Form {
+    /// A new token each time, with its life beside it: a sign-in host.
+    Fresh,
+    /// One token, which says itself when it ends: a file that nobody writes.
+    Written,
+    /// One token, and what is left of it beside it: a machine's identity with a cache of its own.
+    Cached,
 }
 
 impl Script {
-    fn new(usual: Result<(Duration, &'static str), Failure>) -> Self {
-        let state = State { answers: VecDeque::new(), usual, asked: Vec::new(), start: Instant::now() };
+    pub(super) fn new(usual: Result<(Duration, &'static str), Failure>) -> Self {
+        Self::of(Form::Fresh, usual)
+    }
+
+    pub(super) fn of(form: Form, usual: Result<(Duration, &'static str), Failure>) -> Self {
+        let state = State { answers: VecDeque::new(), usual, asked: Vec::new(), start: Instant::now(), form };
         Self(Arc::new(Mutex::new(state)))
     }
 
-    fn then(&self, answer: Result<(Duration, &'static str), Failure>) {
+    pub(super) fn then(&self, answer: Result<(Duration, &'static str), Failure>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).answers.push_back(answer);
     }
 
-    fn asked_at(&self) -> Vec<f64> {
+    pub(super) fn asked_at(&self) -> Vec<f64> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked.iter().map(|(at, _)| at.as_secs_f64()).collect()
     }
@@ -59,20 +76,33 @@ impl Script {
         let number = state.asked.len();
         let answer = state.answers.pop_front().unwrap_or_else(|| state.usual.clone());
         answer.map(|(life, tenant)| {
-            let claims = format!(r#"{{"tid":"{tenant}","appid":"a","uti":{number}}}"#);
-            Grant { life: Some(life), ..Grant::bare(&format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims))) }
+            let more = match state.form {
+                Form::Fresh => format!(r#""uti":{number}"#),
+                // Scripts begin in 1970.
+                Form::Written | Form::Cached => format!(r#""exp":{}"#, life.as_secs()),
+            };
+            let claims = format!(r#"{{"tid":"{tenant}","appid":"a",{more}}}"#);
+            let life = match state.form {
+                Form::Fresh => Some(life),
+                Form::Written => None,
+                Form::Cached => Some(life.saturating_sub(at)),
+            };
+            Grant { life, ..Grant::bare(&format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims))) }
         })
     }
 }
 
-fn tokens(script: &Script) -> Tokens {
-    let wall = WallClock::anchored(Timestamp::UNIX_EPOCH);
-    let tokens = Tokens::with_clock(TokenSource::Script(script.clone()), false, wall);
+pub(super) fn tokens(script: &Script) -> Tokens {
+    tokens_by(script, WallClock::anchored(Timestamp::UNIX_EPOCH))
+}
+
+pub(super) fn tokens_by(script: &Script, wall: WallClock) -> Tokens {
+    let tokens = Tokens::with_clock(TokenSource::Script(script.clone()), false, Notices::silent(), wall);
     tokens.expect("--tenant", TENANT, TENANT.to_owned()).expect("no token yet");
     tokens
 }
 
-const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 
 #[tokio::test(start_paused = true)]
 async fn ten_lives_with_64_workers_are_one_request_each_and_no_token_is_used_at_its_end() {
@@ -197,8 +227,7 @@ async fn a_claims_challenge_is_repeated_once() {
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_slept_renews_by_the_wall_clock() {
     let script = Script::new(Ok((HOUR, TENANT)));
-    let asleep = |wall: WallClock| Tokens::with_clock(TokenSource::Script(script.clone()), false, wall);
-    let tokens = asleep(WallClock::System);
+    let tokens = tokens_by(&script, WallClock::System);
     tokens.current().await.expect("a token");
     // tokio's clock moves on alone here: the other one stands still and does not keep the token alive.
     sleep(HOUR * 2).await;

@@ -2,22 +2,26 @@
 
 use std::time::SystemTime;
 
+use jiff::Timestamp;
+
 /// Entra takes assertions and tokens that are off by up to so many seconds.
 const TOLERATED: i64 = 300;
 /// Less than this is the network's doing, in seconds.
 const WORTH_SAYING: i64 = 60;
 
 /// Seconds that this machine is ahead of the service; negative: behind.
-pub(super) fn of(service: SystemTime, here: SystemTime) -> i64 {
-    let whole = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    match here.duration_since(service) {
-        Ok(ahead) => whole(ahead),
-        Err(behind) => -whole(behind.duration()),
-    }
+pub(super) fn of(service: SystemTime, here: Timestamp) -> i64 {
+    let there = Timestamp::try_from(service).map_or(i64::MAX, Timestamp::as_second);
+    here.as_second().saturating_sub(there)
+}
+
+/// Whether two differences are one, but for what the network does.
+pub(super) fn agree(one: i64, other: i64) -> bool {
+    one.abs_diff(other) < WORTH_SAYING.unsigned_abs()
 }
 
 /// What to say of this machine's clock beside the service's `Date`.
-pub fn said_of_clock(service: SystemTime, here: SystemTime) -> Option<String> {
+pub fn said_of_clock(service: SystemTime, here: Timestamp) -> Option<String> {
     said(of(service, here))
 }
 
@@ -41,10 +45,9 @@ mod tests {
 
     #[test]
     fn small_differences_are_nothing_and_large_ones_are_said() {
-        let here = SystemTime::UNIX_EPOCH + Duration::from_secs(10_000);
-        let service = |seconds: i64| match seconds {
-            0.. => here - Duration::from_secs(seconds.unsigned_abs()),
-            _ => here + Duration::from_secs(seconds.unsigned_abs()),
+        let here = Timestamp::from_second(10_000).expect("a time");
+        let service = |ahead: i64| {
+            SystemTime::UNIX_EPOCH + Duration::from_secs(10_000_u64.saturating_add_signed(-ahead))
         };
         assert_eq!(said(of(service(59), here)), None);
         assert_eq!(

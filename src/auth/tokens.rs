@@ -1,18 +1,19 @@
 //! The only token cache: one renewal for all workers, early enough, and after a 401.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OwnedMutexGuard;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::claims::Claims;
 use super::failure::{Failure, pause};
 use super::host::Grant;
+use super::notices::Notices;
 use super::skew;
 use super::source::TokenSource;
 use crate::model::{MAX_MESSAGE, WallClock, neutral};
@@ -25,6 +26,11 @@ const EARLY_SHARE: u32 = 5;
 const SPENT: Duration = Duration::from_secs(30);
 /// … or this share of its life, if that is less.
 const SPENT_SHARE: u32 = 20;
+/// A host that names a wait is waited for so long in all, where nobody can go on without a token: a busy sign-in host asks
+/// for up to a minute, and a job at night should outlive that.
+const ANNOUNCED: Duration = Duration::from_secs(150);
+/// So many answers in a row must tell of another clock: one alone may come from a gateway whose own is wrong.
+const CLOCK_WITNESSES: u32 = 3;
 
 /// A bearer token with its number.
 #[derive(Debug)]
@@ -57,7 +63,17 @@ impl Life {
 
     pub(super) fn left(&self, now: Instant, wall: Timestamp) -> Duration {
         let by_wall = Duration::try_from(self.ends_by_wall.duration_since(wall)).unwrap_or_default();
-        self.ends.saturating_duration_since(now).min(by_wall)
+        self.left_awake(now).min(by_wall)
+    }
+
+    /// By the clock that nobody can set.
+    fn left_awake(&self, now: Instant) -> Duration {
+        self.ends.saturating_duration_since(now)
+    }
+
+    /// Time to get the next token with so much left.
+    fn is_due(&self, left: Duration) -> bool {
+        left <= EARLY.min(self.whole / EARLY_SHARE)
     }
 }
 
@@ -69,6 +85,24 @@ impl Token {
 
     fn expose(&self) -> &str {
         self.secret.expose_secret()
+    }
+
+    /// The same token again, where only the wall clock says that it ends: that clock was set, or the machine slept and the
+    /// next 401 will tell. `grant` may know what is left of it.
+    fn lives_on(&self, grant: &Grant, now: Instant, wall: Timestamp) -> Option<Self> {
+        let life = self.life?;
+        let left = grant.life.unwrap_or_else(|| life.left_awake(now));
+        if life.is_due(left) {
+            return None;
+        }
+        Some(Self {
+            secret: self.secret.clone(),
+            bearer: self.bearer.clone(),
+            generation: self.generation,
+            claims: self.claims.clone(),
+            life: Some(Life { whole: life.whole, ..Life::new(left, now, wall)? }),
+            fetched: self.fetched,
+        })
     }
 }
 
@@ -83,11 +117,15 @@ enum Held {
     Spent(Option<Arc<Token>>),
 }
 
-/// Between renewals that failed while the token still lives.
+/// Between renewals that failed.
 #[derive(Debug, Default)]
 struct Renewal {
     failures: u32,
     not_before: Option<Instant>,
+    /// Whether the host asked for that.
+    announced: bool,
+    /// Somebody has been told.
+    told: bool,
 }
 
 /// The cache; clones share it.
@@ -110,6 +148,10 @@ struct Shared {
     poison: Mutex<Option<String>>,
     /// Seconds that this machine's clock is ahead of the service's.
     skew: AtomicI64,
+    /// Answers in a row that tell of another clock than `skew`.
+    witnesses: AtomicU32,
+    clock_told: AtomicBool,
+    notices: Notices,
 }
 
 /// A tenant that was asked for.
@@ -129,10 +171,20 @@ struct Challenge {
 impl Tokens {
     /// `plain_http`: the endpoint is a loopback address without TLS, where tokens meant for Microsoft are refused.
     pub fn new(source: TokenSource, plain_http: bool) -> Self {
-        Self::with_clock(source, plain_http, WallClock::System)
+        Self::telling(source, plain_http, Notices::silent())
     }
 
-    pub(super) fn with_clock(source: TokenSource, plain_http: bool, wall: WallClock) -> Self {
+    /// [`Tokens::new`] with somebody who hears what happens meanwhile.
+    pub fn telling(source: TokenSource, plain_http: bool, notices: Notices) -> Self {
+        Self::with_clock(source, plain_http, notices, WallClock::System)
+    }
+
+    pub(super) fn with_clock(
+        source: TokenSource,
+        plain_http: bool,
+        notices: Notices,
+        wall: WallClock,
+    ) -> Self {
         Self(Arc::new(Shared {
             source,
             expected: RwLock::default(),
@@ -144,6 +196,9 @@ impl Tokens {
             challenge: Mutex::default(),
             poison: Mutex::default(),
             skew: AtomicI64::new(0),
+            witnesses: AtomicU32::new(0),
+            clock_told: AtomicBool::new(false),
+            notices,
         }))
     }
 
@@ -168,9 +223,14 @@ impl Tokens {
         self.0.source.name()
     }
 
-    /// What to say of this machine's clock, where it is off.
-    pub fn skew(&self) -> Option<String> {
-        skew::said(self.0.skew.load(Relaxed))
+    /// What was to be said so far, for the account.
+    pub fn notices(&self) -> Vec<String> {
+        self.0.notices.kept()
+    }
+
+    /// An answer of the service tells that this machine's clock is so many seconds ahead of its own; negative: behind.
+    pub fn clock_seen(&self, ahead: i64) {
+        self.0.clock_seen(ahead, CLOCK_WITNESSES);
     }
 
     /// A token that is good now. One that ends soon is renewed beside the work; where none is good, all wait for the
@@ -220,13 +280,14 @@ impl Shared {
             return Ok(Held::Spent(Some(token)));
         }
         let Some(life) = token.life else { return Ok(Held::Good(token)) };
-        let left = life.left(Instant::now(), self.wall.now());
-        if !self.source.may_renew() && !left.is_zero() {
+        // There is no other: whether it is dead is for the service to say, not for a clock that was set.
+        if !self.source.may_renew() && !life.left_awake(Instant::now()).is_zero() {
             return Ok(Held::Good(token));
         }
+        let left = life.left(Instant::now(), self.wall.now());
         Ok(if left <= SPENT.min(life.whole / SPENT_SHARE) {
             Held::Spent(Some(token))
-        } else if left <= EARLY.min(life.whole / EARLY_SHARE) {
+        } else if life.is_due(left) {
             Held::Due(token)
         } else {
             Held::Good(token)
@@ -236,15 +297,18 @@ impl Shared {
     /// Beside the work: a failure is tried again later, while the old token lives.
     async fn renew_early(&self, mut turn: OwnedMutexGuard<Renewal>) {
         let Ok(Held::Due(old)) = self.held() else { return };
-        if let Err(failure) = self.fetch(Some(&old)).await {
-            turn.failures += 1;
-            let asked = match failure {
-                Failure::Passing { after, .. } => after,
-                Failure::Final(_) => None,
-            };
-            turn.not_before = Some(Instant::now() + pause(turn.failures, asked));
-        } else {
-            *turn = Renewal::default();
+        match self.fetch(Some(&old)).await {
+            Ok(_) => self.renewed(&mut turn),
+            // A token of another tenant: nothing goes on, and that is said elsewhere.
+            Err(_) if lock(&self.poison).is_some() => {}
+            Err(failure) => {
+                let left = self.life_left(Some(&old)).as_secs();
+                self.failed(&mut turn, &failure, || {
+                    format!(
+                        "the token at hand is good for {left} s more, and a new one is asked for until then; if none comes, the run stops and the same command goes on"
+                    )
+                });
+            }
         }
     }
 
@@ -255,24 +319,59 @@ impl Shared {
         old: Option<Arc<Token>>,
     ) -> Result<Arc<Token>, String> {
         let started = Instant::now();
-        let mut failures = 0;
+        // A wait that the host asked for is kept, as far as anybody can wait.
+        if let Some(at) = turn.not_before.filter(|at| turn.announced && *at - started <= ANNOUNCED) {
+            sleep_until(at).await;
+        }
+        // From here on another pace: somebody waits.
+        turn.failures = 0;
         loop {
-            match self.fetch(old.as_ref()).await {
+            let failure = match self.fetch(old.as_ref()).await {
                 Ok(token) => {
-                    *turn = Renewal::default();
+                    self.renewed(&mut turn);
                     return Ok(token);
                 }
-                Err(Failure::Final(text)) => return Err(text),
-                Err(Failure::Passing { text, after, patience }) => {
-                    failures += 1;
-                    let pause = pause(failures, after);
-                    if started.elapsed() + pause > patience.max(self.life_left(old.as_deref())) {
-                        return Err(text);
-                    }
-                    sleep(pause).await;
-                }
+                Err(failure) => failure,
+            };
+            let Failure::Passing { text, after, patience } = &failure else {
+                return Err(failure.text().to_owned());
+            };
+            let patience = after.map_or(*patience, |_| ANNOUNCED.max(*patience));
+            let most = patience.max(self.life_left(old.as_deref()));
+            let pause = pause(turn.failures + 1, *after);
+            if started.elapsed() + pause > most {
+                return Err(match after {
+                    Some(wait) => format!("{text}\n  it asks for a pause of {} s", wait.as_secs()),
+                    None => text.clone(),
+                });
             }
+            let left = most.saturating_sub(started.elapsed()).as_secs();
+            self.failed(&mut turn, &failure, || {
+                format!("nothing is sent meanwhile; trying again for up to {left} s")
+            });
+            sleep(pause).await;
         }
+    }
+
+    /// Counts a failure; the first in a row is told, with what it means.
+    fn failed(&self, turn: &mut Renewal, failure: &Failure, meaning: impl FnOnce() -> String) {
+        let asked = match failure {
+            Failure::Passing { after, .. } => *after,
+            Failure::Final(_) => None,
+        };
+        turn.failures += 1;
+        turn.not_before = Some(Instant::now() + pause(turn.failures, asked));
+        turn.announced = asked.is_some();
+        if !std::mem::replace(&mut turn.told, true) {
+            self.notices.warn(&format!("no new token: {}\n  {}", failure.text(), meaning()));
+        }
+    }
+
+    fn renewed(&self, turn: &mut Renewal) {
+        if turn.told {
+            self.notices.note("the sign-in works again: there is a new token");
+        }
+        *turn = Renewal::default();
     }
 
     /// What is left of a token that was not refused.
@@ -287,10 +386,10 @@ impl Shared {
         let grant = self.source.fetch(claims.as_deref()).await?;
         let (now, wall) = (Instant::now(), self.wall.now());
         if let Some(date) = grant.date {
-            self.skew.store(skew::of(date, SystemTime::now()), Relaxed);
+            self.clock_seen(skew::of(date, wall), 1);
         }
         if let Some(old) = old.filter(|old| old.expose() == grant.secret.expose_secret()) {
-            return self.same_again(old, now);
+            return self.same_again(old, &grant, now, wall);
         }
         let claims_of_token = Claims::read(grant.secret.expose_secret()).unwrap_or_default();
         if let Err(text) = self.check(&claims_of_token) {
@@ -310,16 +409,38 @@ impl Shared {
             challenge.claims = None;
             challenge.answered = claims;
         }
-        let token = Arc::new(Token {
+        Ok(self.keep(Token {
             generation: old.map_or(1, |old| old.generation + 1),
             claims: claims_of_token,
             life,
             fetched: now,
             bearer: bearer(&grant.secret)?,
             secret: grant.secret,
-        });
+        }))
+    }
+
+    fn keep(&self, token: Token) -> Arc<Token> {
+        let token = Arc::new(token);
         *self.cache.write().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
-        Ok(token)
+        token
+    }
+
+    /// Told once: a clock that is off, or that was set while work went on.
+    fn clock_seen(&self, ahead: i64, witnesses: u32) {
+        if skew::agree(ahead, self.skew.load(Relaxed)) {
+            self.witnesses.store(0, Relaxed);
+            return;
+        }
+        if self.witnesses.fetch_add(1, Relaxed) + 1 < witnesses {
+            return;
+        }
+        self.witnesses.store(0, Relaxed);
+        self.skew.store(ahead, Relaxed);
+        if let Some(said) = skew::said(ahead)
+            && !self.clock_told.swap(true, Relaxed)
+        {
+            self.notices.warn(&said);
+        }
     }
 
     fn challenge_to_repeat(&self) -> Result<Option<String>, Failure> {
@@ -335,9 +456,18 @@ impl Shared {
     }
 
     /// The source gave the token that we have.
-    fn same_again(&self, old: &Arc<Token>, now: Instant) -> Result<Arc<Token>, Failure> {
+    fn same_again(
+        &self,
+        old: &Arc<Token>,
+        grant: &Grant,
+        now: Instant,
+        wall: Timestamp,
+    ) -> Result<Arc<Token>, Failure> {
         let lived = now.saturating_duration_since(old.fetched).as_secs() / 60;
         let rejected = self.rejected.load(Relaxed) >= old.generation;
+        if !rejected && let Some(token) = old.lives_on(grant, now, wall) {
+            return Ok(self.keep(token));
+        }
         let what = if rejected {
             "Microsoft Graph does not accept the token any more"
         } else {
@@ -360,14 +490,12 @@ impl Shared {
 
     /// By what the host says, else by what the token says, corrected by the host's clock.
     fn life(&self, grant: &Grant, claims: &Claims, now: Instant, wall: Timestamp) -> Option<Life> {
-        let there = wall.as_second() - self.skew.load(Relaxed);
-        let by_token = claims.exp.map(|exp| Duration::from_secs(u64::try_from(exp - there).unwrap_or(0)));
-        let whole = match (grant.life, by_token) {
-            // A token that the host just gave lives, whatever this machine's clock says.
-            (Some(given), _) => given,
-            (None, by_token) => by_token?,
-        };
-        Life::new(whole, now, wall)
+        let from = |here: i64, ends: i64| u64::try_from(ends.saturating_sub(here)).unwrap_or(0);
+        let there = wall.as_second().saturating_sub(self.skew.load(Relaxed));
+        let by_token = claims.exp.map(|exp| Duration::from_secs(from(there, exp)));
+        let by_machine = grant.ends.map(|ends| Duration::from_secs(from(wall.as_second(), ends)));
+        // A token that the host just gave lives, whatever this machine's clock says.
+        Life::new(grant.life.or(by_machine.filter(|life| !life.is_zero())).or(by_token)?, now, wall)
     }
 
     fn check(&self, claims: &Claims) -> Result<(), String> {

@@ -10,8 +10,8 @@ use url::Url;
 
 use super::tell;
 use crate::auth::{
-    Claims, Kind, Permitted, Plan, SignInHost, Surroundings, TokenSource, Tokens, choose, missing_text,
-    permitted,
+    Claims, Kind, Notices, Permitted, Plan, SignInHost, Surroundings, TokenSource, Tokens, choose,
+    missing_text, permitted,
 };
 use crate::cli::{self, Auth, Service};
 use crate::error::Error;
@@ -93,7 +93,9 @@ pub(super) async fn connect(asked: &Service, place: Place, purpose: Purpose) -> 
     let signing_in = async {
         match place {
             Place { root, simulator: Some(simulator) } => simulated(asked, root, simulator),
-            Place { root, simulator: None } => sign_in(asked, root, purpose.unattended).await,
+            Place { root, simulator: None } => {
+                sign_in(asked, root, purpose.unattended, Notices::to(tell)).await
+            }
         }
     };
     let mut connection = tokio::select! {
@@ -104,9 +106,6 @@ pub(super) async fn connect(asked: &Service, place: Place, purpose: Purpose) -> 
     };
     connection.claims = connection.tokens.current().await.map_err(Error::SignIn)?.claims.clone();
     if connection.simulator.is_none() {
-        if let Some(said) = connection.tokens.skew() {
-            tell(&format!("warning: {said}"));
-        }
         let asked_for = asked.tenant.clone().unwrap_or_else(|| "unknown".to_owned());
         connection.tenant = connection.claims.tid.clone().unwrap_or(asked_for);
     }
@@ -160,18 +159,23 @@ pub(super) fn simulated(asked: &Service, root: Url, simulated: Simulated) -> Res
     };
     let scope = format!("{}/.default", root.as_str().trim_end_matches('/'));
     let source = TokenSource::Secret { host, secret: SecretString::from(secret), scope };
-    let tokens = Tokens::new(source, true);
+    let tokens = Tokens::telling(source, true, Notices::to(tell));
     let to = root.clone();
     let http = Connections::new(move || network.client(&to))?;
     let (tokens, tenant) = (Arc::new(tokens), "simulated".to_owned());
     Ok(Connection { root, http, tokens, simulator: Some(simulated), tenant, claims: Claims::default() })
 }
 
-/// Signs in and compares the tenant; permissions are for the caller to judge.
+/// Signs in and compares the tenant; permissions are for the caller to judge. `notices` hears of the sign-in from here on.
 ///
 /// # Errors
 /// As [`connect`].
-pub(super) async fn sign_in(asked: &Service, root: Url, unattended: bool) -> Result<Connection, Error> {
+pub(super) async fn sign_in(
+    asked: &Service,
+    root: Url,
+    unattended: bool,
+    notices: Notices,
+) -> Result<Connection, Error> {
     let cloud = cloud(asked);
     let network = Network::new(asked.timeout, asked.http1, asked.ca_file.as_deref())?;
     let around = surroundings(asked);
@@ -189,7 +193,7 @@ pub(super) async fn sign_in(asked: &Service, root: Url, unattended: bool) -> Res
         Some(kind) => kind,
         None => chosen(&plan, unattended).await?,
     };
-    let tokens = Tokens::new(plan.source(kind)?, root.scheme() == "http");
+    let tokens = Tokens::telling(plan.source(kind)?, root.scheme() == "http", notices);
     let first = tokens.current().await.map_err(Error::SignIn)?;
     // Nobody can compare what cannot be read; that is said with the permissions.
     if first.claims.tid.is_some() {

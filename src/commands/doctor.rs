@@ -1,14 +1,12 @@
 //! `doctor`: what a run would meet, checked one by one; nothing is written to the tenant.
 
-use std::time::SystemTime;
-
 use reqwest::header::AUTHORIZATION;
 use serde::Serialize;
 use url::Url;
 
 use super::connect::{Connection, place, sign_in, simulated};
 use super::{kind, say};
-use crate::auth::{Permitted, permitted, said_of_clock};
+use crate::auth::{Notices, Permitted, permitted, said_of_clock};
 use crate::cli::{Doctor, Service};
 use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
@@ -66,7 +64,7 @@ pub(super) async fn doctor(asked: Doctor) -> Result<Exit, Error> {
     if reach(&mut found, &network, &root).await {
         let signed_in = match place.simulator {
             Some(simulator) => simulated(&asked.service, place.root, simulator),
-            None => sign_in(&asked.service, place.root, false).await,
+            None => sign_in(&asked.service, place.root, false, Notices::silent()).await,
         };
         let current = match signed_in {
             Ok(connection) => match connection.tokens.current().await {
@@ -140,7 +138,7 @@ async fn reach(found: &mut Findings, network: &Network, root: &Url) -> bool {
     let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
     match date.and_then(|date| httpdate::parse_http_date(date).ok()) {
         None => found.note("clock", State::Warning, "the answer has no Date to compare with"),
-        Some(date) => match said_of_clock(date, SystemTime::now()) {
+        Some(date) => match said_of_clock(date, jiff::Timestamp::now()) {
             None => found.note("clock", State::Ok, "within a minute of the service's"),
             Some(text) => found.note("clock", State::Warning, text),
         },

@@ -186,7 +186,9 @@ impl Client {
         };
         attempt.latency = started.elapsed();
         if let Some(date) = date_in(&headers) {
-            self.clocks.0.store(date.as_second() - self.wall.now().as_second(), Relaxed);
+            let ahead = date.as_second() - self.wall.now().as_second();
+            self.clocks.0.store(ahead, Relaxed);
+            self.tokens.clock_seen(-ahead);
         }
         // After a 503 Microsoft advises a new connection; one that let a request time out may carry no others.
         if attempt.status == Some(503) || attempt.kind == Kind::Transient(Fault::Timeout) {

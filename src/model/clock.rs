@@ -15,6 +15,16 @@ pub enum WallClock {
         /// The instant that `start` belongs to.
         origin: Instant,
     },
+    /// An anchored clock that a test sets by so many seconds.
+    #[cfg(test)]
+    Set {
+        /// Wall time at `origin`.
+        start: Timestamp,
+        /// The instant that `start` belongs to.
+        origin: Instant,
+        /// Seconds, forwards or backwards.
+        by: &'static std::sync::atomic::AtomicI64,
+    },
 }
 
 impl WallClock {
@@ -30,6 +40,12 @@ impl WallClock {
             Self::Anchored { start, origin } => {
                 let passed = SignedDuration::try_from(origin.elapsed()).unwrap_or(SignedDuration::MAX);
                 start.checked_add(passed).unwrap_or(Timestamp::MAX)
+            }
+            #[cfg(test)]
+            Self::Set { start, origin, by } => {
+                let passed = SignedDuration::try_from(origin.elapsed()).unwrap_or(SignedDuration::MAX);
+                let set = SignedDuration::from_secs(by.load(std::sync::atomic::Ordering::Relaxed));
+                start.checked_add(passed + set).unwrap_or(Timestamp::MAX)
             }
         }
     }

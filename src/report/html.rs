@@ -130,6 +130,9 @@ impl Page<'_> {
             @for sentence in self.parts.iter().flat_map(|part| &part.summary.stopped) {
                 p.note { "Stopped: " (sentence) }
             }
+            @for sentence in self.parts.iter().flat_map(|part| &part.summary.notes) {
+                p.note { (sentence) }
+            }
             @for group in self.groups.iter().filter(|group| group.covered < group.rows) {
                 p.note { (group.sentence()) }
             }

@@ -36,6 +36,9 @@ pub struct Summary {
     pub exit_code: u8,
     /// Why it stopped early, in sentences; empty where it did not.
     pub stopped: Vec<String>,
+    /// What else a person should know of this call: trouble with the sign-in that was overcome, a clock that is off.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Data rows of the input.
     pub rows_in: u64,
     /// Rows with a record.
@@ -104,6 +107,7 @@ impl Summary {
             wall_s: wall.as_secs_f64(),
             damaged_lines: 0,
             files: Vec::new(),
+            notes: Vec::new(),
             stopped,
             run,
         }
@@ -183,6 +187,13 @@ impl Summary {
                 out,
                 "  {} damaged lines of results.csv, kept in damaged.txt; their rows were done again",
                 thousands(self.damaged_lines)
+            );
+        }
+        for note in &self.notes {
+            let _ = writeln!(
+                out,
+                "Note      {}",
+                note.trim_start_matches("warning: ").replace('\n', "\n        ")
             );
         }
         if !self.complete {

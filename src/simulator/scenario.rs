@@ -207,6 +207,12 @@ pub struct TokenRules {
     pub tenant: String,
     /// … once so many tokens were given.
     pub tenant_after: u64,
+    /// Statuses of answers to token requests, once `faults_after` tokens were given; 200 is a captive portal's page.
+    pub faults: Vec<u16>,
+    /// See `faults`.
+    pub faults_after: u64,
+    /// The wait in seconds that they ask for; 0: none.
+    pub faults_wait_s: u64,
     /// Statuses of the first answers of the managed identity endpoints.
     pub identity_faults: Vec<u16>,
     /// The wait in seconds that they ask for; 0: a second, with a 429 only.

@@ -44,13 +44,23 @@ pub(super) struct SignIn {
     given: HashMap<String, (Duration, bool)>,
     count: u64,
     people: People,
+    faults: VecDeque<u16>,
     identity_faults: VecDeque<u16>,
 }
 
 impl SignIn {
     pub(super) fn new(rules: TokenRules, epoch: Timestamp) -> Self {
         let identity_faults = rules.identity_faults.iter().copied().collect();
-        Self { rules, epoch, given: HashMap::new(), count: 0, people: People::default(), identity_faults }
+        let faults = rules.faults.iter().copied().collect();
+        Self {
+            rules,
+            epoch,
+            given: HashMap::new(),
+            count: 0,
+            people: People::default(),
+            faults,
+            identity_faults,
+        }
     }
 
     /// A token for the one app; `claims`: asked with a challenge's claims.
@@ -97,6 +107,22 @@ impl SignIn {
         self.identity_faults.pop_front().map(|status| (status, self.rules.identity_wait_s))
     }
 
+    fn next_fault(&mut self) -> Option<Answer> {
+        let status = self.faults.front().copied().filter(|_| self.count >= self.rules.faults_after)?;
+        self.faults.pop_front();
+        let answer = match status {
+            200 => Answer {
+                body: ("text/html", b"<h1>Please sign in to the hotel</h1>".to_vec()),
+                ..Answer::status(200)
+            },
+            status => aadsts(status, "temporarily_unavailable", 90_033, "A transient error has occurred."),
+        };
+        Some(match self.rules.faults_wait_s {
+            0 => answer,
+            wait => answer.with("retry-after", wait.to_string()),
+        })
+    }
+
     /// An assertion as a CI system issues it: it lives five minutes.
     pub(super) fn issue_assertion(&self, now: Duration) -> String {
         let issued = self.unix(now);
@@ -116,6 +142,9 @@ impl SignIn {
         let field = |name: &str| form.get(name).map_or("", String::as_str);
         if !identity::known(tenant) {
             return identity::no_tenant();
+        }
+        if let Some(fault) = self.next_fault() {
+            return fault;
         }
         if self.rules.refuse > 0 && self.count >= self.rules.refuse_after {
             return aadsts(400, "invalid_client", self.rules.refuse, "Refused on purpose.");

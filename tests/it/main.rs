@@ -20,6 +20,7 @@ mod scenarios;
 mod schedule;
 mod service;
 mod sign_in;
+mod sign_in_trouble;
 mod stage;
 mod status;
 mod sweep;

@@ -31,6 +31,8 @@ pub(super) struct Worked {
     pub(super) waits: Waits,
     /// Lines of `results.csv` that were found damaged at the start.
     pub(super) damaged: u64,
+    /// What was said of the sign-in meanwhile.
+    pub(super) notes: Vec<String>,
 }
 
 /// A data row's number and its cells.
@@ -98,6 +100,7 @@ pub(super) fn account(config: &RunConfig, folder: &Path, run: RunFile, rows: Row
     summary.limits = limits_of(&worked.waits);
     summary.exit_code = exit.code();
     summary.damaged_lines = damaged;
+    summary.notes = worked.notes;
     if let Err(error) = write_summary(folder, &mut summary) {
         exit = exit.worse(error.exit());
         summary.exit_code = exit.code();

@@ -160,7 +160,7 @@ impl Ready {
             priority: config.priority,
         };
         let on = config.again.clone().with("--max-failures", "100%").line();
-        let client = Client::new(&client, http, tokens, WallClock::System);
+        let client = Client::new(&client, http, tokens.clone(), WallClock::System);
         let clocks = client.clocks();
         let call = Call {
             exchange: client,
@@ -201,6 +201,7 @@ impl Ready {
             wall: started.elapsed(),
             waits: pace.waits(),
             damaged: read.damaged,
+            notes: tokens.notices(),
         };
         Ok(account(&config, &claim.folder, run, rows, worked))
     }

@@ -1,0 +1,86 @@
+//! Trouble with the sign-in in the middle of the work: what is said, what is kept, and what goes on.
+
+use std::fs;
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::stage::{Stage, said};
+
+const CALM: &str = "writes_per_second = 0.0\n";
+
+fn steadily(stage: &Stage, rate: &str) -> std::process::Command {
+    let command = ["run", "users.csv", "--yes", "--out", "out", "--auth", "secret", "--rate", rate];
+    stage.program(&command, &stage.secret())
+}
+
+fn notes(stage: &Stage) -> Vec<String> {
+    let text = fs::read_to_string(stage.folder.path().join("out/summary.json")).expect("a summary");
+    let summary: Value = serde_json::from_str(&text).expect("JSON");
+    serde_json::from_value(summary["notes"].clone()).expect("notes")
+}
+
+/// How often a text was printed.
+fn count(output: &Output, part: &str) -> usize {
+    String::from_utf8_lossy(&output.stderr).matches(part).count()
+}
+
+#[test]
+fn a_renewal_that_fails_while_the_old_token_lives_is_said_once_with_its_end() {
+    let rules = format!("{CALM}[token]\nlife_s = 4\nfaults = [503, 503]\nfaults_after = 1\n");
+    let stage = Stage::new(&rules, 200);
+    let output = steadily(&stage, "fixed:40").output().expect("the program runs");
+    stage.all_accepted(&output);
+    assert_eq!(stage.simulator.ledger().by_status.get(&401), None, "{}", said(&output));
+    let (trouble, end) =
+        ("warning: no new token: sign-in at 127.0.0.1 failed: AADSTS90033", "the sign-in works again");
+    assert_eq!((count(&output, trouble), count(&output, end)), (1, 1), "{}", said(&output));
+    let notes = notes(&stage);
+    assert!(notes.len() == 2 && notes[0].starts_with(trouble) && notes[1].starts_with(end), "{notes:?}");
+    let account = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(account.contains("Note      no new token: sign-in at 127.0.0.1"), "{account}");
+}
+
+#[test]
+fn a_captive_portal_at_the_sign_in_host_is_named() {
+    let stage = Stage::new(&format!("{CALM}[token]\nfaults = [200]\n"), 3);
+    stage.refused(&stage.run("secret", &stage.secret()), "a web page instead of a token: a captive portal");
+}
+
+#[test]
+fn a_sign_in_host_that_asks_for_a_long_pause_is_exit_6_at_once_and_names_it() {
+    let stage = Stage::new(&format!("{CALM}[token]\nfaults = [429]\nfaults_wait_s = 3600\n"), 3);
+    stage.refused(&stage.run("secret", &stage.secret()), "it asks for a pause of 3600 s");
+}
+
+#[test]
+fn a_clock_that_jumps_while_work_goes_on_is_said_once() {
+    let stage = Stage::new(CALM, 200);
+    let child = steadily(&stage, "fixed:60").spawn().expect("started");
+    while stage.simulator.ledger().arrivals < 20 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The service's clock moves on by a quarter of an hour: the same as this machine's being set back.
+    let url = format!("{}/__advance?900", stage.simulator.url());
+    let answer = stage.runtime.block_on(async {
+        let authority = stage.simulator.authority().expect("TLS");
+        let network = reprovision::net::Network {
+            timeout: Duration::from_secs(5),
+            http1: false,
+            roots: vec![reqwest::Certificate::from_pem(authority.as_bytes()).expect("a CA")],
+        };
+        let url = url::Url::parse(&url).expect("a URL");
+        let http = network.client(&url).expect("a client");
+        http.get(url).send().await.expect("an answer").status()
+    });
+    assert_eq!(answer, 200);
+    let output = child.wait_with_output().expect("ended");
+    stage.all_accepted(&output);
+    let said_of_it =
+        "warning: this machine's clock is 15 min behind the service's: sign-in fails beyond five minutes";
+    // A second at the boundary may round down.
+    let rounded = said_of_it.replace("15 min", "14 min");
+    assert_eq!(count(&output, said_of_it) + count(&output, &rounded), 1, "{}", said(&output));
+    assert_eq!(notes(&stage).len(), 1);
+}
