@@ -36,7 +36,7 @@ const CLOCK: &str = "clock_ahead_ms";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Wanted {
     key: u128,
-    /// First sending, milliseconds since 1970, by our clock.
+    /// When the accepted request left, milliseconds since 1970, by our clock.
     sent: i64,
     row: u32,
     had: u32,
@@ -48,7 +48,7 @@ pub(super) struct Sight {
     pub(super) verdicts: BTreeMap<Verdict, u64>,
     /// Causes of those that failed again, most frequent first.
     pub(super) causes: Vec<(String, u64)>,
-    /// First sending of anybody who is pending.
+    /// First acceptance of anybody who is pending.
     pub(super) first: Option<Timestamp>,
     /// The service's time of the last answer.
     pub(super) at: Option<Timestamp>,
@@ -95,7 +95,8 @@ impl<'a> Looking<'a> {
     /// `Error::File`, `Error::Damaged`, `Error::Input`.
     pub(super) fn new(folder: &Path, run: &'a RunFile) -> Result<Self, Error> {
         let copy = folder.join("input.csv");
-        let options = Options { column: Some(run.identity.column.clone()), delimiter: None };
+        let by_name = || Options { column: Some(run.identity.column.clone()), ..Options::default() };
+        let options = run.reading.map_or_else(by_name, Options::from);
         let checked = reopen(&copy, &options)?;
         let had = codes_before(&checked, &copy)?;
         let keys = (fastrand::u64(..), fastrand::u64(..));
@@ -103,7 +104,7 @@ impl<'a> Looking<'a> {
         each_record(folder, run.rows, |record| {
             if record.outcome == Outcome::Accepted {
                 let row = u32::try_from(record.row).unwrap_or(u32::MAX);
-                let sent = record.first_sent_at.parse::<Timestamp>().unwrap_or_default().as_millisecond();
+                let sent = record.settled_at().unwrap_or_default().as_millisecond();
                 let had = had.get(row as usize).copied().unwrap_or(0);
                 wanted.push(Wanted { key: key(keys, id_of(record)), sent, row, had });
             }
@@ -280,17 +281,14 @@ impl<'a> Looking<'a> {
         let mut file = self.writer.into_inner().map_err(|error| fail(error.into_error()))?;
         file.flush().map_err(fail)?;
         let file = file.into_inner().map_err(|error| fail(error.into_error()))?;
-        if let Ok(earlier) = fs::metadata(&path).and_then(|file| file.modified()) {
-            let at = Timestamp::try_from(earlier).unwrap_or_default();
-            let kept = self.folder.join(format!("verified-{}.csv", at.strftime("%Y%m%dT%H%M%SZ")));
-            fs::rename(&path, &kept).map_err(|source| Error::file("keep", &kept, source))?;
-        }
+        keep(&self.folder, &path)?;
         file.commit().map_err(fail)?;
         let Seen { mut sight, causes, mut failing, reasons } = self.seen;
         failing.sort_unstable();
         let copy = self.folder.join("input.csv");
         let raw = self.checked.raw_rows(&copy)?.map(|row| row.map(|row| (row.number, row.cells)));
-        let original = Original { header: self.checked.header.as_deref(), delimiter: self.checked.delimiter };
+        let names = self.checked.names();
+        let original = Original { names: &names, delimiter: self.checked.delimiter };
         write_original(&self.folder.join("still-failing.csv"), &self.folder, original, raw, |row| {
             let at = failing.binary_search_by_key(&row, |(row, _)| u64::from(*row)).ok()?;
             reasons.get(failing[at].1 as usize).cloned()
@@ -307,6 +305,19 @@ impl<'a> Looking<'a> {
         note(&self.folder, &sight)?;
         Ok(sight)
     }
+}
+
+/// Gives the file of an earlier look its time as a name, with `-2` and so on where looks fell into one second.
+fn keep(folder: &Path, path: &Path) -> Result<(), Error> {
+    let Ok(earlier) = fs::metadata(path).and_then(|file| file.modified()) else { return Ok(()) };
+    let at = Timestamp::try_from(earlier).unwrap_or_default();
+    let name = format!("verified-{}", at.strftime("%Y%m%dT%H%M%SZ"));
+    let names =
+        (1_u32..).map(|count| if count == 1 { format!("{name}.csv") } else { format!("{name}-{count}.csv") });
+    // The run is locked: nobody else takes the name.
+    let mut free = names.map(|name| folder.join(name)).filter(|kept| !kept.exists());
+    let kept = free.next().unwrap_or_else(|| folder.join(format!("{name}.csv")));
+    fs::rename(path, &kept).map_err(|source| Error::file("keep", &kept, source))
 }
 
 /// Adds the verdicts to `summary.json`; a run that was killed has none yet.

@@ -9,6 +9,7 @@ mod find;
 mod found;
 mod logging;
 mod looking;
+mod memory;
 mod pacing;
 mod report;
 mod run;

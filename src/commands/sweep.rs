@@ -1,31 +1,30 @@
 //! `sweep`: the scheduled job. Verify the last run, find, leave out what is hopeless or cooling down, run, and tell what is new.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufReader, BufWriter, IsTerminal};
+use std::fs;
+use std::io::{self, BufWriter, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::connect::{Connection, Purpose, connect, place};
 use super::find::filter;
 use super::looking::Looking;
+use super::memory::{CAUSE_COLUMNS, Memory, recalled, remember};
 use super::run::run;
 use super::scanning::{Scanning, Stopped, Watching};
 use super::{kind, say, tell};
 use crate::cli::Sweep;
 use crate::error::{Error, Exit};
 use crate::graph::Clocks;
-use crate::model::{ObjectKind, Outcome};
+use crate::model::ObjectKind;
 use crate::net;
 use crate::report::thousands;
-use crate::rundir::{Lock, Rows, RunFile, each_record};
-use crate::scan::{Cause, FOUND_HEADER, Filter, History, Known, Night, Policy, Verdict, Worth, found_row};
-use crate::sys::{self, Replacement, Signals};
+use crate::rundir::{Lock, RunFile};
+use crate::scan::{Cause, FOUND_HEADER, Filter, Night, Policy, Verdict, Worth, found_row};
+use crate::sys::{Replacement, Signals};
 
 /// Where runs are.
 const RUNS: &str = "reprovision-runs";
-/// Columns of our list beside those of `find`: the cause as the history knows it.
-const CAUSE_COLUMNS: [&str; 2] = ["sweep_services", "sweep_codes"];
 /// Causes named to people.
 const NAMED: usize = 10;
 
@@ -77,6 +76,10 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     }
     let policy = Policy { cooldown: asked.cooldown, give_up: asked.give_up };
     let mut night = Night::new(memory.read()?, policy);
+    let cut_short = memory.cut_short();
+    for folder in &cut_short {
+        recall(&mut night, folder, &clocks);
+    }
     let list = Path::new(RUNS).join(format!("sweep-{}.csv", kind.plural()));
     let scanned = match scan(&scanning, &mut night, &filter(&asked.run.only), &list).await {
         Ok(scanned) => scanned,
@@ -92,10 +95,15 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
             tonight.out.clone().unwrap_or_else(|| folder(Path::new(RUNS), &tenant, Timestamp::now()));
         tonight.input = Some(list.clone());
         tonight.out = Some(folder.clone());
+        // It is our list, whatever the settings say of others.
+        (tonight.column, tonight.delimiter) = (Some(FOUND_HEADER[0].to_owned()), Some(b','));
         let dry = tonight.dry_run;
+        if !dry {
+            memory.sending(&cut_short, &folder)?;
+        }
         let ended = run(tonight).await;
         // What was sent is remembered however the run ended.
-        let refused = if dry { 0 } else { remember(&mut night, &folder, &clocks)? };
+        let refused = if dry { 0 } else { remember(&mut night, &folder, &clocks)?.news };
         let _ = fs::remove_file(&list);
         if dry {
             return ended;
@@ -122,10 +130,26 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
         "Remembered {} {} in {}   exit {}",
         thousands(night.history().len() as u64),
         kind.plural(),
-        memory.path.display(),
+        memory.path().display(),
         exit.code()
     ));
     Ok(exit)
+}
+
+/// What a sweep sent that was killed before it could remember it. What cannot be read now is said, and hinders nobody.
+fn recall(night: &mut Night, folder: &Path, clocks: &Clocks) {
+    match recalled(night, folder, clocks) {
+        Ok(0) => {}
+        Ok(count) => tell(&format!(
+            "the last sweep was cut short while it sent: {} retries of {} are remembered now",
+            thousands(count),
+            folder.display()
+        )),
+        Err(error) => tell(&format!(
+            "warning: what the last sweep sent before it was cut short is not remembered: {}",
+            error.chain()
+        )),
+    }
 }
 
 /// The newest run of this tenant, app, endpoint and kind.
@@ -272,101 +296,9 @@ fn folder(parent: &Path, tenant: &str, now: Timestamp) -> PathBuf {
     path
 }
 
-/// What the run came to, into the memory: how many failures are news.
-fn remember(night: &mut Night, folder: &Path, clocks: &Clocks) -> Result<u64, Error> {
-    let Some(run) = RunFile::read(folder) else { return Ok(0) };
-    let (mut accepted, mut failed) = (Rows::default(), Rows::default());
-    each_record(folder, run.rows, |record| {
-        match record.outcome {
-            Outcome::Accepted => accepted.insert(record.row),
-            Outcome::Failed => failed.insert(record.row),
-            Outcome::Invalid | Outcome::Duplicate => false,
-        };
-    })?;
-    let ahead = SignedDuration::from_secs(clocks.service_ahead().unwrap_or(0));
-    let here = Timestamp::now();
-    let at = here.checked_add(ahead).unwrap_or(here);
-    let path = folder.join("input.csv");
-    let wrong = |error: csv::Error| Error::file("read", &path, io::Error::other(error));
-    let mut reader = csv::Reader::from_path(&path).map_err(wrong)?;
-    let mut news = 0;
-    for (number, row) in (1..).zip(reader.records()) {
-        let row = row.map_err(wrong)?;
-        let cell = |at: usize| row.get(at).unwrap_or_default();
-        let cause = Cause {
-            service: cell(FOUND_HEADER.len()).to_owned(),
-            code: cell(FOUND_HEADER.len() + 1).to_owned(),
-        };
-        if accepted.contains(number) {
-            night.accepted(cell(0), &cause, at);
-        } else if failed.contains(number) {
-            news += u64::from(night.refused(cell(0), &cause, at) == Known::News);
-        }
-    }
-    Ok(news)
-}
-
-/// The history file, held by one sweep at a time.
-struct Memory {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl Memory {
-    fn open(path: PathBuf) -> Result<Self, Error> {
-        if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
-            fs::create_dir_all(above).map_err(|source| Error::file("create", above, source))?;
-        }
-        let mut beside = path.clone().into_os_string();
-        beside.push(".lock");
-        let beside = PathBuf::from(beside);
-        let lock = sys::open_private(&beside, OpenOptions::new().write(true).create(true).truncate(false))
-            .map_err(|source| Error::file("create", &beside, source))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                let holder = "another sweep with the same history".to_owned();
-                Err(Error::Locked { folder: path, holder })
-            }
-            Err(TryLockError::Error(source)) => Err(Error::file("lock", &beside, source)),
-        }
-    }
-
-    fn read(&self) -> Result<History, Error> {
-        match File::open(&self.path) {
-            Ok(file) => History::read(BufReader::new(file)).map_err(|error| Error::Damaged {
-                path: self.path.clone(),
-                message: format!("{error}; put it right, or move it away: that sweep is the baseline then"),
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(History::baseline()),
-            Err(source) => Err(Error::file("read", &self.path, source)),
-        }
-    }
-
-    fn write(&self, night: &Night) -> Result<(), Error> {
-        let mut bytes = Vec::new();
-        night.history().write(&mut bytes).map_err(|error| Error::Internal(error.to_string()))?;
-        sys::replace(&self.path, &bytes).map_err(|source| Error::file("replace", &self.path, source))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_memory_belongs_to_one_sweep_at_a_time_and_is_kept_whole() {
-        let desk = tempfile::tempdir().expect("a folder");
-        let path = desk.path().join("deep/history.csv");
-        let memory = Memory::open(path.clone()).expect("ours");
-        assert!(matches!(Memory::open(path.clone()), Err(Error::Locked { .. })));
-        assert!(memory.read().expect("none yet").is_baseline());
-        let policy = Policy { cooldown: std::time::Duration::ZERO, give_up: 1 };
-        memory.write(&Night::new(History::baseline(), policy)).expect("written");
-        drop(memory);
-        let memory = Memory::open(path).expect("ours again");
-        assert!(!memory.read().expect("read back").is_baseline());
-    }
 
     #[test]
     fn folders_are_named_by_time_and_tenant_and_never_taken_twice() {

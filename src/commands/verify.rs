@@ -86,7 +86,7 @@ fn text(sight: &Sight, folder: &Path, scanning: &Scanning) -> String {
     let pending = sight.verdicts.get(&Verdict::Pending).copied().unwrap_or(0);
     if pending > 0 {
         lines.push(format!(
-            "  pending: not processed yet. It takes 5–30 minutes, at times 24 hours; the first request left {}. Look again: reprovision verify {}",
+            "  pending: not processed yet. It takes 5–30 minutes, at times 24 hours; the first was accepted {}. Look again: reprovision verify {}",
             since(sight.first),
             folder.display()
         ));

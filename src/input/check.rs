@@ -13,7 +13,9 @@ use super::encoding::{Utf8Reader, detect};
 use super::header::{Layout, delimiter_of, is_example, is_lead_in, layout};
 use super::records::{Gathered, Records};
 use crate::error::Error;
-use crate::model::{BadId, Item, Outcome, Reason, Record, Row, UserId, is_invisible, neutral, plain, stamp};
+use crate::model::{
+    BadId, Item, Outcome, Reading, Reason, Record, Row, UserId, is_invisible, neutral, plain, stamp,
+};
 
 /// Longest id cell shown, in characters.
 const SHOWN: usize = 256;
@@ -31,6 +33,19 @@ pub struct Options {
     pub column: Option<String>,
     /// `--delimiter`.
     pub delimiter: Option<u8>,
+    /// Whether the first line is a header, where an earlier look decided it.
+    pub header: Option<bool>,
+}
+
+impl From<Reading> for Options {
+    /// To split a list as it was split before.
+    fn from(reading: Reading) -> Self {
+        Self {
+            column: Some(reading.column.to_string()),
+            delimiter: u8::try_from(reading.delimiter).ok(),
+            header: Some(reading.header),
+        }
+    }
 }
 
 /// What the pass found. The rows to send are kept as one bit each.
@@ -65,6 +80,8 @@ pub struct Checked {
     /// Example rows of a template, left out.
     pub examples: u64,
     layout: Layout,
+    /// Cells of the first record.
+    width: usize,
     ours: bool,
     /// Later rows with the id of an earlier one, by row: eight bytes for each of them.
     same: Vec<(u32, u32)>,
@@ -148,7 +165,9 @@ fn examine(
             }
         }
     };
-    let layout = layout(&first, options.column.as_deref()).map_err(fault)?;
+    let mut layout = layout(&first, options.column.as_deref()).map_err(fault)?;
+    layout.has_header = options.header.unwrap_or(layout.has_header);
+    let width = first.len();
     let ours = first.iter().any(|name| name.trim() == "reprovision_run");
     let mut checked = Checked {
         sha256,
@@ -166,6 +185,7 @@ fn examine(
         lead_ins,
         examples: 0,
         layout,
+        width,
         ours,
         same: Vec::new(),
     };
@@ -270,6 +290,26 @@ impl Checked {
             format!("{}{} (such as {:?})", at + 1, name(at), sample.as_deref().unwrap_or_default())
         });
         Ok(format!("{fits}. The columns are: {}", listed.collect::<Vec<_>>().join(", ")))
+    }
+
+    /// How it was split.
+    pub fn reading(&self) -> Reading {
+        Reading {
+            delimiter: char::from(self.delimiter),
+            column: self.layout.column + 1,
+            header: self.layout.has_header,
+        }
+    }
+
+    /// Names of the columns: those of the header, or where there is none such that the ids are found again.
+    pub fn names(&self) -> Vec<String> {
+        self.header.clone().unwrap_or_else(|| {
+            let name = |at| match at == self.layout.column {
+                true => "id".to_owned(),
+                false => format!("column {}", at + 1),
+            };
+            (0..self.width).map(name).collect()
+        })
     }
 
     /// What was assumed about the input, a sentence each, for people.

@@ -69,7 +69,8 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
         if let Ok(number) = wanted.parse::<usize>() {
             return match first.get(number.wrapping_sub(1)) {
                 Some(name) => {
-                    Ok(Layout { has_header: !is_row, column: number - 1, name: name.trim().to_owned() })
+                    let name = if is_row { wanted } else { name.trim() }.to_owned();
+                    Ok(Layout { has_header: !is_row, column: number - 1, name })
                 }
                 None => Err(format!("--column {number}: there are {} columns", first.len())),
             };

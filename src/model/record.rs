@@ -1,5 +1,6 @@
 //! One line of `results.csv`: written once the fate of a row is known, read back on resume by the same struct.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Reason};
@@ -41,4 +42,35 @@ pub struct Record {
     pub request_id: Box<str>,
     /// Physical line of the input where the row begins.
     pub line: u64,
+}
+
+impl Record {
+    /// When the request that settled the row left, by our clock, as near as a record tells it: exactly where there was one
+    /// request, else the moment of its answer. `None` where nothing was sent.
+    pub fn settled_at(&self) -> Option<Timestamp> {
+        let text = if self.attempts > 1 { &self.finished_at } else { &self.first_sent_at };
+        text.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_is_the_request_that_was_taken_and_not_an_earlier_one() {
+        let line = |attempts: u32, first: &str| {
+            let text = format!(
+                "{HEADER}\n1,a@b,accepted,,204,,,{attempts},0,{first},2026-11-23T02:10:00.500Z,1,c,r,2\n"
+            );
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            let record: Record = reader.deserialize().next().expect("a line").expect("a record");
+            record.settled_at().map(|at| at.to_string())
+        };
+        let first = "2026-11-23T02:00:00Z";
+        assert_eq!(line(1, first).as_deref(), Some(first));
+        // Refused by a limit at first: an error published in the ten minutes between is older than the acceptance.
+        assert_eq!(line(2, first).as_deref(), Some("2026-11-23T02:10:00.5Z"));
+        assert_eq!(line(0, ""), None);
+    }
 }

@@ -22,8 +22,7 @@ const LONGEST_CELL: usize = 32_000;
 pub fn write_failed(
     folder: &Path,
     rows: u64,
-    header: Option<&[String]>,
-    delimiter: u8,
+    original: Original<'_>,
     raw: impl Iterator<Item = Result<(u64, Vec<String>), Error>>,
     next_step: impl Fn(Reason) -> &'static str,
 ) -> Result<ReadBack, Error> {
@@ -41,7 +40,6 @@ pub fn write_failed(
             wanted.insert(record.row, (record.outcome, reason));
         }
     })?;
-    let original = Original { header, delimiter };
     write_original(&folder.join("failed.csv"), folder, original, raw, |row| {
         let (outcome, reason) = wanted.remove(&row)?;
         Some([outcome.as_str(), reason.as_str(), next_step(reason)].map(str::to_owned))
@@ -52,8 +50,8 @@ pub fn write_failed(
 /// How the input was written.
 #[derive(Clone, Copy, Debug)]
 pub struct Original<'a> {
-    /// Its header, if it has one.
-    pub header: Option<&'a [String]>,
+    /// Names of its columns.
+    pub names: &'a [String],
     /// Its delimiter.
     pub delimiter: u8,
 }
@@ -75,7 +73,7 @@ pub fn write_original(
     file.write_all("\u{feff}".as_bytes()).map_err(fail)?;
     let mut writer = csv::WriterBuilder::new().delimiter(original.delimiter).flexible(true).from_writer(file);
     let written = |error: csv::Error| Error::file("write", path, std::io::Error::other(error));
-    let names = original.header.map_or_else(|| vec!["id".to_owned()], <[String]>::to_vec);
+    let names = original.names;
     let kept: Vec<usize> = (0..names.len()).filter(|at| !names[*at].starts_with(OURS)).collect();
     let ours = ["run", "row", "outcome", "reason", "next_step"].map(|name| format!("{OURS}{name}"));
     writer

@@ -81,6 +81,7 @@ mod tests {
             input: String::new(),
             bytes: 0,
             rows: 0,
+            reading: None,
             label: None,
             ticket: None,
             retry_of: Vec::new(),

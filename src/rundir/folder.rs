@@ -209,6 +209,7 @@ mod tests {
             input: String::new(),
             bytes: 0,
             rows,
+            reading: None,
             label: None,
             ticket: None,
             retry_of: Vec::new(),

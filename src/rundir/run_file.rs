@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::read_back::read_results;
 use crate::error::Error;
-use crate::model::ObjectKind;
+use crate::model::{ObjectKind, Reading};
 use crate::sys;
 
 /// Version of the form of `run.json`.
@@ -72,6 +72,9 @@ pub struct RunFile {
     pub bytes: u64,
     /// Data rows of the input.
     pub rows: u64,
+    /// How the input was split; older versions did not keep it.
+    #[serde(default)]
+    pub reading: Option<Reading>,
     /// `--label`.
     pub label: Option<String>,
     /// `--ticket`.

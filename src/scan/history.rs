@@ -162,7 +162,7 @@ impl History {
 
     /// It has this error tonight: without a memory, whatever becomes of it is taken as known.
     pub fn meets(&mut self, id: &str, service: &str, code: &str) {
-        if self.baseline {
+        if self.baseline && self.same(id, service, code).is_none() {
             let id = id.to_ascii_lowercase();
             let (service, error_code) = (service.to_owned(), code.to_owned());
             let (tries, tried_at, known) = (0, Timestamp::UNIX_EPOCH, true);

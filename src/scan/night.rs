@@ -108,6 +108,15 @@ impl Night {
         self.history.tried(id, &cause.service, &cause.code, at);
     }
 
+    /// A retry was sent at `at` in a run begun at `begun`, and nobody remembered it: whether that was so.
+    pub fn recalls(&mut self, id: &str, cause: &Cause, at: Timestamp, begun: Timestamp) -> bool {
+        let known = self.history.entry(id).is_some_and(|entry| entry.tries > 0 && entry.tried_at >= begun);
+        if !known {
+            self.history.tried(id, &cause.service, &cause.code, at);
+        }
+        !known
+    }
+
     /// A retry was refused: whether that is news.
     pub fn refused(&mut self, id: &str, cause: &Cause, at: Timestamp) -> Known {
         self.history.tried(id, &cause.service, &cause.code, at);
@@ -202,6 +211,18 @@ mod tests {
         next.accepted("u", &cause("A"), hour(34));
         next.meets("u", &cause("A"), Some(hour(35)), hour(58));
         assert_eq!(next.failing, Judged { news: 0, known: 1 });
+    }
+
+    #[test]
+    fn a_retry_is_recalled_once_and_a_baseline_keeps_it() {
+        let mut night = Night::new(History::baseline(), POLICY);
+        assert!(night.recalls("U", &cause("A"), hour(10), hour(9)));
+        assert!(!night.recalls("u", &cause("A"), hour(10), hour(9)), "counted already");
+        assert_eq!(night.meets("u", &cause("A"), Some(hour(0)), hour(12)), Worth::Cooling);
+        assert!(night.recalls("u", &cause("A"), hour(40), hour(39)), "another run");
+        assert_eq!(night.history().entry("u").map(|entry| entry.tries), Some(2));
+        assert_eq!(night.meets("u", &cause("A"), Some(hour(41)), hour(62)), Worth::Again);
+        assert_eq!(night.failing, Judged { news: 0, known: 1 }, "a baseline has no news");
     }
 
     #[test]

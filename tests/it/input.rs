@@ -76,7 +76,8 @@ fn fed_back(bytes: &[u8]) -> Vec<u8> {
     fs::write(&input, bytes).expect("written");
     let checked = check(&input, &copy, &Options::default()).expect("a list");
     let raw = checked.raw_rows(&copy).expect("the copy").map(|row| row.map(|row| (row.number, row.cells)));
-    let original = Original { header: checked.header.as_deref(), delimiter: checked.delimiter };
+    let names = checked.names();
+    let original = Original { names: &names, delimiter: checked.delimiter };
     let out = desk.path().join("failed.csv");
     let picked = ["failed", "gave_up", "run it again"].map(str::to_owned);
     write_original(&out, desk.path(), original, raw, |_| Some(picked.clone())).expect("written");

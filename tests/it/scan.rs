@@ -324,6 +324,47 @@ fn a_small_run_is_looked_up_by_single_reads_and_says_who_is_gone() {
 }
 
 #[test]
+fn a_list_is_looked_up_as_it_was_read_and_every_look_is_kept() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let service = Service::of(
+        desk.path(),
+        "title = 'x'\n[objects]\nusers = 90\nbroken = 1.0\nstubborn = 1.0\neffect_s = [5, 5]\n",
+    );
+    // No header, an unusual delimiter, the ids in the second column, commas and a line break in the first.
+    let rows: String =
+        (1..=30).map(|row| format!("\"Room, {row}\nFloor, 2\"^user{row}@simulated.example\n")).collect();
+    fs::write(desk.path().join("list.csv"), rows).expect("written");
+    let run = ["run", "list.csv", "--yes", "--delimiter", "^", "--column", "2", "--limit", "10"];
+    let output = service.command(desk.path(), &run).output().expect("run");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    // Another column of the same list would be another list.
+    let output = service.command(desk.path(), &[&run[..5], &["#"]].concat()).output().expect("run");
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let output = service.command(desk.path(), &run[..7]).output().expect("run");
+    assert!(
+        output.status.code() == Some(0) && said(&output).contains("30 rows in = 30 rows out"),
+        "{}",
+        said(&output)
+    );
+    let folder = fs::read_dir(desk.path().join("reprovision-runs")).expect("runs").flatten();
+    let folder = folder.map(|entry| entry.path()).find(|path| path.is_dir()).expect("a run");
+    service.ask("/__advance?60");
+    for look in 1..=3 {
+        let output = service.command(desk.path(), &["verify"]).output().expect("verify");
+        assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+        let counts = verdicts(&folder);
+        assert_eq!(counts.get("failed_again"), Some(&30), "{counts:?} {}", said(&output));
+        let kept = fs::read_dir(&folder).expect("the run").flatten();
+        let kept = kept.filter(|entry| entry.file_name().to_string_lossy().starts_with("verified-2")).count();
+        assert_eq!(kept, look - 1, "no look takes the place of another");
+    }
+    let list = fs::read_to_string(folder.join("still-failing.csv")).expect("the list");
+    assert!(list.starts_with("\u{feff}column 1^id^reprovision_run^"), "{list}");
+    assert!(list.contains("Room, 30 Floor, 2^user30@simulated.example^"), "{list}");
+    assert!(list.contains("Room, 1 Floor, 2^user1@simulated.example^"), "the first line is a row: {list}");
+}
+
+#[test]
 fn one_command_finds_runs_and_looks_again() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenario =

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::service::Service;
 
@@ -81,6 +82,48 @@ fn thirty_nights_retry_what_is_worth_it_and_alert_for_what_is_new() {
         fs::read_to_string(desk.path().join("reprovision-runs/history-users.csv")).expect("history");
     assert!(!history.contains('@') && !history.contains("Simulated"), "no names");
     assert_eq!(history.lines().count() as u64 - 1, end["unresolved"].as_u64().expect("a count"));
+}
+
+#[test]
+fn what_a_killed_sweep_sent_is_remembered_by_the_next() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let scenario = "title = 'x'\nseed = 7\n[objects]\nusers = 400\nbroken = 0.5\nstubborn = 1.0\neffect_s = [3600, 3600]\n";
+    let service = Service::of(desk.path(), scenario);
+    let accepted_by_all = || service.account("/__ledger")["accepted"].as_u64().expect("a count");
+    let broken = service.account("/__ledger/errors")["users"]["untouched"].as_u64().expect("a count");
+    let history = desk.path().join("reprovision-runs/history-users.csv");
+    // Twice in a row, the first time without a memory: both are recalled.
+    for (most, slower) in [(20, "fixed:60"), (50, "fixed:61")] {
+        let mut killed = service
+            .command(desk.path(), &["sweep", "--yes", "--rate", slower])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sweep");
+        let until = Instant::now() + Duration::from_secs(30);
+        while accepted_by_all() < most {
+            assert!(Instant::now() < until, "it sends nothing");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        killed.kill().expect("killed");
+        killed.wait().expect("its end");
+        assert!(!history.exists(), "it had no time to remember");
+    }
+    let (code, told) = sweep(&service, desk.path());
+    assert_eq!(code, 0, "{told}");
+    assert!(
+        told.contains("was cut short while it sent") && told.contains("tonight is the baseline"),
+        "{told}"
+    );
+    let times = accepted(&service);
+    assert_eq!(times.len() as u64, broken, "everybody was retried");
+    let repeats = times.values().filter(|count| **count > 1).count();
+    assert!(repeats <= 2 * 32, "{repeats} retried again in the same night: more than were in flight");
+    let text = fs::read_to_string(&history).expect("history");
+    assert!(text.lines().skip(1).all(|line| line.contains(",1,20")), "one try each: {text}");
+    assert_eq!(text.lines().count() as u64 - 1, broken);
+    let (code, told) = sweep(&service, desk.path());
+    assert!(code == 0 && !told.contains("cut short") && told.contains("0 to be retried again"), "{told}");
 }
 
 #[test]

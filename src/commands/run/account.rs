@@ -14,7 +14,7 @@ use crate::input::Checked;
 use crate::model::Outcome;
 use crate::pace::Waits;
 use crate::report::{self, Next, Summary, next_step};
-use crate::rundir::{ReadBack, RunFile, State, hashes, read_results, write_failed};
+use crate::rundir::{Original, ReadBack, RunFile, State, hashes, read_results, write_failed};
 use crate::stop::Why;
 use crate::sys;
 
@@ -40,7 +40,7 @@ type Cells = Result<(u64, Vec<String>), Error>;
 
 /// The original cells of every data row: `failed.csv` repeats them.
 pub(super) struct Rows {
-    header: Option<Vec<String>>,
+    names: Vec<String>,
     delimiter: u8,
     cells: Box<dyn Iterator<Item = Cells> + Send>,
 }
@@ -52,7 +52,7 @@ impl Rows {
     /// `Error::File` where it cannot be opened.
     pub(super) fn of(checked: &Checked, copy: &Path) -> Result<Self, Error> {
         let cells = checked.raw_rows(copy)?.map(|row| row.map(|row| (row.number, row.cells)));
-        Ok(Self { header: checked.header.clone(), delimiter: checked.delimiter, cells: Box::new(cells) })
+        Ok(Self { names: checked.names(), delimiter: checked.delimiter, cells: Box::new(cells) })
     }
 }
 
@@ -70,8 +70,8 @@ pub(super) fn account(config: &RunConfig, folder: &Path, run: RunFile, rows: Row
     if let Some(error) = &worked.error {
         fail(error, &mut exit);
     }
-    let written =
-        write_failed(folder, run.rows, rows.header.as_deref(), rows.delimiter, rows.cells, next_step);
+    let original = Original { names: &rows.names, delimiter: rows.delimiter };
+    let written = write_failed(folder, run.rows, original, rows.cells, next_step);
     // failed.csv may be open in another program: the account is in results.csv all the same.
     let read = written.or_else(|error| {
         fail(&error, &mut exit);
@@ -132,7 +132,8 @@ pub(super) fn complete(
         State { saved_at: Some(Timestamp::now()), ..State::default() }.write(folder)?;
     }
     if missing("failed.csv") {
-        write_failed(folder, run.rows, rows.header.as_deref(), rows.delimiter, rows.cells, next_step)?;
+        let original = Original { names: &rows.names, delimiter: rows.delimiter };
+        write_failed(folder, run.rows, original, rows.cells, next_step)?;
     }
     let (summary_missing, report_missing) = (missing("summary.json"), missing("report.html"));
     let exit = own_exit(read);

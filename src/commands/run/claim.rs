@@ -118,6 +118,19 @@ impl Claim {
         known: Option<RunFile>,
         finished: Option<PathBuf>,
     ) -> Result<Found, Error> {
+        if let Some((then, now)) = known.as_ref().and_then(|known| known.reading).zip(run.reading)
+            && then != now
+        {
+            return Err(Error::Usage(format!(
+                "{} began with {:?} as delimiter and column {} as ids, and this call reads {:?} and column {}: give \
+                 --delimiter and --column as then, or --new-run; nothing was sent",
+                self.folder.display(),
+                then.delimiter,
+                then.column,
+                now.delimiter,
+                now.column
+            )));
+        }
         let copy = self.copy();
         fs::rename(self.incoming(), &copy).map_err(|source| Error::file("replace", copy, source))?;
         if let Some(known) = &known {

@@ -102,7 +102,7 @@ impl RunConfig {
         let terminal = io::stderr().is_terminal();
         Ok(Self {
             source,
-            options: Options { column: asked.column.clone(), delimiter: asked.delimiter },
+            options: Options { column: asked.column.clone(), delimiter: asked.delimiter, header: None },
             kind: kind(asked.object),
             place: match (&asked.out, asked.new_run) {
                 (Some(out), new) => {

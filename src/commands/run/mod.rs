@@ -232,6 +232,7 @@ fn run_file(
         input: config.input(),
         bytes: checked.bytes,
         rows: checked.rows,
+        reading: Some(checked.reading()),
         label: config.label.clone(),
         ticket: config.ticket.clone(),
         retry_of: retry_of(checked, copy)?,

@@ -1,0 +1,199 @@
+//! What `sweep` remembers from night to night: its history file, and the run that it is sending.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::error::Error;
+use crate::graph::Clocks;
+use crate::model::Outcome;
+use crate::rundir::{RunFile, each_record};
+use crate::scan::{Cause, FOUND_HEADER, History, Judged, Night};
+use crate::sys;
+
+/// Columns of the sweep's list beside those of `find`: the cause as the history knows it.
+pub(super) const CAUSE_COLUMNS: [&str; 2] = ["sweep_services", "sweep_codes"];
+/// Ends the name of the file beside the history that names the runs being sent.
+const OPEN: &str = ".sending";
+
+/// The history file, held by one sweep at a time.
+#[derive(Debug)]
+pub(super) struct Memory {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Memory {
+    /// # Errors
+    /// `Error::Locked` while another sweep uses it; `Error::File`.
+    pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
+        if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+            fs::create_dir_all(above).map_err(|source| Error::file("create", above, source))?;
+        }
+        let beside = beside(&path, ".lock");
+        let lock = sys::open_private(&beside, OpenOptions::new().write(true).create(true).truncate(false))
+            .map_err(|source| Error::file("create", &beside, source))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                let holder = "another sweep with the same history".to_owned();
+                Err(Error::Locked { folder: path, holder })
+            }
+            Err(TryLockError::Error(source)) => Err(Error::file("lock", &beside, source)),
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is remembered; nothing at all makes tonight the baseline.
+    ///
+    /// # Errors
+    /// `Error::Damaged`, `Error::File`.
+    pub(super) fn read(&self) -> Result<History, Error> {
+        match File::open(&self.path) {
+            Ok(file) => History::read(BufReader::new(file)).map_err(|error| Error::Damaged {
+                path: self.path.clone(),
+                message: format!("{error}; put it right, or move it away: that sweep is the baseline then"),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(History::baseline()),
+            Err(source) => Err(Error::file("read", &self.path, source)),
+        }
+    }
+
+    /// The night is over: it is remembered, and no run is open any more.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub(super) fn write(&self, night: &Night) -> Result<(), Error> {
+        let mut bytes = Vec::new();
+        night.history().write(&mut bytes).map_err(|error| Error::Internal(error.to_string()))?;
+        sys::replace(&self.path, &bytes).map_err(|source| Error::file("replace", &self.path, source))?;
+        // Where it stays, the history has a try of each of its runs that is as new as the run.
+        let _ = fs::remove_file(beside(&self.path, OPEN));
+        Ok(())
+    }
+
+    /// The runs of sweeps that were killed before they remembered what they sent.
+    pub(super) fn cut_short(&self) -> Vec<PathBuf> {
+        let bytes = fs::read(beside(&self.path, OPEN)).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    /// Notes, before anything is sent, where it will stand what was: with those that were cut short before.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub(super) fn sending(&self, before: &[PathBuf], folder: &Path) -> Result<(), Error> {
+        let path = beside(&self.path, OPEN);
+        let fail = |source| Error::file("write", &path, source);
+        let mut open = before.to_vec();
+        open.push(std::path::absolute(folder).map_err(fail)?);
+        let bytes = serde_json::to_vec(&open).map_err(|error| Error::Internal(error.to_string()))?;
+        sys::replace(&path, &bytes).map_err(fail)
+    }
+}
+
+/// One retry that a run sent.
+struct Tried {
+    row: u64,
+    /// By the service's clock.
+    at: Timestamp,
+    accepted: bool,
+}
+
+/// What a run came to, into the memory: which refusals are news.
+///
+/// # Errors
+/// `Error::File`, `Error::Damaged`.
+pub(super) fn remember(night: &mut Night, folder: &Path, clocks: &Clocks) -> Result<Judged, Error> {
+    let mut refused = Judged::default();
+    let Some(run) = RunFile::read(folder) else { return Ok(refused) };
+    each_try(folder, &run, clocks, |id, cause, tried| {
+        if tried.accepted {
+            night.accepted(id, cause, tried.at);
+        } else {
+            refused.count(night.refused(id, cause, tried.at));
+        }
+    })?;
+    Ok(refused)
+}
+
+/// The same for a run that was cut short: how many tries the memory did not have. Nobody was told of its refusals, so
+/// that they are news when they come again.
+///
+/// # Errors
+/// As [`remember`].
+pub(super) fn recalled(night: &mut Night, folder: &Path, clocks: &Clocks) -> Result<u64, Error> {
+    let Some(run) = RunFile::read(folder) else { return Ok(0) };
+    let begun = by_service(run.created_at, clocks);
+    let mut count = 0;
+    each_try(folder, &run, clocks, |id, cause, tried| {
+        count += u64::from(night.recalls(id, cause, tried.at, begun));
+    })?;
+    Ok(count)
+}
+
+/// A time of ours by the service's clock.
+fn by_service(at: Timestamp, clocks: &Clocks) -> Timestamp {
+    let ahead = SignedDuration::from_secs(clocks.service_ahead().unwrap_or(0));
+    at.checked_add(ahead).unwrap_or(at)
+}
+
+fn each_try(
+    folder: &Path,
+    run: &RunFile,
+    clocks: &Clocks,
+    mut each: impl FnMut(&str, &Cause, &Tried),
+) -> Result<(), Error> {
+    let mut tries = Vec::new();
+    each_record(folder, run.rows, |record| {
+        if matches!(record.outcome, Outcome::Accepted | Outcome::Failed) {
+            let at = by_service(record.settled_at().unwrap_or(run.started_at), clocks);
+            tries.push(Tried { row: record.row, at, accepted: record.outcome == Outcome::Accepted });
+        }
+    })?;
+    tries.sort_unstable_by_key(|tried| tried.row);
+    let mut tries = tries.into_iter().peekable();
+    let path = folder.join("input.csv");
+    let wrong = |error: csv::Error| Error::file("read", &path, io::Error::other(error));
+    let mut reader = csv::Reader::from_path(&path).map_err(wrong)?;
+    for (number, row) in (1..).zip(reader.records()) {
+        let row = row.map_err(wrong)?;
+        let Some(tried) = tries.next_if(|tried| tried.row == number) else { continue };
+        let cell = |at: usize| row.get(at).unwrap_or_default();
+        let (service, code) = (cell(FOUND_HEADER.len()).to_owned(), cell(FOUND_HEADER.len() + 1).to_owned());
+        each(cell(0), &Cause { service, code }, &tried);
+    }
+    Ok(())
+}
+
+fn beside(path: &Path, tail: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(tail);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::Policy;
+
+    #[test]
+    fn a_memory_belongs_to_one_sweep_at_a_time_and_is_kept_whole() {
+        let desk = tempfile::tempdir().expect("a folder");
+        let path = desk.path().join("deep/history.csv");
+        let memory = Memory::open(path.clone()).expect("ours");
+        assert!(matches!(Memory::open(path.clone()), Err(Error::Locked { .. })));
+        assert!(memory.read().expect("none yet").is_baseline());
+        let policy = Policy { cooldown: std::time::Duration::ZERO, give_up: 1 };
+        memory.write(&Night::new(History::baseline(), policy)).expect("written");
+        drop(memory);
+        let memory = Memory::open(path).expect("ours again");
+        assert!(!memory.read().expect("read back").is_baseline());
+    }
+}

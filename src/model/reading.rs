@@ -1,0 +1,14 @@
+//! How a list was split into cells: whoever reads its copy again splits it the same way.
+
+use serde::{Deserialize, Serialize};
+
+/// What flags and the first look at the list decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Cell delimiter.
+    pub delimiter: char,
+    /// Column of the ids, from 1.
+    pub column: usize,
+    /// Whether the first line is a header.
+    pub header: bool,
+}
