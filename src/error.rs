@@ -78,7 +78,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// The input as a whole cannot be used.
-    #[error("{}{}: {message}", file.display(), place(*line, *column))]
+    #[error("{}{}: {message}", named(file), place(*line, *column))]
     Input {
         /// The file as the user named it; `-` is standard input.
         file: PathBuf,
@@ -134,6 +134,10 @@ pub enum Error {
     /// Something that cannot happen did.
     #[error("internal error, please report it: {0}")]
     Internal(String),
+}
+
+fn named(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
 }
 
 fn place(line: Option<u64>, column: Option<u64>) -> String {

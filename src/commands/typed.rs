@@ -42,6 +42,17 @@ impl Typed {
         self
     }
 
+    /// The same for a list that exists: `run`, without what finds one and remembers it.
+    pub(super) fn of_a_list(mut self) -> Self {
+        let command = self.0.iter_mut().skip(1).find(|word| matches!(word.as_str(), "run" | "sweep"));
+        if let Some(command) = command {
+            "run".clone_into(command);
+        }
+        const FINDING: [&str; 6] =
+            ["--history", "--cooldown", "--give-up", "--only-service", "--only-code", "--older-than"];
+        FINDING.iter().fold(self, |typed, flag| typed.without(flag)).without_switch("--from-find")
+    }
+
     /// With another word at the end.
     pub(super) fn with_word(mut self, word: &str) -> Self {
         self.0.push(word.to_owned());
@@ -98,6 +109,18 @@ mod tests {
             typed(&["reprovision", "run", "--", "-x"]).with("--rate", "5").line(),
             "reprovision run --rate 5 -- -x"
         );
+    }
+
+    #[test]
+    fn what_found_a_list_is_left_out_for_the_list_itself() {
+        let sweep =
+            typed(&["reprovision", "sweep", "--yes", "--history=h.csv", "--give-up", "3", "--batch", "5"]);
+        assert_eq!(
+            sweep.of_a_list().with_word("failed.csv").line(),
+            "reprovision run --yes --batch 5 failed.csv"
+        );
+        let find = typed(&["reprovision", "run", "--from-find", "--only-service", "exchange"]);
+        assert_eq!(find.of_a_list().with_word("failed.csv").line(), "reprovision run failed.csv");
     }
 
     #[test]

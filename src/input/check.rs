@@ -10,8 +10,9 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::copy::copy_and_hash;
 use super::encoding::{Utf8Reader, detect};
-use super::header::{Layout, delimiter_of, is_example, is_lead_in, layout};
-use super::records::{Gathered, Records};
+use super::header::{Layout, delimiter_of, is_example, is_lead_in, layout, separator};
+use super::lost::Lost;
+use super::records::{Broken, Gathered, Records};
 use crate::error::Error;
 use crate::model::{
     BadId, Item, Outcome, Reading, Reason, Record, Row, UserId, is_invisible, neutral, plain, stamp,
@@ -79,6 +80,8 @@ pub struct Checked {
     pub lead_ins: u64,
     /// Example rows of a template, left out.
     pub examples: u64,
+    /// Rows with characters that could not be read.
+    lost: Lost,
     layout: Layout,
     /// Cells of the first record.
     width: usize,
@@ -138,9 +141,13 @@ fn examine(
                 Records::new(BufReader::new(Utf8Reader::open(copy, encoding).map_err(read)?), b'\0');
             loop {
                 match records.next().map_err(read)? {
-                    Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => {}
+                    Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => {
+                        if let Some(delimiter) = separator(&cells[0]) {
+                            break delimiter;
+                        }
+                    }
                     Some(Gathered { cells: Ok(cells), .. }) => break delimiter_of(&cells.join("")),
-                    Some(Gathered { cells: Err(raw), .. }) => break delimiter_of(&raw),
+                    Some(Gathered { cells: Err(broken), .. }) => break delimiter_of(&broken.raw),
                     None => break b',',
                 }
             }
@@ -155,12 +162,12 @@ fn examine(
             None => return Err(fault("there is no line but lead-in lines".to_owned())),
             Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => lead_ins += 1,
             Some(Gathered { cells: Ok(cells), .. }) => break cells,
-            Some(Gathered { line, .. }) => {
+            Some(Gathered { line, cells: Err(Broken { why, .. }) }) => {
                 return Err(Error::Input {
                     file: input.to_owned(),
                     line: Some(line),
                     column: None,
-                    message: "the header cannot be read as CSV: a quote is not closed".to_owned(),
+                    message: format!("the header cannot be read as CSV: {why}"),
                 });
             }
         }
@@ -184,6 +191,7 @@ fn examine(
         trimmed: 0,
         lead_ins,
         examples: 0,
+        lost: Lost::default(),
         layout,
         width,
         ours,
@@ -210,6 +218,7 @@ impl Checked {
                 });
             };
             self.rows = number;
+            self.lost.look(&gathered);
             match self.id(&gathered) {
                 Ok((id, trimmed)) => {
                     self.trimmed += u64::from(trimmed);
@@ -319,6 +328,7 @@ impl Checked {
         if self.encoding == encoding_rs::WINDOWS_1252 {
             said.push("not valid UTF-8, so read as Windows-1252".to_owned());
         }
+        said.extend(self.lost.sentence());
         if self.header.is_none() {
             said.push("no header: the first line is a row".to_owned());
         }
@@ -355,7 +365,7 @@ impl Checked {
         let (column, ours) = (self.layout.column, self.ours);
         Ok(self.read(copy)?.map(move |row| {
             let (number, gathered) = row?;
-            let mut cells = gathered.cells.unwrap_or_else(|raw| vec![raw]);
+            let mut cells = gathered.cells.unwrap_or_else(|broken| vec![broken.raw]);
             // What is invisible would be written as an escape, and that is no id any more.
             if let Some(id) = cells.get_mut(column) {
                 *id = trim(id).to_owned();
@@ -403,7 +413,7 @@ impl Checked {
         let broken = |raw: &str, what: &str| (Reason::BrokenRow, what.to_owned(), neutral(raw, SHOWN));
         let cells = match &gathered.cells {
             Ok(cells) => cells,
-            Err(raw) => return Err(broken(raw, "the quotes of this line do not balance")),
+            Err(Broken { raw, why }) => return Err(broken(raw, why)),
         };
         let Some(cell) = cells.get(self.layout.column) else {
             return Err(broken(&cells.join(" "), "the row has no id cell"));

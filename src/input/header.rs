@@ -1,6 +1,6 @@
 //! Lead-in lines, the delimiter, and which column holds the ids.
 
-use crate::model::UserId;
+use crate::model::{UserId, neutral};
 
 /// Column names by rank, without case, blanks, `_` and `-`; object ids before sign-in names.
 const RANKS: [&[&str]; 3] = [
@@ -12,10 +12,20 @@ const RANKS: [&[&str]; 3] = [
 /// Delimiters that are recognised by themselves.
 const DELIMITERS: [u8; 4] = *b",;\t|";
 
+/// Longest column name shown, in characters.
+const SHOWN: usize = 80;
+
 /// PowerShell's type line, the version line of an Entra template, or Excel's separator line.
 pub(super) fn is_lead_in(line: &str) -> bool {
     let line = line.trim_start_matches('"').to_ascii_lowercase();
     line.starts_with("#type ") || line.starts_with("version:v") || line.starts_with("sep=")
+}
+
+/// The delimiter that Excel's separator line names.
+pub(super) fn separator(line: &str) -> Option<u8> {
+    let line = line.trim_start_matches('"');
+    let named = line.get(..4).filter(|key| key.eq_ignore_ascii_case("sep=")).and(line.as_bytes().get(4));
+    named.copied().filter(|byte| (byte.is_ascii_graphic() || *byte == b'\t') && *byte != b'"')
 }
 
 /// The example row that Entra's templates come with.
@@ -63,7 +73,7 @@ pub(super) struct Layout {
 /// # Errors
 /// Says which columns there are and which flag would fit.
 pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, String> {
-    let names = || first.iter().map(|name| name.trim()).collect::<Vec<_>>().join(", ");
+    let names = || first.iter().map(|name| neutral(name.trim(), SHOWN)).collect::<Vec<_>>().join(", ");
     let is_row = first.iter().any(|cell| UserId::parse(cell.trim()).is_ok());
     if let Some(wanted) = wanted {
         if let Ok(number) = wanted.parse::<usize>() {

@@ -4,6 +4,7 @@ mod check;
 mod copy;
 mod encoding;
 mod header;
+mod lost;
 mod records;
 
 pub use check::{Checked, Items, Options, RawRow, check, reopen};

@@ -13,8 +13,27 @@ const MAX_BYTES: usize = 64 * 1024;
 pub(super) struct Gathered {
     /// Physical line where it begins, from 1.
     pub(super) line: u64,
-    /// Its cells, or the raw first line where the quotes are broken.
-    pub(super) cells: Result<Vec<String>, String>,
+    /// Its cells, or why it has none.
+    pub(super) cells: Result<Vec<String>, Broken>,
+}
+
+/// A line that cannot be split.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// As it stands, up to the bound.
+    pub(super) raw: String,
+    /// For people.
+    pub(super) why: &'static str,
+}
+
+impl Broken {
+    fn quotes(raw: String) -> Self {
+        Self { raw, why: "the quotes of this line do not balance" }
+    }
+
+    fn long(raw: String) -> Self {
+        Self { raw, why: "the line is longer than 64 KiB" }
+    }
 }
 
 /// Reads records off a UTF-8 stream in memory bounded by the limits above.
@@ -37,7 +56,7 @@ impl<R: BufRead> Records<R> {
             let Some((first, cut)) = self.take()? else { return Ok(None) };
             let line = self.line;
             if cut {
-                return Ok(Some(Gathered { line, cells: Err(first) }));
+                return Ok(Some(Gathered { line, cells: Err(Broken::long(first)) }));
             }
             let cells = self.gather(first)?;
             if cells.as_ref().is_ok_and(|cells| cells.iter().all(|cell| cell.trim().is_empty())) {
@@ -47,10 +66,10 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    fn gather(&mut self, first: String) -> io::Result<Result<Vec<String>, String>> {
+    fn gather(&mut self, first: String) -> io::Result<Result<Vec<String>, Broken>> {
         match split(&first, self.delimiter) {
             Split::Cells(cells) => return Ok(Ok(cells)),
-            Split::Broken => return Ok(Err(first)),
+            Split::Broken => return Ok(Err(Broken::quotes(first))),
             Split::Open => {}
         }
         let mut text = first.clone();
@@ -66,21 +85,21 @@ impl<R: BufRead> Records<R> {
                     }
                     return Ok(Ok(cells));
                 }
-                Split::Broken => return Ok(Err(first)),
+                Split::Broken => return Ok(Err(Broken::quotes(first))),
                 Split::Open => {}
             }
             if used + 1 >= MAX_LINES {
-                return Ok(Err(first));
+                return Ok(Err(Broken::quotes(first)));
             }
             if self.ahead.len() == used {
                 match self.read_line()? {
                     Some(line) => self.ahead.push_back(line),
-                    None => return Ok(Err(first)),
+                    None => return Ok(Err(Broken::quotes(first))),
                 }
             }
             let (next, cut) = &self.ahead[used];
             if *cut || text.len() + next.len() > MAX_BYTES {
-                return Ok(Err(first));
+                return Ok(Err(Broken::quotes(first)));
             }
             looked = !next.contains('"');
             text.push('\n');
@@ -181,7 +200,7 @@ fn split(text: &str, delimiter: u8) -> Split {
 mod tests {
     use super::*;
 
-    fn all(text: &str) -> Vec<(u64, Result<Vec<String>, String>)> {
+    fn all(text: &str) -> Vec<(u64, Result<Vec<String>, Broken>)> {
         let mut records = Records::new(text.as_bytes(), b',');
         std::iter::from_fn(|| records.next().expect("memory")).map(|r| (r.line, r.cells)).collect()
     }
@@ -205,7 +224,8 @@ mod tests {
         let mut records =
             Records::new(io::BufReader::new(io::Read::take(io::repeat(b'a'), 10_000_000)), b',');
         let record = records.next().expect("read").expect("one");
-        assert_eq!(record.cells.expect_err("broken").len(), MAX_BYTES);
+        let broken = record.cells.expect_err("broken");
+        assert_eq!((broken.raw.len(), broken.why), (MAX_BYTES, "the line is longer than 64 KiB"));
         assert!(records.next().expect("read").is_none());
     }
 }

@@ -28,6 +28,9 @@ impl fmt::Display for BadId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "the id cell is empty"),
+            Self::Character(char::REPLACEMENT_CHARACTER) => {
+                write!(f, "the id holds a character that could not be read (U+FFFD)")
+            }
             Self::Character(c) => write!(
                 f,
                 "the id holds U+{:04X}, which no object id and no sign-in name may hold",

@@ -77,9 +77,9 @@ pub fn write_original(
     let kept: Vec<usize> = (0..names.len()).filter(|at| !names[*at].starts_with(OURS)).collect();
     let ours = ["run", "row", "outcome", "reason", "next_step"].map(|name| format!("{OURS}{name}"));
     writer
-        .write_record(kept.iter().map(|at| names[*at].as_str()).chain(ours.iter().map(String::as_str)))
+        .write_record(kept.iter().map(|at| neutral(&names[*at], LONGEST_CELL)).chain(ours))
         .map_err(written)?;
-    let run = folder.file_name().unwrap_or_default().to_string_lossy();
+    let run = neutral(&folder.file_name().unwrap_or_default().to_string_lossy(), LONGEST_CELL);
     for row in raw {
         let (number, cells) = row?;
         let Some(picked) = pick(number) else { continue };
@@ -87,7 +87,7 @@ pub fn write_original(
             .iter()
             .map(|at| cells.get(*at).map_or_else(String::new, |cell| neutral(cell, LONGEST_CELL)))
             .collect();
-        line.extend([run.to_string(), number.to_string()]);
+        line.extend([run.clone(), number.to_string()]);
         line.extend(picked);
         writer.write_record(&line).map_err(written)?;
     }

@@ -104,6 +104,14 @@ def main(run, shots):
                 for width in (1200, 400):
                     seen = look(browser, page, scheme, width, os.path.join(shots, f"report-{scheme}-{width}.png"))
                     papers[scheme] = seen["paper"]
+            # On paper a table stays a table, with its head on every page.
+            browser.call("Emulation.setEmulatedMedia", media="print", features=[])
+            browser.call("Emulation.setDeviceMetricsOverride", width=640, height=900, deviceScaleFactor=1, mobile=False)
+            head = "getComputedStyle(document.querySelector('table.stack thead')).display"
+            expect("head of a printed table", browser.call("Runtime.evaluate", expression=head)["result"]["value"], "table-header-group")
+            paper = browser.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69, preferCSSPageSize=True)["data"]
+            with open(os.path.join(shots, "report.pdf"), "wb") as file:
+                file.write(base64.b64decode(paper))
             browser.events.clear()
         finally:
             browser.process.terminate()

@@ -62,6 +62,74 @@ fn a_nul_byte_costs_its_row_only() {
 }
 
 #[test]
+fn characters_that_cannot_be_read_are_said_with_their_place_and_never_sent() {
+    // Marked as UTF-8, with bytes of Windows-1252; one lost by an earlier program; UTF-16 that ends within a character.
+    let marked = b"\xef\xbb\xbfname,id\r\n\"two\r\nlines, \xe9\",a@b\r\nx,\xe9\xe9@b\r\ny,c@d\r\n";
+    let lost_before = "id,name\na@b,Ren\u{fffd}\nc@d,x\n".as_bytes();
+    let cut: Vec<u8> =
+        [0xff, 0xfe].into_iter().chain("id\na@b\nc@d".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let cases = [
+        (&marked[..], (2, 1), "in 2 rows, the first in line 3, column 1"),
+        (lost_before, (2, 0), "in 1 row, the first in line 2, column 2"),
+        (&cut[..cut.len() - 1], (1, 1), "in 1 row, the first in line 3, column 1"),
+    ];
+    for (bytes, counts, place) in cases {
+        let (checked, items) = read(bytes).expect("a list");
+        assert_eq!((checked.users, checked.invalid), counts, "{place}");
+        let said = checked.assumed().join("\n");
+        assert!(said.contains(place), "{place}: {said}");
+        for item in items {
+            match item {
+                Item::Send(row) => assert!(!row.id.as_str().contains('\u{fffd}')),
+                Item::Settled(record) => {
+                    assert!(record.message.contains("could not be read"), "{}", record.message)
+                }
+            }
+        }
+    }
+    assert!(!read(b"id\na@b\n").expect("a list").0.assumed().join("").contains("cannot be read"));
+}
+
+#[test]
+fn the_separator_line_of_excel_says_what_separates() {
+    for (bytes, delimiter) in [
+        // More commas than semicolons in the header.
+        (&b"sep=;\r\nid;n,a,m,e\r\na@b;\"x, y, z\"\r\n"[..], b';'),
+        (b"SEP=|\nid|a,b,c\na@b|x\n", b'|'),
+        (b"\"sep=\t\"\nid\ta,b,c,d\na@b\tx\n", b'\t'),
+        (b"\xef\xbb\xbfsep=^\nid^a,b\na@b^x\n", b'^'),
+        // Nothing named: found in the header.
+        (b"sep=\nid;name\na@b;x\n", b';'),
+    ] {
+        let (checked, _) = read(bytes).expect("a list");
+        assert_eq!((char::from(checked.delimiter), checked.users), (char::from(delimiter), 1));
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_is_called_so() {
+    let long = "x".repeat(70_000);
+    let (checked, items) = read(format!("id,name\na@b,{long}\nc@d,x\ne@f,y\n").as_bytes()).expect("a list");
+    assert_eq!((checked.users, checked.invalid), (2, 1));
+    assert!(
+        matches!(&items[0], Item::Settled(record) if &*record.message == "the line is longer than 64 KiB" && record.line == 2)
+    );
+    assert!(
+        says(format!("id,{long}\na@b,x\n").as_bytes())
+            .contains("line 1: the header cannot be read as CSV: the line is longer")
+    );
+}
+
+#[test]
+fn no_name_of_a_column_reaches_a_terminal_or_a_spreadsheet_as_it_is() {
+    let said = says(b"name\x1b[2J,town\nann,bern\n");
+    assert!(said.contains("name\\u{1b}[2J, town") && !said.contains('\u{1b}'), "{said:?}");
+    let list = String::from_utf8(fed_back(b"id,=1+1\na@b,-2\n")).expect("UTF-8");
+    assert!(list.starts_with("\u{feff}id,'=1+1,reprovision_run"), "{list}");
+    assert!(list.lines().nth(1).is_some_and(|line| line.starts_with("a@b,'-2,")), "{list}");
+}
+
+#[test]
 fn the_sample_list_has_its_bad_rows_and_duplicates() {
     let bytes = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/samples/users.csv")).expect("the sample");
     let (checked, _) = read(&bytes).expect("a list");

@@ -175,7 +175,7 @@ fn next(config: &RunConfig, folder: &Path) -> Next {
     let again = config.again.clone();
     let retry = match &config.source {
         Source::BuiltIn => again.clone().with_word(&failed),
-        Source::File(_) | Source::Stdin => again.clone().instead(&config.input(), &failed),
+        Source::File(_) | Source::Stdin => again.clone().of_a_list().instead(&config.input(), &failed),
     };
     let again = match config.source {
         Source::Stdin => format!("{}   (with the same list on standard input)", again.line()),
