@@ -1,5 +1,7 @@
 //! One HTTP client: rustls with ring, no redirects, no retries of its own; and which network fault an error is.
 
+mod proxy;
+
 use std::error::Error as _;
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use reqwest::Client;
 use reqwest::tls::Certificate;
 use url::{Host, Url};
 
+pub use self::proxy::{idle_exceptions, proxy_name};
 use crate::error::Error;
 
 /// Longest time for TCP and TLS together.
@@ -49,8 +52,11 @@ impl Network {
     /// A client for one host. A loopback host is never reached through a proxy.
     ///
     /// # Errors
-    /// `Error::Network` where TLS or a proxy cannot be set up.
+    /// `Error::Network` where TLS or a proxy cannot be set up, `Error::Usage` for a proxy address that cannot be read.
     pub fn client(&self, url: &Url) -> Result<Client, Error> {
+        if !is_loopback(url) {
+            proxy::check()?;
+        }
         self.build(is_loopback(url), url.scheme() == "http" && is_loopback(url))
     }
 
@@ -208,6 +214,19 @@ fn words(error: &reqwest::Error) -> (String, bool) {
             true,
         );
     }
+    if has("SOCKS error: failed to create underlying") {
+        return (format!("{} does not answer: check HTTPS_PROXY or ALL_PROXY ({whole})", proxy()), false);
+    }
+    if has("SOCKS error") {
+        return (
+            format!(
+                "{} refused to connect to this host: a wrong user or password in HTTPS_PROXY or ALL_PROXY, or the host must be \
+                 allowed there ({whole})",
+                proxy()
+            ),
+            true,
+        );
+    }
     if has("tunnel error") {
         return (format!("{} does not answer: check HTTPS_PROXY ({whole})", proxy()), false);
     }
@@ -242,7 +261,7 @@ fn dig<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::E
 
 /// What TLS says, dug out of the wrapping errors.
 fn tls(error: &reqwest::Error) -> Option<(String, bool)> {
-    use rustls::CertificateError as Bad;
+    use rustls::{AlertDescription as Alert, CertificateError as Bad};
     let found = dig(error.source()?)?;
     let text = match found {
         rustls::Error::InvalidCertificate(bad) => match bad {
@@ -250,18 +269,37 @@ fn tls(error: &reqwest::Error) -> Option<(String, bool)> {
                 "the certificate was signed by an authority that this machine does not know: a company proxy that opens TLS? \
                  Give its CA with --ca-file (PEM) or SSL_CERT_FILE"
             }
-            Bad::Expired | Bad::ExpiredContext { .. } => {
-                "the certificate has expired: or is this machine's clock wrong?"
+            Bad::ExpiredContext { time, not_after } => {
+                let text = format!(
+                    "the certificate expired on {}; this machine's clock says {}: if that is right, the server's owner must renew it",
+                    day(*not_after),
+                    day(*time)
+                );
+                return Some((text, true));
             }
-            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-                "the certificate is not valid yet: is this machine's clock wrong?"
+            Bad::NotValidYetContext { time, not_before } => {
+                let text = format!(
+                    "the certificate is not valid before {}; this machine's clock says {}: is it wrong?",
+                    day(*not_before),
+                    day(*time)
+                );
+                return Some((text, true));
             }
+            Bad::Expired => "the certificate has expired: or is this machine's clock wrong?",
+            Bad::NotValidYet => "the certificate is not valid yet: is this machine's clock wrong?",
             Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
                 "the certificate is for another host: a captive portal or a proxy that opens TLS?"
             }
             Bad::Revoked => "the certificate has been revoked",
             _ => return Some((format!("the certificate is not accepted: {found}"), true)),
         },
+        rustls::Error::PeerIncompatible(_)
+        | rustls::Error::AlertReceived(Alert::ProtocolVersion | Alert::HandshakeFailure) => {
+            "no TLS version or cipher in common: the server, or a proxy that opens TLS, is too old (TLS 1.2 is the least)"
+        }
+        rustls::Error::AlertReceived(Alert::CertificateRequired) => {
+            "the server asks for a client certificate, which reprovision does not give"
+        }
         rustls::Error::InvalidMessage(_) => {
             "what answers does not speak TLS: is this an http port, or a proxy that HTTPS_PROXY must name?"
         }
@@ -270,14 +308,10 @@ fn tls(error: &reqwest::Error) -> Option<(String, bool)> {
     Some((text.to_owned(), true))
 }
 
-/// The proxy that the environment names, without its user and password.
-pub fn proxy_name() -> Option<String> {
-    let named = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    let value = named.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))?;
-    let value = if value.contains("://") { value } else { format!("http://{value}") };
-    let url = Url::parse(&value).ok()?;
-    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
-    Some(format!("the proxy {}{port}", url.host_str()?))
+fn day(at: rustls::pki_types::UnixTime) -> String {
+    let time =
+        i64::try_from(at.as_secs()).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "another age".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
 }
 
 fn chain(error: &reqwest::Error) -> String {

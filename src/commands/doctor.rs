@@ -10,7 +10,7 @@ use crate::auth::{Notices, Permitted, permitted, said_of_clock};
 use crate::cli::{Doctor, Service};
 use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
-use crate::net::{Network, is_loopback, proxy_name, trouble};
+use crate::net::{Network, idle_exceptions, is_loopback, proxy_name, trouble};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -60,7 +60,15 @@ pub(super) async fn doctor(asked: Doctor) -> Result<Exit, Error> {
         found.note("simulated", State::Ok, "SIMULATED  nothing of this is about a tenant");
     }
     let root = place.root.clone();
-    found.note("proxy", State::Ok, through(&root));
+    let idle = if is_loopback(&root) { Vec::new() } else { idle_exceptions() };
+    match idle.is_empty() {
+        true => found.note("proxy", State::Ok, through(&root)),
+        false => {
+            let text =
+                format!("{}; NO_PROXY has entries that fit no host: {}", through(&root), idle.join(", "));
+            found.note("proxy", State::Warning, text);
+        }
+    }
     if reach(&mut found, &network, &root).await {
         let signed_in = match place.simulator {
             Some(simulator) => simulated(&asked.service, place.root, simulator),
