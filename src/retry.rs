@@ -143,34 +143,17 @@ fn failed(reason: Reason) -> Decision {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::model::{Scope, Throttle};
 
     const POLICY: RetryPolicy = RetryPolicy { max_attempts: 6, jitter: 0.0 };
-
-    fn attempt(kind: Kind) -> Attempt {
-        Attempt {
-            kind,
-            status: None,
-            code: "".into(),
-            message: "".into(),
-            client_request_id: "".into(),
-            request_id: "".into(),
-            sent_at: Timestamp::UNIX_EPOCH,
-            latency: Duration::ZERO,
-            throttle_percentage: None,
-            token_generation: 2,
-        }
-    }
 
     #[test]
     fn transient_failures_wait_longer_each_time_and_end() {
         let waits: Vec<_> = (1..=6)
             .map(|transient| {
                 let history = History { transient, ..History::default() };
-                POLICY.decide(&history, &attempt(Kind::Transient(Fault::Server)))
+                POLICY.decide(&history, &Attempt::of(Kind::Transient(Fault::Server)))
             })
             .collect();
         let seconds = |s| Decision::RetryIn(Duration::from_secs(s));
@@ -181,7 +164,7 @@ mod tests {
     #[test]
     fn throttles_use_no_attempts_but_have_an_end() {
         let throttled =
-            attempt(Kind::Throttled(Throttle { retry_after: None, scope: Scope::Tenant, quota: true }));
+            Attempt::of(Kind::Throttled(Throttle { retry_after: None, scope: Scope::Tenant, quota: true }));
         let history = |throttled| History { throttled, ..History::default() };
         assert_eq!(POLICY.decide(&history(99), &throttled), Decision::RetryIn(Duration::ZERO));
         assert_eq!(POLICY.decide(&history(100), &throttled), failed(Reason::ThrottledOut));
@@ -189,8 +172,10 @@ mod tests {
 
     #[test]
     fn a_401_is_final_only_with_a_third_token() {
-        let refused =
-            |token_generation| Attempt { token_generation, ..attempt(Kind::Unauthorized { claims: None }) };
+        let refused = |token_generation| Attempt {
+            token_generation,
+            ..Attempt::of(Kind::Unauthorized { claims: None })
+        };
         let mut tries = Tries::default();
         let mut after = |token| {
             tries.count(&refused(token), None, |_| false);
@@ -206,7 +191,7 @@ mod tests {
         let policy = RetryPolicy { max_attempts: 50, jitter: 1.0 };
         for transient in 1..40 {
             let history = History { transient, ..History::default() };
-            match policy.decide(&history, &attempt(Kind::Transient(Fault::Timeout))) {
+            match policy.decide(&history, &Attempt::of(Kind::Transient(Fault::Timeout))) {
                 Decision::RetryIn(delay) => assert!(delay <= LONGEST_DELAY),
                 finish @ Decision::Finish { .. } => panic!("{finish:?}"),
             }

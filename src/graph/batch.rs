@@ -265,27 +265,13 @@ pub(super) fn untold(mut attempt: Attempt) -> Attempt {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use jiff::Timestamp;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
 
     fn answered(body: &str) -> Answered {
-        let attempt = Attempt {
-            kind: Kind::Accepted,
-            status: Some(200),
-            code: "".into(),
-            message: "".into(),
-            client_request_id: "".into(),
-            request_id: "".into(),
-            sent_at: Timestamp::UNIX_EPOCH,
-            latency: Duration::ZERO,
-            throttle_percentage: None,
-            token_generation: 1,
-        };
+        let attempt = Attempt { status: Some(200), ..Attempt::of(Kind::Accepted) };
         Answered { attempt, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }
     }
 

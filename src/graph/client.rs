@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{
@@ -200,16 +200,9 @@ impl Client {
     /// An attempt that nothing is known of yet.
     pub(super) fn unsent(&self, token: &Token) -> Attempt {
         Attempt {
-            kind: Kind::Transient(Fault::Broken),
-            status: None,
-            code: "".into(),
-            message: "".into(),
-            client_request_id: "".into(),
-            request_id: "".into(),
             sent_at: self.wall.now(),
-            latency: Duration::ZERO,
-            throttle_percentage: None,
             token_generation: token.generation,
+            ..Attempt::of(Kind::Transient(Fault::Broken))
         }
     }
 }

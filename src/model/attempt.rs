@@ -127,6 +127,23 @@ pub enum Fault {
 }
 
 impl Attempt {
+    /// One of which nothing but its meaning is known: no answer, no words, sent at the epoch with the first token. The
+    /// rest is filled in by who knows it.
+    pub fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            status: None,
+            code: "".into(),
+            message: "".into(),
+            client_request_id: "".into(),
+            request_id: "".into(),
+            sent_at: Timestamp::UNIX_EPOCH,
+            latency: Duration::ZERO,
+            throttle_percentage: None,
+            token_generation: 1,
+        }
+    }
+
     /// Whether the user's fate is known after this attempt, in the sense of the outage rule: an answer about him.
     pub fn is_final(&self) -> bool {
         matches!(self.kind, Kind::Accepted | Kind::Refused(_))

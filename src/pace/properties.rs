@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use proptest::prelude::*;
 use tokio::time::{Instant, advance};
 
@@ -73,18 +72,7 @@ fn attempt(reply: &Reply) -> Attempt {
         Reply::Fault => Kind::Transient(Fault::Timeout),
         Reply::Unauthorized => Kind::Unauthorized { claims: None },
     };
-    Attempt {
-        kind,
-        status: None,
-        code: "".into(),
-        message: "".into(),
-        client_request_id: "".into(),
-        request_id: "".into(),
-        sent_at: Timestamp::UNIX_EPOCH,
-        latency: Duration::ZERO,
-        throttle_percentage: used,
-        token_generation: 1,
-    }
+    Attempt { throttle_percentage: used, ..Attempt::of(kind) }
 }
 
 /// One part in flight.

@@ -83,18 +83,7 @@ impl Exchange for Scripted {
 }
 
 fn attempt(kind: Kind) -> Attempt {
-    Attempt {
-        kind,
-        status: None,
-        code: "".into(),
-        message: "".into(),
-        client_request_id: "".into(),
-        request_id: "".into(),
-        sent_at: Timestamp::UNIX_EPOCH,
-        latency: LATENCY,
-        throttle_percentage: None,
-        token_generation: 1,
-    }
+    Attempt { latency: LATENCY, ..Attempt::of(kind) }
 }
 
 fn own(kind: Kind) -> Part {

@@ -47,18 +47,7 @@ impl Exchange for Scripted {
 }
 
 fn answer(kind: Kind) -> Attempt {
-    Attempt {
-        kind,
-        status: None,
-        code: "".into(),
-        message: "".into(),
-        client_request_id: "".into(),
-        request_id: "".into(),
-        sent_at: Timestamp::UNIX_EPOCH,
-        latency: Duration::from_millis(100),
-        throttle_percentage: None,
-        token_generation: 1,
-    }
+    Attempt { latency: Duration::from_millis(100), ..Attempt::of(kind) }
 }
 
 struct Ran {

@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use reprovision::auth::{TokenSource, Tokens};
 use reprovision::dispatch::{Asked, Dispatch, Exchange, Reads};
 use reprovision::graph::{Client, ClientConfig, Connections, Reading, object_path};
@@ -25,18 +24,7 @@ impl Scripted {
     fn next(&self) -> Reading {
         let mut kinds = self.kinds.lock().expect("no panic holds it");
         let kind = if kinds.is_empty() { Kind::Accepted } else { kinds.remove(0) };
-        let attempt = Attempt {
-            kind,
-            status: None,
-            code: "".into(),
-            message: "".into(),
-            client_request_id: "".into(),
-            request_id: "".into(),
-            sent_at: Timestamp::UNIX_EPOCH,
-            latency: Duration::ZERO,
-            throttle_percentage: None,
-            token_generation: 1,
-        };
+        let attempt = Attempt::of(kind);
         Reading { attempt, body: b"{}".to_vec(), date: None }
     }
 }

@@ -127,18 +127,7 @@ impl Exchange for App {
 }
 
 fn attempt(kind: Kind, throttle_percentage: Option<f64>, token_generation: u64) -> Attempt {
-    Attempt {
-        kind,
-        status: None,
-        code: "".into(),
-        message: "".into(),
-        client_request_id: "".into(),
-        request_id: "".into(),
-        sent_at: Timestamp::UNIX_EPOCH,
-        latency: Duration::ZERO,
-        throttle_percentage,
-        token_generation,
-    }
+    Attempt { throttle_percentage, token_generation, ..Attempt::of(kind) }
 }
 
 /// One client's work on a service that others may use too. `until`: leaves after so long.
