@@ -32,20 +32,19 @@ pub async fn run<E: Exchange>(
     slots: usize,
     stop: Stop,
 ) {
-    let events = workers.events.clone();
     let rows = stream::poll_fn(move |context| items.poll_recv(context)).take_until({
         let stop = stop.clone();
         async move { stop.draining().await }
     });
     let work = rows
         .map(|item| {
-            let (workers, events) = (workers.clone(), events.clone());
+            let workers = workers.clone();
             tokio::spawn(async move {
                 match item {
                     Item::Send(row) => workers.work(row).await,
                     Item::Settled(record) => {
                         let finished = Finished { record: *record, attempt: None, permit: None };
-                        let _ = events.send(Event::Finished(Box::new(finished))).await;
+                        workers.tell(Event::Finished(Box::new(finished))).await;
                     }
                 }
             })

@@ -10,7 +10,7 @@ use crate::dispatch::Dispatch;
 pub use crate::dispatch::Exchange;
 use crate::model::{Attempt, Event, Finished, Outcome, Reason, Record, Row, WallClock, stamp};
 use crate::retry::{Decision, RetryPolicy, Tries};
-use crate::stop::Stop;
+use crate::stop::{Stop, Why};
 
 /// What every worker of a run shares.
 #[derive(Debug)]
@@ -48,12 +48,15 @@ impl<E: Exchange> Workers<E> {
                 permit = self.permits.clone().acquire_owned() => permit,
             };
             let Ok(permit) = permit else { return };
-            let started = Instant::now();
             let Some((attempt, settled)) = self.dispatch.attempt(&row).await else {
                 return self.cut_short(&row, &story).await;
             };
             story.attempts += 1;
-            story.first.get_or_insert_with(|| (started, stamp(attempt.sent_at)));
+            story.first.get_or_insert_with(|| {
+                // The wait for the gate is no part of it.
+                let now = Instant::now();
+                (now.checked_sub(attempt.latency).unwrap_or(now), stamp(attempt.sent_at))
+            });
             story.tries.count(&attempt, settled.streak, |streak| self.dispatch.is_forgiven(streak));
             match self.policy.decide(&story.tries.history, &attempt) {
                 Decision::Finish { outcome, reason } => {
@@ -62,8 +65,7 @@ impl<E: Exchange> Workers<E> {
                 Decision::RetryIn(wait) => {
                     drop(permit);
                     let event = Event::Retrying { row: row.number, attempt: Box::new(attempt), wait };
-                    // A closed journal raises the stop itself.
-                    let _ = self.events.send(event).await;
+                    self.tell(event).await;
                     self.wait(wait).await;
                 }
             }
@@ -81,7 +83,7 @@ impl<E: Exchange> Workers<E> {
 
     async fn cut_short(&self, row: &Row, story: &Story) {
         if story.attempts > 0 {
-            let _ = self.events.send(Event::CutShort { row: row.number }).await;
+            self.tell(Event::CutShort { row: row.number }).await;
         }
     }
 
@@ -117,8 +119,16 @@ impl<E: Exchange> Workers<E> {
             line: row.line,
         };
         let finished = Finished { record, attempt: Some(attempt), permit: Some(permit) };
-        // A closed journal raises the stop itself; the user has no record and is done again.
-        let _ = self.events.send(Event::Finished(Box::new(finished))).await;
+        // Where the journal is closed the user has no record and is done again.
+        self.tell(Event::Finished(Box::new(finished))).await;
+    }
+
+    /// To the journal. One that cannot write raises the stop itself; one that is gone without a word must not have the
+    /// rest of the users sent for nothing.
+    pub(crate) async fn tell(&self, event: Event) {
+        if self.events.send(event).await.is_err() && self.stop.is_running() {
+            self.stop.drain(Why::Bug("the journal thread ended unexpectedly".to_owned()));
+        }
     }
 }
 

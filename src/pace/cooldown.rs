@@ -75,10 +75,12 @@ impl Cooldowns {
         self.episodes[scope.index()] = Some(episode);
     }
 
-    /// From `state.json`: a cool-down that was running when the last process ended.
+    /// From `state.json`: a cool-down that was running when an earlier process ended. Never shortens another.
     pub(super) fn restore(&mut self, scope: Scope, remaining: Duration, now: Instant) {
         let episode = Episode { until: now + remaining, since: now, length: remaining, announced: true };
-        self.episodes[scope.index()] = Some(episode);
+        self.longest_announced = self.longest_announced.max(remaining);
+        let place = &mut self.episodes[scope.index()];
+        *place = Some(place.filter(|other| other.until >= episode.until).unwrap_or(episode));
     }
 
     /// A request sent at `sent` was not refused: if it was the probe, every episode is over.

@@ -79,9 +79,7 @@ async fn run_at(pace: Arc<Pace>, users: u64, concurrency: usize, stop: &Stop, sc
     });
     tokio::spawn(async move {
         for number in 1..=users {
-            let id = UserId::parse(&format!("user{number}@contoso.com")).expect("an id");
-            let row = Row { number, line: number + 1, shown: id.as_str().into(), id };
-            if feed.send(Item::Send(row)).await.is_err() {
+            if feed.send(Item::Send(user(number))).await.is_err() {
                 return;
             }
         }
@@ -99,6 +97,11 @@ async fn run_at(pace: Arc<Pace>, users: u64, concurrency: usize, stop: &Stop, sc
     let records = journal.await.expect("the journal");
     let sent = sent.lock().expect("no panic holds it").clone();
     Ran { records, sent, took: began.elapsed() }
+}
+
+fn user(number: u64) -> Row {
+    let id = UserId::parse(&format!("user{number}@contoso.com")).expect("an id");
+    Row { number, line: number + 1, shown: id.as_str().into(), id }
 }
 
 fn throttled(wait: u64) -> Kind {
@@ -317,6 +320,64 @@ async fn silence_does_not_count_an_announced_wait_but_every_failed_probe() {
     let mut probe = pace.admit(1).await;
     pace.settle(&mut probe, 1, &answer(Kind::Accepted));
     assert_eq!(pace.silent_for(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_does_not_count_a_wait_that_an_earlier_call_was_told() {
+    let pace = fixed(20.0);
+    pace.restore(Scope::Tenant, Duration::from_secs(7_200));
+    sleep(Duration::from_secs(7_200)).await;
+    assert_eq!(pace.silent_for(), Duration::ZERO, "two hours were announced to the call before");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(pace.silent_for(), Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_restored_waits_for_one_scope_the_later_end_holds() {
+    let pace = fixed(20.0);
+    pace.restore(Scope::Tenant, Duration::from_secs(50));
+    pace.restore(Scope::Tenant, Duration::from_secs(20));
+    let began = Instant::now();
+    let _ = pace.admit(1).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duration_counts_from_the_first_sending_and_not_from_the_queue_before_it() {
+    let ran = run(40, 1.0, 32, &Stop::new(), Box::new(|_, _, _| Kind::Accepted)).await;
+    assert_eq!(ran.records.len(), 40);
+    for record in ran.records {
+        assert_eq!(record.duration_ms, Some(100), "row {}", record.row);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_sent_for_whom_no_record_can_be_written() {
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let script: Script = Box::new(|_, _, _| Kind::Accepted);
+    let (feed, rows) = mpsc::channel(16);
+    // The journal thread has ended without a word: a panic.
+    let (events, inbox) = mpsc::channel(16);
+    drop(inbox);
+    let stop = Stop::new();
+    let exchange = Scripted { began: Instant::now(), script, sent: sent.clone() };
+    let workers = Arc::new(Workers {
+        dispatch: Dispatch::new(exchange, fixed(1_000.0), stop.clone()),
+        policy: RetryPolicy { max_attempts: 6, jitter: 0.0 },
+        permits: Arc::new(Semaphore::new(4)),
+        wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
+        stop: stop.clone(),
+        events,
+    });
+    tokio::spawn(async move {
+        for number in 1..=200 {
+            let _ = feed.send(Item::Send(user(number))).await;
+        }
+    });
+    pool::run(rows, workers, pool::slots(4), stop.clone()).await;
+    let sent = sent.lock().expect("no panic holds it").len();
+    assert!(sent <= 4, "{sent} requests for a journal that is gone");
+    assert!(matches!(stop.reasons().as_slice(), [Why::Bug(_)]), "{:?}", stop.reasons());
 }
 
 #[tokio::test(start_paused = true)]
