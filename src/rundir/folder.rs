@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::hashes::is_accounted;
 use super::read_back::read_results;
 use super::run_file::{Identity, RunFile, State};
 use crate::error::Error;
@@ -135,9 +136,9 @@ pub fn remove_debris(parent: &Path) {
 /// The runs of one identity in a folder of runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beside {
-    /// The newest that is not complete.
+    /// The newest that is not complete, or whose account was not written to its end.
     pub unfinished: Option<PathBuf>,
-    /// The newest that is.
+    /// The newest that is complete and accounted for.
     pub finished: Option<PathBuf>,
 }
 
@@ -146,16 +147,19 @@ pub struct Beside {
 pub fn look_beside(parent: &Path, identity: &Identity) -> Beside {
     let mut beside = Beside::default();
     for (folder, run) in runs(parent).into_iter().filter(|(_, run)| run.identity == *identity) {
-        let finished = read_results(&folder, run.rows).is_ok_and(|read| read.totals.records == run.rows);
+        let complete = read_results(&folder, run.rows).is_ok_and(|read| read.totals.records == run.rows);
+        // Else the command that goes on would begin anew and send everybody again.
+        let finished = complete && is_accounted(&folder);
         let place = if finished { &mut beside.finished } else { &mut beside.unfinished };
         place.get_or_insert(folder);
     }
     beside
 }
 
-/// What the newest run of the same app in the same tenant left for the next: pauses still running, the rate.
+/// What the runs of the same app in the same tenant left for the next: the rate that the newest learned, and all pauses,
+/// because one that ran beside another may have been told nothing of its own.
 pub fn newest_state(parent: &Path, identity: &Identity) -> State {
-    runs(parent)
+    let states: Vec<_> = runs(parent)
         .into_iter()
         .filter(|(_, run)| {
             let theirs = &run.identity;
@@ -163,8 +167,10 @@ pub fn newest_state(parent: &Path, identity: &Identity) -> State {
                 == (&identity.tenant, &identity.app, &identity.endpoint)
         })
         .map(|(folder, _)| State::read(&folder))
-        .max_by_key(|state| state.saved_at)
-        .unwrap_or_default()
+        .collect();
+    let cooldowns = states.iter().flat_map(|state| state.cooldowns.clone()).collect();
+    let newest = states.into_iter().max_by_key(|state| state.saved_at).unwrap_or_default();
+    State { cooldowns, ..newest }
 }
 
 /// The runs in a folder of runs, newest first.
@@ -182,6 +188,7 @@ fn runs(parent: &Path) -> Vec<(PathBuf, RunFile)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::hashes::hashes;
     use super::super::journal::Journal;
     use super::super::read_back::tests::{expected, record};
     use super::*;
@@ -229,7 +236,15 @@ mod tests {
         }
         let cooldowns = vec![("tenant".to_owned(), at, 1)];
         State { cooldowns, learned: None, saved_at: Some(at) }.write(&folder).expect("written");
+        account(&folder, 0);
         folder
+    }
+
+    /// As a call that ends with this code leaves it.
+    fn account(folder: &Path, exit_code: u8) {
+        let files = hashes(folder).expect("there");
+        let account = serde_json::json!({ "exit_code": exit_code, "files": files });
+        fs::write(folder.join("summary.json"), account.to_string()).expect("written");
     }
 
     #[test]
@@ -244,12 +259,35 @@ mod tests {
         fs::create_dir(parent.join("5")).expect("created");
         let found = look_beside(parent, &identity("x"));
         assert_eq!(found, Beside { unfinished: Some(open.clone()), finished: Some(done) });
-        // Another list of the same app in the same tenant was sent last: its pauses hold for us too.
-        assert_eq!(newest_state(parent, &identity("x")).saved_at, Timestamp::from_second(4).ok());
+        // Another list of the same app in the same tenant was sent last: its pauses hold for us too, and so do those of
+        // the others, which it may have run beside.
+        let state = newest_state(parent, &identity("x"));
+        assert_eq!(state.saved_at, Timestamp::from_second(4).ok());
+        let mut ends: Vec<_> = state.cooldowns.iter().map(|(_, until, _)| until.as_second()).collect();
+        ends.sort_unstable();
+        assert_eq!(ends, [1, 2, 3, 4]);
         let other = Identity { app: "b".to_owned(), ..identity("x") };
         assert_eq!(newest_state(parent, &other), State::default());
         fs::write(open.join("results.csv"), "saved by Excel").expect("damaged");
         assert_eq!(look_beside(parent, &identity("x")).unfinished, Some(open));
+    }
+
+    #[test]
+    fn a_complete_run_is_finished_once_its_account_is() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let folder = run(parent.path(), "1", "x", 3, 3, 1);
+        let is_finished = || look_beside(parent.path(), &identity("x")).finished.is_some();
+        for (exit_code, finished) in [(0, true), (3, true), (4, true), (1, false), (5, false), (130, false)] {
+            account(&folder, exit_code);
+            assert_eq!(is_finished(), finished, "exit {exit_code}");
+        }
+        account(&folder, 0);
+        // The last records came after the account was written.
+        let results = fs::read_to_string(folder.join("results.csv")).expect("read");
+        fs::write(folder.join("results.csv"), results.replace("00:00:01", "00:00:02")).expect("written");
+        assert!(!is_finished());
+        fs::remove_file(folder.join("summary.json")).expect("removed");
+        assert!(!is_finished(), "killed before the account");
     }
 
     #[test]

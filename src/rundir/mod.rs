@@ -12,7 +12,7 @@ mod run_file;
 pub use failed::{Original, write_failed, write_original};
 pub use find::find_run;
 pub use folder::{Beside, Lock, lock_runs, look_beside, new_folder, newest_state, remove_debris};
-pub use hashes::{FileHash, hashes};
+pub use hashes::{FileHash, hashes, is_accounted};
 pub use journal::{Journal, Syncer};
 pub use page::write_page;
 pub use read_back::{Expected, ReadBack, Rows, Totals, each_record, read_results};

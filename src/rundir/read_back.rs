@@ -127,6 +127,19 @@ pub fn each_record(folder: &Path, rows: u64, mut each: impl FnMut(&Record)) -> R
     Ok(read)
 }
 
+/// Whether there is anything after the header, whole or damaged.
+///
+/// # Errors
+/// As [`read_results`].
+pub(super) fn holds_records(folder: &Path) -> Result<bool, Error> {
+    let mut any = false;
+    lines(folder, u64::MAX, &mut 0, |_| {
+        any = true;
+        Ok(())
+    })?;
+    Ok(any)
+}
+
 /// What a restart reads: each record is compared with the row of the input that it claims to be for, so that a damaged
 /// row number cannot pass one user's fate off as another's. Where a line is damaged, the file is replaced by one
 /// without it, and the line is kept in `damaged.txt`.

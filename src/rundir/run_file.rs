@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::read_back::read_results;
+use super::read_back::holds_records;
 use crate::error::Error;
 use crate::model::{ObjectKind, Reading};
 use crate::sys;
@@ -127,8 +127,7 @@ impl RunFile {
         match serde_json::from_slice(&bytes) {
             Ok(run) => Ok(Some(run)),
             Err(_) => {
-                let read = read_results(folder, u64::MAX)?;
-                if read.totals.records + read.damaged > 0 {
+                if holds_records(folder)? {
                     let message = "it is missing or damaged, and results.csv beside it holds records that cannot be told \
                                    from those of another run: put run.json back, or give another --out";
                     return Err(Error::Damaged { path, message: message.to_owned() });
@@ -210,6 +209,10 @@ mod tests {
         journal.append([&record(1, Outcome::Accepted)]).expect("written");
         let said = RunFile::load(folder).expect_err("whose record?");
         assert!(said.exit().code() == 2 && said.chain().contains("put run.json back"), "{}", said.chain());
+        // Without run.json nothing bounds the numbers of the rows.
+        journal.append([&record(u64::MAX - 1, Outcome::Accepted)]).expect("written");
+        let said = RunFile::load(folder).expect_err("whose record?");
+        assert!(said.chain().contains("put run.json back"), "{}", said.chain());
         fs::write(folder.join("run.json"), "{\"schema\": 2}").expect("of the future");
         assert!(RunFile::load(folder).expect_err("newer").chain().contains("newer version"));
     }

@@ -284,6 +284,39 @@ fn the_log_tells_each_user_and_each_request_and_never_the_token() {
 }
 
 #[test]
+fn a_run_killed_before_its_account_is_accounted_for_by_the_same_command_and_not_sent_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 5);
+    let list = fs::read_to_string(folder.join("a.csv")).expect("read") + "not an id\n";
+    fs::write(folder.join("a.csv"), list).expect("written");
+    let asked = ["a.csv", "--simulate=calm"];
+    ended(&run(folder, &[&asked[..], &["--limit", "2"]].concat()), 0, "Go on");
+    let out = runs(folder).remove(0);
+    // What a call that was killed after its last record leaves: the files of the call before.
+    let files = ["failed.csv", "summary.json", "report.html"].map(|name| out.join(name));
+    let before = files.each_ref().map(|file| fs::read(file).expect("read"));
+    ended(&run(folder, &asked), 3, "Finished");
+    let results = fs::read(out.join("results.csv")).expect("read");
+    for (file, bytes) in files.iter().zip(&before) {
+        fs::write(file, bytes).expect("written");
+    }
+    ended(
+        &run(folder, &asked),
+        3,
+        "is complete: nothing was sent; written again: failed.csv, summary.json, report.html",
+    );
+    assert_eq!(runs(folder), std::slice::from_ref(&out), "no second run");
+    assert_eq!(fs::read(out.join("results.csv")).expect("read"), results);
+    let failed = fs::read_to_string(out.join("failed.csv")).expect("read");
+    assert!(failed.contains("not an id"), "{failed}");
+    assert_eq!(json(&out.join("summary.json"))["complete"], true);
+    // Now it is finished: the same list again is a new run.
+    ended(&run(folder, &asked), 3, "this list was done before");
+    assert_eq!(runs(folder).len(), 2);
+}
+
+#[test]
 fn two_starts_in_the_same_second_are_one_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();

@@ -14,7 +14,7 @@ use crate::input::Checked;
 use crate::model::Outcome;
 use crate::pace::Waits;
 use crate::report::{self, Next, Summary, next_step};
-use crate::rundir::{Original, ReadBack, RunFile, State, hashes, read_results, write_failed};
+use crate::rundir::{Original, ReadBack, RunFile, State, hashes, is_accounted, read_results, write_failed};
 use crate::stop::Why;
 use crate::sys;
 
@@ -111,7 +111,8 @@ pub(super) fn account(config: &RunConfig, folder: &Path, run: RunFile, rows: Row
     exit
 }
 
-/// A complete run that was named again: nothing is sent, missing files are written, and it ends with its own code.
+/// A complete run that was named again, or cut short before its account was written: nothing is sent, what is missing or
+/// of an earlier call is written, and it ends with its own code.
 ///
 /// # Errors
 /// `Error::File`.
@@ -123,8 +124,9 @@ pub(super) fn complete(
     read: &ReadBack,
 ) -> Result<Exit, Error> {
     let mut rebuilt = Vec::new();
+    let stale = !is_accounted(folder);
     let mut missing = |name: &'static str| {
-        let missing = !folder.join(name).exists();
+        let missing = (stale && name != "state.json") || !folder.join(name).exists();
         rebuilt.extend(missing.then_some(name));
         missing
     };
