@@ -317,6 +317,74 @@ fn a_run_killed_before_its_account_is_accounted_for_by_the_same_command_and_not_
 }
 
 #[test]
+fn a_folder_with_files_of_somebody_else_is_refused_and_untouched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 2);
+    for name in ["input.csv", "failed.csv", "run.json", "results.csv", "summary.json", "report.html"] {
+        let mine = folder.join(format!("of-{name}"));
+        fs::create_dir(&mine).expect("created");
+        fs::write(mine.join(name), "precious").expect("written");
+        let out = mine.to_str().expect("UTF-8");
+        let refused = run(folder, &["a.csv", "--simulate=calm", "--out", out]);
+        ended(&refused, 2, "which no run wrote");
+        assert!(said(&refused).contains(name), "{}", said(&refused));
+        let names: Vec<_> = fs::read_dir(&mine).expect("listed").flatten().map(|e| e.file_name()).collect();
+        assert_eq!(names, [name]);
+        assert_eq!(fs::read_to_string(mine.join(name)).expect("read"), "precious");
+    }
+    // Anything else in it is in nobody's way, and so is what a run left that was killed as it began.
+    let used = folder.join("used");
+    fs::create_dir(&used).expect("created");
+    fs::write(used.join("notes.txt"), "mine").expect("written");
+    fs::write(used.join("lock"), "").expect("written");
+    fs::write(used.join("input.csv"), "half a co").expect("written");
+    fs::write(used.join("run.json"), "{").expect("written");
+    ended(&run(folder, &["a.csv", "--simulate=calm", "--out", "used"]), 0, "Finished");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_process_that_nobody_reads() {
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 3);
+    // A full pipe: whoever writes into it waits until somebody reads.
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    rustix::io::ioctl_fionbio(&writer, true).expect("set");
+    while writer.write(&[b'x'; 4_096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).expect("set");
+    let mut started = command(folder);
+    started.args(["run", "a.csv", "--simulate=calm", "--out", "a"]).args(FAST);
+    let mut child = started.stdout(writer).stderr(Stdio::null()).spawn().expect("started");
+    drop(started);
+    let until = Instant::now() + Duration::from_secs(20);
+    while !folder.join("a/summary.json").exists() {
+        assert!(Instant::now() < until, "it does not end its work");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(child.try_wait().expect("a child"), None, "it waits to tell the summary");
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    let until = Instant::now() + Duration::from_secs(2);
+    let status = loop {
+        match child.try_wait().expect("a child") {
+            Some(status) => break status,
+            None if Instant::now() > until => {
+                let _ = child.kill();
+                panic!("it waits for ever");
+            }
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    // All was done and accounted for; only nobody heard of it.
+    assert_eq!(status.code(), Some(0));
+    drop(reader);
+}
+
+#[test]
 fn two_starts_in_the_same_second_are_one_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();

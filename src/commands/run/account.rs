@@ -56,8 +56,32 @@ impl Rows {
     }
 }
 
-/// Writes the account of a call that sent something, and says it.
-pub(super) fn account(config: &RunConfig, folder: &Path, run: RunFile, rows: Rows, worked: Worked) -> Exit {
+/// How a call ended, to be told.
+#[derive(Debug)]
+pub(super) struct Accounted {
+    pub(super) exit: Exit,
+    stopped: Vec<String>,
+    text: Option<String>,
+}
+
+impl Accounted {
+    /// Waits for as long as nobody reads.
+    pub(super) fn tell(&self) {
+        tell_stops(self.exit, &self.stopped);
+        if let Some(text) = &self.text {
+            say(text);
+        }
+    }
+}
+
+/// Writes the account of a call that sent something.
+pub(super) fn account(
+    config: &RunConfig,
+    folder: &Path,
+    run: RunFile,
+    rows: Rows,
+    worked: Worked,
+) -> Accounted {
     let mut exit = worked.reasons.iter().map(exit_of).fold(Exit::Done, Exit::worse);
     let mut stopped: Vec<String> = worked.reasons.iter().map(sentence).collect();
     let mut fail = |error: &Error, exit: &mut Exit| {
@@ -80,8 +104,7 @@ pub(super) fn account(config: &RunConfig, folder: &Path, run: RunFile, rows: Row
     let read = match read {
         Ok(read) if folder.join("results.csv").exists() => read,
         Ok(_) | Err(_) => {
-            tell_stops(exit, &stopped);
-            return exit.worse(Exit::Internal);
+            return Accounted { exit: exit.worse(Exit::Internal), stopped, text: None };
         }
     };
     let complete = read.totals.records == run.rows;
@@ -106,9 +129,8 @@ pub(super) fn account(config: &RunConfig, folder: &Path, run: RunFile, rows: Row
         summary.exit_code = exit.code();
         summary.stopped.push(error.chain());
     }
-    tell_stops(exit, &summary.stopped);
-    say(&summary.text(folder, &next(config, folder)));
-    exit
+    let text = Some(summary.text(folder, &next(config, folder)));
+    Accounted { exit, stopped: summary.stopped, text }
 }
 
 /// A complete run that was named again, or cut short before its account was written: nothing is sent, what is missing or

@@ -13,6 +13,26 @@ use crate::sys;
 /// Where runs without `--out` live.
 const RUNS: &str = "reprovision-runs";
 
+/// What a run writes, or replaces.
+const NAMES: [&str; 10] = [
+    "run.json",
+    "input.csv",
+    "results.csv",
+    "damaged.txt",
+    "state.json",
+    "failed.csv",
+    "summary.json",
+    "report.html",
+    "verified.csv",
+    "still-failing.csv",
+];
+
+/// A file in the way of a run's own in a folder where none has begun: the lock is the first thing that one leaves.
+fn not_ours(folder: &Path) -> Option<&'static str> {
+    let ours = folder.join("lock").exists() || RunFile::read(folder).is_some();
+    NAMES.into_iter().find(|name| !ours && folder.join(name).exists())
+}
+
 /// A locked folder. Dropped before [`Claim::keep`], a folder that this call created goes away again.
 #[derive(Debug)]
 pub(super) struct Claim {
@@ -48,6 +68,11 @@ impl Claim {
                     sys::sync_folder(above).map_err(|source| Error::file("sync", above, source))?;
                 } else if !out.is_dir() {
                     return Err(Error::Usage(format!("--out {} is not a folder", out.display())));
+                } else if let Some(name) = not_ours(out) {
+                    return Err(Error::Usage(format!(
+                        "--out {} holds a {name} which no run wrote, and a run would replace it: give another folder; nothing was sent",
+                        out.display()
+                    )));
                 }
                 (out.clone(), created, None)
             }

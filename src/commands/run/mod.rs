@@ -8,10 +8,11 @@ mod prompt;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::account::{Rows, Worked, account, complete, exit_of};
 use self::claim::{Claim, Found};
@@ -38,6 +39,8 @@ const BUILT_IN: &str = include_str!("../../../samples/users.csv");
 const RETRY_OF: usize = 20;
 /// Longest name of a run taken from a cell, in characters.
 const RUN_NAME: usize = 120;
+/// The last words of a process that is to end at once may take so long.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// Runs to an exit code.
 ///
@@ -50,13 +53,21 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
         biased;
         signal = signals.next() => {
             tell("stopped; nothing was sent");
-            return Ok(if signal == Signal::Interrupt { Exit::Interrupted } else { Exit::Terminated });
+            return Ok(ended_by(signal));
         }
         ready = prepare(&asked) => ready?,
     };
     match ready {
         Prepared::Over(exit) => Ok(exit),
         Prepared::Ready(ready) => ready.work(signals, started).await,
+    }
+}
+
+/// What a signal ends a call with.
+fn ended_by(signal: Signal) -> Exit {
+    match signal {
+        Signal::Interrupt => Exit::Interrupted,
+        Signal::Terminate => Exit::Terminated,
     }
 }
 
@@ -184,10 +195,9 @@ impl Ready {
         let error = match drive(call, items, journal, stop.clone(), signals).await {
             Ended::Written(ended) => ended.err(),
             Ended::AtOnce => {
-                tell(&format!(
-                    "stopped at once; all answers that came are kept. Go on: {}",
-                    config.again.line()
-                ));
+                // A last record may be on its way to the disk: the lock ends with the process.
+                std::mem::forget(claim);
+                stopped_at_once(&config).await;
                 return Ok(stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse));
             }
         };
@@ -203,8 +213,34 @@ impl Ready {
             damaged: read.damaged,
             notes: tokens.notices(),
         };
-        Ok(account(&config, &claim.folder, run, rows, worked))
+        let stopped = worked.reasons.iter().map(exit_of).fold(Exit::Done, Exit::worse);
+        let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+        let (asked, folder) = (config.clone(), claim.folder.clone());
+        let written = spawn_blocking(move || account(&asked, &folder, run, rows, worked));
+        let accounted = tokio::select! {
+            biased;
+            written = written => written.map_err(|error| Error::Internal(error.to_string()))?,
+            signal = signals.next() => {
+                // Each file is replaced as a whole; the next call writes what is missing.
+                stopped_at_once(&config).await;
+                return Ok(stopped.worse(ended_by(signal)));
+            }
+        };
+        let exit = accounted.exit;
+        let told = spawn_blocking(move || accounted.tell());
+        tokio::select! {
+            _ = told => {}
+            // Nobody reads it: all is done and written.
+            _ = signals.next() => {}
+        }
+        Ok(exit)
     }
+}
+
+/// The last words of a process that was told to end at once: a blocked terminal keeps it no longer than the rest.
+async fn stopped_at_once(config: &RunConfig) {
+    let said = format!("stopped at once; all answers that came are kept. Go on: {}", config.again.line());
+    let _ = timeout(LAST_WORDS, spawn_blocking(move || tell(&said))).await;
 }
 
 /// What was asked, by whom, on what.
