@@ -44,7 +44,10 @@ impl Pacing {
         if self.rate.is_some_and(|rate| rate.fixed) {
             return Law::Fixed;
         }
-        let fresh = Adaptive::new(self.initial.unwrap_or(DOCUMENTED_RATE), Instant::now());
+        let now_here = Instant::now();
+        let fresh = self
+            .initial
+            .map_or_else(|| Adaptive::new(DOCUMENTED_RATE, now_here), |rate| Adaptive::said(rate, now_here));
         let learned = state.learned.as_ref().filter(|_| self.initial.is_none());
         let law = match (learned, self.at_simulated()) {
             (Some(learned), _) => {

@@ -109,6 +109,8 @@ pub struct Adaptive {
     ceiling: f64,
     /// The rate that is documented or said by who knows better.
     documented: f64,
+    /// Whether somebody said it.
+    said: bool,
     rate: Option<f64>,
     /// The pace as long as the rate is unknown.
     slow: f64,
@@ -141,6 +143,7 @@ impl Adaptive {
             origin,
             ceiling: FASTEST,
             documented,
+            said: false,
             rate: None,
             slow: documented,
             credit: documented * STOCK_S,
@@ -159,6 +162,12 @@ impl Adaptive {
             next: 0.0,
             recent: VecDeque::new(),
         }
+    }
+
+    /// The same from a rate that somebody says who knows the service. It is no ceiling; but once the stock ran out it
+    /// is taken for learned, where else the end of the unknown would be looked for by doubling.
+    pub fn said(rate: f64, origin: Instant) -> Self {
+        Self { said: true, ..Self::new(rate, origin) }
     }
 
     /// Goes on from what an earlier call learned, `away` after its last sending.
@@ -267,6 +276,7 @@ impl Adaptive {
         if self.cycle.is_none() && waited < LONG_WAIT_S.max(0.5 * (now - began)) {
             // The stock ran out, which says nothing about the rate.
             self.slow = self.documented;
+            self.rate = self.rate.or(self.said.then_some(self.documented));
         } else if !self.spoiled {
             self.measure(waited, self.cycle.unwrap_or(began), now);
         }

@@ -20,13 +20,15 @@ struct Client {
 }
 
 impl Client {
-    /// `<initial rate> <remembered rate> <remembered credit> <seconds away>`, the last three or none.
+    /// `<initial rate> <remembered rate> <remembered credit> <seconds away> <whether it was said>`, the three in the middle or none.
     fn begin(argument: &str) -> Self {
         let origin = Instant::now();
         let mut numbers = argument.split(' ').map(|number| number.parse::<f64>().ok());
         let mut next = || numbers.next().flatten();
-        let law = Adaptive::new(next().expect("an initial rate"), origin);
-        let (rate, credit, away) = (next(), next(), next());
+        let initial = next().expect("an initial rate");
+        let (rate, credit, away, said) = (next(), next(), next(), next());
+        let law =
+            if said.is_some() { Adaptive::said(initial, origin) } else { Adaptive::new(initial, origin) };
         let law = match (credit, away) {
             (Some(credit), Some(away)) => law.resume(Learned { rate, credit }, Duration::from_secs_f64(away)),
             _ => law,

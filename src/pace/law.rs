@@ -30,6 +30,11 @@ impl Law {
         Self::Adaptive(Box::new(Adaptive::new(documented, Instant::now())))
     }
 
+    /// The same from a rate that somebody says who knows the service: `--initial-rate`.
+    pub fn said(rate: f64) -> Self {
+        Self::Adaptive(Box::new(Adaptive::said(rate, Instant::now())))
+    }
+
     /// The ceiling, which the law must know to keep count of the stock.
     pub(super) fn bound(&mut self, ceiling: f64) {
         if let Self::Adaptive(law) = self {

@@ -10,8 +10,9 @@ use super::scenario::Scenario;
 
 /// Ids accepted twice that are named.
 const NAMED: usize = 100;
-/// A request that comes this soon after a 429 left may have been under way already; it is no breach.
-const ROUND_TRIP: Duration = Duration::from_millis(50);
+/// A request that comes this soon after a 429 left may have been under way already; it is no breach. On a machine with
+/// more to do than it can, 70 ms were seen; the end of a wait is judged to the instant.
+const ROUND_TRIP: Duration = Duration::from_millis(200);
 
 /// The account of the service itself.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -5,7 +5,8 @@ Stdlib only.  `python3 tests/pacing/reference.py > tests/pacing/golden.csv` afte
 `pace::golden` replays the table's events through src/pace/ and compares every column to 1e-6.
 
 A line is an event at a time: `sent`, `served`, `used` (share of the limit told by a header), `refused` (announced wait,
-or nothing; the time the request left), `begin` (initial rate, remembered rate, remembered credit, seconds away).  Then the state after it:
+or nothing; the time the request left), `begin` (initial rate, remembered rate, remembered credit, seconds away, 1 where
+somebody said the initial rate).  Then the state after it:
 learned rate, rate while unknown, pace, credit, next sending, end of the cool-down.
 """
 import collections, heapq, math
@@ -15,8 +16,8 @@ SPEND_FIRST, SPEND_LATER, SAVED, SAVED_SHARED, LONG_WAIT = 5.0, 10.0, .8, .4, 10
 
 
 class Law:
-    def __init__(s, documented, rate=None, credit=None, away=0.0):
-        s.D, s.N0 = documented, documented * 150
+    def __init__(s, documented, rate=None, credit=None, away=0.0, said=None):
+        s.D, s.N0, s.said = documented, documented * 150, said
         s.R, s.slow, s.spend = rate, documented, SPEND_FIRST
         s.credit = s.N0 if credit is None else min(s.N0, credit + (rate or documented) * away)
         s.began = s.cycle = s.episode = None
@@ -75,7 +76,9 @@ class Law:
 
     def reopen(s, now):
         waited = now - s.episode
-        if s.cycle is None and waited < max(LONG_WAIT, .5 * (now - s.began)): s.slow = s.D
+        if s.cycle is None and waited < max(LONG_WAIT, .5 * (now - s.began)):
+            s.slow = s.D
+            if s.said and s.R is None: s.R = s.D
         elif not s.spoiled: s.measure(waited, s.began if s.cycle is None else s.cycle, now)
         rate = s.slow if s.R is None else s.R
         s.credit = min(s.N0, waited * max(SAVED * rate, SAVED_SHARED * s.D if waited >= LONG_WAIT else 0.0))
@@ -121,9 +124,9 @@ def show(law, now):
 
 def run(name, law_args, server, requests, header=False, told=True, idle=None):
     """One client, whole microseconds, nothing random: events, and the state after each."""
-    law = Law(*law_args); us = lambda t: round(t, 6)
+    law = Law(*(0.0 if a is None and i == 3 else a for i, a in enumerate(law_args))); us = lambda t: round(t, 6)
     print(f'# {name}')
-    print('0,begin,' + ' '.join('' if a is None else f'{a:g}' for a in (*law_args, *(None,) * 4)[:4]) + ',' + show(law, 0.0))
+    print('0,begin,' + ' '.join('' if a is None else f'{a:g}' for a in (*law_args, *(None,) * 5)[:5]) + ',' + show(law, 0.0))
     events, now, left, flight, seq = [], 0.001, requests, 0, 0
     while left or events:
         room = flight < min(8, 4 + law.served_n)
@@ -154,3 +157,4 @@ if __name__ == '__main__':
     run('window, remembered', (2.0, 1.3, 20.0, 30.0), Window(60, 40.0), 200)
     run('quota falls, then an idle minute', (2.0, 2.0, 0.0, 0.0), Bucket(8, lambda t: 2.0 if t < 60 else .5), 150, idle=(200.0, 260.0))
     run('almost nothing is allowed', (2.0,), Bucket(1, lambda t: .03), 14)
+    run('the rate was said', (2.0, None, None, None, 1), Bucket(20, lambda t: 1.9), 300)

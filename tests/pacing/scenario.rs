@@ -72,6 +72,10 @@ pub(crate) struct Case {
     pub(crate) header: bool,
     /// `--initial-rate`
     pub(crate) initial_rate: Option<f64>,
+    /// `--concurrency`; absent: 32.
+    pub(crate) in_flight: Option<usize>,
+    /// The same round trip for every request; absent: log-normal, median 120 ms.
+    pub(crate) round_trip_ms: Option<u64>,
     /// Also part of `cargo test`.
     #[serde(default)]
     pub(crate) quick: bool,
@@ -120,6 +124,31 @@ impl Scenario {
 
     pub(crate) fn named(name: &str) -> Self {
         Self::all().into_iter().find(|scenario| scenario.name == name).expect("a scenario of that name")
+    }
+}
+
+/// How many requests a client has under way, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// `--concurrency`
+    pub(crate) in_flight: usize,
+    /// Of every request; `None`: log-normal, median 120 ms.
+    pub(crate) round_trip: Option<Duration>,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self { in_flight: 32, round_trip: None }
+    }
+}
+
+impl Case {
+    pub(crate) fn reach(&self) -> Reach {
+        let usual = Reach::default();
+        Reach {
+            in_flight: self.in_flight.unwrap_or(usual.in_flight),
+            round_trip: self.round_trip_ms.map(Duration::from_millis),
+        }
     }
 }
 
@@ -224,7 +253,7 @@ impl Server {
 
 /// The time that a client needs who knows the service and has as many in flight. It does not take from others what they
 /// want: with one phase of theirs it gets the rest at any time, with several they take theirs first.
-pub(crate) fn ideal(service: &Service, users: u64, in_flight: usize, seed: u64) -> f64 {
+pub(crate) fn ideal(service: &Service, users: u64, reach: Reach, seed: u64) -> f64 {
     let mut server = Server::new(service, false, seed);
     let steady = match &server.others {
         Some(others) if others.per_second.len() == 1 => others.per_second[0],
@@ -236,8 +265,8 @@ pub(crate) fn ideal(service: &Service, users: u64, in_flight: usize, seed: u64) 
     server.limits = std::mem::take(&mut server.limits).into_iter().map(|limit| limit.ideal(steady)).collect();
     server.closed = None;
     server.others_first = true;
-    let mut latency = Latency::new(seed);
-    let mut free: BinaryHeap<_> = std::iter::repeat_n(Reverse(0_u64), in_flight).collect();
+    let mut latency = Latency::new(seed, reach.round_trip);
+    let mut free: BinaryHeap<_> = std::iter::repeat_n(Reverse(0_u64), reach.in_flight).collect();
     let (mut now, mut end) = (0.0_f64, 0.0_f64);
     for _ in 0..users {
         now = free.pop().map_or(now, |Reverse(nanos)| now.max(nanos as f64 / 1e9));
@@ -259,16 +288,19 @@ pub(crate) fn ideal(service: &Service, users: u64, in_flight: usize, seed: u64) 
     end
 }
 
-/// Round trips: log-normal, median 120 ms; in pairs of milliseconds, so that both halves are whole for the clock.
+/// Round trips: all the same, or log-normal with median 120 ms; in pairs of milliseconds, so that both halves are whole for the clock.
 #[derive(Debug)]
-pub(crate) struct Latency(fastrand::Rng);
+pub(crate) struct Latency(fastrand::Rng, Option<Duration>);
 
 impl Latency {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(fastrand::Rng::with_seed(seed ^ 0x5eed))
+    pub(crate) fn new(seed: u64, always: Option<Duration>) -> Self {
+        Self(fastrand::Rng::with_seed(seed ^ 0x5eed), always)
     }
 
     pub(crate) fn draw(&mut self) -> Duration {
+        if let Some(always) = self.1 {
+            return always;
+        }
         let (a, b) = (1.0 - self.0.f64(), self.0.f64());
         let normal = (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos();
         Duration::from_millis(2 * (60.0 * (0.5 * normal).exp()).round().max(1.0) as u64)

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use reprovision::pace::{Bounds, DOCUMENTED_RATE, Law, Pace};
 
 use crate::scenario::{Case, Scenario, Server, ideal};
-use crate::world::{IN_FLIGHT, Tally, paused, work};
+use crate::world::{Tally, paused, work};
 
 /// For people who run it with `--nocapture`.
 pub(crate) fn say(line: &str) {
@@ -15,15 +15,15 @@ pub(crate) fn say(line: &str) {
 }
 
 fn one(scenario: &Scenario, case: &Case, seed: u64) -> (Tally, f64) {
-    let service = &scenario.service;
+    let (service, reach) = (&scenario.service, case.reach());
     let tally = paused(|| async move {
         let server = Arc::new(Mutex::new(Server::new(service, case.header, seed)));
-        let law = Law::adaptive(case.initial_rate.unwrap_or(DOCUMENTED_RATE));
-        let bounds = Bounds { in_flight: IN_FLIGHT, ..Bounds::default() };
+        let law = case.initial_rate.map_or_else(|| Law::adaptive(DOCUMENTED_RATE), Law::said);
+        let bounds = Bounds { in_flight: reach.in_flight, ..Bounds::default() };
         let pace = Pace::new(law, bounds, Some(fastrand::Rng::with_seed(seed)));
-        work(server, pace, case.users, seed, service.token_s, None).await
+        work(server, pace, reach, case.users, seed, service.token_s, None).await
     });
-    (tally, ideal(service, case.users, IN_FLIGHT, seed))
+    (tally, ideal(service, case.users, reach, seed))
 }
 
 /// Breaches of a case, in words, and its line of the table.
@@ -50,7 +50,7 @@ fn judge(scenario: &Scenario, case: &Case) -> (Vec<String>, String) {
         within("tokens", tally.tokens as f64, case.tokens);
         within("failed", tally.failed as f64, Some([0.0; 2]));
         within("sent early", tally.early as f64, Some([0.0; 2]));
-        within("most in flight", tally.most_in_flight as f64, Some([1.0, IN_FLIGHT as f64]));
+        within("most in flight", tally.most_in_flight as f64, Some([1.0, case.reach().in_flight as f64]));
     }
     let line = format!(
         "| {} | {} | {} | {:.0} | {wall:.3} | {refused:.0} | {:.2} |",

@@ -6,9 +6,9 @@ use std::time::Duration;
 use reprovision::pace::{Adaptive, Bounds, DOCUMENTED_RATE, Law, Learned, Pace};
 use tokio::time::{Instant, sleep};
 
-use crate::scenario::{Scenario, Server};
+use crate::scenario::{Reach, Scenario, Server};
 use crate::scenarios::say;
-use crate::world::{IN_FLIGHT, Tally, paused, work};
+use crate::world::{Tally, paused, work};
 
 /// More users than either can get done.
 const ENDLESS: u64 = 1_000_000;
@@ -18,7 +18,7 @@ const HORIZON: u64 = 6_000;
 const COUNTED: std::ops::Range<usize> = 4_500..6_000;
 
 fn bounds() -> Bounds {
-    Bounds { in_flight: IN_FLIGHT, ..Bounds::default() }
+    Bounds { in_flight: Reach::default().in_flight, ..Bounds::default() }
 }
 
 fn fresh(seed: u64) -> Arc<Pace> {
@@ -29,12 +29,19 @@ fn fresh(seed: u64) -> Arc<Pace> {
 fn both(scenario: &Scenario, joins: u64) -> [Tally; 2] {
     paused(|| async move {
         let server = Arc::new(Mutex::new(Server::new(&scenario.service, false, joins)));
-        let first =
-            work(server.clone(), fresh(joins), ENDLESS, joins, None, Some(Duration::from_secs(HORIZON)));
+        let first = work(
+            server.clone(),
+            fresh(joins),
+            Reach::default(),
+            ENDLESS,
+            joins,
+            None,
+            Some(Duration::from_secs(HORIZON)),
+        );
         let second = async {
             sleep(Duration::from_secs(joins)).await;
             let left = Duration::from_secs(HORIZON - joins);
-            work(server, fresh(joins + 1), ENDLESS, joins + 1, None, Some(left)).await
+            work(server, fresh(joins + 1), Reach::default(), ENDLESS, joins + 1, None, Some(left)).await
         };
         let (first, second) = tokio::join!(first, second);
         [first, second]
@@ -105,14 +112,14 @@ fn continued(scenario: &Scenario, away: u64, seed: u64, remembers: impl Fn(Learn
     paused(|| async move {
         let server = Arc::new(Mutex::new(Server::new(&scenario.service, false, seed)));
         let (before, away) = (fresh(seed), Duration::from_secs(away));
-        work(server.clone(), before.clone(), 4_000, seed, None, None).await;
+        work(server.clone(), before.clone(), Reach::default(), 4_000, seed, None, None).await;
         let (learned, _) = before.learned().expect("a law that learns");
         sleep(away).await;
         // The server's clock goes on: the second process is a client of the same service.
         let law = Adaptive::new(DOCUMENTED_RATE, Instant::now()).resume(remembers(learned), away);
         let pace =
             Pace::new(Law::Adaptive(Box::new(law)), bounds(), Some(fastrand::Rng::with_seed(seed + 1)));
-        work(server, pace, 4_000, seed + 1, None, None).await
+        work(server, pace, Reach::default(), 4_000, seed + 1, None, None).await
     })
 }
 

@@ -16,10 +16,8 @@ use reprovision::worker::Workers;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
-use crate::scenario::{Answer, Latency, Server};
+use crate::scenario::{Answer, Latency, Reach, Server};
 
-/// `--concurrency` of every run.
-pub(crate) const IN_FLIGHT: usize = 32;
 /// How long a new token takes.
 const RENEWAL: Duration = Duration::from_millis(300);
 /// A token is renewed so long before it ends, as `auth` does.
@@ -134,6 +132,7 @@ fn attempt(kind: Kind, throttle_percentage: Option<f64>, token_generation: u64) 
 pub(crate) async fn work(
     server: Arc<Mutex<Server>>,
     pace: Arc<Pace>,
+    reach: Reach,
     users: u64,
     seed: u64,
     token_s: Option<f64>,
@@ -147,7 +146,7 @@ pub(crate) async fn work(
         epoch,
         server,
         tally: tally.clone(),
-        latency: Mutex::new(Latency::new(seed)),
+        latency: Mutex::new(Latency::new(seed, reach.round_trip)),
         token: tokio::sync::Mutex::new(Token { generation: 1, issued: epoch.elapsed().as_secs_f64() }),
         token_s,
     };
@@ -156,7 +155,7 @@ pub(crate) async fn work(
     let workers = Arc::new(Workers {
         dispatch: Dispatch::new(app, pace, stop.clone()),
         policy: RetryPolicy { max_attempts: 6, jitter: 0.5 },
-        permits: Arc::new(Semaphore::new(IN_FLIGHT)),
+        permits: Arc::new(Semaphore::new(reach.in_flight)),
         wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
         stop: stop.clone(),
         events,
@@ -179,7 +178,7 @@ pub(crate) async fn work(
         }
         failed
     });
-    let working = pool::run(rows, workers, pool::slots(IN_FLIGHT), stop.clone());
+    let working = pool::run(rows, workers, pool::slots(reach.in_flight), stop.clone());
     match until {
         Some(until) => {
             let _ = tokio::time::timeout(until, working).await;

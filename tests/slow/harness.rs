@@ -99,27 +99,7 @@ impl Simulator {
 
     /// A `run` of `input` into `out` against this simulator, ready to be spawned.
     pub(crate) fn run(&self, input: &Path, out: &Path) -> Command {
-        let mut command = Command::new(binary());
-        command
-            .arg("run")
-            .arg(input)
-            .args([
-                "--endpoint",
-                &self.endpoint(),
-                "--yes",
-                "--progress",
-                "none",
-                "--max-failures",
-                "100%",
-                "--out",
-            ])
-            .arg(out)
-            .env("REPROVISION_TOKEN", &self.token)
-            .env_remove("AZURE_TENANT_ID")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
+        run_against(&self.endpoint(), &self.token, input, out)
     }
 }
 
@@ -128,6 +108,22 @@ impl Drop for Simulator {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A `run` of `input` into `out` against any service, ready to be spawned.
+pub(crate) fn run_against(endpoint: &str, token: &str, input: &Path, out: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command
+        .arg("run")
+        .arg(input)
+        .args(["--endpoint", endpoint, "--yes", "--progress", "none", "--max-failures", "100%", "--out"])
+        .arg(out)
+        .env("REPROVISION_TOKEN", token)
+        .env_remove("AZURE_TENANT_ID")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }
 
 fn dechunk(mut body: &str) -> String {

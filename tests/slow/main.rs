@@ -1,6 +1,6 @@
-//! The slow suites: kill storms, full disks, pauses, scale. `tests/slow/run` builds the release binary and starts them.
+//! The slow suites: kill storms, full disks, pauses, scale, pace over sockets. `tests/slow/run` builds the release binary and starts them.
 //!
-//! `ROUNDS` (kills) and `ROWS` (scale) set their size; `tests/slow/run` without them shows everything whole.
+//! `ROUNDS` (kills), `ROWS` (scale) and `SOCKETS` set their size; `tests/slow/run` without them shows everything whole.
 
 mod disk;
 mod harness;
@@ -8,3 +8,5 @@ mod hostile;
 mod kill;
 mod pause;
 mod scale;
+mod sockets;
+mod start;

@@ -1,0 +1,70 @@
+//! From the start of the program to its first request at the service.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::harness::{finish, run_against, setting, stderr, users};
+
+/// The promise (`docs/performance.md`).
+const AT_MOST: Duration = Duration::from_millis(50);
+/// Starts of which the median is taken.
+const STARTS: usize = 20;
+/// The same with many rows, each of which is checked before anything is sent.
+const LONG_STARTS: usize = 5;
+
+/// Takes one request, answers it as Graph does, and gives the instant at which its first byte came.
+fn first_request(listener: &TcpListener) -> Instant {
+    let (mut stream, _) = listener.accept().expect("the program connects");
+    let mut head: Vec<u8> = Vec::new();
+    let mut came = None;
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let mut byte = [0; 4096];
+        let read = stream.read(&mut byte).expect("a request");
+        assert!(read > 0, "the program hung up before its request was whole");
+        came.get_or_insert_with(Instant::now);
+        head.extend(&byte[..read]);
+    }
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("answered");
+    came.expect("at least one byte")
+}
+
+/// Median of so many starts with one user to be sent of a list.
+fn median(folder: &Path, input: &Path, starts: usize) -> Duration {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    let mut took: Vec<Duration> = (0..starts)
+        .map(|nth| {
+            let out = folder.join(format!("{}-{starts}-{nth}", input.file_stem().expect("a name").display()));
+            let mut command = run_against(&endpoint, "any", input, &out);
+            command.args(["--limit", "1"]);
+            let started = Instant::now();
+            let child = command.spawn().expect("run starts");
+            let came = first_request(&listener);
+            let output = finish(child);
+            assert!(out.join("results.csv").exists(), "{}", stderr(&output));
+            came - started
+        })
+        .collect();
+    took.sort_unstable();
+    took[starts / 2]
+}
+
+#[test]
+fn the_first_request_leaves_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let few = folder.path().join("few.csv");
+    users(&few, 100);
+    let took = median(folder.path(), &few, STARTS);
+    println!("start to first request, 100 rows: {:.1} ms (median of {STARTS})", took.as_secs_f64() * 1e3);
+    let rows = setting("ROWS", 1_000_000);
+    let many = folder.path().join("many.csv");
+    users(&many, rows);
+    let checked = median(folder.path(), &many, LONG_STARTS);
+    println!(
+        "start to first request, {rows} rows, all checked first: {:.0} ms (median of {LONG_STARTS})",
+        checked.as_secs_f64() * 1e3
+    );
+    assert!(took <= AT_MOST, "{took:?}, at most {AT_MOST:?}");
+}
