@@ -148,6 +148,20 @@ fn place(line: Option<u64>, column: Option<u64>) -> String {
     }
 }
 
+const ELSEWHERE: &str = "work in a folder where you may write, or name one with --out";
+
+/// What to do about a file of ours that the system refuses.
+fn next_step(action: &str, kind: io::ErrorKind) -> Option<&'static str> {
+    use io::ErrorKind as Kind;
+    match kind {
+        Kind::StorageFull | Kind::QuotaExceeded => Some("make room there; the same command goes on"),
+        Kind::PermissionDenied if action == "read" => Some("it belongs to somebody else"),
+        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Some(ELSEWHERE),
+        Kind::NotADirectory | Kind::NotFound | Kind::AlreadyExists if action == "create" => Some(ELSEWHERE),
+        _ => None,
+    }
+}
+
 impl Error {
     /// A failed operation on one of our files.
     pub fn file(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
@@ -176,6 +190,12 @@ impl Error {
             text.push_str(&inner.to_string());
             cause = inner.source();
         }
+        if let Self::File { action, source, .. } = self
+            && let Some(step) = next_step(action, source.kind())
+        {
+            text.push_str("; ");
+            text.push_str(step);
+        }
         text
     }
 }
@@ -183,6 +203,21 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_the_system_refuses_comes_with_the_next_step() {
+        let said = |action, kind| Error::file(action, "out", io::Error::from(kind)).chain();
+        assert_eq!(
+            said("create", io::ErrorKind::PermissionDenied),
+            "cannot create out: permission denied; work in a folder where you may write, or name one with --out"
+        );
+        assert!(
+            said("write", io::ErrorKind::StorageFull)
+                .ends_with("; make room there; the same command goes on")
+        );
+        assert!(said("read", io::ErrorKind::PermissionDenied).ends_with("; it belongs to somebody else"));
+        assert_eq!(said("read", io::ErrorKind::NotFound), "cannot read out: entity not found");
+    }
 
     #[test]
     fn the_worse_code_wins_whatever_the_order() {

@@ -91,8 +91,10 @@ pub struct Choice {
     pub because: String,
     /// Offered as well; with nobody to look, `--auth` must name one.
     pub also: Vec<Kind>,
-    /// For each way that was not taken: why not.
+    /// What was begun and does not suffice, or is left out on purpose: why.
     pub not: Vec<String>,
+    /// Nothing announces these.
+    pub absent: Vec<Kind>,
 }
 
 /// What decides on a way: the variable that announces it, and what it needs besides.
@@ -140,7 +142,7 @@ pub async fn choose(around: &Surroundings, machine: impl Future<Output = bool>) 
     let allowed = allowed(around)?;
     let is_allowed =
         |kind: Kind| kind == Kind::Token || allowed.as_ref().is_none_or(|list| list.contains(&kind));
-    let (mut offered, mut not) = (Vec::new(), Vec::new());
+    let (mut offered, mut not, mut absent, mut unset) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     if let Some(name) = TOKENS.iter().find(|name| around.get(name).is_some()) {
         offered.push((Kind::Token, (*name).to_owned()));
     }
@@ -149,8 +151,13 @@ pub async fn choose(around: &Surroundings, machine: impl Future<Output = bool>) 
         let flag = kind.flag();
         if !is_allowed(kind) {
             not.push(format!("{flag}: AZURE_TOKEN_CREDENTIALS leaves it out"));
-        } else if let Some(name) = missing.first() {
-            not.push(format!("{flag}: {name} is not set"));
+        } else if missing.len() == announced.len() {
+            absent.push(kind);
+            if kind != Kind::ManagedIdentity {
+                unset.push(format!("{flag}: {} is not set", announced[0]));
+            }
+        } else if !missing.is_empty() {
+            not.push(format!("{flag}: {} is not set", missing.join(" and ")));
         } else if !incomplete.is_empty() {
             not.push(format!("{flag}: {} is set, {} is not", announced[0], incomplete.join(" and ")));
         } else {
@@ -159,26 +166,27 @@ pub async fn choose(around: &Surroundings, machine: impl Future<Output = bool>) 
     }
     if let Some((kind, because)) = offered.first().cloned() {
         let also = offered[1..].iter().map(|(kind, _)| *kind).collect();
-        return Ok(Choice { kind, because, also, not });
+        return Ok(Choice { kind, because, also, not, absent });
     }
     if is_allowed(Kind::ManagedIdentity) {
         if machine.await {
             let because = "the machine's identity endpoint answers".to_owned();
-            return Ok(Choice { kind: Kind::ManagedIdentity, because, also: Vec::new(), not });
+            absent.retain(|kind| *kind != Kind::ManagedIdentity);
+            return Ok(Choice { kind: Kind::ManagedIdentity, because, also: Vec::new(), not, absent });
         }
-        not.push("managed-identity: no identity endpoint answers on this machine".to_owned());
+        unset.push("managed-identity: no identity endpoint answers on this machine".to_owned());
     }
     if is_allowed(Kind::AzureCli) {
         if around.has_program(AzureCli::PROGRAM) {
             let because = "az is installed".to_owned();
-            return Ok(Choice { kind: Kind::AzureCli, because, also: Vec::new(), not });
+            return Ok(Choice { kind: Kind::AzureCli, because, also: Vec::new(), not, absent });
         }
-        not.push("az: not installed, or not in PATH".to_owned());
+        unset.push("az: not installed, or not in PATH".to_owned());
     }
     Err(format!(
         "no way to sign in. The quickest: install Azure CLI, az login, then the same command with --auth az; or --auth browser, \
          --auth device-code; or set REPROVISION_TOKEN. What there is to choose from: docs/sign-in.md\n  {}",
-        not.join("\n  ")
+        [not, unset].concat().join("\n  ")
     ))
 }
 
@@ -263,7 +271,7 @@ mod tests {
                 Kind::ManagedIdentity
             ]
         );
-        assert!(found.not.is_empty());
+        assert!(found.not.is_empty() && found.absent.is_empty());
     }
 
     #[tokio::test]
@@ -271,7 +279,8 @@ mod tests {
         let variables = [("AZURE_CLIENT_SECRET", "s"), ("AZURE_TENANT_ID", "t")];
         let found = choose(&around(&variables), async { true }).await.expect("chosen");
         assert_eq!(found.kind, Kind::ManagedIdentity);
-        assert!(found.not.contains(&"secret: AZURE_CLIENT_SECRET is set, AZURE_CLIENT_ID is not".to_owned()));
+        assert_eq!(found.not, ["secret: AZURE_CLIENT_SECRET is set, AZURE_CLIENT_ID is not"]);
+        assert_eq!(found.absent, [Kind::Certificate, Kind::Workload, Kind::GitHub, Kind::AzureDevOps]);
         let none = choose(&around(&[]), async { false }).await.expect_err("nothing there");
         assert!(none.contains("az: not installed") && none.contains("docs/sign-in.md"), "{none}");
     }

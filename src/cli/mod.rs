@@ -149,7 +149,7 @@ pub struct Run {
     #[arg(long, env = "REPROVISION_COLUMN", value_name = "NAME")]
     pub column: Option<String>,
     /// Stop after N users; the same command goes on with the rest
-    #[arg(long, env = "REPROVISION_LIMIT", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, env = "REPROVISION_LIMIT", value_name = "N", value_parser = values::some_users)]
     pub limit: Option<u64>,
     /// Find the users with unresolved service errors instead of reading a list
     #[arg(long, env = "REPROVISION_FROM_FIND", value_parser = BoolishValueParser::new(), hide_short_help = true)]

@@ -34,9 +34,18 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, Error> {
     if let Some(file) = settings_file(&arguments) {
         command = with_file(command, &file)?;
     }
+    let first = arguments.get(1).map(PathBuf::from);
     Ok(match command.try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => Parsed::Command(cli),
-        Err(said) => Parsed::Said(said),
+        Err(said) => match first
+            .filter(|first| said.kind() == ErrorKind::InvalidSubcommand && first.is_file())
+        {
+            Some(file) => {
+                let file = file.display();
+                return Err(Error::Usage(format!("{file} is a file, not a command: reprovision run {file}")));
+            }
+            None => Parsed::Said(said),
+        },
     })
 }
 

@@ -84,6 +84,14 @@ pub fn per_second(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A number of users that is worth a call.
+pub(super) fn some_users(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err(format!("{text:?} is not a number of users, 1 or more")),
+    }
+}
+
 /// Named delimiters or one character.
 pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     match text {

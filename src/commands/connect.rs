@@ -229,7 +229,15 @@ async fn chosen(plan: &Plan<'_>, unattended: bool) -> Result<Kind, Error> {
             also.join(" and ")
         ));
     }
-    tell(&format!("Sign-in  {} ({}); not {}", choice.kind.flag(), choice.because, choice.not.join("; not ")));
+    let mut said = format!("Sign-in  {} ({})", choice.kind.flag(), choice.because);
+    for why in &choice.not {
+        said.push_str(&format!("\n         not {why}"));
+    }
+    if !choice.absent.is_empty() {
+        let absent: Vec<_> = choice.absent.iter().map(|kind| kind.flag()).collect();
+        said.push_str(&format!("\n         not set up: {}", absent.join(", ")));
+    }
+    tell(&said);
     Ok(choice.kind)
 }
 

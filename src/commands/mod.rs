@@ -6,6 +6,7 @@ mod doctor;
 mod engine;
 mod explain;
 mod find;
+mod footer;
 mod found;
 mod logging;
 mod looking;

@@ -1,14 +1,12 @@
 //! What `find`, `verify` and `sweep` share: a reader on a gate of its own, a walk over all pages, signals, progress.
 
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use url::Url;
 
 use super::connect::{Connection, Simulated};
-use super::tell;
+use super::{note, screen, tell};
 use crate::dispatch::Dispatch;
 use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
@@ -173,36 +171,29 @@ impl From<Error> for Stopped {
 
 /// How far a scan is: a line on a terminal, a line a minute elsewhere.
 pub(super) struct Watching {
-    bar: ProgressBar,
     line: Instant,
-    terminal: bool,
+    draws: bool,
 }
 
 impl Watching {
     pub(super) fn new() -> Self {
-        let terminal = io::stderr().is_terminal();
-        let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg}") {
-            bar.set_style(style);
-        }
-        Self { bar, line: Instant::now(), terminal }
+        Self { line: Instant::now(), draws: screen::draws() }
     }
 
     /// So many objects were read, so many of them fit.
     pub(super) fn at(&mut self, kind: ObjectKind, read: u64, found: u64, what: &str) {
         let text = format!("{} {} read, {} {what}", thousands(read), kind.plural(), thousands(found));
-        if self.terminal {
-            self.bar.set_message(text);
-            self.bar.tick();
+        if self.draws {
+            screen::stand(Some(&format!("  {text}")));
         } else if self.line.elapsed() >= LINE_EVERY {
             self.line = Instant::now();
-            tell(&text);
+            note(&text);
         }
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        screen::stand(None);
     }
 }

@@ -1,14 +1,13 @@
 //! Where telling goes: results to standard output, all else to standard error, around the bar, and never waiting for a
 //! blocked terminal while work is going on.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
-
+use super::footer::Footer;
 use crate::cli::{LogFormat, Telling};
 
 /// Lines on their way to a terminal; what does not fit is counted and left out.
@@ -16,6 +15,8 @@ const LINES: usize = 1_024;
 
 /// The screen of the running display, if there is one.
 static RUNNING: Mutex<Option<SyncSender<String>>> = Mutex::new(None);
+/// What a scan draws, if one does.
+static STANDING: Mutex<Option<Footer>> = Mutex::new(None);
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 static QUIET: AtomicBool = AtomicBool::new(false);
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -50,7 +51,26 @@ pub(super) fn tell(text: &str) {
                 LEFT_OUT.fetch_add(1, Relaxed);
             }
         }
-        None => print(text),
+        None => match STANDING.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(footer) => footer.above(|| print(text)),
+            None => print(text),
+        },
+    }
+}
+
+/// Whether something is drawn by default: not in a pipe, not in a job, not where the cursor cannot move.
+pub(super) fn draws() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let plain = set("CI").is_some() || set("TERM").is_some_and(|term| term == "dumb");
+    io::stderr().is_terminal() && !plain && !is_quiet() && log_format() == LogFormat::Text
+}
+
+/// Keeps a line at the foot of the terminal while a scan goes on; `None` takes it away.
+pub(super) fn stand(text: Option<&str>) {
+    let mut standing = STANDING.lock().unwrap_or_else(PoisonError::into_inner);
+    match text {
+        Some(text) => standing.get_or_insert_with(|| Footer::new(true)).show(text),
+        None => *standing = None,
     }
 }
 
@@ -77,23 +97,29 @@ impl Screen {
         Self(screen)
     }
 
-    /// One line above the bar.
-    pub(super) fn print(&self, bar: &ProgressBar, line: &str) {
-        bar.suspend(|| print(line));
+    /// One line above what is drawn.
+    pub(super) fn print(&self, footer: &mut Footer, line: &str) {
+        footer.above(|| print(line));
     }
 
     /// Prints what comes for so long, or until [`release`].
-    pub(super) fn print_for(&self, bar: &ProgressBar, time: Duration) {
+    pub(super) fn print_for(&self, footer: &mut Footer, time: Duration) {
         let until = Instant::now() + time;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             match self.0.recv_timeout(left) {
-                Ok(line) => self.print(bar, &line),
+                Ok(line) => footer.above(|| {
+                    print(&line);
+                    self.0.try_iter().take(LINES).for_each(|line| print(&line));
+                }),
                 Err(_) => break,
             }
         }
         let left_out = LEFT_OUT.swap(0, Relaxed);
         if left_out > 0 {
-            self.print(bar, &format!("warning: {left_out} lines were left out: the terminal was too slow"));
+            self.print(
+                footer,
+                &format!("warning: {left_out} lines were left out: the terminal was too slow"),
+            );
         }
     }
 

@@ -72,8 +72,8 @@ pub struct Checked {
     pub duplicates: u64,
     /// Rows without a usable id.
     pub invalid: u64,
-    /// Lines of the first unusable rows.
-    pub invalid_lines: Vec<u64>,
+    /// The first unusable rows: line, and what is wrong with which cell.
+    pub unusable: Vec<(u64, String)>,
     /// Ids that had blanks or invisible characters at their ends.
     pub trimmed: u64,
     /// Lines before the header that are no data: a type line, a version line.
@@ -187,7 +187,7 @@ fn examine(
         users: 0,
         duplicates: 0,
         invalid: 0,
-        invalid_lines: Vec::new(),
+        unusable: Vec::new(),
         trimmed: 0,
         lead_ins,
         examples: 0,
@@ -230,12 +230,14 @@ impl Checked {
                     let [c, d] = part(hash.h2);
                     ids.push(([a, b, c, d], row));
                 }
-                Err((_, _, shown)) => {
+                Err((_, why, shown)) => {
                     self.invalid += 1;
-                    sample.get_or_insert(shown);
-                    if self.invalid_lines.len() < LISTED {
-                        self.invalid_lines.push(gathered.line);
+                    if self.unusable.len() < LISTED {
+                        let cell = shown.chars().take(SAMPLE).collect::<String>();
+                        let cell = if cell.is_empty() { cell } else { format!("{cell:?}: ") };
+                        self.unusable.push((gathered.line, format!("{cell}{why}")));
                     }
+                    sample.get_or_insert(shown);
                 }
             }
         }
@@ -243,7 +245,7 @@ impl Checked {
         if self.rows > 1 && self.invalid * 2 > self.rows {
             return Err(Error::Input {
                 file: input.to_owned(),
-                line: self.invalid_lines.first().copied(),
+                line: self.unusable.first().map(|(line, _)| *line),
                 column: Some(self.layout.column as u64 + 1),
                 message: format!(
                     "{} of {} rows hold no usable id in column {:?} (such as {:?}); {}",
@@ -293,7 +295,10 @@ impl Checked {
         let best = (0..columns.len()).max_by_key(|at| (columns[*at].1, std::cmp::Reverse(*at)));
         let fits = match best.filter(|at| columns[*at].1 * 2 > rows && *at != self.layout.column) {
             Some(at) => format!("--column {} would fit", at + 1),
-            None => "no other column holds ids".to_owned(),
+            None => match self.other_delimiter() {
+                Some(other) => format!("its name holds {other:?}: --delimiter {other:?} may fit"),
+                None => "no other column holds ids".to_owned(),
+            },
         };
         let listed = columns.iter().enumerate().map(|(at, (sample, _))| {
             format!("{}{} (such as {:?})", at + 1, name(at), sample.as_deref().unwrap_or_default())
@@ -319,6 +324,13 @@ impl Checked {
             };
             (0..self.width).map(name).collect()
         })
+    }
+
+    /// A delimiter inside the name of the id column: the file is separated by that.
+    fn other_delimiter(&self) -> Option<char> {
+        [';', ',', '\t', '|']
+            .into_iter()
+            .find(|c| u32::from(self.delimiter) != u32::from(*c) && self.column_name.contains(*c))
     }
 
     /// What was assumed about the input, a sentence each, for people.

@@ -1,6 +1,6 @@
 //! The input as bytes: copied once, hashed, and found out if it changed meanwhile.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -10,23 +10,43 @@ use crate::sys;
 /// Read at a time.
 const CHUNK: usize = 64 * 1024;
 
+/// Whether there is something to read, before anybody signs in for it. It is not opened: that would end a named pipe.
+///
+/// # Errors
+/// `Error::Input` says why not, and where it was looked for.
+pub fn look(input: &Path) -> Result<(), Error> {
+    let fault = |message: String| Error::Input { file: input.to_owned(), line: None, column: None, message };
+    match fs::metadata(input) {
+        Ok(found) if found.is_dir() => Err(fault("this is a folder: give the CSV in it".to_owned())),
+        Ok(_) => Ok(()),
+        Err(source) => Err(fault(unreadable(input, &source))),
+    }
+}
+
+fn unreadable(input: &Path, source: &io::Error) -> String {
+    if source.kind() != io::ErrorKind::NotFound {
+        return format!("cannot read the input: {source}");
+    }
+    let here = std::env::current_dir().ok().filter(|_| input.is_relative());
+    let looked = here.map(|here| format!(" in {}", here.display())).unwrap_or_default();
+    format!("there is no such file{looked}: give the path of your CSV")
+}
+
 /// Copies the input to a private file. `-` is standard input. Returns the SHA-256 in hex and the size in bytes.
 ///
 /// # Errors
 /// `Error::Input` where it cannot be read or changed while it was; `Error::File` where the copy cannot be written.
 pub(super) fn copy_and_hash(input: &Path, copy: &Path) -> Result<(String, u64), Error> {
     let fault = |message: String| Error::Input { file: input.to_owned(), line: None, column: None, message };
-    let unreadable = |source: io::Error| fault(format!("cannot read the input: {source}"));
+    let unreadable = |source: io::Error| fault(unreadable(input, &source));
     let to = sys::open_private(copy, OpenOptions::new().write(true).create(true).truncate(true))
         .map_err(|source| Error::file("create", copy, source))?;
     if input == Path::new("-") {
         return pour(&mut io::stdin().lock(), to, copy, &unreadable);
     }
+    look(input)?;
     let mut file = File::open(input).map_err(unreadable)?;
     let before = file.metadata().map_err(unreadable)?;
-    if before.is_dir() {
-        return Err(unreadable(io::Error::other("it is a folder")));
-    }
     let poured = pour(&mut file, to, copy, &unreadable)?;
     let after = file.metadata().map_err(unreadable)?;
     // Pipes and devices have no size to compare.

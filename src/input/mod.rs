@@ -8,3 +8,4 @@ mod lost;
 mod records;
 
 pub use check::{Checked, Items, Options, RawRow, check, reopen};
+pub use copy::look;

@@ -31,11 +31,17 @@ impl fmt::Display for BadId {
             Self::Character(char::REPLACEMENT_CHARACTER) => {
                 write!(f, "the id holds a character that could not be read (U+FFFD)")
             }
-            Self::Character(c) => write!(
-                f,
-                "the id holds U+{:04X}, which no object id and no sign-in name may hold",
-                u32::from(*c)
-            ),
+            Self::Character(c) => {
+                let shown = if *c == ' ' {
+                    "a blank, ".to_owned()
+                } else if c.is_ascii_graphic() || c.is_alphanumeric() {
+                    format!("{c}, ")
+                } else {
+                    String::new()
+                };
+                let code = u32::from(*c);
+                write!(f, "the id holds {shown}U+{code:04X}, which no object id and no sign-in name may hold")
+            }
             Self::Shape => write!(f, "neither an object id (GUID) nor a sign-in name (name@domain)"),
             Self::TooLong => write!(f, "longer than {MAX_UPN_BYTES} bytes"),
         }

@@ -178,6 +178,11 @@ impl Pace {
         }
     }
 
+    /// Parts that left and are not settled.
+    pub fn in_flight(&self) -> usize {
+        self.state().in_flight
+    }
+
     /// Cool-downs whose time is not over, for `state.json`.
     pub fn cooling(&self) -> Vec<Cooling> {
         let now = Instant::now();

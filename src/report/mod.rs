@@ -20,4 +20,4 @@ pub use merge::{Group, Merged, MergedSummary};
 pub use summary::{Next, Summary};
 pub use timeline::{Bin, Silence, Timeline};
 pub use verified::Verified;
-pub use words::{ACCEPTED_MEANS, cause, human, next_step, thousands};
+pub use words::{ACCEPTED_MEANS, cause, count, human, next_step, thousands};

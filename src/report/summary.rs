@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::{Cause, Durations, Figures};
 use super::limits::Limits;
-use super::words::{ACCEPTED_MEANS, human, thousands};
+use super::words::{ACCEPTED_MEANS, count, human, thousands};
 use crate::model::Outcome;
 use crate::rundir::{FileHash, RunFile, Totals};
 
@@ -146,11 +146,11 @@ impl Summary {
                 let _ = writeln!(out, "  {name} {text}");
             }
         }
-        let (rows_in, rows_out) = (thousands(self.rows_in), thousands(self.rows_out));
+        let (rows_in, rows_out) = (count(self.rows_in, "rows"), thousands(self.rows_out));
         let _ = if self.complete {
-            writeln!(out, "  {rows_in} rows in = {rows_out} rows out")
+            writeln!(out, "  {rows_in} in = {} out", count(self.rows_out, "rows"))
         } else {
-            writeln!(out, "  {rows_in} rows in, {rows_out} done so far")
+            writeln!(out, "  {rows_in} in, {rows_out} done so far")
         };
         let outcomes = [Outcome::Accepted, Outcome::Failed, Outcome::Invalid, Outcome::Duplicate];
         let counts: Vec<_> = outcomes
@@ -164,8 +164,8 @@ impl Summary {
         }
         let _ = writeln!(
             out,
-            "  {} requests, {} refused by a limit, longest wait {}",
-            thousands(self.requests),
+            "  {}, {} refused by a limit, longest wait {}",
+            count(self.requests, "requests"),
             thousands(self.throttled),
             human(Duration::from_secs_f64(self.longest_wait_s))
         );
@@ -213,10 +213,11 @@ fn cause_line(cause: &Cause) -> String {
         code => format!(" {code}"),
     };
     format!(
-        "{:>7}  {} ({}{code}; lines {}{}): {}",
+        "{:>7}  {} ({}{code}; {} {}{}): {}",
         thousands(cause.count),
         cause.title,
         cause.reason,
+        if cause.count == 1 { "line" } else { "lines" },
         lines.join(", "),
         if cause.count > lines.len() as u64 { " …" } else { "" },
         cause.next_step

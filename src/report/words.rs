@@ -32,6 +32,12 @@ pub fn thousands(number: u64) -> String {
     out
 }
 
+/// `2,981 users`, `1 user`: of a plural that ends in `s`.
+pub fn count(number: u64, plural: &str) -> String {
+    let noun = if number == 1 { plural.strip_suffix('s').unwrap_or(plural) } else { plural };
+    format!("{} {noun}", thousands(number))
+}
+
 /// `41 s`, `2 min 30 s`, `1 h 5 min`
 pub fn human(time: Duration) -> String {
     let seconds = time.as_secs_f64().ceil() as u64;
@@ -59,6 +65,7 @@ mod tests {
     #[test]
     fn numbers_for_people() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0, 1, 2_981].map(|n| count(n, "users")), ["0 users", "1 user", "2,981 users"]);
         assert_eq!(
             [0.2, 60.0, 150.0, 3_900.0].map(|s| human(Duration::from_secs_f64(s))),
             ["1 s", "1 min", "2 min 30 s", "1 h 5 min"]

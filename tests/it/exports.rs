@@ -139,7 +139,7 @@ fn the_program_reads_them_from_a_file_and_from_standard_input() {
     for (file, says) in [
         ("m365-admin-centre.csv", "2 users"),
         ("powershell-5.1-unicode.csv", "2 users"),
-        ("by-hand.csv", "4 users · 1 duplicates · 4 unusable (lines 5, 7, 8, 12)"),
+        ("by-hand.csv", "4 users · 1 duplicate · 4 unusable (lines 5, 7, 8, 12)"),
     ] {
         let path = folder().join(file);
         for from_pipe in [false, true] {

@@ -9,6 +9,7 @@ mod exports;
 mod house;
 mod input;
 mod kill;
+mod mistakes;
 mod pace;
 mod raw;
 mod raw_h2;
@@ -24,3 +25,5 @@ mod sign_in_trouble;
 mod stage;
 mod status;
 mod sweep;
+#[cfg(target_os = "linux")]
+mod terminal;

@@ -29,7 +29,9 @@ fn a_client_secret_and_the_choice_is_said() {
     let output = stage.run("auto", &stage.secret());
     stage.all_accepted(&output);
     assert!(
-        said(&output).contains("Sign-in  secret (AZURE_CLIENT_SECRET); not certificate:"),
+        said(&output).contains(
+            "Sign-in  secret (AZURE_CLIENT_SECRET)\n         not set up: certificate, workload, github, "
+        ),
         "{}",
         said(&output)
     );

@@ -6,16 +6,16 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::layout::bar;
 use super::{Counters, LOOK_EVERY};
+use crate::commands::footer::Footer;
 use crate::commands::screen::Screen;
 use crate::model::stamp;
 use crate::pace::{Pace, Waiting};
-use crate::report::{human, thousands};
+use crate::report::human;
 
 /// Without a terminal: one line a minute.
 const LINE_EVERY: Duration = Duration::from_secs(60);
@@ -40,23 +40,23 @@ pub(super) struct Shown {
     pub(super) form: Form,
     pub(super) to_do: u64,
     pub(super) simulated: bool,
-    pub(super) concurrency: usize,
-    pub(super) permits: Arc<Semaphore>,
     pub(super) pace: Arc<Pace>,
     pub(super) counters: Arc<Counters>,
 }
 
 /// One look at the run.
-struct Look {
-    done: u64,
-    accepted: u64,
-    failed: u64,
-    throttled: u64,
-    in_flight: usize,
-    rate: f64,
+pub(super) struct Look {
+    pub(super) done: u64,
+    pub(super) accepted: u64,
+    pub(super) failed: u64,
+    pub(super) throttled: u64,
+    /// Sent and not answered yet.
+    pub(super) in_flight: usize,
+    pub(super) rate: f64,
     /// Time left at this rate; `None` as long as there is none.
-    left: Option<Duration>,
-    waiting: Option<String>,
+    pub(super) left: Option<Duration>,
+    /// Why nothing is sent, and for how long.
+    pub(super) waiting: Option<String>,
 }
 
 /// Starts the thread; the receiver hears when it has ended.
@@ -66,37 +66,22 @@ pub(super) fn show(shown: Shown) -> mpsc::Receiver<()> {
     let screen = Screen::take();
     thread::spawn(move || {
         let _inside = runtime.enter();
-        let bar = match shown.form {
-            Form::Bar => ProgressBar::new(shown.to_do),
-            _ => ProgressBar::hidden(),
-        };
-        let template = if shown.simulated {
-            "  SIMULATED  {human_pos} / {human_len}  {percent} %  {wide_bar}  {msg}\n  {prefix}"
-        } else {
-            "  {human_pos} / {human_len}  {percent} %  {wide_bar}  {msg}\n  {prefix}"
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
+        let mut footer = Footer::new(shown.form == Form::Bar);
         let mut past = VecDeque::from([(Instant::now(), 0)]);
         let mut last_line = Instant::now();
         while !shown.counters.over.load(Relaxed) {
             let look = shown.look(&mut past);
             match shown.form {
-                Form::Bar => {
-                    bar.set_position(look.done);
-                    bar.set_message(look.pace());
-                    bar.set_prefix(look.counts());
-                }
+                Form::Bar => footer.show(&bar(&look, shown.to_do, shown.simulated, footer.columns())),
                 Form::Lines | Form::Json if last_line.elapsed() >= LINE_EVERY => {
                     last_line = Instant::now();
-                    screen.print(&bar, &shown.line(&look));
+                    screen.print(&mut footer, &shown.line(&look));
                 }
                 _ => {}
             }
-            screen.print_for(&bar, LOOK_EVERY);
+            screen.print_for(&mut footer, LOOK_EVERY);
         }
-        bar.finish_and_clear();
+        footer.clear();
         screen.print_rest();
         let _ = ended.send(());
     });
@@ -119,7 +104,7 @@ impl Shown {
             accepted: self.counters.accepted.load(Relaxed),
             failed: self.counters.failed.load(Relaxed),
             throttled: self.counters.throttled.load(Relaxed),
-            in_flight: self.concurrency.saturating_sub(self.permits.available_permits()),
+            in_flight: self.pace.in_flight(),
             rate,
             left: (rate > 0.0).then(|| Duration::from_secs_f64((open as f64 / rate).min(1e9))),
             waiting: waiting(self.pace.waiting()),
@@ -152,28 +137,6 @@ impl Shown {
             "{at} {simulated}progress done={} total={} accepted={} failed={} in_flight={} rate={:.1}/s eta={eta} throttled={}{waiting}",
             look.done, self.to_do, look.accepted, look.failed, look.in_flight, look.rate, look.throttled
         )
-    }
-}
-
-impl Look {
-    fn pace(&self) -> String {
-        match self.left {
-            Some(left) => format!("{:.1}/s  {} left", self.rate, human(left)),
-            None => String::new(),
-        }
-    }
-
-    fn counts(&self) -> String {
-        let counts = format!(
-            "accepted {}  failed {}  in flight {}",
-            thousands(self.accepted),
-            thousands(self.failed),
-            self.in_flight
-        );
-        match &self.waiting {
-            Some(why) => format!("{counts}  {why}"),
-            None => format!("{counts}  Ctrl-C stops safely"),
-        }
     }
 }
 

@@ -3,12 +3,13 @@
 mod display;
 mod guards;
 mod keeper;
+mod layout;
 mod recorder;
 mod watch;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -86,7 +87,25 @@ struct Counters {
     accepted: AtomicU64,
     failed: AtomicU64,
     throttled: AtomicU64,
+    /// What went wrong last with the network or the service.
+    trouble: Mutex<Box<str>>,
     over: AtomicBool,
+}
+
+impl Counters {
+    /// A try failed that another one may mend. While nobody was ever answered, the first is told: a wrong proxy shows
+    /// itself so, and nobody wants to learn that after `--max-stall`.
+    fn troubled(&self, message: &str) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.is_empty() && self.answered.load(Relaxed) == 0 {
+            screen::tell(&format!("warning: no answer yet: {message}; trying again"));
+        }
+        *trouble = message.into();
+    }
+
+    fn trouble(&self) -> Box<str> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Runs until the input ends or the run stops.
@@ -126,14 +145,13 @@ pub(super) async fn drive<E: Exchange>(
         form: call.form,
         to_do: call.to_do,
         simulated: call.simulated,
-        concurrency: usize::from(call.concurrency),
-        permits: permits.clone(),
         pace: call.pace.clone(),
         counters: counters.clone(),
     });
     let at_once = Arc::new(AtomicBool::new(false));
     let watch = tokio::spawn(watch::watch(watch::Watch {
         pace: call.pace.clone(),
+        counters: counters.clone(),
         stop: stop.clone(),
         max_stall: call.max_stall,
         deadline: call.deadline,

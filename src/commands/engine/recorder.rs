@@ -41,6 +41,9 @@ pub(super) fn record(
                     let throttled = matches!(attempt.kind, Kind::Throttled(_));
                     counters.throttled.fetch_add(u64::from(throttled), Relaxed);
                     log_attempt(row, &attempt);
+                    if matches!(attempt.kind, Kind::Transient(_)) {
+                        counters.troubled(&attempt.message);
+                    }
                     debug!(row, wait_ms = wait.as_millis() as u64, "tries again after the wait");
                 }
                 Event::CutShort { row } => {

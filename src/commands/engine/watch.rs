@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::LOOK_EVERY;
+use super::{Counters, LOOK_EVERY};
 use crate::commands::screen::tell;
 use crate::pace::{Pace, Waiting};
 use crate::report::human;
@@ -15,6 +15,7 @@ use crate::sys::{Signal, Signals};
 
 pub(super) struct Watch {
     pub(super) pace: Arc<Pace>,
+    pub(super) counters: Arc<Counters>,
     pub(super) stop: Stop,
     pub(super) max_stall: Duration,
     pub(super) deadline: Option<Instant>,
@@ -40,7 +41,7 @@ pub(super) async fn watch(mut watch: Watch) {
             () = sleep(LOOK_EVERY) => {}
         }
         if watch.stop.is_running()
-            && let Some(why) = overdue(&watch.pace, watch.deadline, watch.max_stall)
+            && let Some(why) = overdue(&watch)
         {
             watch.stop.drain(why);
         }
@@ -55,8 +56,9 @@ pub(super) fn why(signal: Signal) -> Why {
     }
 }
 
-fn overdue(pace: &Pace, deadline: Option<Instant>, max_stall: Duration) -> Option<Why> {
-    if let Some(end) = deadline {
+fn overdue(watch: &Watch) -> Option<Why> {
+    let Watch { pace, deadline, max_stall, .. } = watch;
+    if let Some(end) = *deadline {
         if let Waiting::CoolDown(cooling) = pace.waiting()
             && cooling.until > end
         {
@@ -70,6 +72,11 @@ fn overdue(pace: &Pace, deadline: Option<Instant>, max_stall: Duration) -> Optio
             return Some(Why::Deadline("--deadline is over".to_owned()));
         }
     }
-    (pace.silent_for() > max_stall)
-        .then(|| Why::Stalled(format!("no answer for any user for {} (--max-stall)", human(max_stall))))
+    (pace.silent_for() > *max_stall).then(|| {
+        let last = match &*watch.counters.trouble() {
+            "" => String::new(),
+            trouble => format!("; the last try: {trouble}"),
+        };
+        Why::Stalled(format!("no answer for any user for {} (--max-stall){last}", human(*max_stall)))
+    })
 }

@@ -145,7 +145,7 @@ impl RunConfig {
             http1: service.http1,
             label: asked.label.clone(),
             ticket: asked.ticket.clone(),
-            form: form(asked.progress, terminal),
+            form: form(asked.progress),
             tenant: service.tenant.clone(),
             cloud: match service.cloud {
                 cli::Cloud::Global => "global",
@@ -204,16 +204,14 @@ impl RunConfig {
 }
 
 /// `--progress`, and what a terminal, `--quiet`, `CI` and `TERM=dumb` make of `auto`.
-fn form(asked: Progress, terminal: bool) -> Form {
+fn form(asked: Progress) -> Form {
     let lines = if screen::log_format() == LogFormat::Json { Form::Json } else { Form::Lines };
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let plain = set("CI").is_some() || set("TERM").is_some_and(|term| term == "dumb");
     match asked {
         Progress::Bar => Form::Bar,
         Progress::Lines => lines,
         Progress::None => Form::None,
         Progress::Auto if screen::is_quiet() => Form::None,
-        Progress::Auto if terminal && !plain && lines == Form::Lines => Form::Bar,
+        Progress::Auto if screen::draws() => Form::Bar,
         Progress::Auto => lines,
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use self::account::{Rows, Worked, account, complete, exit_of};
 use self::claim::{Claim, Found};
 use self::config::{RunConfig, Source};
-use self::prompt::{Plan, input_lines};
+use self::prompt::{Plan, input_lines, unusable_lines};
 use super::connect::{Connection, Purpose, connect, place};
 use super::engine::{Call, Ended, Guards, drive};
 use super::looking::remember_clocks;
@@ -25,7 +25,7 @@ use super::{note, say, tell};
 use crate::cli::Run;
 use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig};
-use crate::input::{Checked, check};
+use crate::input::{Checked, check, look};
 use crate::model::{Outcome, WallClock, neutral};
 use crate::report::thousands;
 use crate::retry::RetryPolicy;
@@ -47,7 +47,7 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 /// # Errors
 /// Where nothing could be sent.
 pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
-    let started = Instant::now();
+    let asked_at = Instant::now();
     let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
     let ready = tokio::select! {
         biased;
@@ -59,7 +59,7 @@ pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
     };
     match ready {
         Prepared::Over(exit) => Ok(exit),
-        Prepared::Ready(ready) => ready.work(signals, started).await,
+        Prepared::Ready(ready) => ready.work(signals, asked_at).await,
     }
 }
 
@@ -85,12 +85,17 @@ struct Ready {
     journal: Journal,
     read: ReadBack,
     to_do: u64,
+    /// How long a person thought about the question: no part of the run.
+    thought: Duration,
     connection: Connection,
 }
 
 async fn prepare(asked: &Run) -> Result<Prepared, Error> {
     let place = place(&asked.service).await?;
     let config = RunConfig::new(asked, &place)?;
+    if let Source::File(input) = &config.source {
+        look(input)?;
+    }
     if asked.dry_run {
         return dry_run(&config).await.map(Prepared::Over);
     }
@@ -144,14 +149,25 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
         to_do,
         finished,
     };
-    plan.agree().await?;
+    let thought = plan.agree().await?;
     claim.keep();
-    Ok(Prepared::Ready(Box::new(Ready { config, claim, checked, run, journal, read, to_do, connection })))
+    Ok(Prepared::Ready(Box::new(Ready {
+        config,
+        claim,
+        checked,
+        run,
+        journal,
+        read,
+        to_do,
+        thought,
+        connection,
+    })))
 }
 
 impl Ready {
-    async fn work(self: Box<Self>, signals: Signals, started: Instant) -> Result<Exit, Error> {
-        let Self { config, claim, checked, mut run, journal, read, to_do, connection } = *self;
+    async fn work(self: Box<Self>, signals: Signals, asked_at: Instant) -> Result<Exit, Error> {
+        let Self { config, claim, checked, mut run, journal, read, to_do, thought, connection } = *self;
+        let started = asked_at + thought;
         let refused = connection.refused(config.kind, true);
         let Connection { root, mut http, tokens, simulator, .. } = connection;
         if !config.http1 {
@@ -342,8 +358,9 @@ async fn dry_run(config: &RunConfig) -> Result<Exit, Error> {
     let checked = read_input(config, scratch.0.join("input.csv")).await?;
     let simulated = if config.simulated.is_some() { "SIMULATED  " } else { "" };
     let mut said = format!(
-        "{}\n{}\nDry run  {simulated}nothing was sent",
+        "{}{}\n{}\nDry run  {simulated}nothing was sent",
         input_lines(config, &checked),
+        unusable_lines(&checked),
         config.pacing.time(config.limit.map_or(checked.users, |limit| limit.min(checked.users)))
     );
     if config.expect_max.is_some_and(|most| checked.users > most) {

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::config::{Consent, RunConfig, Source};
 use crate::commands::screen::{note, tell};
 use crate::error::Error;
 use crate::input::Checked;
-use crate::report::thousands;
+use crate::report::{count, thousands};
 use crate::rundir::RunFile;
 
 /// What the first lines tell.
@@ -79,28 +80,34 @@ impl Plan<'_> {
         format!("{name}   cloud {}    signed in as {}", self.config.cloud, self.signed_in)
     }
 
-    /// Says the first lines and gets the yes, where one is needed.
+    /// Says the first lines and gets the yes, where one is needed. Returns how long that took.
     ///
     /// # Errors
     /// `Error::Usage` where nobody can be asked; `Error::GuardRail` for a no.
-    pub(super) async fn agree(&self) -> Result<(), Error> {
+    pub(super) async fn agree(&self) -> Result<Duration, Error> {
         let question = format!(
-            "Ask Microsoft 365 to retry provisioning for {} {} in {}? [y/N] ",
-            thousands(self.config.limit.map_or(self.to_do, |limit| limit.min(self.to_do))),
-            self.config.kind.plural(),
+            "Ask Microsoft 365 to retry provisioning for {} in {}? [y/N] ",
+            count(
+                self.config.limit.map_or(self.to_do, |limit| limit.min(self.to_do)),
+                self.config.kind.plural()
+            ),
             self.config.tenant.as_deref().unwrap_or(&self.run.identity.tenant)
         );
         if self.config.consent != Consent::Ask || self.to_do == 0 {
             note(&self.lines());
-            return Ok(());
+            return Ok(Duration::ZERO);
         }
         let Some(terminal) = Terminal::open(&self.config.source) else {
             return Err(Error::Usage("nobody to ask: add --yes (and --tenant); nothing was sent".to_owned()));
         };
         tell(&self.lines());
-        let answer = tokio::task::spawn_blocking(move || terminal.ask(&question)).await;
-        match answer.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "y" | "yes" => Ok(()),
+        let (asked, asked_at) = (Asked, Instant::now());
+        let answer = tokio::task::spawn_blocking(move || terminal.ask(&question)).await.unwrap_or_default();
+        if answer.ends_with('\n') {
+            std::mem::forget(asked);
+        }
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(asked_at.elapsed()),
             _ => Err(Error::GuardRail("declined; nothing was sent".to_owned())),
         }
     }
@@ -108,28 +115,42 @@ impl Plan<'_> {
 
 /// What was read, and as what.
 pub(super) fn input_lines(config: &RunConfig, checked: &Checked) -> String {
-    let invalid: Vec<_> = checked.invalid_lines.iter().map(u64::to_string).collect();
-    let lines = if invalid.is_empty() {
-        String::new()
-    } else {
-        let more = if checked.invalid > invalid.len() as u64 { " …" } else { "" };
-        format!(" (lines {}{more})", invalid.join(", "))
+    let unusable: Vec<_> = checked.unusable.iter().map(|(line, _)| line.to_string()).collect();
+    let lines = match unusable.as_slice() {
+        [] => String::new(),
+        [one] if checked.invalid == 1 => format!(" (line {one})"),
+        some => {
+            let more = if checked.invalid > some.len() as u64 { " …" } else { "" };
+            format!(" (lines {}{more})", some.join(", "))
+        }
     };
     let mut said = format!(
-        "Input    {}: {} rows, {:?} separated, {}, id column {:?}\n         {} {} · {} duplicates · {} unusable{lines}",
+        "Input    {}: {}, {:?} separated, {}, id column {:?}\n         {} · {} · {} unusable{lines}",
         config.input(),
-        thousands(checked.rows),
+        count(checked.rows, "rows"),
         char::from(checked.delimiter),
         checked.encoding.name(),
         checked.column_name,
-        thousands(checked.users),
-        config.kind.plural(),
-        thousands(checked.duplicates),
+        count(checked.users, config.kind.plural()),
+        count(checked.duplicates, "duplicates"),
         thousands(checked.invalid),
     );
     for assumed in checked.assumed() {
         said.push_str("\n         ");
         said.push_str(&assumed);
+    }
+    said
+}
+
+/// The first unusable rows, a line each with what is wrong: for `--dry-run`, which leaves no `failed.csv`.
+pub(super) fn unusable_lines(checked: &Checked) -> String {
+    let mut said = String::new();
+    for (line, why) in &checked.unusable {
+        said.push_str(&format!("\n         line {line}: {why}"));
+    }
+    let more = checked.invalid - checked.unusable.len() as u64;
+    if more > 0 {
+        said.push_str(&format!("\n         and {} more", thousands(more)));
     }
     said
 }
@@ -144,6 +165,15 @@ fn short(id: &str) -> String {
         format!("{}…{}", &id[..4], &id[id.len() - 3..])
     } else {
         id.to_owned()
+    }
+}
+
+/// A question without an answer: its line is ended before anything else is said, also when Ctrl-C drops the asking.
+struct Asked;
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        tell("");
     }
 }
 

@@ -1,0 +1,142 @@
+//! What people get wrong in the first hour: what each is told, and how the program ends.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Runs it with nothing of the surroundings but these variables; both streams.
+fn told(folder: &Path, arguments: &str, variables: &[(&str, &str)]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_reprovision"))
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .env_clear()
+        // Nobody asks the machine for an identity of its own.
+        .env("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().expect("a code"), String::from_utf8_lossy(&said).into_owned())
+}
+
+const GOOD: &str = "id\n00000001-0000-4000-8000-000000000000\n";
+
+#[test]
+fn each_says_what_to_what_and_what_next() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(desk.path().join(name), text).expect("a file");
+    write("users.csv", GOOD);
+    write("empty.csv", "");
+    write("names.csv", "name,mail\nAnn,ann@contoso.com\n");
+    write("two.csv", "id,objectId\n00000001-0000-4000-8000-000000000000,x\n");
+    write("book.xlsx", "PK\u{3}\u{4}");
+    write(
+        "semicolons.csv",
+        "id;name\n00000001-0000-4000-8000-000000000000;Ann\n00000002-0000-4000-8000-000000000000;Bob\n",
+    );
+    fs::create_dir(desk.path().join("exports")).expect("a folder");
+    let here = fs::canonicalize(desk.path()).expect("its path");
+    let missing =
+        format!("no-such.csv: there is no such file in {}: give the path of your CSV", here.display());
+    for (arguments, code, parts) in [
+        // The list is looked at before anybody signs in.
+        ("run no-such.csv", 2, vec![missing.as_str()]),
+        ("run exports", 2, vec!["exports: this is a folder: give the CSV in it"]),
+        ("run empty.csv --dry-run", 2, vec!["empty.csv: the input is empty"]),
+        ("run book.xlsx --dry-run", 2, vec!["book.xlsx: this is an Excel workbook", "Save As"]),
+        ("run names.csv --dry-run", 2, vec!["no column is known to hold ids", "--column: name, mail"]),
+        ("run two.csv --dry-run", 2, vec!["two columns could hold the ids", "--column"]),
+        ("run names.csv --dry-run --column UPN", 2, vec!["no column \"UPN\"; the columns are: name, mail"]),
+        (
+            "run semicolons.csv --dry-run --delimiter ,",
+            2,
+            vec!["no usable id in column \"id;name\"", "--delimiter ';' may fit"],
+        ),
+        ("run", 2, vec!["which users? give a CSV, or - for standard input"]),
+        (
+            "run users.csv",
+            6,
+            vec!["no way to sign in. The quickest: install Azure CLI, az login", "docs/sign-in.md"],
+        ),
+        (
+            "run users.csv --auth secret",
+            2,
+            vec!["--auth secret needs AZURE_CLIENT_SECRET and AZURE_CLIENT_ID", "docs/sign-in.md"],
+        ),
+        ("run users.csv --auth az", 6, vec!["Azure CLI (az) is not installed, or not in PATH"]),
+        ("run users.csv --yes", 2, vec!["--yes needs --tenant"]),
+        ("run users.csv --rate 0", 2, vec!["'--rate <R>': \"0\" is not a rate", "such as 16 or 16/s"]),
+        ("run users.csv --concurrency 0", 2, vec!["'--concurrency <N>': 0 is not in 1..=1000"]),
+        ("run users.csv --limit 0", 2, vec!["'--limit <N>'", "a number of users, 1 or more"]),
+        ("run users.csv --timeout 30", 2, vec!["\"30\" is not a duration: such as 30s, 5m, 2h or 1d"]),
+        ("run users.csv --concurency 8", 2, vec!["'--concurency'", "'--concurrency'"]),
+        ("run users.csv --auth certificat", 2, vec!["'certificat'", "'certificate'"]),
+        ("run users.csv --cloud germany", 2, vec!["'germany'", "usgov-dod"]),
+        ("run users.csv --endpoint http://graph.contoso.com", 2, vec!["in the clear", "https"]),
+        ("run users.csv --config settings.toml", 2, vec!["settings.toml: cannot read the settings file"]),
+        ("rum users.csv", 2, vec!["'rum'", "'run'"]),
+        ("users.csv", 2, vec!["users.csv is a file, not a command: reprovision run users.csv"]),
+        ("verify tuesday", 2, vec!["tuesday is no folder of a run", "reprovision-runs"]),
+        ("status", 2, vec!["reprovision-runs"]),
+        ("explain nonsense", 2, vec!["nonsense is not known here", "`reprovision explain` alone lists"]),
+        ("run users.csv --simulate=nonsense", 2, vec!["nonsense", "default"]),
+    ] {
+        let (ended, said) = told(desk.path(), arguments, &[]);
+        assert_eq!(ended, code, "{arguments}: {said}");
+        for part in parts {
+            assert!(said.contains(part), "{arguments}: {part:?} is not in: {said}");
+        }
+        assert!(!desk.path().join("reprovision-runs").exists(), "{arguments} leaves nothing behind");
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_is_wrong_with_each_of_the_first_unusable_rows() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let names = "ann@contoso.com\n\"o'neil@contoso.com\"\njo smith@contoso.com\nann\n\"\",x\nbob@contoso.com\nsue@contoso.com\n";
+    fs::write(desk.path().join("users.csv"), format!("userPrincipalName,note\n{names}")).expect("the list");
+    let (code, said) = told(desk.path(), "run users.csv --dry-run", &[]);
+    assert_eq!(code, 0, "{said}");
+    for line in [
+        "4 users · 0 duplicates · 3 unusable (lines 4, 5, 6)",
+        "line 4: \"jo smith@contoso.com\": the id holds a blank, U+0020, which no object id and no sign-in name may hold",
+        "line 5: \"ann\": neither an object id (GUID) nor a sign-in name (name@domain)",
+        "line 6: the id cell is empty",
+    ] {
+        assert!(said.lines().any(|shown| shown.trim() == line), "{line:?} is not in: {said}");
+    }
+}
+
+#[test]
+fn a_network_that_leads_nowhere_is_told_at_once_and_again_at_the_end() {
+    let desk = tempfile::tempdir().expect("a folder");
+    fs::write(desk.path().join("users.csv"), GOOD).expect("the list");
+    // Nothing listens there: the port of a listener that is gone.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let proxy = format!("http://{}", listener.local_addr().expect("its address"));
+    drop(listener);
+    let asked = "run users.csv --yes --tenant contoso.com --max-stall 2s --progress none";
+    let variables = [("HTTPS_PROXY", proxy.as_str()), ("REPROVISION_TOKEN", "pasted")];
+    let (code, said) = told(desk.path(), asked, &variables);
+    assert_eq!(code, 5, "{said}");
+    let why = "does not answer: check HTTPS_PROXY";
+    let lines: Vec<_> = said.lines().filter(|line| line.contains(why)).collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines[0].starts_with("warning: no answer yet: the proxy 127.0.0.1:"), "{said}");
+    assert!(
+        lines[1].starts_with("stopped: no answer for any user for 2 s (--max-stall); the last try: "),
+        "{said}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_says_where_else_to_work() {
+    let desk = tempfile::tempdir().expect("a folder");
+    fs::write(desk.path().join("users.csv"), GOOD).expect("the list");
+    // A folder below a file can be made by nobody, not even by root.
+    let (code, said) = told(desk.path(), "run users.csv --simulate --out users.csv/run", &[]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("cannot create users.csv") && said.contains("--out"), "{said}");
+}
