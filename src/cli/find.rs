@@ -16,7 +16,7 @@ pub struct Find {
     /// Which Graph, as whom.
     #[command(flatten)]
     pub service: Service,
-    /// users, groups or contacts
+    /// What to look at
     #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", default_value = "users")]
     pub object: Object,
     /// Write the list to a file; an interrupted scan goes on from where it was. Otherwise to standard output, once it is complete

@@ -3,6 +3,7 @@
 mod doctor;
 mod explain;
 mod find;
+mod help;
 mod report;
 mod schedule;
 mod service;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use doctor::Doctor;
 pub use explain::Explain;
 pub use find::{Find, Only};
+pub use help::command;
 pub use report::{RedactKind, Report, Status};
 pub use schedule::{Schedule, Scheduler};
 pub use service::{Auth, Cloud, Service};
@@ -99,13 +101,17 @@ pub enum Command {
     Explain(Explain),
     /// A local Graph on loopback to try everything on; prints its ledger when stopped
     Simulate(Simulate),
-    /// Print a completion script
+    /// Print a completion script: `source <(reprovision completions bash)`, in PowerShell
+    /// `reprovision completions powershell | Out-String | Invoke-Expression`
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, of the program or of one command
+    Man {
+        /// Of which command [default: of the program]
+        command: Option<String>,
+    },
 }
 
 /// `--object`

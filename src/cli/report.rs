@@ -16,7 +16,7 @@ pub enum RedactKind {
 pub struct Report {
     /// Folder of a run, or a unique part of its name [default: the newest]
     pub runs: Vec<PathBuf>,
-    /// One report for all of them: shards of one input, runs of several tenants; tells what is missing (exit 5)
+    /// One report for all of them: parts of one input, runs of several tenants; tells what is missing (exit 5)
     #[arg(long)]
     pub merge: bool,
     /// Leave out sign-in names and whatever may hold one; object ids stay
@@ -39,7 +39,7 @@ pub struct Status {
     /// Look again every two seconds until the run ends
     #[arg(long)]
     pub watch: bool,
-    /// For machines
+    /// One JSON document on standard output
     #[arg(long)]
     pub json: bool,
 }

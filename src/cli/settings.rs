@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches};
+use clap::{ArgAction, Args, Command, FromArgMatches};
 use toml::de::{DeTable, DeValue};
 
-use super::{Cli, Service};
+use super::{Cli, Service, help};
 use crate::error::Error;
 
 /// What came of the command line.
@@ -30,7 +30,10 @@ const NEVER_IN_A_FILE: [&str; 4] = ["config", "simulate", "help", "version"];
 /// # Errors
 /// `Error::Usage` or `Error::Input` for the settings file, with line and column.
 pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, Error> {
-    let mut command = without_empty_variables(Cli::command());
+    let mut command = without_empty_variables(help::command());
+    if arguments.iter().any(|argument| argument == "-h") {
+        command = help::without_variables(command);
+    }
     if let Some(file) = settings_file(&arguments) {
         command = with_file(command, &file)?;
     }
@@ -207,7 +210,7 @@ mod tests {
 
     #[test]
     fn every_setting_has_its_variable() {
-        let command = Cli::command();
+        let command = help::command();
         let run = command.find_subcommand("run").expect("run");
         for argument in command.get_arguments().chain(run.get_arguments()) {
             let Some(name) = argument.get_long() else { continue };
@@ -227,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_short_help_of_run_is_one_screen_under_one_heading() {
-        let mut command = Cli::command().term_width(100);
+        let mut command = help::without_variables(help::command()).term_width(100);
         let run = command.find_subcommand_mut("run").expect("run");
         let help = run.render_help().to_string();
         assert!(help.lines().count() <= 40, "{} lines", help.lines().count());

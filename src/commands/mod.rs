@@ -23,10 +23,8 @@ mod sweep;
 mod typed;
 mod verify;
 
-use clap::CommandFactory;
-
 use self::screen::{note, say, tell};
-use crate::cli::{Cli, Command, Object};
+use crate::cli::{self, Cli, Command, Object};
 use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
 use crate::sys;
@@ -64,20 +62,33 @@ pub fn main(cli: Cli) -> Exit {
         Command::Simulate(simulate) => runtime.block_on(simulate::simulate(simulate)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "reprovision", &mut script);
-            say(&String::from_utf8_lossy(&script));
+            clap_complete::generate(shell, &mut cli::command(), "reprovision", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end());
             Ok(Exit::Done)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            let written = clap_mangen::Man::new(Cli::command()).render(&mut page);
-            say(&String::from_utf8_lossy(&page));
-            written.map(|()| Exit::Done).map_err(|error| Error::Internal(error.to_string()))
-        }
+        Command::Man { command } => manual(command.as_deref()),
     };
     // Tasks that still wait for something must not keep the process.
     runtime.shutdown_background();
     ended.unwrap_or_else(|error| fail(&error))
+}
+
+/// The page of the program, or of one command.
+fn manual(name: Option<&str>) -> Result<Exit, Error> {
+    let mut command = cli::command();
+    command.build();
+    let page_of = match name {
+        None => Some(&command),
+        Some(name) => command.find_subcommand(name),
+    };
+    let page_of = page_of.ok_or_else(|| {
+        Error::Usage(format!("{} is no command: `reprovision --help` lists them", name.unwrap_or_default()))
+    })?;
+    let mut page = Vec::new();
+    let written = clap_mangen::Man::new(page_of.clone()).render(&mut page);
+    written.map_err(|error| Error::Internal(error.to_string()))?;
+    say(String::from_utf8_lossy(&page).trim_end());
+    Ok(Exit::Done)
 }
 
 /// Says why nothing can be done.

@@ -55,6 +55,7 @@ fn single(asked: &Report, folder: &Path, redact: Redact) -> Result<(), Error> {
     let next = Next {
         again: "the command that began it".to_owned(),
         retry: format!("reprovision run {}", failed.display()),
+        verify: format!("reprovision verify {}", folder.display()),
     };
     let told = part.summary.text(folder, &next);
     let page = Page { parts: &[part], figures: &figures, groups: &[], redact }.render();

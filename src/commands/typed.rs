@@ -53,6 +53,22 @@ impl Typed {
         FINDING.iter().fold(self, |typed, flag| typed.without(flag)).without_switch("--from-find")
     }
 
+    /// Another command of the same program, with those flags of this one that it knows; each has a value.
+    pub(super) fn only(self, command: &str, flags: &[&str]) -> Self {
+        let mut kept: Vec<String> = self.0.iter().take(1).cloned().collect();
+        kept.push(command.to_owned());
+        let mut words = self.0.into_iter();
+        while let Some(word) = words.next() {
+            let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+            if flags.contains(&name) {
+                let value = if name == word { words.next() } else { None };
+                kept.push(word);
+                kept.extend(value);
+            }
+        }
+        Self(kept)
+    }
+
     /// With another word at the end.
     pub(super) fn with_word(mut self, word: &str) -> Self {
         self.0.push(word.to_owned());
@@ -121,6 +137,16 @@ mod tests {
         );
         let find = typed(&["reprovision", "run", "--from-find", "--only-service", "exchange"]);
         assert_eq!(find.of_a_list().with_word("failed.csv").line(), "reprovision run failed.csv");
+    }
+
+    #[test]
+    fn another_command_keeps_the_flags_that_it_knows() {
+        let line =
+            typed(&["reprovision", "run", "a.csv", "--tenant=t", "--yes", "--auth", "az", "--limit", "3"]);
+        assert_eq!(
+            line.only("verify", &["--tenant", "--auth"]).line(),
+            "reprovision verify --tenant=t --auth az"
+        );
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Next {
     pub again: String,
     /// With what failed, once its causes are fixed.
     pub retry: String,
+    /// Whether the errors are gone.
+    pub verify: String,
 }
 
 /// `summary.json`; its form is `docs/summary.schema.json`. A new version only where a field changes its meaning or goes.
@@ -200,6 +202,9 @@ impl Summary {
             let _ = writeln!(out, "Go on     {}", next.again);
         } else if self.of(Outcome::Failed) + self.of(Outcome::Invalid) > 0 {
             let _ = writeln!(out, "Next      fix the causes, then: {}", next.retry);
+        }
+        if self.complete && self.of(Outcome::Accepted) > 0 && !self.run.simulated {
+            let _ = writeln!(out, "Later     is the error gone? {}", next.verify);
         }
         let _ = write!(out, "Files     {}   exit {}", folder.display(), self.exit_code);
         out

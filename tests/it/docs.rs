@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::service::Service;
+use crate::stage::said;
 
 /// Commands of others, or that build: their first words, and why they are not run here.
 const NOT_RUN: [(&str, &str); 9] = [
@@ -34,6 +35,7 @@ fn pages() -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|kind| kind == "md"))
         .collect();
     pages.sort();
+    pages.insert(0, root().join("CONTRIBUTING.md"));
     pages.insert(0, root().join("README.md"));
     pages
 }
@@ -97,12 +99,54 @@ fn make_named_runs(desk: &Path, text: &str) {
     }
 }
 
+/// The examples of every command's help, as a page.
+fn examples() -> String {
+    let mut command = reprovision::cli::command();
+    command.build();
+    let mut helps = vec![command.render_long_help().to_string()];
+    helps.extend(command.get_subcommands_mut().map(|inner| inner.render_long_help().to_string()));
+    let mut page = String::new();
+    for help in helps {
+        let examples = help.lines().skip_while(|line| *line != "Examples:").skip(1);
+        for line in examples.take_while(|line| line.starts_with("  reprovision ")) {
+            page.push_str(&format!("```sh\n{line}\n```\n"));
+        }
+    }
+    page
+}
+
+/// The program on a path of its own, in a folder, signed in to a simulator in place of Microsoft 365.
+#[cfg(unix)]
+fn bash(line: &str, desk: &Path, service: &Service) -> Command {
+    let path = format!("{}:{}", desk.join("bin").display(), std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new("bash");
+    command
+        .args(["-o", "pipefail", "-c", line])
+        .current_dir(desk)
+        .env("PATH", path)
+        .env("REPROVISION_TOKEN", &service.token)
+        .env("REPROVISION_YES", "true")
+        .env_remove("AZURE_TENANT_ID")
+        .stdin(Stdio::null());
+    if !line.contains("--simulate") {
+        command.env("REPROVISION_ENDPOINT", &service.endpoint);
+    }
+    command
+}
+
 #[cfg(unix)]
 #[test]
 fn every_shown_command_runs() {
-    let mut ran = 0;
-    for page in pages() {
-        let text = fs::read_to_string(&page).expect("a page");
+    let mut shown: Vec<_> = pages()
+        .into_iter()
+        .map(|page| {
+            let name = page.file_name().expect("a name").to_string_lossy().into_owned();
+            (name, fs::read_to_string(&page).expect("a page"))
+        })
+        .collect();
+    shown.push(("help".to_owned(), examples()));
+    for (name, text) in shown {
+        let mut ran = 0;
         let desk = desk();
         // Fifty broken users who are served at once, and whoever else stands in a list.
         let service = Service::of(
@@ -119,43 +163,106 @@ fn every_shown_command_runs() {
                 continue;
             }
             let line = line.replace("cargo run --release -- ", "reprovision ");
-            let name = page.file_name().expect("a name").to_string_lossy().into_owned();
             assert!(line.contains("reprovision "), "{name}: nobody runs this: {line}");
-            let path = format!(
-                "{}:{}",
-                desk.path().join("bin").display(),
-                std::env::var("PATH").unwrap_or_default()
-            );
-            let output = Command::new("bash")
-                .args(["-o", "pipefail", "-c", &line])
-                .current_dir(desk.path())
-                .env("PATH", path)
-                .env("REPROVISION_TOKEN", &service.token)
-                .env("REPROVISION_YES", "true")
-                .env_remove("AZURE_TENANT_ID")
+            let output = bash(&line, desk.path(), &service)
                 // The whole built-in list takes most of a minute: `.ci/run` shows that once.
                 .envs(line.contains("--simulate").then_some(("REPROVISION_LIMIT", "60")))
-                .envs(
-                    (!line.contains("--simulate"))
-                        .then_some(("REPROVISION_ENDPOINT", service.endpoint.as_str())),
-                )
-                .stdin(Stdio::null())
                 .output()
                 .expect("bash");
-            let said = format!(
-                "{}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            );
             assert!(
                 output.status.code().is_some_and(|code| GOOD_ENDS.contains(&code)),
-                "{name}: {line}\n{}\n{said}",
-                output.status
+                "{name}: {line}\n{}\n{}",
+                output.status,
+                said(&output)
             );
             ran += 1;
         }
+        let least = match name.as_str() {
+            "README.md" | "help" => 12,
+            "closed-loop.md" | "operations.md" => 5,
+            _ => 0,
+        };
+        assert!(ran >= least, "{name}: only {ran} commands were found: the reader of code blocks is broken");
     }
-    assert!(ran >= 6, "only {ran} commands were found: the reader of code blocks is broken");
+}
+
+/// A shown command, its output and how it ended, as a reader compares them: numbers are any numbers, a path of a run is
+/// its folder, and `…` alone on a line stands for anything.
+fn transcripts(text: &str) -> Vec<(String, Vec<String>)> {
+    let mut found = Vec::new();
+    for block in text.split("```\n$ ").skip(1) {
+        let block = block.split("\n```").next().unwrap_or_default();
+        let mut lines = block.lines().map(str::to_owned);
+        found.push((lines.next().unwrap_or_default(), lines.filter(|line| line != "…").collect()));
+    }
+    found
+}
+
+fn masked(line: &str) -> String {
+    let mut out = String::new();
+    for word in line.split(' ') {
+        let word = word.find("reprovision-runs/").map_or(word, |at| &word[at..]);
+        let mut digits = false;
+        for c in word.chars() {
+            if c.is_ascii_digit() {
+                if !digits {
+                    out.push('#');
+                }
+                digits = true;
+            } else if !(digits && matches!(c, ',' | '.') && !word.ends_with(c)) {
+                out.push(c);
+                digits = false;
+            }
+        }
+        out.push(' ');
+    }
+    out.trim_end().to_owned()
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_shown_as_printed_is_printed() {
+    let mut checked = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("a page");
+        let desk = desk();
+        let service = Service::of(
+            desk.path(),
+            "title = 'shown'\n[objects]\nusers = 50\nbroken = 1.0\nstrangers = true\neffect_s = [0, 0]\n",
+        );
+        // The same scenario ten times as fast, and with shorter pauses.
+        let quick = include_str!("../../samples/scenarios/default.toml")
+            .replace("writes_per_second = 60.0", "writes_per_second = 600.0")
+            .replace("stock = 120.0", "stock = 1200.0")
+            .replace("throttle_wait_s = [3, 5]", "throttle_wait_s = [1, 2]");
+        fs::write(desk.path().join("quick.toml"), quick).expect("the scenario");
+        for (command, shown) in transcripts(&text) {
+            let line = command.replace("--simulate", "--simulate=quick.toml");
+            let output = bash(&line, desk.path(), &service).output().expect("bash");
+            let said = said(&output).replace("--simulate=quick.toml", "--simulate");
+            let printed: Vec<_> = said.lines().map(masked).collect();
+            for line in shown {
+                let wanted = masked(&line);
+                assert!(
+                    printed.contains(&wanted),
+                    "{}: {command}: not printed: {line}\n{wanted}\n{said}",
+                    page.display()
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 15, "only {checked} lines were compared: the reader of transcripts is broken");
+}
+
+#[test]
+fn the_reader_of_transcripts_sees_what_it_should() {
+    let text = "```\n$ reprovision x\none\n…\ntwo\n```\n```sh\n$ no\n```\n";
+    assert_eq!(transcripts(text), [("reprovision x".to_owned(), vec!["one".to_owned(), "two".to_owned()])]);
+    assert_eq!(
+        masked("Run  NEW, /home/ann/reprovision-runs/2026Z-a  1,984 in 49.5/s, 5 s"),
+        "Run  NEW, reprovision-runs/#Z-a  # in #/s, # s"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::config::{RunConfig, Source};
+use super::config::{RunConfig, Source, Where};
 use crate::commands::pacing::limits_of;
 use crate::commands::screen::{say, tell};
 use crate::commands::with_help;
@@ -193,6 +193,20 @@ fn write_summary(folder: &Path, summary: &mut Summary) -> Result<(), Error> {
     sys::replace(&path, &bytes).map_err(|source| Error::file("replace", &path, source))
 }
 
+/// Flags that `verify` needs as well.
+const SIGN_IN: [&str; 10] = [
+    "--tenant",
+    "--auth",
+    "--cloud",
+    "--endpoint",
+    "--client-id",
+    "--certificate",
+    "--token-file",
+    "--token-command",
+    "--ca-file",
+    "--config",
+];
+
 /// The commands to type next.
 fn next(config: &RunConfig, folder: &Path) -> Next {
     let failed = folder.join("failed.csv").display().to_string();
@@ -205,7 +219,11 @@ fn next(config: &RunConfig, folder: &Path) -> Next {
         Source::Stdin => format!("{}   (with the same list on standard input)", again.line()),
         Source::File(_) | Source::BuiltIn => again.line(),
     };
-    Next { again, retry: retry.without("--out").line() }
+    let mut verify = config.again.clone().only("verify", &SIGN_IN);
+    if let Where::Folder(out) = &config.place {
+        verify = verify.with_word(&out.display().to_string());
+    }
+    Next { again, retry: retry.without("--out").line(), verify: verify.line() }
 }
 
 fn tell_stops(exit: Exit, stopped: &[String]) {

@@ -1,0 +1,154 @@
+//! What the help says besides the flags: examples that can be pasted, and the exit codes.
+
+use clap::{Command, CommandFactory};
+
+use super::Cli;
+
+/// Commands to paste, by command; `""` is the program itself. A test runs them all.
+const EXAMPLES: [(&str, &[&str]); 11] = [
+    (
+        "",
+        &[
+            "reprovision run --simulate                            # try it without a tenant",
+            "reprovision doctor --tenant contoso.com               # is sign-in well?",
+            "reprovision find --tenant contoso.com --out users.csv # who needs it?",
+            "reprovision run users.csv --tenant contoso.com",
+            "reprovision verify --tenant contoso.com               # later: is it gone?",
+        ],
+    ),
+    (
+        "run",
+        &[
+            "reprovision run users.csv --dry-run    # what would happen; nothing is sent",
+            "reprovision run users.csv --tenant contoso.com --limit 10  # ten first",
+            "reprovision run users.csv --tenant contoso.com             # then the rest",
+        ],
+    ),
+    (
+        "find",
+        &[
+            "reprovision find --tenant contoso.com --summary",
+            "reprovision find --tenant contoso.com --out users.csv",
+            "reprovision find --only-service exchange --older-than 1d > old.csv",
+        ],
+    ),
+    ("verify", &["reprovision verify --tenant contoso.com"]),
+    ("doctor", &["reprovision doctor --tenant contoso.com"]),
+    ("report", &["reprovision report", "reprovision report --redact upn --out to-share.html --force"]),
+    ("status", &["reprovision status --watch"]),
+    (
+        "schedule",
+        &[
+            "reprovision schedule cron --tenant contoso.com",
+            "reprovision schedule kubernetes --at 03:00 > sweep.yaml",
+        ],
+    ),
+    ("sweep", &["reprovision sweep --tenant contoso.com --yes"]),
+    ("explain", &["reprovision explain ProxyAddressInUse", "reprovision explain no_permission"]),
+    ("man", &["reprovision man > reprovision.1", "reprovision man run > reprovision-run.1"]),
+];
+
+/// Commands that end with more than 0, 1 or 2.
+const WITH_CODES: [&str; 6] = ["", "run", "find", "verify", "doctor", "sweep"];
+
+/// As `docs/operations.md#exit-codes`.
+const CODES: &str = "\
+Exit codes:
+  0    all accepted, or nothing to do
+  1    our bug, or a file could not be written
+  2    flags, settings or input; nothing was sent
+  3    complete; some users failed or some rows were invalid
+  4    complete; errors remain after verify
+  5    stopped early: the same command goes on
+  6    sign-in, permission or wrong tenant
+  7    a guard rail, or the question was declined
+  8    another process holds this run
+  130  Ctrl-C: the same command goes on
+  143  terminated: the same command goes on";
+
+/// What `run` has and `sweep` refuses or sets itself.
+const NOT_IN_SWEEP: [&str; 5] = ["input", "from_find", "verify", "column", "delimiter"];
+
+/// The command line as the program, its completions and its manual know it.
+pub fn command() -> Command {
+    // Values of variables may be secret, and help is pasted into tickets.
+    let command = Cli::command().mut_args(|argument| argument.hide_env_values(true));
+    with_help(command, "").mut_subcommands(|inner| {
+        let name = inner.get_name().to_owned();
+        let inner = inner.mut_args(|argument| {
+            let refused = name == "sweep" && NOT_IN_SWEEP.contains(&argument.get_id().as_str());
+            argument.hide_env_values(true).hide(refused)
+        });
+        with_help(inner, &name)
+    })
+}
+
+/// The short help is one screen: without the variables.
+pub(super) fn without_variables(command: Command) -> Command {
+    command.mut_args(|argument| argument.hide_env(true)).mut_subcommands(without_variables)
+}
+
+fn with_help(command: Command, name: &str) -> Command {
+    let examples = EXAMPLES.iter().find(|(of, _)| *of == name).map(|(_, lines)| lines.join("\n  "));
+    let examples = examples.map(|lines| format!("Examples:\n  {lines}"));
+    let codes = WITH_CODES.contains(&name).then(|| CODES.to_owned());
+    let long: Vec<String> = examples.iter().cloned().chain(codes).collect();
+    let command = match examples {
+        Some(examples) => command.after_help(examples),
+        None => command,
+    };
+    if long.is_empty() { command } else { command.after_long_help(long.join("\n\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Exit;
+
+    #[test]
+    fn every_exit_code_is_in_the_help_and_in_the_documents() {
+        let readme = include_str!("../../README.md");
+        let operations = include_str!("../../docs/operations.md");
+        for exit in Exit::ALL {
+            let code = exit.code();
+            assert!(CODES.contains(&format!("\n  {code} ")), "{code}");
+            assert!(readme.contains(&format!("| {code} |")), "{code} in README.md");
+            let row =
+                |row: &str| row.starts_with(&format!("| {code} |")) || row.starts_with(&format!("| {code},"));
+            let both = |row: &str| row.starts_with("| 130, 143 |") && [130, 143].contains(&code);
+            assert!(operations.lines().any(|line| row(line) || both(line)), "{code} in docs/operations.md");
+        }
+    }
+
+    #[test]
+    fn each_help_fits_its_screen_and_tells_what_every_flag_does() {
+        let mut command = command().term_width(100);
+        command.build();
+        let mut checked = 0;
+        for inner in command.get_subcommands_mut() {
+            let name = inner.get_name().to_owned();
+            for argument in inner.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                let told = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(told.len() > 3 && !told.ends_with('.'), "{name} {}: {told:?}", argument.get_id());
+                checked += 1;
+            }
+            let short = without_variables(inner.clone()).render_help().to_string();
+            assert!(short.lines().count() <= 40, "{name}: {} lines", short.lines().count());
+            assert!(!short.contains("[env:"), "{short}");
+            let example = EXAMPLES.iter().any(|(of, _)| *of == name);
+            assert_eq!(short.contains("Examples:"), example, "{name}: {short}");
+            assert!(short.lines().all(|line| line.chars().count() <= 100), "{name}: {short}");
+        }
+        assert!(checked > 100, "{checked} flags");
+    }
+
+    #[test]
+    fn sweep_does_not_offer_what_it_refuses() {
+        let mut command = command();
+        let sweep = command.find_subcommand_mut("sweep").expect("sweep").render_long_help().to_string();
+        for flag in ["[INPUT]", "--from-find", "--verify", "--column"] {
+            assert!(!sweep.contains(flag), "{flag}: {sweep}");
+        }
+        assert!(sweep.contains("--only-service") && sweep.contains("--limit"), "{sweep}");
+    }
+}
