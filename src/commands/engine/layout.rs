@@ -101,7 +101,7 @@ mod tests {
     fn one_line_for_the_bar_and_one_for_the_counts_where_there_is_room() {
         assert_eq!(
             bar(&look(None), 40_000, false, 80),
-            "  12,401 / 40,000  31 %  ███████████░░░░░░░░░░░░░░░░░░░░░░░░░  20.0/s  23 min left\n  \
+            "  12,401 / 40,000  31 %  █████████░░░░░░░░░░░░░░░░░░░░░░  20.0/s  23 min left\n  \
              accepted 12,380  failed 21  in flight 32  Ctrl-C stops safely"
         );
     }
