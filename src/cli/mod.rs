@@ -207,7 +207,7 @@ pub struct Run {
         hide_short_help = true
     )]
     pub ticket: Option<String>,
-    /// At most so many writes per second, 0.01 to 100000, such as 16 or 16/s; fixed:16 sends at exactly that
+    /// At most so many writes per second, 0.01 to 1000000, such as 16 or 16/s; fixed:16 sends at exactly that
     /// [default: as many as the service takes, found while running]
     #[arg(long, env = "REPROVISION_RATE", value_name = "R", value_parser = rate, help_heading = "Pace", hide_short_help = true)]
     pub rate: Option<Rate>,

@@ -77,9 +77,9 @@ pub fn rate(text: &str) -> Result<Rate, String> {
 /// Says what was expected.
 pub fn per_second(text: &str) -> Result<f64, String> {
     match text.strip_suffix("/s").unwrap_or(text).parse::<f64>() {
-        Ok(rate) if (0.01..=100_000.0).contains(&rate) => Ok(rate),
+        Ok(rate) if (0.01..=1_000_000.0).contains(&rate) => Ok(rate),
         _ => {
-            Err(format!("{text:?} is not a rate: writes per second from 0.01 to 100000, such as 16 or 16/s"))
+            Err(format!("{text:?} is not a rate: writes per second from 0.01 to 1000000, such as 16 or 16/s"))
         }
     }
 }

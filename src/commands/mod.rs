@@ -29,6 +29,10 @@ use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
 use crate::sys;
 
+/// Threads that send. A request costs some 20 microseconds, so that two send more than any quota allows; more would
+/// spend a good part of the time waking each other. Files have threads of their own.
+const SENDERS: usize = 2;
+
 /// Runs a command to its exit code.
 pub fn main(cli: Cli) -> Exit {
     sys::forbid_core_dumps();
@@ -38,9 +42,7 @@ pub fn main(cli: Cli) -> Exit {
     }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if matches!(cli.command, Command::Run(_) | Command::Sweep(_)) {
-        // A request costs tens of microseconds, so that one thread sends more than any quota allows; several would spend
-        // a good part of the time waking each other. Files have threads of their own.
-        runtime.worker_threads(1);
+        runtime.worker_threads(SENDERS.min(std::thread::available_parallelism().map_or(1, usize::from)));
     }
     let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,

@@ -87,26 +87,25 @@ async fn gather<E: Exchange>(
     most: usize,
 ) {
     loop {
+        let mut group = Vec::with_capacity(most);
         let first = tokio::select! {
             biased;
             () = gate.stop.draining() => return,
-            member = arrived.recv() => member,
+            first = arrived.recv_many(&mut group, most) => first,
         };
-        let Some(first) = first else { return };
-        let mut group = Vec::with_capacity(most);
-        group.push(first);
+        if first == 0 {
+            return;
+        }
         // Until then the rate would not let so many leave anyway.
         let patience = Duration::from_secs_f64((most as f64 / gate.pace.rate()).min(LONGEST.as_secs_f64()));
         let patience = sleep(patience);
         tokio::pin!(patience);
         while group.len() < most {
+            let room = most - group.len();
             tokio::select! {
                 biased;
                 () = gate.stop.draining() => return,
-                member = arrived.recv() => match member {
-                    Some(member) => group.push(member),
-                    None => break,
-                },
+                more = arrived.recv_many(&mut group, room) => if more == 0 { break },
                 () = &mut patience => break,
             }
         }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::time::SystemTime;
 
 use reqwest::header::{DATE, HeaderMap, HeaderValue};
-use serde::de::{MapAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -109,16 +109,20 @@ pub(super) fn encode<'a>(parts: impl Iterator<Item = Request<'a>>) -> (Vec<u8>, 
     let mut ids = Vec::with_capacity(MOST_PARTS);
     body.extend(br#"{"requests":["#);
     for (place, part) in parts.enumerate() {
-        let (id, _) = fresh_id();
-        let comma = if place == 0 { "" } else { "," };
+        let id = fresh_id();
+        body.extend(if place == 0 { &br#"{"id":""#[..] } else { br#",{"id":""# });
         // Writing into a Vec cannot fail. Method and id are ours; the path is escaped like any text.
-        let _ = write!(body, r#"{comma}{{"id":"{place}","method":"{}","url":"#, part.method);
+        let _ = write!(body, "{place}");
+        body.extend(br#"","method":""#);
+        body.extend(part.method.as_bytes());
+        body.extend(br#"","url":"#);
         let _ = serde_json::to_writer(&mut body, part.path);
-        let _ = write!(body, r#","headers":{{"client-request-id":"{id}""#);
+        body.extend(br#","headers":{"client-request-id":""#);
+        body.extend(id.as_bytes());
         // The action has no body, but its page calls Content-Type required, and that goes with a body only.
         body.extend(match part.method {
-            "POST" => &br#","Content-Type":"application/json"},"body":{}}"#[..],
-            _ => b"}}",
+            "POST" => &br#"","Content-Type":"application/json"},"body":{}}"#[..],
+            _ => br#""}}"#,
         });
         ids.push(id);
     }
@@ -128,9 +132,8 @@ pub(super) fn encode<'a>(parts: impl Iterator<Item = Request<'a>>) -> (Vec<u8>, 
 
 /// Without `responses` the whole is not an answer to a batch.
 #[derive(Deserialize)]
-struct Responses<'a> {
-    #[serde(borrow)]
-    responses: Vec<&'a RawValue>,
+struct Whole<T> {
+    responses: Vec<T>,
 }
 
 #[derive(Deserialize)]
@@ -138,10 +141,21 @@ struct Response<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     status: u16,
-    #[serde(borrow, default)]
-    headers: Option<&'a RawValue>,
+    #[serde(default)]
+    headers: Meant,
     #[serde(borrow, default)]
     body: Option<&'a RawValue>,
+}
+
+/// What can be read of a body: all at once where every part has its shape, else each part by itself.
+fn responses(body: &[u8]) -> Vec<Response<'_>> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if let Ok(Whole { responses }) = serde_json::from_slice(body) {
+        return responses;
+    }
+    let Ok(Whole::<&RawValue> { responses }) = serde_json::from_slice(body) else { return Vec::new() };
+    // A part that cannot be read is no answer; the others are.
+    responses.into_iter().filter_map(|part| serde_json::from_str(part.get()).ok()).collect()
 }
 
 /// The answers of `count` parts by place. `None`: no answer, or none that can be told from another; whether the work
@@ -149,24 +163,18 @@ struct Response<'a> {
 pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Reply<'_>>> {
     let mut parts: Vec<Option<Reply<'_>>> = (0..count).map(|_| None).collect();
     let mut doubled = vec![false; count];
-    let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&answer.body);
     if answer.attempt.kind != Kind::Accepted {
         return parts;
     }
-    let Ok(Responses { responses }) = serde_json::from_slice(body) else { return parts };
-    for response in responses {
-        // A part that cannot be read is no answer; the others are.
-        let Ok(response) = serde_json::from_str::<Response<'_>>(response.get()) else { continue };
-        let Some(place) = response.id.parse::<usize>().ok().filter(|place| *place < count) else { continue };
-        // Headers of another shape say nothing; the status does.
-        let given = response.headers.and_then(|raw| serde_json::from_str::<Meant>(raw.get()).ok());
-        let Meant(mut headers) = given.unwrap_or_default();
-        // Waits given as a date count from the service's own clock.
-        if let Some(date) = answer.headers.get(DATE).filter(|_| !headers.contains_key(DATE)) {
+    for Response { id, status, headers: Meant(mut headers), body } in responses(&answer.body) {
+        let Some(place) = id.parse::<usize>().ok().filter(|place| *place < count) else { continue };
+        // Waits given as a date count from the service's own clock; a yes has none.
+        if status >= 400
+            && let Some(date) = answer.headers.get(DATE).filter(|_| !headers.contains_key(DATE))
+        {
             headers.insert(DATE, date.clone());
         }
-        let part =
-            Reply { status: response.status, headers, body: response.body.map(plain).unwrap_or_default() };
+        let part = Reply { status, headers, body: body.map(plain).unwrap_or_default() };
         doubled[place] |= parts[place].as_ref().is_some_and(|first| first.status != part.status);
         parts[place].get_or_insert(part);
     }
@@ -190,7 +198,8 @@ fn plain(raw: &RawValue) -> Cow<'_, [u8]> {
     }
 }
 
-/// The headers that mean something; names compare without case, values may be numbers.
+/// The headers that mean something; names compare without case, values may be numbers. Headers of another shape say
+/// nothing; the status does.
 #[derive(Default)]
 struct Meant(HeaderMap);
 
@@ -200,27 +209,65 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Meant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Headers;
-        impl<'de> Visitor<'de> for Headers {
-            type Value = Meant;
+        deserializer.deserialize_any(Headers)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("headers")
-            }
+/// Reads an object, and passes over whatever else JSON may hold.
+struct Headers;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut given: A) -> Result<Meant, A::Error> {
-                let mut map = HeaderMap::new();
-                while let Some(Name(name)) = given.next_key()? {
+impl<'de> Visitor<'de> for Headers {
+    type Value = Meant;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("headers")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut given: A) -> Result<Meant, A::Error> {
+        let mut map = HeaderMap::new();
+        while let Some(Name(name)) = given.next_key()? {
+            match MEANT.into_iter().find(|known| name.eq_ignore_ascii_case(known)) {
+                Some(known) => {
                     let value: &RawValue = given.next_value()?;
-                    let known = MEANT.into_iter().find(|known| name.eq_ignore_ascii_case(known));
-                    if let Some((known, value)) = known.zip(header_value(value.get())) {
+                    if let Some(value) = header_value(value.get()) {
                         map.append(known, value);
                     }
                 }
-                Ok(Meant(map))
+                None => {
+                    given.next_value::<IgnoredAny>()?;
+                }
             }
         }
-        deserializer.deserialize_map(Headers)
+        Ok(Meant(map))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut given: A) -> Result<Meant, A::Error> {
+        while given.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Meant::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Meant, E> {
+        Ok(Meant::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Meant, E> {
+        Ok(Meant::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Meant, E> {
+        Ok(Meant::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Meant, E> {
+        Ok(Meant::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Meant, E> {
+        Ok(Meant::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Meant, E> {
+        Ok(Meant::default())
     }
 }
 
@@ -265,6 +312,8 @@ pub(super) fn untold(mut attempt: Attempt) -> Attempt {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -329,6 +378,43 @@ mod tests {
         assert_eq!(statuses(cut, 2), [no, no], "cut off");
         let bom = format!("\u{feff}{}", whole(&[part("0", 204)]));
         assert_eq!(statuses(&bom, 1), [yes]);
+    }
+
+    #[test]
+    fn headers_of_another_shape_say_nothing_and_the_status_does() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        for odd in
+            ["null", "true", "-1", "7", "0.5", r#""retry-after: 7""#, r#"["retry-after", {"a": []}]"#, &deep]
+        {
+            // A second part without its shape has the first read by itself.
+            for more in ["", r#",{"id":1}"#] {
+                let body = format!(r#"{{"responses":[{{"id":"0","headers":{odd},"status":429}}{more}]}}"#);
+                let answer = answered(&body);
+                let parts = decode(&answer, 1);
+                let part = parts[0].as_ref().unwrap_or_else(|| panic!("an answer: {body}"));
+                assert_eq!((part.status, part.headers.len()), (429, 0), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wait_given_as_a_date_counts_from_the_services_clock() {
+        let date = "Mon, 23 Nov 2026 21:00:00 GMT";
+        let part = |id: u8, status: u16| {
+            format!(
+                r#"{{"id":"{id}","status":{status},"headers":{{"retry-after":"Mon, 23 Nov 2026 21:00:30 GMT"}}}}"#
+            )
+        };
+        let mut answer = answered(&format!(r#"{{"responses":[{},{}]}}"#, part(0, 429), part(1, 204)));
+        answer.headers.insert(DATE, HeaderValue::from_static(date));
+        let parts = decode(&answer, 2);
+        let waits = parts.iter().flatten().map(|part| judged(answer.attempt.clone(), part, classify).kind);
+        let asked = Kind::Throttled(crate::model::Throttle {
+            retry_after: Some(Duration::from_secs(30)),
+            scope: crate::model::Scope::AppInTenant,
+            quota: true,
+        });
+        assert_eq!(waits.collect::<Vec<_>>(), [asked, Kind::Accepted]);
     }
 
     proptest! {

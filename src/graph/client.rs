@@ -27,6 +27,10 @@ const PERCENTAGE: RangeInclusive<f64> = 0.0..=2.0;
 /// Longest `request-id` that is kept, in characters: a GUID has 36.
 const MAX_REQUEST_ID: usize = 80;
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const LIMIT_PERCENTAGE: HeaderName = HeaderName::from_static("x-ms-throttle-limit-percentage");
+/// Below the path of an object.
+const ACTION: &str = "/retryServiceProvisioning";
 /// What stays as it is in a path segment; all else is percent-encoded, once.
 const SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'!');
@@ -55,7 +59,7 @@ pub struct Client {
     pub(super) kind: ObjectKind,
     /// Headers of every request.
     fixed: HeaderMap,
-    /// Headers of every write.
+    /// Headers of every write, with places for those that differ, so that filling them in moves nothing.
     posting: HeaderMap,
     tokens: Arc<Tokens>,
     wall: WallClock,
@@ -100,6 +104,10 @@ impl Client {
         fixed.insert("x-ms-throttle-priority", HeaderValue::from_static(config.priority));
         let mut posting = fixed.clone();
         posting.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Front ends may answer 411 to a POST without a length.
+        posting.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        posting.insert(AUTHORIZATION, HeaderValue::from_static(""));
+        posting.insert(CLIENT_REQUEST_ID, HeaderValue::from_static(""));
         Self {
             connections,
             base,
@@ -140,10 +148,8 @@ impl Client {
     ) -> Answered {
         let mut request = Request::new(Method::POST, below(&self.base, path));
         request.headers_mut().clone_from(&self.posting);
-        if body.is_empty() {
-            // Front ends may answer 411 to a POST without a length.
-            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        } else {
+        if !body.is_empty() {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
             *request.body_mut() = Some(body.into());
         }
         self.exchange(token, request, longest, meaning).await
@@ -171,8 +177,8 @@ impl Client {
         meaning: impl FnOnce(u16, &HeaderMap, &[u8], SystemTime) -> Meaning,
     ) -> Answered {
         let mut attempt = self.unsent(token);
-        let (client_request_id, own) = fresh_id();
-        attempt.client_request_id = client_request_id;
+        attempt.client_request_id = fresh_id();
+        let own = HeaderValue::from_str(&attempt.client_request_id).expect("hexadecimal digits and hyphens");
         request.headers_mut().insert(AUTHORIZATION, token.bearer().clone());
         request.headers_mut().insert(CLIENT_REQUEST_ID, own);
         let (http, generation) = self.connections.current();
@@ -208,18 +214,22 @@ impl Client {
 }
 
 /// A new `client-request-id`, for the report and for the header.
-pub(super) fn fresh_id() -> (Box<str>, HeaderValue) {
+pub(super) fn fresh_id() -> Box<str> {
     // Its use is to be found again in logs, so that a generator without system calls is good enough.
     let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid();
     let mut buffer = Uuid::encode_buffer();
     let text: &str = id.hyphenated().encode_lower(&mut buffer);
-    (text.into(), HeaderValue::from_str(text).expect("hexadecimal digits and hyphens"))
+    text.into()
 }
 
 /// `/users/{id}`: the path of an object below root and version. The id is one encoded segment, or a quoted key where it
 /// starts with `$` (`docs/graph.md#the-action`).
 pub fn object_path(kind: ObjectKind, id: &UserId) -> String {
     let set = kind.path();
+    if id.is_guid() {
+        // The usual case has nothing to encode.
+        return ["/", set, "/", id.as_str()].concat();
+    }
     if id.as_str().starts_with('$') {
         let quoted = id.as_str().replace('\'', "''");
         format!("/{set}('{}')", utf8_percent_encode(&quoted, SEGMENT))
@@ -241,7 +251,8 @@ fn below(base: &Url, path: &str) -> Url {
 /// The path of the action on an object.
 pub(super) fn action_path(kind: ObjectKind, id: &UserId) -> String {
     let mut path = object_path(kind, id);
-    path.push_str("/retryServiceProvisioning");
+    path.reserve_exact(ACTION.len());
+    path.push_str(ACTION);
     path
 }
 
@@ -292,11 +303,11 @@ async fn read(
 
 /// What the headers say beside the verdict; those of a part stand above those of its batch.
 pub(super) fn told(attempt: &mut Attempt, headers: &HeaderMap) {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(id) = header("request-id") {
+    let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(id) = header(&REQUEST_ID) {
         attempt.request_id = neutral(id, MAX_REQUEST_ID).into();
     }
-    let share = header("x-ms-throttle-limit-percentage").and_then(|text| text.trim().parse().ok());
+    let share = header(&LIMIT_PERCENTAGE).and_then(|text| text.trim().parse().ok());
     attempt.throttle_percentage =
         share.filter(|share| PERCENTAGE.contains(share)).or(attempt.throttle_percentage);
 }
@@ -318,6 +329,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn an_object_id_is_encoded_as_any_id_would_be() {
+        let guid = UserId::parse("{1F0C0000-0000-4000-8000-0000000009B2}").expect("a GUID");
+        let encoded = utf8_percent_encode(guid.as_str(), SEGMENT);
+        assert_eq!(object_path(ObjectKind::Groups, &guid), format!("/groups/{encoded}"));
+        assert!(action_path(ObjectKind::Users, &guid).ends_with("0009b2/retryServiceProvisioning"));
+    }
 
     #[test]
     fn odd_ids_are_one_segment() {

@@ -79,7 +79,7 @@ pub enum Waiting {
 /// What holds whatever the law says.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Most writes per second, 0.01 to 100,000: `--rate`.
+    /// Most writes per second, 0.01 to 1,000,000: `--rate`.
     pub rate: f64,
     /// Most parts in flight: `--concurrency`.
     pub in_flight: usize,

@@ -12,8 +12,8 @@ use super::clock::{Tick, TokioClock};
 
 /// Slowest rate: one write in 100 seconds. Below it a run would look dead.
 pub const SLOWEST: f64 = 0.01;
-/// Fastest rate: more than one machine sends; keeps the interval far above governor's nanosecond.
-pub const FASTEST: f64 = 100_000.0;
+/// Fastest rate: more than one machine sends, in batches too; keeps the interval far above governor's nanosecond.
+pub const FASTEST: f64 = 1_000_000.0;
 /// Saved-up credit in seconds: what a stopped and continued process may send at once, at most.
 const SAVED_SECONDS: f64 = 0.05;
 
@@ -28,7 +28,7 @@ pub(super) struct Ceiling {
 }
 
 impl Ceiling {
-    /// `rate` in writes per second, clamped to 0.01..=100,000; so many as `group` may be taken at once.
+    /// `rate` in writes per second, clamped to 0.01..=1,000,000; so many as `group` may be taken at once.
     pub(super) fn new(rate: f64, group: u32) -> Self {
         let rate = if rate.is_finite() { rate.clamp(SLOWEST, FASTEST) } else { FASTEST };
         let group = group.max(1);
