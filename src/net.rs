@@ -130,6 +130,13 @@ pub fn root(text: &str) -> Result<Url, Error> {
     {
         return Err(wrong("must hold no user, query or fragment: give the Graph root"));
     }
+    if url
+        .path_segments()
+        .and_then(|mut path| path.rfind(|part| !part.is_empty()))
+        .is_some_and(|last| matches!(last, "beta" | "v1.0"))
+    {
+        return Err(wrong("ends with a version: leave that to --api-version and give the Graph root"));
+    }
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback(&url) => Ok(url),
@@ -342,6 +349,8 @@ mod tests {
             "http://10.0.0.1",
             "ftp://localhost",
             "https://u:p@h",
+            "https://graph.microsoft.com/beta",
+            "https://graph.microsoft.com/v1.0/",
             "x",
         ] {
             assert!(root(bad).is_err(), "{bad}");

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::failure::Failure;
 use super::host::Answer;
+use super::secret_file::SecretFile;
 
 /// Life of an assertion that we sign, in seconds: five to ten minutes are documented.
 const LIFE: u64 = 600;
@@ -54,7 +55,7 @@ impl Assertion {
         match self {
             Self::Certificate(signer) => signer.sign(client_id, audience).map_err(Failure::Final),
             Self::File(path) => {
-                let text = tokio::fs::read_to_string(path).await.map_err(|error| {
+                let text = SecretFile::text(path).await.map_err(|error| {
                     Failure::passing(format!(
                         "cannot read AZURE_FEDERATED_TOKEN_FILE {}: {error}",
                         path.display()
@@ -147,6 +148,13 @@ impl Signer {
         if bytes.first() == Some(&0x30) {
             return Err(wrong(&format!("is PFX (PKCS#12) or DER, PEM is needed. {}", conversion(file))));
         }
+        if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+            return Err(wrong(
+                "is UTF-16, as Windows PowerShell writes with >; save it again: Set-Content -Encoding ascii",
+            ));
+        }
+        // Editors and PowerShell put a mark before the first line, which is then no PEM line.
+        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         let text = String::from_utf8_lossy(bytes);
         if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
             return Err(wrong(&format!(
@@ -156,22 +164,10 @@ impl Signer {
         let certificates: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(bytes)
             .collect::<Result<_, _>>()
             .map_err(|_| wrong("a certificate in it is not readable PEM"))?;
-        let first = certificates
-            .first()
-            .ok_or_else(|| wrong("no certificate in it (-----BEGIN CERTIFICATE-----)"))?;
-        let key = PrivateKeyDer::from_pem_slice(bytes).map_err(|_| {
-            wrong("no private key in it (-----BEGIN PRIVATE KEY-----): the file must hold both")
-        })?;
-        let key = match &key {
-            PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-            _ => return Err(wrong("the private key is not RSA, which Entra needs")),
+        if certificates.is_empty() {
+            return Err(wrong("no certificate in it (-----BEGIN CERTIFICATE-----)"));
         }
-        .map_err(|_| wrong("the private key is not RSA of 2048 to 4096 bits, which Entra needs"))?;
-        let leaf = certificates.iter().find(|certificate| holds(certificate, &key)).unwrap_or(first);
-        if !holds(leaf, &key) {
-            return Err(wrong("private key and certificate do not belong together"));
-        }
+        let (key, leaf) = pair(bytes, &certificates).map_err(wrong)?;
         let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, leaf));
         let chain = with_chain.then(|| {
             let others = certificates.iter().filter(|certificate| *certificate != leaf);
@@ -203,6 +199,37 @@ impl Signer {
             .map_err(|_| "signing with the certificate's key failed".to_owned())?;
         Ok(SecretString::from(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))))
     }
+}
+
+/// The first private key that one of the certificates belongs to.
+fn pair<'a, 'b>(
+    bytes: &[u8],
+    certificates: &'b [CertificateDer<'a>],
+) -> Result<(RsaKeyPair, &'b CertificateDer<'a>), &'static str> {
+    let mut why = "no private key in it (-----BEGIN PRIVATE KEY-----): the file must hold both";
+    for key in PrivateKeyDer::pem_slice_iter(bytes) {
+        let key = match key {
+            Ok(PrivateKeyDer::Pkcs8(der)) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
+            Ok(PrivateKeyDer::Pkcs1(der)) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+            Ok(_) => {
+                why = "the private key is not RSA, which Entra needs";
+                continue;
+            }
+            Err(_) => {
+                why = "a private key in it is not readable PEM";
+                continue;
+            }
+        };
+        let Ok(key) = key else {
+            why = "the private key is not RSA of 2048 to 4096 bits, which Entra needs";
+            continue;
+        };
+        match certificates.iter().find(|certificate| holds(certificate, &key)) {
+            Some(leaf) => return Ok((key, leaf)),
+            None => why = "private key and certificate do not belong together",
+        }
+    }
+    Err(why)
 }
 
 /// Whether the certificate holds the key's public part: its modulus appears in the certificate as it is.
@@ -269,6 +296,49 @@ mod tests {
             .decode(chain[0].as_str().expect("text"))
             .expect("base64");
         assert_eq!(head["x5t#S256"], URL_SAFE_NO_PAD.encode(digest(&SHA256, &first)));
+    }
+
+    #[test]
+    fn pem_is_read_as_people_have_it() {
+        let text = String::from_utf8(PEM.to_vec()).expect("text");
+        let thumbprint = Signer::read(PEM, "app.pem", false).expect("a signer").thumbprint;
+        let blocks: Vec<&str> = text.split_inclusive("-----END ").collect();
+        assert!(blocks.len() > 2, "key and certificates");
+        let crlf = text.replace('\n', "\r\n");
+        let marked = format!("\u{feff}{text}");
+        let bags = format!("Bag Attributes\n    localKeyID: 01\nsubject=CN = app\n{text}\ntrailing words\n");
+        // Another key first: the one that fits is taken.
+        let two_keys = format!("{}{text}", rcgen::KeyPair::generate().expect("an EC key").serialize_pem());
+        for (name, form) in [("CRLF", crlf), ("a mark", marked), ("bags", bags), ("two keys", two_keys)] {
+            let signer =
+                Signer::read(form.as_bytes(), "app.pem", false).unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert_eq!(signer.thumbprint, thumbprint, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_rsa_key_with_its_certificate_is_named() {
+        let certificate: String = String::from_utf8_lossy(PEM)
+            .lines()
+            .skip_while(|line| !line.contains("BEGIN CERTIFICATE"))
+            .take_while(|line| !line.contains("PRIVATE KEY"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let key = rcgen::KeyPair::generate().expect("an EC key").serialize_pem();
+        let sec1 = key.replace("PRIVATE KEY", "EC PRIVATE KEY");
+        let utf16: Vec<u8> = [0xFF, 0xFE].into_iter().chain(PEM.iter().flat_map(|byte| [*byte, 0])).collect();
+        for (form, part) in [
+            (format!("{certificate}{key}").into_bytes(), "not RSA of 2048 to 4096 bits"),
+            (format!("{certificate}{sec1}").into_bytes(), "not RSA"),
+            (certificate.clone().into_bytes(), "no private key in it"),
+            (key.into_bytes(), "no certificate in it"),
+            (utf16, "is UTF-16"),
+            (Vec::new(), "no certificate in it"),
+            (b"-----BEGIN CERTIFICATE-----\nAAAA".to_vec(), "not readable PEM"),
+        ] {
+            let error = Signer::read(&form, "app.pem", false).expect_err(part);
+            assert!(error.contains(part), "{part}: {error}");
+        }
     }
 
     #[test]

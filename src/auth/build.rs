@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
-use url::Url;
+use url::{Host, Url};
 
 use super::assertion::{Assertion, Issuer, Signer};
 use super::choice::{Kind, Surroundings, needs};
@@ -11,6 +11,7 @@ use super::host::SignInHost;
 use super::managed::{Endpoint, ManagedIdentity};
 use super::outside::AzureCli;
 use super::person::{Person, Way};
+use super::secret_file::SecretFile;
 use super::source::TokenSource;
 use crate::error::Error;
 use crate::net::{Network, is_loopback};
@@ -133,7 +134,15 @@ impl Plan<'_> {
         let forms = super::choice::TOKENS.map(|name| self.around.get(name));
         match forms {
             [Some(token), None, None] => Ok(TokenSource::Fixed(SecretString::from(token))),
-            [None, Some(file), None] => Ok(TokenSource::File(PathBuf::from(file))),
+            [None, Some(file), None] => {
+                // A pipe gives its token once, so that only a file is looked at.
+                if Path::new(file).is_file()
+                    && let Ok(read) = SecretFile::read(Path::new(file))
+                {
+                    self.warn_of(&read, file);
+                }
+                Ok(TokenSource::File(PathBuf::from(file)))
+            }
             [None, None, Some(line)] => Ok(TokenSource::Command(line.to_owned())),
             _ => Err(Error::Usage(
                 "more than one of REPROVISION_TOKEN, --token-file and --token-command: choose one".to_owned(),
@@ -147,7 +156,14 @@ impl Plan<'_> {
         let (url, endpoint) = match (self.around.get("IDENTITY_ENDPOINT"), self.around.get("IDENTITY_HEADER"))
         {
             (Some(endpoint), Some(key)) => {
-                (url("IDENTITY_ENDPOINT", endpoint)?, Endpoint::AppService(SecretString::from(key)))
+                let url = url("IDENTITY_ENDPOINT", endpoint)?;
+                if url.scheme() != "https" && !is_near(&url) {
+                    return Err(Error::Usage(
+                        "IDENTITY_ENDPOINT is neither https nor an address beside this workload: its key would leave in the clear"
+                            .to_owned(),
+                    ));
+                }
+                (url, Endpoint::AppService(SecretString::from(key)))
             }
             (Some(_), None) => {
                 return Err(Error::SignIn(
@@ -163,14 +179,23 @@ impl Plan<'_> {
 
     fn signer(&self) -> Result<Signer, Error> {
         let file = self.around.get("AZURE_CLIENT_CERTIFICATE_PATH").unwrap_or_default();
-        let bytes = std::fs::read(Path::new(file)).map_err(|error| {
+        let read = SecretFile::read(Path::new(file)).map_err(|error| {
             Error::SignIn(format!(
                 "cannot read the certificate {file} (AZURE_CLIENT_CERTIFICATE_PATH): {error}"
             ))
         })?;
+        self.warn_of(&read, file);
         let chain = self.around.get("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN");
         let chain = chain.is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
-        Signer::read(&bytes, file, chain).map_err(Error::SignIn)
+        Signer::read(&read.bytes, file, chain).map_err(Error::SignIn)
+    }
+
+    fn warn_of(&self, read: &SecretFile, file: &str) {
+        if read.open_to_all {
+            (self.show)(&format!(
+                "warning: every user of this machine may read or change {file}, which signs in for you: chmod 600 \"{file}\""
+            ));
+        }
     }
 
     fn secret(&self, name: &str) -> SecretString {
@@ -198,6 +223,17 @@ impl Plan<'_> {
             _ => "",
         };
         format!("--auth {flag} needs {list}{hint} (docs/sign-in.md)")
+    }
+}
+
+/// Loopback, link-local or private: where Azure puts the endpoint of an app.
+fn is_near(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_link_local() || address.is_private() || address.is_loopback(),
+        Some(Host::Ipv6(address)) => {
+            address.is_unicast_link_local() || address.is_unique_local() || address.is_loopback()
+        }
+        _ => is_loopback(url),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which way to sign in: what the environment offers, in a fixed order, and why not the others.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::future::Future;
 use std::path::Path;
 
@@ -54,9 +55,11 @@ impl std::fmt::Debug for Surroundings {
 }
 
 impl Surroundings {
-    /// Of this process; a variable that is empty counts as unset.
+    /// Of this process; a variable that is empty counts as unset, and so does one that is no text.
     pub fn of_process() -> Self {
-        Self { variables: std::env::vars().filter(|(_, value)| !value.is_empty()).collect() }
+        let text = |value: OsString| value.into_string().ok().filter(|value| !value.is_empty());
+        let variables = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+        Self { variables: variables.collect() }
     }
 
     /// A flag that stands for a variable wins over it.

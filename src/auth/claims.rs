@@ -2,10 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// The claims we look at; all may be missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     /// Tenant.
     pub tid: Option<String>,
@@ -19,25 +19,45 @@ pub struct Claims {
     pub upn: Option<String>,
     /// Sign-in name of the user, v2.0 tokens.
     pub preferred_username: Option<String>,
-    /// Audience.
+    /// Audience; of several the first.
     pub aud: Option<String>,
     /// End of life, seconds since 1970.
     pub exp: Option<i64>,
     /// Begin of life, seconds since 1970.
     pub iat: Option<i64>,
     /// Permissions of an app.
-    #[serde(default)]
     pub roles: Vec<String>,
     /// Permissions that a user lent to an app, separated by blanks.
     pub scp: Option<String>,
 }
 
 impl Claims {
-    /// Reads the middle part of a JWT; `None` for anything else.
+    /// Reads the middle part of a JWT; `None` for anything else. A claim of an odd type is missing: it must not hide the
+    /// tenant beside it.
     pub fn read(token: &str) -> Option<Self> {
         let mut parts = token.split('.');
         let (_, body, _) = (parts.next()?, parts.next()?, parts.next()?);
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body.trim_end_matches('=')).ok()?).ok()
+        let bytes = URL_SAFE_NO_PAD.decode(body.trim_end_matches('=')).ok()?;
+        let all: Map<String, Value> = serde_json::from_slice(&bytes).ok()?;
+        let list = |name: &str| all.get(name).and_then(Value::as_array).into_iter().flatten();
+        let text = |name: &str| all.get(name).and_then(Value::as_str).map(str::to_owned);
+        let time = |name: &str| {
+            let number = all.get(name)?;
+            number.as_i64().or_else(|| number.as_f64().map(|seconds| seconds as i64))
+        };
+        Some(Self {
+            tid: text("tid"),
+            appid: text("appid"),
+            azp: text("azp"),
+            app_displayname: text("app_displayname"),
+            upn: text("upn"),
+            preferred_username: text("preferred_username"),
+            aud: text("aud").or_else(|| list("aud").next()?.as_str().map(str::to_owned)),
+            exp: time("exp"),
+            iat: time("iat"),
+            roles: list("roles").filter_map(|role| role.as_str().map(str::to_owned)).collect(),
+            scp: text("scp"),
+        })
     }
 
     /// The app, whichever claim names it.
@@ -67,6 +87,10 @@ mod tests {
         // {"tid":"t","appid":"a","exp":12}
         let claims = Claims::read("e30.eyJ0aWQiOiJ0IiwiYXBwaWQiOiJhIiwiZXhwIjoxMn0.x").expect("claims");
         assert_eq!((claims.tid.as_deref(), claims.app(), claims.exp), (Some("t"), Some("a"), Some(12)));
+        let odd = r#"{"tid":"t","aud":["https://graph.microsoft.com"],"exp":1.5e3,"roles":"one","scp":7,"upn":null}"#;
+        let claims = Claims::read(&format!("e30.{}.x", URL_SAFE_NO_PAD.encode(odd))).expect("claims");
+        assert_eq!((claims.tid.as_deref(), claims.exp), (Some("t"), Some(1_500)));
+        assert!(claims.is_for_microsoft() && claims.roles.is_empty() && claims.scp.is_none());
         assert_eq!(Claims::read("opaque"), None);
         assert_eq!(Claims::read("a.!!.c"), None);
     }

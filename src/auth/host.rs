@@ -3,17 +3,25 @@
 use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
 use url::Url;
 
 use super::aadsts::{self, Asked};
 use super::failure::{Failure, PATIENCE};
+use super::veil::veiled;
 use crate::model::{UserId, neutral};
 
 /// Longest text of a sign-in error that is shown, in characters.
 const SHOWN: usize = 300;
 /// As much of an answer as is read: the longest token is 16 KiB.
 const LONGEST: usize = 64 * 1024;
+/// Room for most answers: what grows leaves copies behind.
+const USUAL: usize = 8 * 1024;
+
+/// Fields of a form whose values are secrets.
+const SECRET_FIELDS: [&str; 6] =
+    ["client_secret", "client_assertion", "refresh_token", "code", "code_verifier", "device_code"];
 
 /// Where tokens are given out.
 #[derive(Clone, Debug)]
@@ -132,21 +140,24 @@ impl SignInHost {
         let answer = Answer::read(answer, &format!("sign-in at {name}"), &self.authority).await?;
         match serde_json::from_slice(&answer.body) {
             Ok(read) if answer.is_yes() => Ok((read, answer.date)),
-            _ => Err(self.refused(&answer)),
+            _ => Err(self.refused(&answer, form)),
         }
     }
 
-    fn refused(&self, answer: &Answer) -> Refused {
+    /// `sent`: what no message may repeat.
+    fn refused(&self, answer: &Answer, sent: &[(&str, &str)]) -> Refused {
         let name = self.name();
         let complaint: Option<Complaint> = serde_json::from_slice(&answer.body).ok();
         let Some(Complaint { error, error_description: Some(text), error_codes }) = complaint else {
             return answer.unreadable(&format!("sign-in at {name}")).into();
         };
         let code = error_codes.first().copied().or_else(|| aadsts::code_in(&text));
-        let first = text.lines().next().unwrap_or_default();
+        let secrets: Vec<&str> =
+            sent.iter().filter(|(name, _)| SECRET_FIELDS.contains(name)).map(|(_, value)| *value).collect();
+        let first = veiled(text.lines().next().unwrap_or_default(), &secrets);
         let asked =
             Asked { authority: self.authority.as_str(), tenant: &self.tenant, client_id: &self.client_id };
-        let mut said = format!("sign-in at {name} failed: {}", neutral(first, SHOWN));
+        let mut said = format!("sign-in at {name} failed: {}", neutral(&first, SHOWN));
         if let Some(fix) = code.and_then(|code| aadsts::fix(code, asked)) {
             said = format!("{said}\n  {fix}");
         }
@@ -179,7 +190,7 @@ impl SignInHost {
                 .find(|part| is_guid(part))
                 .map(str::to_ascii_lowercase)
                 .ok_or_else(|| Failure::Final(format!("{what}: the answer names no tenant"))),
-            None => Err(self.refused(&answer).failure),
+            None => Err(self.refused(&answer, &[]).failure),
         }
     }
 }
@@ -212,7 +223,8 @@ fn wait(text: &str, date: Option<SystemTime>) -> Option<Duration> {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+    /// May hold a token: wiped when it is dropped.
+    pub(super) body: Zeroizing<Vec<u8>>,
     pub(super) after: Option<Duration>,
     pub(super) date: Option<SystemTime>,
     kind: String,
@@ -236,7 +248,7 @@ impl Answer {
         let after = header("retry-after").and_then(|text| wait(text.trim(), date));
         let kind = header("content-type").unwrap_or_default().to_owned();
         let status = answer.status().as_u16();
-        let mut body = Vec::new();
+        let mut body = Zeroizing::new(Vec::with_capacity(USUAL));
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > LONGEST {
                 return Err(Failure::Final(format!("{what}: the answer is longer than {LONGEST} bytes")));
@@ -275,5 +287,97 @@ impl Answer {
     /// How far this machine's clock is off, in words, where it is more than a minute.
     fn skew_minutes(&self) -> Option<String> {
         super::skew::said(super::skew::of(self.date?, jiff::Timestamp::now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::net::Network;
+
+    const SECRET: &str = "canary-secret-of-no-value";
+
+    /// Asks a host that answers with these bytes and then says nothing more; the authority may be told in them by `{self}`.
+    async fn asked(answer: &str) -> Failure {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let answer = answer.replace("{self}", &url);
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut read = Vec::new();
+            while !String::from_utf8_lossy(&read).contains(SECRET) {
+                let mut piece = [0; 4096];
+                let length = stream.read(&mut piece).await.expect("a request");
+                read.extend_from_slice(&piece[..length]);
+            }
+            let _ = stream.write_all(answer.as_bytes()).await;
+            // Whoever follows a redirect comes here.
+            let again = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await;
+            assert!(again.is_err(), "asked again");
+        });
+        let url = Url::parse(&url).expect("a URL");
+        let network = Network::new(Duration::from_millis(200), true, None).expect("a network");
+        let http = network.client(&url).expect("a client");
+        let host = SignInHost { http, authority: url, tenant: "t".to_owned(), client_id: "a".to_owned() };
+        let form = [("grant_type", "client_credentials"), ("client_secret", SECRET)];
+        let failure = host.token(&form, None).await.expect_err("no token").failure;
+        serving.await.expect("served once");
+        failure
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_none_are_bounded_and_named() {
+        let json = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+        let huge =
+            format!("{json}content-length: 9000000\r\n\r\n{{\"access_token\":\"{}", "x".repeat(200_000));
+        let huge = asked(&huge).await;
+        assert!(
+            matches!(&huge, Failure::Final(text) if text.contains("longer than 65536 bytes")),
+            "{huge:?}"
+        );
+        let silent = asked(&format!("{json}content-length: 90\r\n\r\n{{\"access_")).await;
+        assert!(
+            matches!(&silent, Failure::Passing { text, .. } if text.contains("no answer in time")),
+            "{silent:?}"
+        );
+        let page =
+            asked("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>").await;
+        assert!(matches!(&page, Failure::Final(text) if text.contains("a captive portal")), "{page:?}");
+        let gateway =
+            asked("HTTP/1.1 502 Bad\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<html>").await;
+        assert!(matches!(gateway, Failure::Passing { .. }), "{gateway:?}");
+        let empty = asked(&format!("{json}content-length: 2\r\n\r\n{{}}")).await;
+        assert!(matches!(&empty, Failure::Final(text) if text.contains("holds no token")), "{empty:?}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_not_followed_with_the_secret() {
+        let moved = "HTTP/1.1 307 Moved\r\nlocation: {self}/elsewhere\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let failure = asked(moved).await;
+        assert!(matches!(&failure, Failure::Final(text) if text.contains("HTTP 307")), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn a_host_that_repeats_the_secret_is_not_repeated() {
+        let body =
+            format!(r#"{{"error":"invalid_client","error_description":"AADSTS1: '{SECRET}' is wrong"}}"#);
+        let failure =
+            asked(&format!("HTTP/1.1 401 No\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+        assert!(failure.text().contains("'[secret]' is wrong"), "{failure:?}");
+    }
+
+    #[test]
+    fn every_form_of_a_wait_is_read_and_never_shortened() {
+        let date = httpdate::parse_http_date("Mon, 23 Nov 2026 21:00:00 GMT").ok();
+        let seconds = |text: &str| wait(text, date).map(|wait| wait.as_secs());
+        assert_eq!(seconds("7"), Some(7));
+        assert_eq!(seconds("2.1"), Some(3));
+        assert_eq!(seconds("Mon, 23 Nov 2026 21:01:30 GMT"), Some(90));
+        for absent in ["0", "-1", "", "soon", "1e99", "nan", "Mon, 23 Nov 2026 20:00:00 GMT"] {
+            assert_eq!(seconds(absent), None, "{absent}");
+        }
     }
 }

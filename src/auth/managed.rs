@@ -8,6 +8,7 @@ use url::Url;
 
 use super::failure::Failure;
 use super::host::{Answer, Grant, seconds};
+use super::veil::veiled;
 use crate::model::neutral;
 
 /// Documented: after a 410 the endpoint is back within 70 s.
@@ -89,7 +90,7 @@ impl ManagedIdentity {
     fn refused(&self, answer: &Answer) -> Failure {
         let said =
             serde_json::from_slice::<Complaint>(&answer.body).ok().and_then(|said| said.error_description);
-        let said = said.map_or_else(String::new, |said| format!(": {}", neutral(&said, SHOWN)));
+        let said = said.map_or_else(String::new, |said| format!(": {}", neutral(&veiled(&said, &[]), SHOWN)));
         let text = format!("managed identity: the endpoint answered HTTP {}{said}", answer.status);
         match answer.status {
             404 | 429 | 500.. => Failure::Passing { text, after: answer.after, patience: PATIENCE },

@@ -16,9 +16,11 @@ mod person;
 mod renewal;
 #[cfg(test)]
 mod renewal_told;
+mod secret_file;
 mod skew;
 mod source;
 mod tokens;
+mod veil;
 
 pub use build::Plan;
 pub use choice::{Choice, Kind, Surroundings, choose};

@@ -1,22 +1,27 @@
 //! Tokens from other programs: a command line of the user's own, and Azure CLI.
 
-use std::process::{Output, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::aadsts::{self, Asked};
 use super::failure::Failure;
 use super::host::Grant;
+use super::veil::veiled;
 use crate::model::neutral;
 
 /// A program that takes longer has hung.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest text of a program that is shown, in characters.
 const SHOWN: usize = 300;
-/// What nobody but this program needs.
-const OWN_SECRETS: [&str; 2] = ["REPROVISION_TOKEN", "IDENTITY_HEADER"];
+/// Longest output that is read: the longest token in the JSON of a program has a third of it.
+const LONGEST: u64 = 64 * 1024;
+/// What nobody but this program reads. A command that gets a token may need the others.
+const OWN_SECRET: &str = "REPROVISION_TOKEN";
 
 /// The Azure CLI, signed in by `az login`.
 #[derive(Debug)]
@@ -68,7 +73,7 @@ impl AzureCli {
         let asked =
             Asked { authority: &self.authority, tenant, client_id: "04b07795-8ddb-461a-bbee-02f9e1bf7b46" };
         let known = aadsts::code_in(said).and_then(|code| aadsts::fix(code, asked));
-        let shown = neutral(said.trim().trim_start_matches("ERROR:").trim(), SHOWN);
+        let shown = neutral(&veiled(said.trim().trim_start_matches("ERROR:").trim(), &[]), SHOWN);
         let again = match &self.tenant {
             Some(tenant) => {
                 format!("sign in: az login --tenant {} --allow-no-subscriptions", neutral(tenant, SHOWN))
@@ -80,25 +85,32 @@ impl AzureCli {
 }
 
 /// Runs the line through the platform's shell, as admins write it.
-pub(super) async fn run(line: &str) -> Result<String, Failure> {
+pub(super) async fn run(line: &str) -> Result<Zeroizing<String>, Failure> {
     let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("/bin/sh", "-c") };
     let mut command = Command::new(shell);
     command.arg(flag).arg(line);
     let output = output(command, "--token-command").await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = neutral(said.trim(), SHOWN);
+        let said = neutral(&veiled(said.trim(), &[]), SHOWN);
         return Err(Failure::passing(format!("--token-command failed ({}): {said}", output.status)));
     }
-    String::from_utf8(output.stdout)
-        .map_err(|_| Failure::Final("--token-command printed something that is no text".to_owned()))
+    match std::str::from_utf8(&output.stdout) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) => Err(Failure::Final("--token-command printed something that is no text".to_owned())),
+    }
+}
+
+/// What a program printed, as far as it is read.
+struct Output {
+    status: ExitStatus,
+    stdout: Zeroizing<Vec<u8>>,
+    stderr: Zeroizing<Vec<u8>>,
 }
 
 async fn output(mut command: Command, name: &str) -> Result<Output, Failure> {
-    for secret in OWN_SECRETS {
-        command.env_remove(secret);
-    }
-    let child = command
+    let mut child = command
+        .env_remove(OWN_SECRET)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -110,8 +122,52 @@ async fn output(mut command: Command, name: &str) -> Result<Output, Failure> {
             }
             _ => Failure::Final(format!("cannot start {name}: {error}")),
         })?;
-    tokio::time::timeout(TIMEOUT, child.wait_with_output())
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let work = async {
+        // Both at once: a program may fill either while nobody reads it.
+        let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
+        Ok::<_, std::io::Error>(Output { status: child.wait().await?, stdout, stderr })
+    };
+    tokio::time::timeout(TIMEOUT, work)
         .await
         .map_err(|_| Failure::passing(format!("{name} gave no token within {} s", TIMEOUT.as_secs())))?
         .map_err(|error| Failure::Final(format!("{name}: {error}")))
+}
+
+async fn read(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    if let Some(from) = from {
+        from.take(LONGEST + 1).read_to_end(&mut bytes).await?;
+    }
+    if bytes.len() as u64 > LONGEST {
+        let text = format!("it prints more than {} KiB, which is no token", LONGEST / 1024);
+        return Err(std::io::Error::other(text));
+    }
+    Ok(bytes)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_prints_without_end_is_stopped() {
+        for line in ["yes", "yes >&2"] {
+            let error = run(line).await.expect_err("no token");
+            assert!(error.text().contains("prints more than 64 KiB"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_talks_much_on_both_sides_is_read() {
+        let line = "head -c 60000 /dev/zero | tr '\\0' e >&2; head -c 60000 /dev/zero | tr '\\0' o";
+        assert_eq!(run(line).await.expect("text").len(), 60_000);
+    }
+
+    #[tokio::test]
+    async fn what_a_failing_program_says_is_shown_without_tokens() {
+        let line = "echo \"> Authorization: Bearer eyJhbGciOiJub25lIn0.canarycanarycanary.x\" >&2; exit 3";
+        let error = run(line).await.expect_err("failed");
+        assert!(error.text().contains("[token]") && !error.text().contains("canary"), "{error:?}");
+    }
 }

@@ -27,6 +27,8 @@ const SLOWER: Duration = Duration::from_secs(5);
 const INTERVAL: u64 = 5;
 /// Longest request line and headers that a browser may send us.
 const LONGEST: usize = 16 * 1024;
+/// After a connection that could not be taken.
+const BREATH: Duration = Duration::from_millis(100);
 /// A browser that opens a connection and says nothing.
 const SILENT: Duration = Duration::from_secs(5);
 
@@ -162,7 +164,11 @@ impl Person {
                 }
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => stream,
-                    Err(_) => continue,
+                    Err(_) => {
+                        // Out of handles, perhaps: not without end, and not without a breath.
+                        sleep(BREATH).await;
+                        continue;
+                    }
                 },
             };
             if let Ok(Some(answered)) = timeout(SILENT, redirected(stream, state.expose_secret())).await {

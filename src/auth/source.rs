@@ -10,6 +10,7 @@ use super::host::{Grant, SignInHost};
 use super::managed::{Endpoint, ManagedIdentity};
 use super::outside::{self, AzureCli};
 use super::person::{Person, Way};
+use super::secret_file::SecretFile;
 
 /// Longest token.
 const LONGEST: usize = 16 * 1024;
@@ -93,7 +94,7 @@ impl TokenSource {
         let mut grant = match self {
             Self::Fixed(secret) => Grant::bare(secret.expose_secret()),
             Self::File(path) => {
-                let text = tokio::fs::read_to_string(path).await;
+                let text = SecretFile::text(path).await;
                 Grant::bare(&text.map_err(|error| {
                     Failure::passing(format!("cannot read --token-file {}: {error}", path.display()))
                 })?)

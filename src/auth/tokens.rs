@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::HeaderValue;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -522,7 +523,8 @@ impl Shared {
 }
 
 fn bearer(text: &SecretString) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", text.expose_secret()))
+    let line = Zeroizing::new(format!("Bearer {}", text.expose_secret()));
+    let mut value = HeaderValue::from_str(&line)
         .map_err(|_| Failure::Final("the token cannot be sent as a header".to_owned()))?;
     value.set_sensitive(true);
     Ok(value)

@@ -16,7 +16,7 @@ use crate::auth::{
 use crate::cli::{self, Auth, Service};
 use crate::error::Error;
 use crate::graph::{self, Connections};
-use crate::model::{MAX_MESSAGE, ObjectKind, neutral};
+use crate::model::{MAX_MESSAGE, ObjectKind, UserId, neutral};
 use crate::net::{self, Network};
 use crate::simulator::{Scenario, Simulator};
 
@@ -189,16 +189,31 @@ pub(super) async fn sign_in(
         show: tell,
         open,
     };
+    if of_microsoft(&root).is_none() && !net::is_loopback(&root) {
+        tell(&format!(
+            "warning: --endpoint is not Microsoft's: tokens for {} are sent to {}",
+            cloud.root,
+            root.host_str().unwrap_or_default()
+        ));
+    }
     let kind = match named(asked.auth) {
         Some(kind) => kind,
         None => chosen(&plan, unattended).await?,
     };
     let tokens = Tokens::telling(plan.source(kind)?, root.scheme() == "http", notices);
     let first = tokens.current().await.map_err(Error::SignIn)?;
-    // Nobody can compare what cannot be read; that is said with the permissions.
-    if first.claims.tid.is_some() {
-        for (flag, tenant) in [("--expect-tenant", &asked.expect_tenant), ("--tenant", &asked.tenant)] {
-            if let Some(tenant) = tenant {
+    let readable = first.claims.tid.is_some();
+    if !readable && asked.expect_tenant.is_some() {
+        return Err(Error::SignIn(
+            "--expect-tenant cannot be compared: the token does not say of which tenant it is; nothing was sent. Take another \
+             way to sign in, or leave the flag out"
+                .to_owned(),
+        ));
+    }
+    for (flag, tenant) in [("--expect-tenant", &asked.expect_tenant), ("--tenant", &asked.tenant)] {
+        if let Some(tenant) = tenant {
+            // A token that cannot be read is said with the permissions; a later one may be readable.
+            if readable || UserId::parse(tenant).is_ok_and(|id| id.is_guid()) {
                 let id = plan.host(tenant)?.tenant_id().await;
                 let id =
                     id.map_err(|failure| Error::SignIn(format!("{}; nothing was sent", failure.text())))?;
@@ -289,7 +304,7 @@ fn authority(around: &Surroundings, cloud: graph::Cloud, root: &Url) -> Result<U
         return Err(usage("must be https: secrets would leave in the clear".to_owned()));
     }
     let host = url.host_str().unwrap_or_default();
-    let known_root = graph::CLOUDS.iter().any(|known| known.root == root.as_str().trim_end_matches('/'));
+    let known_root = of_microsoft(root).is_some();
     match cloud.owns_authority(host) {
         Some(false) => Err(usage(format!(
             "{host} belongs to another cloud than --cloud {}: give the --cloud that fits, or unset the variable",
@@ -303,6 +318,17 @@ fn authority(around: &Surroundings, cloud: graph::Cloud, root: &Url) -> Result<U
     }
 }
 
+/// Variables that a browser, which lives longer than we do and loads what it likes, is not given.
+const SECRETS: [&str; 7] = [
+    "REPROVISION_TOKEN",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "AZURE_PASSWORD",
+    "IDENTITY_HEADER",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "SYSTEM_ACCESSTOKEN",
+];
+
 /// Opens the browser that the platform, or `BROWSER`, names.
 fn open(url: &str) -> bool {
     let browser = std::env::var("BROWSER").ok().filter(|name| !name.is_empty());
@@ -313,15 +339,23 @@ fn open(url: &str) -> bool {
         None => ("xdg-open", &[]),
     };
     let mut command = std::process::Command::new(program);
+    SECRETS.iter().for_each(|secret| {
+        command.env_remove(secret);
+    });
     command.args(first).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().is_ok()
+}
+
+/// The cloud whose Graph a URL is on, by its host alone: neither path nor port makes it another's.
+fn of_microsoft(root: &Url) -> Option<graph::Cloud> {
+    let host = root.host_str()?.trim_end_matches('.');
+    graph::CLOUDS.into_iter().find(|known| known.root.trim_start_matches("https://") == host)
 }
 
 /// The Graph root of the cloud, or the one asked for, unless it belongs to another cloud.
 fn endpoint(asked: &Service, cloud: graph::Cloud) -> Result<String, Error> {
     let Some(endpoint) = &asked.endpoint else { return Ok(cloud.root.to_owned()) };
-    let bare = endpoint.trim_end_matches('/');
-    match graph::CLOUDS.into_iter().find(|known| known.root.eq_ignore_ascii_case(bare)) {
+    match Url::parse(endpoint).ok().as_ref().and_then(of_microsoft) {
         Some(known) if known != cloud => Err(Error::Usage(format!(
             "--endpoint {endpoint} belongs to --cloud {}, and --cloud is {}: give one of them",
             known.name, cloud.name

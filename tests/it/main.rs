@@ -19,6 +19,7 @@ mod run;
 mod scan;
 mod scenarios;
 mod schedule;
+mod secrets;
 mod service;
 mod sign_in;
 mod sign_in_trouble;

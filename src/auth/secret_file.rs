@@ -1,0 +1,86 @@
+//! Files that hold keys and tokens: read through one handle, bounded, and looked at for who else may read them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use secrecy::zeroize::Zeroizing;
+
+/// Longest key file: a key of 4096 bits with a chain of ten certificates has a tenth of it.
+const LONGEST: u64 = 256 * 1024;
+
+/// What a file holds, wiped when it is dropped, and whether every user of the machine may read or change it.
+#[derive(Debug)]
+pub(super) struct SecretFile {
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    pub(super) open_to_all: bool,
+}
+
+impl SecretFile {
+    /// Opened once: what is judged is what is read, whatever becomes of the name meanwhile.
+    ///
+    /// # Errors
+    /// As the system says, and for a file that is longer than any key.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let open_to_all = open_to_all(&file)?;
+        let mut bytes = Zeroizing::new(Vec::new());
+        // One more than the longest, so that too long is seen.
+        (&mut file).take(LONGEST + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > LONGEST {
+            let text = format!("it is longer than {} KiB, which no key or token is", LONGEST / 1024);
+            return Err(io::Error::other(text));
+        }
+        Ok(Self { bytes, open_to_all })
+    }
+
+    /// The same as text, beside the work.
+    ///
+    /// # Errors
+    /// As [`SecretFile::read`], and for what is no UTF-8.
+    pub(super) async fn text(path: &Path) -> io::Result<Zeroizing<String>> {
+        let path = path.to_owned();
+        let read =
+            tokio::task::spawn_blocking(move || Self::read(&path)).await.map_err(io::Error::other)??;
+        let text = std::str::from_utf8(&read.bytes).map_err(|_| io::Error::other("it is no text"))?;
+        Ok(Zeroizing::new(text.to_owned()))
+    }
+}
+
+/// Pipes and devices belong to whoever made them.
+#[cfg(unix)]
+fn open_to_all(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+    let found = file.metadata()?;
+    Ok(found.is_file() && found.permissions().mode() & 0o006 != 0)
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn who_else_may_read_it_is_seen() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), "key").expect("written");
+        for (mode, open) in [(0o600, false), (0o640, false), (0o644, true), (0o602, true)] {
+            fs::set_permissions(file.path(), Permissions::from_mode(mode)).expect("set");
+            let read = SecretFile::read(file.path()).expect("read");
+            assert_eq!((read.bytes.as_slice(), read.open_to_all), (&b"key"[..], open), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read_to_it() {
+        let error = SecretFile::read(Path::new("/dev/zero")).expect_err("refused");
+        assert!(error.to_string().contains("longer than 256 KiB"), "{error}");
+    }
+}
