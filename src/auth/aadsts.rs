@@ -55,7 +55,8 @@ pub(super) fn fix(code: u64, asked: Asked<'_>) -> Option<String> {
         }
         65_001 => format!(
             "nobody has consented to the app's permissions in this tenant: an administrator opens \
-             {authority}/{tenant}/adminconsent?client_id={client_id} and accepts; then wait a few minutes"
+             {authority}/{tenant}/adminconsent?client_id={client_id} and accepts (a complaint about a missing reply address after that means nothing), or \
+             clicks Grant admin consent under App registrations > the app > API permissions; then wait a few minutes"
         ),
         900_382 => {
             "the app belongs to another cloud than the sign-in host: give --cloud usgov, usgov-dod or china, or unset AZURE_AUTHORITY_HOST"

@@ -242,7 +242,7 @@ fn conversion(file: &str) -> String {
     format!(
         "Convert it once and keep the result readable by yourself alone:\n  \
          openssl pkcs12 -in \"{file}\" -out app.pem -nodes\n\
-         or in PowerShell 7:\n  \
+         or in PowerShell 7.3 or newer:\n  \
          $c = [Security.Cryptography.X509Certificates.X509Certificate2]::new(\"{file}\", (Read-Host -MaskInput 'PFX password'), 'Exportable')\n  \
          $k = [Security.Cryptography.X509Certificates.RSACertificateExtensions]::GetRSAPrivateKey($c)\n  \
          $c.ExportCertificatePem(), $k.ExportPkcs8PrivateKeyPem() | Set-Content app.pem"
