@@ -17,8 +17,8 @@ use crate::catalogue;
 use crate::error::Error;
 use crate::graph::{Clocks, MOST_PARTS};
 use crate::input::{Checked, Options, reopen};
-use crate::model::{Outcome, Record, UserId, plain};
-use crate::rundir::{Original, Rows, RunFile, each_record, write_original};
+use crate::model::{Outcome, UserId, plain};
+use crate::rundir::{Original, Rows, RunFile, Written, each_record, write_original};
 use crate::scan::{
     Accepted, Found, Looked, Object, Problem, VERIFIED_HEADER, Verdict, cause_key, verdict, verified_row,
 };
@@ -358,7 +358,7 @@ fn place(wanted: &[Wanted], key: u128) -> Option<usize> {
 
 /// The id as it was sent: what a spreadsheet would have taken for a formula has an apostrophe in `results.csv`. GUIDs
 /// compare without braces.
-fn id_of(record: &Record) -> &str {
+fn id_of<'a>(record: &'a Written<'_>) -> &'a str {
     let id = plain(&record.id);
     id.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(id)
 }

@@ -17,6 +17,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All outcomes.
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Failed, Self::Invalid, Self::Duplicate];
+
+    /// The inverse of [`Outcome::as_str`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+    }
+
     /// As it stands in `results.csv`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,7 +69,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All reasons, for the documentation test.
+    /// All reasons.
     pub const ALL: [Self; 13] = [
         Self::NotFound,
         Self::NoPermission,
@@ -77,6 +85,11 @@ impl Reason {
         Self::BrokenRow,
         Self::SameId,
     ];
+
+    /// The inverse of [`Reason::as_str`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
 
     /// As it stands in `results.csv`.
     pub fn as_str(self) -> &'static str {

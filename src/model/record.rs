@@ -1,7 +1,8 @@
 //! One line of `results.csv`: written once the fate of a row is known, read back on resume by the same struct.
 
+use std::ops::Deref;
+
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Reason};
 
@@ -9,13 +10,15 @@ use super::{Outcome, Reason};
 pub const HEADER: &str = "row,id,outcome,reason,http_status,error_code,message,attempts,throttled,\
 first_sent_at,finished_at,duration_ms,client_request_id,request_id,line";
 
-/// The account of one row. Field order is column order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+/// The account of one row. Field order is column order. Texts are its own, or stand in the line it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+// The form of a line is held against the `csv` crate.
+#[cfg_attr(test, derive(serde::Serialize, serde::Deserialize))]
+pub struct Record<T = Box<str>> {
     /// Number of the data row in the input, from 1.
     pub row: u64,
     /// The id cell, trimmed; neutralised for spreadsheets; of an invalid row escaped and cut at 256 characters.
-    pub id: Box<str>,
+    pub id: T,
     /// What became of it.
     pub outcome: Outcome,
     /// Why; empty for `accepted`.
@@ -23,28 +26,28 @@ pub struct Record {
     /// Status of the last answer.
     pub http_status: Option<u16>,
     /// Graph's error code in the last answer.
-    pub error_code: Box<str>,
+    pub error_code: T,
     /// For people; no control characters.
-    pub message: Box<str>,
+    pub message: T,
     /// Requests sent for this user, throttled ones included.
     pub attempts: u32,
     /// How many of them were throttled.
     pub throttled: u32,
     /// UTC, RFC 3339, milliseconds; empty where nothing was sent.
-    pub first_sent_at: Box<str>,
+    pub first_sent_at: T,
     /// UTC, RFC 3339, milliseconds.
-    pub finished_at: Box<str>,
+    pub finished_at: T,
     /// From first sending to the end, waits included; empty where nothing was sent.
     pub duration_ms: Option<u64>,
     /// Of the last attempt.
-    pub client_request_id: Box<str>,
+    pub client_request_id: T,
     /// Of the last answer: what Microsoft support asks for.
-    pub request_id: Box<str>,
+    pub request_id: T,
     /// Physical line of the input where the row begins.
     pub line: u64,
 }
 
-impl Record {
+impl<T: Deref<Target = str>> Record<T> {
     /// When the request that settled the row left, by our clock, as near as a record tells it: exactly where there was one
     /// request, else the moment of its answer. `None` where nothing was sent.
     pub fn settled_at(&self) -> Option<Timestamp> {

@@ -1,6 +1,7 @@
 //! What a report tells, gathered in one pass over the records in bounded memory.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -92,6 +93,11 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// Of one run, to which records are added.
+    pub fn begun() -> Self {
+        Self { timelines: vec![Timeline::default()], ..Self::default() }
+    }
+
     /// Reads them from a folder.
     ///
     /// # Errors
@@ -114,7 +120,8 @@ impl Figures {
         })
     }
 
-    fn add(&mut self, record: &Record) {
+    /// Adds a record to the last run.
+    pub fn add<T: Deref<Target = str>>(&mut self, record: &Record<T>) {
         if record.attempts > 0 {
             let at = (record.attempts as usize).min(MOST_ATTEMPTS) - 1;
             self.attempts[at] += 1;
@@ -138,10 +145,10 @@ impl Figures {
                 Hand {
                     part,
                     row: record.row,
-                    name: record.id.to_string(),
+                    name: (*record.id).to_owned(),
                     service: if record.outcome == Outcome::Invalid { "input" } else { "Graph" }.to_owned(),
                     cause: advice.title.to_owned(),
-                    message: record.message.to_string(),
+                    message: (*record.message).to_owned(),
                     who: advice.who.to_owned(),
                     next_step: advice.next_step.to_owned(),
                 },
@@ -152,9 +159,9 @@ impl Figures {
         }
     }
 
-    fn count(&mut self, reason: Reason, record: &Record) {
+    fn count<T: Deref<Target = str>>(&mut self, reason: Reason, record: &Record<T>) {
         let full = self.causes.len() >= MOST_CAUSES;
-        let mut key = (reason, record.error_code.clone());
+        let mut key = (reason, Box::from(&*record.error_code));
         if full && !self.causes.contains_key(&key) {
             key.1 = "".into();
         }

@@ -15,12 +15,11 @@ use crate::rundir::{RunFile, read_results, write_page};
 ///
 /// # Errors
 /// `Error::File`; as `read_results`.
-pub fn complete(folder: &Path, summary: &mut Summary) -> Result<(), Error> {
-    let figures = Figures::of(folder, summary.run.rows)?;
-    summary.tell(&figures);
+pub fn complete(folder: &Path, summary: &mut Summary, figures: &Figures) -> Result<(), Error> {
+    summary.tell(figures);
     // The account is needed again afterwards, and a part owns its own.
     let part = Part { name: name(folder), summary: summary.clone(), verified: Verified::read(folder)? };
-    let page = Page { parts: &[part], figures: &figures, groups: &[], redact: Redact::Nothing }.render();
+    let page = Page { parts: &[part], figures, groups: &[], redact: Redact::Nothing }.render();
     write_page(folder, &page)
 }
 

@@ -1,11 +1,10 @@
 //! `failed.csv`: failed and invalid rows with their original columns, to be fed back to `run`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use super::read_back::{ReadBack, each_record};
+use super::line::Written;
 use crate::error::Error;
 use crate::model::{Outcome, Reason, neutral};
 use crate::sys;
@@ -15,36 +14,38 @@ const OURS: &str = "reprovision_";
 /// Longest cell kept, in characters.
 const LONGEST_CELL: usize = 32_000;
 
-/// Writes `failed.csv` beside `results.csv` and returns what was read back: the final account.
-///
-/// # Errors
-/// `Error::File`, also where `results.csv` has vanished; `Error::Damaged`.
-pub fn write_failed(
-    folder: &Path,
-    rows: u64,
-    original: Original<'_>,
-    raw: impl Iterator<Item = Result<(u64, Vec<String>), Error>>,
-    next_step: impl Fn(Reason) -> &'static str,
-) -> Result<ReadBack, Error> {
-    let results = folder.join("results.csv");
-    if !fs::exists(&results).unwrap_or(false) {
-        let gone = std::io::Error::new(
-            std::io::ErrorKind::NotFound,
-            "it is gone, and with it the account of this run",
-        );
-        return Err(Error::file("read", results, gone));
-    }
-    let mut wanted: BTreeMap<u64, (Outcome, Reason)> = BTreeMap::new();
-    let read = each_record(folder, rows, |record| {
+/// The rows that `failed.csv` repeats, gathered from their records.
+#[derive(Clone, Debug, Default)]
+pub struct Failed(BTreeMap<u64, (Outcome, Reason)>);
+
+impl Failed {
+    /// Keeps the row of a record that failed or is invalid.
+    pub fn add(&mut self, record: &Written<'_>) {
         if let (Outcome::Failed | Outcome::Invalid, Some(reason)) = (record.outcome, record.reason) {
-            wanted.insert(record.row, (record.outcome, reason));
+            self.0.insert(record.row, (record.outcome, reason));
         }
-    })?;
-    write_original(&folder.join("failed.csv"), folder, original, raw, |row| {
-        let (outcome, reason) = wanted.remove(&row)?;
-        Some([outcome.as_str(), reason.as_str(), next_step(reason)].map(str::to_owned))
-    })?;
-    Ok(read)
+    }
+
+    /// Writes `failed.csv` beside `results.csv`. `raw` gives every data row from the first, and is read as far as the
+    /// last one kept.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub fn write(
+        mut self,
+        folder: &Path,
+        original: Original<'_>,
+        raw: impl Iterator<Item = Result<(u64, Vec<String>), Error>>,
+        next_step: impl Fn(Reason) -> &'static str,
+    ) -> Result<(), Error> {
+        // Where all were accepted the input is not read again.
+        let last = self.0.last_key_value().map_or(0, |(row, _)| *row);
+        let raw = raw.take(usize::try_from(last).unwrap_or(usize::MAX));
+        write_original(&folder.join("failed.csv"), folder, original, raw, |row| {
+            let (outcome, reason) = self.0.remove(&row)?;
+            Some([outcome.as_str(), reason.as_str(), next_step(reason)].map(str::to_owned))
+        })
+    }
 }
 
 /// How the input was written.
@@ -93,4 +94,39 @@ pub fn write_original(
     }
     let file = writer.into_inner().map_err(|error| fail(error.into_error()))?;
     file.commit().map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::line;
+    use super::super::read_back::tests::record;
+    use super::*;
+
+    #[test]
+    fn the_input_is_read_as_far_as_the_last_row_that_failed() {
+        for failing in [&[][..], &[2, 5]] {
+            let parent = tempfile::tempdir().expect("a folder");
+            let mut failed = Failed::default();
+            for row in 1..=9 {
+                let outcome = if failing.contains(&row) { Outcome::Failed } else { Outcome::Accepted };
+                let mut text = Vec::new();
+                line::write(&record(row, outcome), &mut text);
+                failed.add(&line::read(&text).expect("ours"));
+            }
+            let read = Cell::new(0);
+            let raw = (1..=9_u64).map(|row| {
+                read.set(row);
+                Ok((row, vec![format!("cell {row}")]))
+            });
+            let names = ["id".to_owned()];
+            let original = Original { names: &names, delimiter: b',' };
+            failed.write(parent.path(), original, raw, |_| "look").expect("written");
+            assert_eq!(read.get(), failing.last().copied().unwrap_or(0));
+            let text = std::fs::read_to_string(parent.path().join("failed.csv")).expect("read");
+            let cells: Vec<_> = text.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+            assert_eq!(cells, failing.iter().map(|row| format!("cell {row}")).collect::<Vec<_>>());
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::line;
 use super::read_back::{Expected, ReadBack, read_and_mend};
 use crate::error::Error;
 use crate::model::{HEADER, Record};
@@ -92,14 +93,9 @@ impl Journal {
     /// `Error::File`: a full disk and the like.
     pub fn append<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), Error> {
         self.lines.clear();
-        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(&mut self.lines);
         for record in records {
-            writer
-                .serialize(record)
-                .map_err(|error| Error::Internal(format!("a record cannot be written: {error}")))?;
+            line::write(record, &mut self.lines);
         }
-        writer.flush().map_err(|source| Error::file("write", &self.path, source))?;
-        drop(writer);
         if let Err(source) = self.disk.append(&self.lines) {
             // Best effort: what stays is a torn tail, which the next call cuts.
             let _ = self.disk.cut(self.length);

@@ -1,26 +1,20 @@
 //! Reading `results.csv` back: what is done, what is damaged, and a clean file again where a line was.
 
-use std::cell::{Ref, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::hash::Hasher;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use siphasher::sip::SipHasher13;
 
+use super::line::{self, Written};
 use crate::error::Error;
-use crate::model::{HEADER, Outcome, Reason, Record};
+use crate::model::{HEADER, Outcome, Reason};
 use crate::sys;
 
 /// Lines named as samples for a reason.
 const SAMPLES: usize = 5;
-/// Room for one line while it is parsed and written again; longer ones grow it.
-const LINE: usize = 1 << 10;
-
-/// More cells than a record has: a line with so many is not ours.
-const MOST_CELLS: usize = 32;
 
 /// One bit for each row.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +59,7 @@ impl Totals {
         self.outcomes.get(outcome.as_str()).copied().unwrap_or(0)
     }
 
-    fn count(&mut self, record: &Record) {
+    fn count(&mut self, record: &Written<'_>) {
         self.records += 1;
         *self.outcomes.entry(record.outcome.as_str()).or_default() += 1;
         if let Some(reason) = record.reason.filter(|reason| *reason != Reason::SameId) {
@@ -109,20 +103,19 @@ pub fn read_results(folder: &Path, rows: u64) -> Result<ReadBack, Error> {
 ///
 /// # Errors
 /// As [`read_results`].
-pub fn each_record(folder: &Path, rows: u64, mut each: impl FnMut(&Record)) -> Result<ReadBack, Error> {
+pub fn each_record(folder: &Path, rows: u64, mut each: impl FnMut(&Written<'_>)) -> Result<ReadBack, Error> {
     let mut read = ReadBack::default();
-    let damaged = lines(folder, rows, &mut read.good, |line| {
+    lines(folder, rows, &mut read.good, |_, record| {
         read.lines += 1;
-        match line {
-            Ok(record) if read.done.insert(record.row) => {
+        match record {
+            Some(record) if read.done.insert(record.row) => {
                 read.totals.count(&record);
                 each(&record);
             }
-            Ok(_) | Err(_) => read.damaged += 1,
+            Some(_) | None => read.damaged += 1,
         }
         Ok(())
-    });
-    damaged?;
+    })?;
     too_many(folder, read.damaged, read.lines)?;
     Ok(read)
 }
@@ -133,11 +126,24 @@ pub fn each_record(folder: &Path, rows: u64, mut each: impl FnMut(&Record)) -> R
 /// As [`read_results`].
 pub(super) fn holds_records(folder: &Path) -> Result<bool, Error> {
     let mut any = false;
-    lines(folder, u64::MAX, &mut 0, |_| {
+    lines(folder, u64::MAX, &mut 0, |_, _| {
         any = true;
         Ok(())
     })?;
     Ok(any)
+}
+
+/// The same where the file must be there: the account of a call that had it open.
+///
+/// # Errors
+/// As [`read_results`]; `Error::File` also where the file has vanished.
+pub fn read_account(folder: &Path, rows: u64, each: impl FnMut(&Written<'_>)) -> Result<ReadBack, Error> {
+    let path = folder.join("results.csv");
+    if !path.exists() {
+        let gone = "it is gone, and with it the account of this run";
+        return Err(Error::file("read", path, io::Error::new(io::ErrorKind::NotFound, gone)));
+    }
+    each_record(folder, rows, each)
 }
 
 /// What a restart reads: each record is compared with the row of the input that it claims to be for, so that a damaged
@@ -159,8 +165,8 @@ where
         return Ok(read);
     }
     let mut claims: Vec<(u64, u64)> = Vec::with_capacity(read.totals.records as usize);
-    lines(folder, rows, &mut 0, |line| {
-        claims.extend(line.ok().map(|record| claim(&record)));
+    lines(folder, rows, &mut 0, |_, record| {
+        claims.extend(record.as_ref().map(claim));
         Ok(())
     })?;
     claims.sort_unstable();
@@ -201,17 +207,12 @@ fn mend(folder: &Path, rows: u64, wrong: &HashSet<(u64, u64)>) -> Result<u64, Er
         .map_err(|source| Error::file("write", &bad, source))?;
     writeln!(clean, "{HEADER}").map_err(fail)?;
     let (mut damaged, mut seen) = (0, Rows::default());
-    let mut form = Form::default();
-    lines(folder, rows, &mut 0, |line| {
-        let line = match line {
-            Ok(record) if !wrong.contains(&claim(&record)) && seen.insert(record.row) => {
-                return clean.write_all(&form.write(&record)?).map_err(fail);
-            }
-            Ok(record) => form.write(&record)?.clone(),
-            Err(raw) => raw.to_owned(),
-        };
+    lines(folder, rows, &mut 0, |line, record| {
+        if record.is_some_and(|record| !wrong.contains(&claim(&record)) && seen.insert(record.row)) {
+            return clean.write_all(line).map_err(fail);
+        }
         damaged += 1;
-        kept.write_all(&line).map_err(|source| Error::file("write", &bad, source))
+        kept.write_all(line).map_err(|source| Error::file("write", &bad, source))
     })?;
     kept.sync_all().map_err(|source| Error::file("sync", &bad, source))?;
     let clean = clean.into_inner().map_err(|error| fail(error.into_error()))?;
@@ -219,7 +220,7 @@ fn mend(folder: &Path, rows: u64, wrong: &HashSet<(u64, u64)>) -> Result<u64, Er
     Ok(damaged)
 }
 
-fn claim(record: &Record) -> (u64, u64) {
+fn claim(record: &Written<'_>) -> (u64, u64) {
     claim_of(record.row, record.line, &record.id)
 }
 
@@ -245,13 +246,13 @@ fn too_many(folder: &Path, damaged: u64, lines: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Every whole line after the header: its record, or its bytes where it is not exactly what we write.
+/// Every whole line after the header, and its record where it is exactly what we write.
 /// `good` becomes the length up to where a torn or zero-filled tail begins.
 fn lines(
     folder: &Path,
     rows: u64,
     good: &mut u64,
-    mut each: impl FnMut(Result<Record, &[u8]>) -> Result<(), Error>,
+    mut each: impl FnMut(&[u8], Option<Written<'_>>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let path = folder.join("results.csv");
     let file = match File::open(&path) {
@@ -261,7 +262,6 @@ fn lines(
     };
     let mut reader = io::BufReader::with_capacity(1 << 16, file);
     let (mut line, mut at, mut zeros) = (Vec::new(), 0_u64, 0_u64);
-    let mut form = Form::default();
     loop {
         line.clear();
         reader.read_until(b'\n', &mut line).map_err(|source| Error::file("read", &path, source))?;
@@ -288,82 +288,10 @@ fn lines(
             continue;
         }
         for _ in 0..std::mem::take(&mut zeros) {
-            each(Err(b"\n"))?;
+            each(b"\n", None)?;
         }
         *good = at;
-        match form.read(&line).filter(|record| record.row >= 1 && record.row <= rows) {
-            Some(record) => each(Ok(record))?,
-            None => each(Err(&line))?,
-        }
-    }
-}
-
-/// One line as the journal writes it. Parser and writer are kept: building them costs as much as a hundred lines.
-#[derive(Debug)]
-struct Form {
-    parser: csv_core::Reader,
-    cells: Vec<u8>,
-    ends: [usize; MOST_CELLS],
-    writer: csv::Writer<Shared>,
-    written: Shared,
-}
-
-/// Bytes that a writer appends and its owner takes.
-#[derive(Clone, Debug, Default)]
-struct Shared(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Default for Form {
-    fn default() -> Self {
-        let written = Shared::default();
-        Self {
-            // `csv_core::Reader::default()` knows no delimiter.
-            parser: csv_core::Reader::new(),
-            cells: Vec::new(),
-            ends: [0; MOST_CELLS],
-            writer: csv::WriterBuilder::new()
-                .has_headers(false)
-                .buffer_capacity(LINE)
-                .from_writer(written.clone()),
-            written,
-        }
-    }
-}
-
-impl Form {
-    /// The record, if writing it again gives the same bytes.
-    fn read(&mut self, line: &[u8]) -> Option<Record> {
-        self.parser.reset();
-        self.cells.resize(line.len(), 0);
-        let (result, read, _, count) = self.parser.read_record(line, &mut self.cells, &mut self.ends);
-        if result != csv_core::ReadRecordResult::Record || read != line.len() {
-            return None;
-        }
-        let mut fields = csv::StringRecord::with_capacity(line.len(), count);
-        let mut from = 0;
-        for end in &self.ends[..count] {
-            fields.push_field(std::str::from_utf8(&self.cells[from..*end]).ok()?);
-            from = *end;
-        }
-        let record: Record = fields.deserialize(None).ok()?;
-        (*self.write(&record).ok()? == line).then_some(record)
-    }
-
-    fn write(&mut self, record: &Record) -> Result<Ref<'_, Vec<u8>>, Error> {
-        self.written.0.borrow_mut().clear();
-        self.writer.serialize(record).map_err(|error| Error::Internal(error.to_string()))?;
-        self.writer.flush().map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(self.written.0.borrow())
+        each(&line, line::read(&line).filter(|record| record.row >= 1 && record.row <= rows))?;
     }
 }
 
@@ -373,6 +301,7 @@ pub(super) mod tests {
 
     use super::super::journal::Journal;
     use super::*;
+    use crate::model::Record;
 
     pub(in super::super) fn record(row: u64, outcome: Outcome) -> Record {
         Record {

@@ -13,8 +13,10 @@ use crate::error::{Error, Exit};
 use crate::input::Checked;
 use crate::model::Outcome;
 use crate::pace::Waits;
-use crate::report::{self, Next, Summary, next_step};
-use crate::rundir::{Original, ReadBack, RunFile, State, hashes, is_accounted, read_results, write_failed};
+use crate::report::{self, Figures, Next, Summary, next_step};
+use crate::rundir::{
+    Failed, Original, ReadBack, RunFile, State, each_record, hashes, is_accounted, read_account,
+};
 use crate::stop::Why;
 use crate::sys;
 
@@ -53,6 +55,12 @@ impl Rows {
     pub(super) fn of(checked: &Checked, copy: &Path) -> Result<Self, Error> {
         let cells = checked.raw_rows(copy)?.map(|row| row.map(|row| (row.number, row.cells)));
         Ok(Self { names: checked.names(), delimiter: checked.delimiter, cells: Box::new(cells) })
+    }
+
+    /// Into `failed.csv` those that are in it.
+    fn write(self, folder: &Path, failed: Failed) -> Result<(), Error> {
+        let original = Original { names: &self.names, delimiter: self.delimiter };
+        failed.write(folder, original, self.cells, next_step)
     }
 }
 
@@ -94,19 +102,23 @@ pub(super) fn account(
     if let Some(error) = &worked.error {
         fail(error, &mut exit);
     }
-    let original = Original { names: &rows.names, delimiter: rows.delimiter };
-    let written = write_failed(folder, run.rows, original, rows.cells, next_step);
-    // failed.csv may be open in another program: the account is in results.csv all the same.
-    let read = written.or_else(|error| {
-        fail(&error, &mut exit);
-        read_results(folder, run.rows)
+    // What is claimed is what is read back: one pass over the file, whatever the run itself believes to have written.
+    let (mut figures, mut failed) = (Figures::begun(), Failed::default());
+    let read = read_account(folder, run.rows, |record| {
+        figures.add(record);
+        failed.add(record);
     });
     let read = match read {
-        Ok(read) if folder.join("results.csv").exists() => read,
-        Ok(_) | Err(_) => {
+        Ok(read) => read,
+        Err(error) => {
+            fail(&error, &mut exit);
             return Accounted { exit: exit.worse(Exit::Internal), stopped, text: None };
         }
     };
+    // failed.csv may be open in another program: the account is in results.csv all the same.
+    if let Err(error) = rows.write(folder, failed) {
+        fail(&error, &mut exit);
+    }
     let complete = read.totals.records == run.rows;
     if complete || (config.limit.is_some() && read.totals.of(Outcome::Failed) > 0) {
         exit = exit.worse(own_exit(&read));
@@ -124,7 +136,7 @@ pub(super) fn account(
     summary.exit_code = exit.code();
     summary.damaged_lines = damaged;
     summary.notes = worked.notes;
-    if let Err(error) = write_summary(folder, &mut summary) {
+    if let Err(error) = write_summary(folder, &mut summary, &figures) {
         exit = exit.worse(error.exit());
         summary.exit_code = exit.code();
         summary.stopped.push(error.chain());
@@ -156,15 +168,17 @@ pub(super) fn complete(
         State { saved_at: Some(Timestamp::now()), ..State::default() }.write(folder)?;
     }
     if missing("failed.csv") {
-        let original = Original { names: &rows.names, delimiter: rows.delimiter };
-        write_failed(folder, run.rows, original, rows.cells, next_step)?;
+        let mut failed = Failed::default();
+        each_record(folder, run.rows, |record| failed.add(record))?;
+        rows.write(folder, failed)?;
     }
     let (summary_missing, report_missing) = (missing("summary.json"), missing("report.html"));
     let exit = own_exit(read);
     let mut summary = Summary::new(run, &read.totals, Vec::new(), Duration::ZERO, Duration::ZERO);
     summary.exit_code = exit.code();
     if summary_missing || report_missing {
-        write_summary(folder, &mut summary)?;
+        let figures = Figures::of(folder, summary.run.rows)?;
+        write_summary(folder, &mut summary, &figures)?;
     }
     let files = if rebuilt.is_empty() {
         "all its files are there".to_owned()
@@ -185,8 +199,8 @@ fn own_exit(read: &ReadBack) -> Exit {
     }
 }
 
-fn write_summary(folder: &Path, summary: &mut Summary) -> Result<(), Error> {
-    report::complete(folder, summary)?;
+fn write_summary(folder: &Path, summary: &mut Summary, figures: &Figures) -> Result<(), Error> {
+    report::complete(folder, summary, figures)?;
     summary.files = hashes(folder)?;
     let bytes = serde_json::to_vec_pretty(summary).map_err(|error| Error::Internal(error.to_string()))?;
     let path = folder.join("summary.json");

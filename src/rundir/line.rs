@@ -1,0 +1,251 @@
+//! One line of `results.csv`: written, and read only where it is byte for byte what would be written.
+
+use std::borrow::Cow;
+use std::ops::Deref;
+
+use crate::model::{Outcome, Reason, Record};
+
+/// A record whose texts stand in the line that it was read from.
+pub type Written<'a> = Record<Cow<'a, str>>;
+
+/// Appends the line of a record: RFC 4180, quotes only where they must be, LF.
+pub(super) fn write<T: Deref<Target = str>>(record: &Record<T>, to: &mut Vec<u8>) {
+    number(record.row, b',', to);
+    cell(&record.id, b',', to);
+    cell(record.outcome.as_str(), b',', to);
+    cell(record.reason.map_or("", Reason::as_str), b',', to);
+    optional(record.http_status.map(u64::from), to);
+    cell(&record.error_code, b',', to);
+    cell(&record.message, b',', to);
+    number(record.attempts.into(), b',', to);
+    number(record.throttled.into(), b',', to);
+    cell(&record.first_sent_at, b',', to);
+    cell(&record.finished_at, b',', to);
+    optional(record.duration_ms, to);
+    cell(&record.client_request_id, b',', to);
+    cell(&record.request_id, b',', to);
+    number(record.line, b'\n', to);
+}
+
+/// The record of a line with its LF; nothing where [`write`] would give other bytes for it.
+pub(super) fn read(line: &[u8]) -> Option<Written<'_>> {
+    let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let mut cells = Cells { rest: Some(text), quotes: is_special(text.as_bytes(), false) };
+    let record = Record {
+        row: digits(&cells.next()?)?,
+        id: cells.next()?,
+        outcome: Outcome::from_name(&cells.next()?)?,
+        reason: filled(&cells.next()?, Reason::from_name)?,
+        http_status: filled(&cells.next()?, digits)?,
+        error_code: cells.next()?,
+        message: cells.next()?,
+        attempts: digits(&cells.next()?)?,
+        throttled: digits(&cells.next()?)?,
+        first_sent_at: cells.next()?,
+        finished_at: cells.next()?,
+        duration_ms: filled(&cells.next()?, digits)?,
+        client_request_id: cells.next()?,
+        request_id: cells.next()?,
+        line: digits(&cells.next()?)?,
+    };
+    cells.rest.is_none().then_some(record)
+}
+
+/// What makes a cell need quotes; the comma only where cells are not split yet.
+fn is_special(text: &[u8], comma: bool) -> bool {
+    // Without an early end: so the compiler looks at many bytes at once.
+    text.iter()
+        .fold(false, |found, byte| found | matches!(byte, b'"' | b'\r' | b'\n') | (comma & (*byte == b',')))
+}
+
+/// What is left of a line, cell by cell.
+struct Cells<'a> {
+    rest: Option<&'a str>,
+    /// Whether a cell of the line may be quoted at all.
+    quotes: bool,
+}
+
+impl<'a> Cells<'a> {
+    fn next(&mut self) -> Option<Cow<'a, str>> {
+        let rest = self.rest?;
+        if let Some(quoted) = rest.strip_prefix('"') {
+            return self.quoted(quoted);
+        }
+        let end = rest.as_bytes().iter().position(|byte| *byte == b',');
+        let cell = &rest[..end.unwrap_or(rest.len())];
+        self.rest = end.map(|end| &rest[end + 1..]);
+        if self.quotes && is_special(cell.as_bytes(), false) {
+            return None;
+        }
+        Some(Cow::Borrowed(cell))
+    }
+
+    fn quoted(&mut self, mut rest: &'a str) -> Option<Cow<'a, str>> {
+        let mut cell = String::new();
+        loop {
+            let (part, after) = rest.split_once('"')?;
+            cell.push_str(part);
+            self.rest = match after.as_bytes().first() {
+                Some(b'"') => {
+                    cell.push('"');
+                    rest = &after[1..];
+                    continue;
+                }
+                Some(b',') => Some(&after[1..]),
+                Some(_) => return None,
+                None => None,
+            };
+            // Quotes that need not be there are not ours.
+            return is_special(cell.as_bytes(), true).then_some(Cow::Owned(cell));
+        }
+    }
+}
+
+fn cell(text: &str, end: u8, to: &mut Vec<u8>) {
+    if is_special(text.as_bytes(), true) {
+        to.push(b'"');
+        for (at, part) in text.split('"').enumerate() {
+            if at > 0 {
+                to.extend_from_slice(b"\"\"");
+            }
+            to.extend_from_slice(part.as_bytes());
+        }
+        to.push(b'"');
+    } else {
+        to.extend_from_slice(text.as_bytes());
+    }
+    to.push(end);
+}
+
+fn optional(value: Option<u64>, to: &mut Vec<u8>) {
+    match value {
+        Some(value) => number(value, b',', to),
+        None => to.push(b','),
+    }
+}
+
+fn number(mut value: u64, end: u8, to: &mut Vec<u8>) {
+    let mut text = [0; 20];
+    let mut from = text.len();
+    loop {
+        from -= 1;
+        // A remainder by ten is one digit.
+        text[from] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    to.extend_from_slice(&text[from..]);
+    to.push(end);
+}
+
+/// A number as [`number`] writes it: no sign, no leading zero.
+fn digits<N: TryFrom<u64>>(text: &str) -> Option<N> {
+    let plain = match text.as_bytes() {
+        [b'0', rest @ ..] => rest.is_empty(),
+        [b'1'..=b'9', ..] => true,
+        _ => false,
+    };
+    let value: u64 = text.parse().ok().filter(|_| plain)?;
+    value.try_into().ok()
+}
+
+/// An empty cell is nothing; any other must be readable.
+fn filled<V>(text: &str, read: impl FnOnce(&str) -> Option<V>) -> Option<Option<V>> {
+    if text.is_empty() { Some(None) } else { read(text).map(Some) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The same by the `csv` crate, slowly: what a line must be written as.
+    fn by_csv(record: &Record) -> Vec<u8> {
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        writer.serialize(record).expect("written");
+        writer.into_inner().expect("flushed")
+    }
+
+    /// Read by the `csv` crate, and only if that writes the same bytes again.
+    fn read_by_csv(line: &[u8]) -> Option<Record> {
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
+        let mut records = reader.deserialize::<Record>();
+        let record = records.next()?.ok()?;
+        (records.next().is_none() && by_csv(&record) == line).then_some(record)
+    }
+
+    fn owned(record: Written<'_>) -> Record {
+        let own = |text: Cow<'_, str>| Box::<str>::from(&*text);
+        Record {
+            row: record.row,
+            id: own(record.id),
+            outcome: record.outcome,
+            reason: record.reason,
+            http_status: record.http_status,
+            error_code: own(record.error_code),
+            message: own(record.message),
+            attempts: record.attempts,
+            throttled: record.throttled,
+            first_sent_at: own(record.first_sent_at),
+            finished_at: own(record.finished_at),
+            duration_ms: record.duration_ms,
+            client_request_id: own(record.client_request_id),
+            request_id: own(record.request_id),
+            line: record.line,
+        }
+    }
+
+    fn text() -> impl Strategy<Value = Box<str>> {
+        prop_oneof![Just(String::new()), "[a-z0-9@.'-]{1,20}", "[ -~\"\",é]{1,20}"].prop_map(Into::into)
+    }
+
+    prop_compose! {
+        fn records()(
+            numbers in (any::<u64>(), 0..2_000_u64, any::<u32>(), 0..3_u32),
+            outcome in prop::sample::select(&[Outcome::Accepted, Outcome::Failed, Outcome::Invalid, Outcome::Duplicate][..]),
+            reason in prop::option::of(prop::sample::select(&Reason::ALL[..])),
+            http_status in any::<Option<u16>>(),
+            duration_ms in any::<Option<u64>>(),
+            texts in prop::array::uniform7(text()),
+        ) -> Record {
+            let [id, error_code, message, first_sent_at, finished_at, client_request_id, request_id] = texts;
+            let (row, line, attempts, throttled) = numbers;
+            Record {
+                row, id, outcome, reason, http_status, error_code, message, attempts, throttled, first_sent_at,
+                finished_at, duration_ms, client_request_id, request_id, line,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_written_as_the_csv_crate_does_and_read_as_it_was(record in records()) {
+            let mut line = Vec::new();
+            write(&record, &mut line);
+            prop_assert_eq!(&line, &by_csv(&record), "{}", String::from_utf8_lossy(&line));
+            prop_assert_eq!(read(&line).map(owned), Some(record));
+        }
+
+        #[test]
+        fn what_is_not_as_we_write_it_is_no_record(
+            record in records(),
+            at in any::<prop::sample::Index>(),
+            cut in 0..4_usize,
+            put in prop_oneof![
+                "[\",0-9+ -]{0,3}".prop_map(String::into_bytes),
+                prop::collection::vec(any::<u8>(), 0..3),
+            ],
+        ) {
+            let mut line = by_csv(&record);
+            let at = at.index(line.len());
+            line.splice(at..line.len().min(at + cut), put);
+            // A line ends at its first LF.
+            if line.iter().position(|byte| *byte == b'\n') == Some(line.len().wrapping_sub(1)) {
+                prop_assert_eq!(read(&line).map(owned), read_by_csv(&line), "{}", String::from_utf8_lossy(&line));
+            }
+        }
+    }
+}
