@@ -1,8 +1,9 @@
 //! How a run is stopped: running, draining (with the reasons), aborting. A value that every part can watch.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// Why no new work is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,26 +39,28 @@ pub enum Phase {
     Aborting,
 }
 
-#[derive(Debug)]
+/// [`Phase`] in an atomic.
+const RUNNING: u8 = 0;
+const DRAINING: u8 = 1;
+const ABORTING: u8 = 2;
+
+/// Asked several times for every request, and raised once: so asking is one look at a number.
+#[derive(Debug, Default)]
 struct State {
-    phase: Phase,
-    reasons: Vec<Why>,
+    /// A [`Phase`] as a number, which only grows.
+    phase: AtomicU8,
+    reasons: Mutex<Vec<Why>>,
+    moved: Notify,
 }
 
 /// A shared handle; clones see and raise the same stop.
-#[derive(Clone, Debug)]
-pub struct Stop(Arc<watch::Sender<State>>);
-
-impl Default for Stop {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<State>);
 
 impl Stop {
     /// A run that nobody has stopped yet.
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(State { phase: Phase::Running, reasons: Vec::new() })))
+        Self::default()
     }
 
     /// Takes no new work from now on. Later reasons are kept besides the first.
@@ -72,7 +75,11 @@ impl Stop {
 
     /// How far stopping has gone.
     pub fn phase(&self) -> Phase {
-        self.0.borrow().phase
+        match self.0.phase.load(Ordering::Acquire) {
+            RUNNING => Phase::Running,
+            DRAINING => Phase::Draining,
+            _ => Phase::Aborting,
+        }
     }
 
     /// Whether work is still taken.
@@ -82,7 +89,7 @@ impl Stop {
 
     /// Why, in the order raised; empty while running.
     pub fn reasons(&self) -> Vec<Why> {
-        self.0.borrow().reasons.clone()
+        self.kept().clone()
     }
 
     /// Ends when draining begins.
@@ -96,26 +103,56 @@ impl Stop {
     }
 
     async fn reached(&self, phase: Phase) {
-        let mut watcher = self.0.subscribe();
-        // The sender lives in `self`, so the wait can only end by the phase.
-        let _ = watcher.wait_for(|state| state.phase >= phase).await;
+        loop {
+            // Made before the look, it hears whatever is raised after it.
+            let moved = self.0.moved.notified();
+            if self.phase() >= phase {
+                return;
+            }
+            moved.await;
+        }
     }
 
     fn raise(&self, phase: Phase, why: Option<Why>) {
-        self.0.send_if_modified(|state| {
-            let moved = phase > state.phase;
-            state.phase = state.phase.max(phase);
-            if let Some(why) = why.filter(|why| !state.reasons.contains(why)) {
-                state.reasons.push(why);
+        // The reason first: whoever sees the phase finds it.
+        if let Some(why) = why {
+            let mut reasons = self.kept();
+            if !reasons.contains(&why) {
+                reasons.push(why);
             }
-            moved
-        });
+        }
+        let number = match phase {
+            Phase::Running => RUNNING,
+            Phase::Draining => DRAINING,
+            Phase::Aborting => ABORTING,
+        };
+        if self.0.phase.fetch_max(number, Ordering::AcqRel) < number {
+            self.0.moved.notify_waiters();
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Why>> {
+        // Nothing inside the lock can panic half-way through a change.
+        self.0.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_hears_only_the_phase_he_waits_for() {
+        let stop = Stop::new();
+        let waits = |stop: Stop| tokio::spawn(async move { stop.aborting().await });
+        let waiting = waits(stop.clone());
+        tokio::task::yield_now().await;
+        stop.drain(Why::Interrupted);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        stop.abort(None);
+        waiting.await.expect("heard");
+    }
 
     #[tokio::test]
     async fn stopping_only_goes_forward_and_keeps_every_reason() {

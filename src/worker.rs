@@ -19,7 +19,7 @@ pub struct Workers<E> {
     pub dispatch: Dispatch<E>,
     /// When to try again.
     pub policy: RetryPolicy,
-    /// `--concurrency` permits: users in flight.
+    /// `--concurrency` permits: users in flight. Closed by the pool when the run stops.
     pub permits: Arc<Semaphore>,
     /// Where wall times come from.
     pub wall: WallClock,
@@ -39,15 +39,12 @@ struct Story {
 
 impl<E: Exchange> Workers<E> {
     /// Works on one row until its fate is known or the run stops. A user cut short gets no record.
-    pub async fn work(self: Arc<Self>, row: Row) {
+    pub async fn work(&self, row: Row) {
         let mut story = Story::default();
         loop {
-            let permit = tokio::select! {
-                biased;
-                () = self.stop.draining() => return self.cut_short(&row, &story).await,
-                permit = self.permits.clone().acquire_owned() => permit,
+            let Ok(permit) = self.permits.clone().acquire_owned().await else {
+                return self.cut_short(&row, &story).await;
             };
-            let Ok(permit) = permit else { return };
             let Some((attempt, settled)) = self.dispatch.attempt(&row).await else {
                 return self.cut_short(&row, &story).await;
             };
@@ -60,7 +57,7 @@ impl<E: Exchange> Workers<E> {
             story.tries.count(&attempt, settled.streak, |streak| self.dispatch.is_forgiven(streak));
             match self.policy.decide(&story.tries.history, &attempt) {
                 Decision::Finish { outcome, reason } => {
-                    return self.finish(row, &story, attempt, outcome, reason, permit).await;
+                    return self.finish(row, story, attempt, outcome, reason, permit).await;
                 }
                 Decision::RetryIn(wait) => {
                     drop(permit);
@@ -90,16 +87,16 @@ impl<E: Exchange> Workers<E> {
     async fn finish(
         &self,
         row: Row,
-        story: &Story,
+        story: Story,
         attempt: Attempt,
         outcome: Outcome,
         reason: Option<Reason>,
         permit: OwnedSemaphorePermit,
     ) {
-        let (started, first_sent_at) = story.first.clone().unwrap_or_else(|| (Instant::now(), "".into()));
+        let (started, first_sent_at) = story.first.unwrap_or_else(|| (Instant::now(), "".into()));
         let message = match reason {
             Some(Reason::GaveUp | Reason::Busy | Reason::NotGraph) => gave_up(story.attempts, &attempt),
-            _ => attempt.message.clone(),
+            _ => attempt.message,
         };
         let record = Record {
             row: row.number,
@@ -107,18 +104,18 @@ impl<E: Exchange> Workers<E> {
             outcome,
             reason,
             http_status: attempt.status,
-            error_code: attempt.code.clone(),
+            error_code: attempt.code,
             message,
             attempts: story.attempts,
             throttled: story.tries.history.throttled,
             first_sent_at,
             finished_at: stamp(self.wall.now()),
             duration_ms: Some(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
-            client_request_id: attempt.client_request_id.clone(),
-            request_id: attempt.request_id.clone(),
+            client_request_id: attempt.client_request_id,
+            request_id: attempt.request_id,
             line: row.line,
         };
-        let finished = Finished { record, attempt: Some(attempt), permit: Some(permit) };
+        let finished = Finished { record, latency: Some(attempt.latency), permit: Some(permit) };
         // Where the journal is closed the user has no record and is done again.
         self.tell(Event::Finished(Box::new(finished))).await;
     }

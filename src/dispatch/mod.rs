@@ -88,6 +88,7 @@ impl<E: Exchange> Gate<E> {
     async fn single(&self, number: u64, id: &UserId) -> Option<(Attempt, Settled)> {
         let (mut ticket, pass) = self.leave(1).await?;
         let attempt = tokio::select! {
+            biased;
             attempt = self.exchange.send(&pass, id) => attempt,
             () = self.stop.aborting() => return None,
         };
@@ -104,10 +105,11 @@ impl<E: Exchange> Gate<E> {
 
     /// The right to send as many of `parts` as may leave together, unless the run stops first.
     async fn leave(&self, parts: usize) -> Option<(Ticket, E::Pass)> {
+        // Where nothing has to be waited for, the stop need not be watched, only looked at.
         tokio::select! {
             biased;
+            ready = self.ready(parts) => ready.filter(|_| self.stop.is_running()),
             () = self.stop.draining() => None,
-            ready = self.ready(parts) => ready,
         }
     }
 

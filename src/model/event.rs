@@ -32,8 +32,8 @@ pub enum Event {
 pub struct Finished {
     /// What is written.
     pub record: Record,
-    /// The last attempt, for the counters; `None` for rows settled by reading.
-    pub attempt: Option<Attempt>,
+    /// Of the last attempt; `None` for rows settled by reading.
+    pub latency: Option<Duration>,
     /// Released when the line is written, so that a kill repeats no more users than were in flight.
     pub permit: Option<OwnedSemaphorePermit>,
 }

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::{debug, info};
 
 use super::{Counters, Guards};
 use crate::error::Error;
-use crate::model::{Attempt, Event, Finished, Kind, Outcome};
+use crate::model::{Event, Finished, Kind, Outcome};
 use crate::rundir::Journal;
 use crate::stop::{Stop, Why};
 
@@ -40,7 +40,15 @@ pub(super) fn record(
                 Event::Retrying { row, attempt, wait } => {
                     let throttled = matches!(attempt.kind, Kind::Throttled(_));
                     counters.throttled.fetch_add(u64::from(throttled), Relaxed);
-                    log_attempt(row, &attempt);
+                    log_answer(&Answer {
+                        row,
+                        status: attempt.status,
+                        code: &attempt.code,
+                        said: &attempt.message,
+                        latency: attempt.latency,
+                        client_request_id: &attempt.client_request_id,
+                        request_id: &attempt.request_id,
+                    });
                     if matches!(attempt.kind, Kind::Transient(_)) {
                         counters.troubled(&attempt.message);
                     }
@@ -58,11 +66,19 @@ pub(super) fn record(
         }
         written();
         last = Instant::now();
+        release(&mut finished);
         for finished in finished.drain(..) {
-            let Finished { record, attempt, permit } = *finished;
-            drop(permit);
-            if let Some(attempt) = &attempt {
-                log_attempt(record.row, attempt);
+            let Finished { record, latency, .. } = *finished;
+            if let Some(latency) = latency {
+                log_answer(&Answer {
+                    row: record.row,
+                    status: record.http_status,
+                    code: &record.error_code,
+                    said: &record.message,
+                    latency,
+                    client_request_id: &record.client_request_id,
+                    request_id: &record.request_id,
+                });
             }
             info!(
                 row = record.row,
@@ -89,16 +105,37 @@ pub(super) fn record(
     Ok(())
 }
 
-/// One request and its answer, without anything secret: an attempt holds no header and no body.
-fn log_attempt(row: u64, attempt: &Attempt) {
+/// Their lines are written: whoever waits for a permit is woken, under one lock for all.
+fn release(finished: &mut [Box<Finished>]) {
+    let mut all: Option<OwnedSemaphorePermit> = None;
+    for permit in finished.iter_mut().filter_map(|finished| finished.permit.take()) {
+        match &mut all {
+            Some(all) => all.merge(permit),
+            None => all = Some(permit),
+        }
+    }
+}
+
+/// One request and its answer, without anything secret: no header and no body.
+struct Answer<'a> {
+    row: u64,
+    status: Option<u16>,
+    code: &'a str,
+    said: &'a str,
+    latency: Duration,
+    client_request_id: &'a str,
+    request_id: &'a str,
+}
+
+fn log_answer(answer: &Answer<'_>) {
     debug!(
-        row,
-        status = attempt.status.unwrap_or(0),
-        code = &*attempt.code,
-        said = &*attempt.message,
-        latency_ms = attempt.latency.as_millis() as u64,
-        client_request_id = &*attempt.client_request_id,
-        request_id = &*attempt.request_id,
+        row = answer.row,
+        status = answer.status.unwrap_or(0),
+        code = answer.code,
+        said = answer.said,
+        latency_ms = answer.latency.as_millis() as u64,
+        client_request_id = answer.client_request_id,
+        request_id = answer.request_id,
         "answered"
     );
 }
