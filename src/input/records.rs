@@ -143,7 +143,10 @@ impl<R: BufRead> Records<R> {
                 break;
             }
         }
-        Ok(any.then(|| (String::from_utf8_lossy(&line).into_owned(), cut)))
+        // Only a cut can have left half a character.
+        let text = String::from_utf8(line)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Ok(any.then_some((text, cut)))
     }
 }
 
