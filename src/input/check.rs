@@ -223,7 +223,11 @@ impl Checked {
                 Ok((id, trimmed)) => {
                     self.trimmed += u64::from(trimmed);
                     let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
-                    hasher.write(id.as_str().to_ascii_lowercase().as_bytes());
+                    // A GUID has no capitals any more.
+                    match id.is_guid() {
+                        true => hasher.write(id.as_str().as_bytes()),
+                        false => hasher.write(id.as_str().to_ascii_lowercase().as_bytes()),
+                    }
                     let hash = hasher.finish128();
                     let part = |word: u64| [(word >> 32) as u32, word as u32];
                     let [a, b] = part(hash.h1);

@@ -4,9 +4,10 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::line;
 use super::read_back::{Expected, ReadBack, read_and_mend};
@@ -112,14 +113,15 @@ impl Journal {
     pub fn syncer(&self, failed: impl FnOnce(Error) + Send + 'static) -> Result<Syncer, Error> {
         let disk = self.disk.second().map_err(|source| Error::file("sync", &self.path, source))?;
         let (told, telling) = mpsc::sync_channel::<()>(1);
+        let due = Arc::new(AtomicBool::new(false));
+        let is_due = due.clone();
         let path = self.path.clone();
         let thread = thread::spawn(move || {
             while telling.recv().is_ok() {
-                let until = Instant::now() + SYNC_AFTER;
                 // Whatever is written until then goes along; the end of the run does not wait.
-                while let Some(left) = until.checked_duration_since(Instant::now())
-                    && telling.recv_timeout(left).is_ok()
-                {}
+                let _ = telling.recv_timeout(SYNC_AFTER);
+                // Before the sync: what is written from here on asks for another one.
+                due.store(false, SeqCst);
                 if let Err(source) = disk.sync() {
                     // Never tried again on this descriptor: the system may have dropped the pages already.
                     failed(Error::file("sync", path, source));
@@ -127,7 +129,7 @@ impl Journal {
                 }
             }
         });
-        Ok(Syncer { told: Some(told), thread: Some(thread) })
+        Ok(Syncer { told: Some(told), is_due, thread: Some(thread) })
     }
 }
 
@@ -135,14 +137,18 @@ impl Journal {
 #[derive(Debug)]
 pub struct Syncer {
     told: Option<mpsc::SyncSender<()>>,
+    /// Told already, and not yet begun: a write need not wake the thread once more.
+    is_due: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Syncer {
     /// New records were written.
     pub fn tell(&self) {
-        if let Some(told) = &self.told {
-            // Full: it has been told already.
+        if let Some(told) = &self.told
+            && !self.is_due.swap(true, SeqCst)
+        {
+            // Nobody hears it after a failed sync, which ends the run anyway.
             let _ = told.try_send(());
         }
     }
@@ -159,8 +165,8 @@ impl Drop for Syncer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::time::Instant;
 
     use super::super::read_back::tests::{expected, record};
     use super::*;
@@ -261,6 +267,24 @@ mod tests {
         syncer.tell();
         drop(syncer);
         assert_eq!(syncs.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn what_is_written_after_a_sync_is_synced_as_well() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (journal, syncs) = failing(folder.path(), 9, 0);
+        let syncer = journal.syncer(|error| panic!("{}", error.chain())).expect("on");
+        let began = Instant::now();
+        for wanted in 1..=2 {
+            for _ in 0..3 {
+                syncer.tell();
+            }
+            while syncs.load(Relaxed) < wanted && began.elapsed() < SYNC_AFTER * 10 {
+                thread::sleep(Duration::from_millis(5));
+            }
+            assert_eq!(syncs.load(Relaxed), wanted);
+        }
+        assert!(began.elapsed() >= SYNC_AFTER * 2, "several writes share a sync");
     }
 
     #[test]

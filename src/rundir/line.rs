@@ -102,6 +102,10 @@ impl<'a> Cells<'a> {
 }
 
 fn cell(text: &str, end: u8, to: &mut Vec<u8>) {
+    if text.is_empty() {
+        to.push(end);
+        return;
+    }
     if is_special(text.as_bytes(), true) {
         to.push(b'"');
         for (at, part) in text.split('"').enumerate() {
@@ -142,12 +146,12 @@ fn number(mut value: u64, end: u8, to: &mut Vec<u8>) {
 
 /// A number as [`number`] writes it: no sign, no leading zero.
 fn digits<N: TryFrom<u64>>(text: &str) -> Option<N> {
-    let plain = match text.as_bytes() {
+    let is_plain = match text.as_bytes() {
         [b'0', rest @ ..] => rest.is_empty(),
         [b'1'..=b'9', ..] => true,
         _ => false,
     };
-    let value: u64 = text.parse().ok().filter(|_| plain)?;
+    let value: u64 = text.parse().ok().filter(|_| is_plain)?;
     value.try_into().ok()
 }
 

@@ -32,10 +32,12 @@ use crate::stop::{Stop, Why};
 use crate::sys::Signals;
 use crate::worker::Workers;
 
-/// Rows read ahead, and events on their way: enough to keep everybody busy, few enough to be nothing.
+/// Events on their way: enough to keep everybody busy, few enough to be nothing.
 const CHANNEL: usize = 256;
 /// Rows that are handed over together: the reading thread wakes once for so many.
-const TOGETHER: usize = 64;
+const TOGETHER: usize = 256;
+/// Rows read ahead, some 200 bytes each: nobody waits for them while the next are read.
+const AHEAD: usize = 4 * TOGETHER;
 /// How often the display and the watch look.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Workers get this long to notice that all ends at once.
@@ -116,7 +118,7 @@ pub(super) async fn drive<E: Exchange>(
     stop: Stop,
     signals: Signals,
 ) -> Ended {
-    let (feed, rows) = mpsc::channel(CHANNEL);
+    let (feed, rows) = mpsc::channel(AHEAD);
     let (events, inbox) = mpsc::channel(CHANNEL);
     let counters = Arc::new(Counters::default());
     let syncer = {
