@@ -261,7 +261,9 @@ impl Checked {
                 ),
             });
         }
-        ids.sort_unstable();
+        // By the first half, which tells nearly all apart: arrays are compared word by word.
+        let half = |hash: &[u32; 4]| u64::from(hash[0]) << 32 | u64::from(hash[1]);
+        ids.sort_unstable_by(|a, b| half(&a.0).cmp(&half(&b.0)).then_with(|| a.cmp(b)));
         let mut first = 0;
         for at in 1..ids.len() {
             if ids[at].0 == ids[first].0 {
@@ -434,9 +436,10 @@ impl Checked {
         let Some(cell) = cells.get(self.layout.column) else {
             return Err(broken(&cells.join(" "), "the row has no id cell"));
         };
-        let text = self.text(cell);
+        let trimmed = trim(cell);
+        let text = if self.ours { plain(trimmed) } else { trimmed };
         match UserId::parse(text) {
-            Ok(id) => Ok((id, trim(cell).len() != cell.len())),
+            Ok(id) => Ok((id, trimmed.len() != cell.len())),
             Err(why) => {
                 let reason = if why == BadId::Empty { Reason::EmptyId } else { Reason::BadId };
                 Err((reason, why.to_string(), neutral(text, SHOWN)))
@@ -481,6 +484,12 @@ impl Checked {
 
 /// Blanks of any kind and invisible characters at the ends are no part of an id.
 fn trim(cell: &str) -> &str {
+    if let [first, .., last] = cell.as_bytes()
+        && first.is_ascii_graphic()
+        && last.is_ascii_graphic()
+    {
+        return cell;
+    }
     cell.trim_matches(|c: char| c.is_whitespace() || is_invisible(c))
 }
 

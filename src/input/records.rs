@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
 
+use memchr::memchr2;
+
 /// A record that has not ended after so many physical lines never will.
 const MAX_LINES: usize = 100;
 /// The same in bytes; also the longest physical line that is kept.
@@ -128,7 +130,7 @@ impl<R: BufRead> Records<R> {
                 break;
             }
             any = true;
-            let end = buffer.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            let end = memchr2(b'\n', b'\r', buffer);
             let part = &buffer[..end.unwrap_or(buffer.len())];
             let room = MAX_BYTES - line.len();
             cut |= part.len() > room;

@@ -53,28 +53,29 @@ impl WallClock {
     }
 }
 
-/// Length of `2026-11-24T10:00:00.000Z`, and of what a second has in common.
+/// Length of `2026-11-24T10:00:00.000Z`, and where its milliseconds stand.
 const LENGTH: usize = 24;
-const SECOND: usize = 20;
+const MILLIS: [(usize, u32); 3] = [(20, 100), (21, 10), (22, 1)];
 
 thread_local! {
     /// The last second that was written on this thread, and how.
-    static WRITTEN: Cell<(i64, [u8; SECOND])> = const { Cell::new((i64::MIN, [0; SECOND])) };
+    static WRITTEN: Cell<(i64, [u8; LENGTH])> = const { Cell::new((i64::MIN, [0; LENGTH])) };
 }
 
 /// UTC, RFC 3339, milliseconds: how every file of a run writes a time.
 pub fn stamp(at: Timestamp) -> Box<str> {
-    let (second, text) = WRITTEN.get();
+    let (second, mut text) = WRITTEN.get();
     // The calendar is asked once a second. Fractions before 1970 count backwards.
     let millis = u32::try_from(at.subsec_nanosecond()).map(|nanos| nanos / 1_000_000);
-    if let (Ok(millis), Ok(text)) = (millis, std::str::from_utf8(&text))
+    if let Ok(millis) = millis
         && second == at.as_second()
     {
-        let mut stamp = String::with_capacity(LENGTH);
-        stamp.push_str(text);
-        stamp.extend([100, 10, 1].map(|place| char::from_digit(millis / place % 10, 10).unwrap_or('0')));
-        stamp.push('Z');
-        return stamp.into();
+        for (place, unit) in MILLIS {
+            text[place] = b'0' + (millis / unit % 10) as u8;
+        }
+        if let Ok(text) = std::str::from_utf8(&text) {
+            return text.into();
+        }
     }
     let stamp = format!("{at:.3}");
     if let Some(text) = stamp.as_bytes().first_chunk().filter(|_| millis.is_ok() && stamp.len() == LENGTH) {

@@ -107,11 +107,10 @@ fn as_guid(cell: &str) -> Option<Box<str>> {
         Some(rest) => rest.strip_suffix('}')?,
         None => cell,
     };
-    let fits = bare.len() == 36
-        && bare.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        });
+    let bytes: &[u8; 36] = bare.as_bytes().try_into().ok()?;
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    let digits = bytes.iter().fold(0, |count, byte| count + usize::from(byte.is_ascii_hexdigit()));
+    let fits = digits == bytes.len() - HYPHENS.len() && HYPHENS.iter().all(|at| bytes[*at] == b'-');
     fits.then(|| bare.to_ascii_lowercase().into_boxed_str())
 }
 

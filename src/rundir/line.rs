@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
+use memchr::{Memchr, memchr_iter};
+
 use crate::model::{Outcome, Reason, Record};
 
 /// A record whose texts stand in the line that it was read from.
@@ -30,7 +32,7 @@ pub(super) fn write<T: Deref<Target = str>>(record: &Record<T>, to: &mut Vec<u8>
 /// The record of a line with its LF; nothing where [`write`] would give other bytes for it.
 pub(super) fn read(line: &[u8]) -> Option<Written<'_>> {
     let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
-    let mut cells = Cells { rest: Some(text), quotes: is_special(text.as_bytes(), false) };
+    let mut cells = Cells::of(text);
     let record = Record {
         row: digits(&cells.next()?)?,
         id: cells.next()?,
@@ -48,7 +50,7 @@ pub(super) fn read(line: &[u8]) -> Option<Written<'_>> {
         request_id: cells.next()?,
         line: digits(&cells.next()?)?,
     };
-    cells.rest.is_none().then_some(record)
+    cells.from.is_none().then_some(record)
 }
 
 /// What makes a cell need quotes; the comma only where cells are not split yet.
@@ -58,46 +60,61 @@ fn is_special(text: &[u8], comma: bool) -> bool {
         .fold(false, |found, byte| found | matches!(byte, b'"' | b'\r' | b'\n') | (comma & (*byte == b',')))
 }
 
-/// What is left of a line, cell by cell.
+/// A line without its end, cell by cell.
 struct Cells<'a> {
-    rest: Option<&'a str>,
-    /// Whether a cell of the line may be quoted at all.
+    text: &'a str,
+    /// Where the next cell begins; nowhere after the last.
+    from: Option<usize>,
+    commas: Memchr<'a>,
+    /// Whether a cell may be quoted: then not every comma ends one.
     quotes: bool,
 }
 
 impl<'a> Cells<'a> {
-    fn next(&mut self) -> Option<Cow<'a, str>> {
-        let rest = self.rest?;
-        if let Some(quoted) = rest.strip_prefix('"') {
-            return self.quoted(quoted);
-        }
-        let end = rest.as_bytes().iter().position(|byte| *byte == b',');
-        let cell = &rest[..end.unwrap_or(rest.len())];
-        self.rest = end.map(|end| &rest[end + 1..]);
-        if self.quotes && is_special(cell.as_bytes(), false) {
-            return None;
-        }
-        Some(Cow::Borrowed(cell))
+    fn of(text: &'a str) -> Self {
+        let bytes = text.as_bytes();
+        Self { text, from: Some(0), commas: memchr_iter(b',', bytes), quotes: is_special(bytes, false) }
     }
 
-    fn quoted(&mut self, mut rest: &'a str) -> Option<Cow<'a, str>> {
+    fn next(&mut self) -> Option<Cow<'a, str>> {
+        let from = self.from?;
+        if self.quotes {
+            return self.perhaps_quoted(&self.text[from..]);
+        }
+        let end = self.commas.next();
+        self.from = end.map(|end| end + 1);
+        self.text.get(from..end.unwrap_or(self.text.len())).map(Cow::Borrowed)
+    }
+
+    /// `rest` begins with the cell.
+    fn perhaps_quoted(&mut self, rest: &'a str) -> Option<Cow<'a, str>> {
+        let Some(mut quoted) = rest.strip_prefix('"') else {
+            let (cell, after) =
+                rest.split_once(',').map_or((rest, None), |(cell, after)| (cell, Some(after)));
+            self.goes_on_with(after);
+            return (!is_special(cell.as_bytes(), false)).then_some(Cow::Borrowed(cell));
+        };
         let mut cell = String::new();
         loop {
-            let (part, after) = rest.split_once('"')?;
+            let (part, after) = quoted.split_once('"')?;
             cell.push_str(part);
-            self.rest = match after.as_bytes().first() {
+            match after.as_bytes().first() {
                 Some(b'"') => {
                     cell.push('"');
-                    rest = &after[1..];
+                    quoted = &after[1..];
                     continue;
                 }
-                Some(b',') => Some(&after[1..]),
+                Some(b',') => self.goes_on_with(Some(&after[1..])),
                 Some(_) => return None,
-                None => None,
-            };
+                None => self.goes_on_with(None),
+            }
             // Quotes that need not be there are not ours.
             return is_special(cell.as_bytes(), true).then_some(Cow::Owned(cell));
         }
+    }
+
+    fn goes_on_with(&mut self, rest: Option<&str>) {
+        self.from = rest.map(|rest| self.text.len() - rest.len());
     }
 }
 

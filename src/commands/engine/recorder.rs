@@ -27,14 +27,10 @@ pub(super) fn record(
     mut guards: Guards,
     written: impl Fn(),
 ) -> Result<(), Error> {
+    let mut events = Vec::with_capacity(BATCH);
     let mut finished: Vec<Box<Finished>> = Vec::with_capacity(BATCH);
-    let mut last = Instant::now();
-    while let Some(first) = inbox.blocking_recv() {
-        if let Some(early) = BETWEEN_WRITES.checked_sub(last.elapsed()) {
-            thread::sleep(early);
-        }
-        let mut next = Some(first);
-        while let Some(event) = next {
+    while inbox.blocking_recv_many(&mut events, BATCH) > 0 {
+        for event in events.drain(..) {
             match event {
                 Event::Finished(record) => finished.push(record),
                 Event::Retrying { row, attempt, wait } => {
@@ -58,14 +54,13 @@ pub(super) fn record(
                     info!(row, "cut short by the stop: no record, the next call does it")
                 }
             }
-            next = if finished.len() < BATCH { inbox.try_recv().ok() } else { None };
         }
         if let Err(error) = journal.append(finished.iter().map(|finished| &finished.record)) {
             stop.abort(Some(Why::Journal(error.chain())));
             return Err(error);
         }
         written();
-        last = Instant::now();
+        let began = Instant::now();
         release(&mut finished);
         for finished in finished.drain(..) {
             let Finished { record, latency, .. } = *finished;
@@ -100,6 +95,10 @@ pub(super) fn record(
             {
                 stop.drain(why);
             }
+        }
+        // What comes meanwhile goes along with the next.
+        if let Some(early) = BETWEEN_WRITES.checked_sub(began.elapsed()) {
+            thread::sleep(early);
         }
     }
     Ok(())
