@@ -147,7 +147,7 @@ pub(super) fn told(counts: &Counts, kind: ObjectKind, out: Option<&Path>) -> Str
     }
     if let Some(out) = out.filter(|_| counts.found > 0) {
         text.push_str(&format!(
-            "\nNext      look at the causes, fix them, then: reprovision run {}",
+            "\nNext      fix the causes (reprovision explain CODE), then: reprovision run {}",
             out.display()
         ));
     }

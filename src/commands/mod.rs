@@ -77,7 +77,9 @@ pub fn main(cli: Cli) -> Exit {
 
 /// The page of the program, or of one command.
 fn manual(name: Option<&str>) -> Result<Exit, Error> {
-    let mut command = cli::command();
+    // The manual leaves out the words of flags that the short help leaves out.
+    let shown = |command: clap::Command| command.mut_args(|flag| flag.hide_short_help(false));
+    let mut command = shown(cli::command()).mut_subcommands(shown);
     command.build();
     let page_of = match name {
         None => Some(&command),

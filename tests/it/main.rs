@@ -6,6 +6,7 @@ mod docs;
 mod doctor;
 mod explain;
 mod exports;
+mod help;
 mod house;
 mod input;
 mod kill;

@@ -1,0 +1,41 @@
+//! What the program prints about itself: manual pages and completion scripts.
+
+use std::process::Command;
+
+fn printed(arguments: &[&str]) -> String {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_reprovision")).args(arguments).output().expect("the program runs");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn each_manual_page_tells_what_every_flag_does() {
+    let mut command = reprovision::cli::command();
+    command.build();
+    assert!(printed(&["man"]).contains("reprovision\\-run(1)"));
+    let mut checked = 0;
+    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+        let page = printed(&["man", inner.get_name()]);
+        assert!(page.contains(&format!(".TH reprovision-{} ", inner.get_name())), "{page}");
+        for flag in inner.get_arguments().filter(|flag| !flag.is_hide_set()) {
+            let told = flag.get_help().expect("a text").to_string();
+            // Hyphens and quotes are written otherwise in the source of a page.
+            let first: String =
+                told.chars().take_while(|c| c.is_alphanumeric() || " ,:;".contains(*c)).collect();
+            assert!(page.contains(first.trim()), "{}: {first:?} is not in: {page}", inner.get_name());
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "{checked} flags");
+}
+
+#[test]
+fn completion_scripts_are_printed_for_every_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = printed(&["completions", shell]);
+        for word in ["max-stall", "sweep", "from-find"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+}
