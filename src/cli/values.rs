@@ -119,7 +119,8 @@ mod tests {
         let at_most = Ok(Rate { per_second: 16.0, fixed: false });
         assert_eq!((rate("16"), rate("16/s")), (at_most.clone(), at_most));
         assert_eq!(rate("fixed:0.5/s"), Ok(Rate { per_second: 0.5, fixed: true }));
-        for bad in ["0", "-1", "NaN", "inf", "fast", "1e9", "fixed:", "fixed:0"] {
+        assert_eq!(rate("fixed:1000000"), Ok(Rate { per_second: 1e6, fixed: true }));
+        for bad in ["0", "-1", "NaN", "inf", "fast", "1e9", "1000000.5", "fixed:", "fixed:0"] {
             assert!(rate(bad).is_err(), "{bad}");
         }
         assert_eq!("5%".parse(), Ok(MaxFailures::Share(0.05)));

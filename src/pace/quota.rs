@@ -55,3 +55,30 @@ impl Ceiling {
         early.map_err(|early| early.wait_time_from(TokioClock.now()).max(Duration::from_nanos(1)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_slowest_and_the_fastest_rate_are_held_as_any_other() {
+        for rate in [SLOWEST, 16.0, FASTEST] {
+            let ceiling = Ceiling::new(rate, 20);
+            let (start, group) = (Instant::now(), NonZeroU32::new(20).expect("above zero"));
+            let burst = (rate * SAVED_SECONDS).max(20.0);
+            // Some seconds of the fastest rate, some hours of the slowest.
+            let groups = ((burst + 2.0 * rate) / 20.0).ceil().max(3.0);
+            for _ in 0..groups as u64 {
+                while let Err(wait) = ceiling.take(group) {
+                    sleep(wait).await;
+                }
+            }
+            let least = (groups * 20.0 - burst) / rate;
+            let took = start.elapsed().as_secs_f64();
+            // The clock of the runtime has milliseconds.
+            assert!((least - 1e-6..=least * 1.01 + 0.01).contains(&took), "{rate}/s: {took} s, not {least}");
+        }
+    }
+}
