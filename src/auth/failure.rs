@@ -17,6 +17,13 @@ pub enum Failure {
         /// Tries go on at least this long after the first failure.
         patience: Duration,
     },
+    /// The token that is held already: a cache elsewhere has not let go of it, or nobody has written the next one yet.
+    Same {
+        /// What it means if it stays so.
+        text: String,
+        /// As above.
+        patience: Duration,
+    },
     /// Trying again changes nothing.
     Final(String),
 }
@@ -30,7 +37,7 @@ impl Failure {
     /// The sentence.
     pub fn text(&self) -> &str {
         match self {
-            Self::Passing { text, .. } | Self::Final(text) => text,
+            Self::Passing { text, .. } | Self::Same { text, .. } | Self::Final(text) => text,
         }
     }
 }

@@ -55,6 +55,10 @@ impl Script {
         Self(Arc::new(Mutex::new(state)))
     }
 
+    pub(super) fn become_fresh(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).form = Form::Fresh;
+    }
+
     pub(super) fn then(&self, answer: Result<(Duration, &'static str), Failure>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).answers.push_back(answer);
     }

@@ -64,6 +64,35 @@ async fn a_failing_early_renewal_is_said_once_and_so_is_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cache_that_lets_go_of_its_token_late_is_no_trouble() {
+    let script = Script::of(Form::Cached, Ok((HOUR, TENANT)));
+    let tokens = tokens(&script);
+    tokens.current().await.expect("a token");
+    sleep(HOUR - Duration::from_secs(300)).await;
+    work(&tokens, Duration::from_secs(20)).await;
+    script.become_fresh();
+    assert_eq!(work(&tokens, Duration::from_secs(60)).await, 1);
+    assert_eq!(tokens.notices(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_nobody_writes_is_said_before_its_token_ends() {
+    let script = Script::of(Form::Written, Ok((HOUR, TENANT)));
+    let tokens = tokens(&script);
+    tokens.current().await.expect("a token");
+    sleep(HOUR - Duration::from_secs(300)).await;
+    work(&tokens, Duration::from_secs(150)).await;
+    assert_eq!(tokens.notices(), Vec::<String>::new(), "somebody may write it yet");
+    work(&tokens, Duration::from_secs(90)).await;
+    let said = tokens.notices();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("warning: no new token: the token ends soon (after 58 min)"), "{said:?}");
+    sleep(Duration::from_secs(50)).await;
+    let error = tokens.current().await.expect_err("over");
+    assert!(error.starts_with("the token has reached its end (after 59 min)"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn trouble_without_end_is_kept_within_bounds() {
     let script = Script::new(Ok((HOUR, TENANT)));
     let tokens = tokens(&script);

@@ -12,7 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::claims::Claims;
-use super::failure::{Failure, pause};
+use super::failure::{Failure, PATIENCE, pause};
 use super::host::Grant;
 use super::notices::Notices;
 use super::skew;
@@ -27,6 +27,9 @@ const EARLY_SHARE: u32 = 5;
 const SPENT: Duration = Duration::from_secs(30);
 /// … or this share of its life, if that is less.
 const SPENT_SHARE: u32 = 20;
+/// Caches elsewhere keep a token until five minutes before its end, give or take: the same token again is no trouble before
+/// so little is left.
+const LATE: Duration = Duration::from_secs(120);
 /// A host that names a wait is waited for so long in all, where nobody can go on without a token: a busy sign-in host asks
 /// for up to a minute, and a job at night should outlive that.
 const ANNOUNCED: Duration = Duration::from_secs(150);
@@ -303,8 +306,10 @@ impl Shared {
             // A token of another tenant: nothing goes on, and that is said elsewhere.
             Err(_) if lock(&self.poison).is_some() => {}
             Err(failure) => {
-                let left = self.life_left(Some(&old)).as_secs();
-                self.failed(&mut turn, &failure, || {
+                let left = self.life_left(Some(&old));
+                let expected = matches!(failure, Failure::Same { .. }) && left > LATE;
+                let left = left.as_secs();
+                self.failed(&mut turn, &failure, expected, || {
                     format!(
                         "the token at hand is good for {left} s more, and a new one is asked for until then; if none comes, the run stops and the same command goes on"
                     )
@@ -334,12 +339,14 @@ impl Shared {
                 }
                 Err(failure) => failure,
             };
-            let Failure::Passing { text, after, patience } = &failure else {
-                return Err(failure.text().to_owned());
+            let (text, after, patience) = match &failure {
+                Failure::Final(text) => return Err(text.clone()),
+                Failure::Same { text, patience } => (text, None, *patience),
+                Failure::Passing { text, after, patience } => (text, *after, *patience),
             };
-            let patience = after.map_or(*patience, |_| ANNOUNCED.max(*patience));
+            let patience = after.map_or(patience, |_| ANNOUNCED.max(patience));
             let most = patience.max(self.life_left(old.as_deref()));
-            let pause = pause(turn.failures + 1, *after);
+            let pause = pause(turn.failures + 1, after);
             if started.elapsed() + pause > most {
                 return Err(match after {
                     Some(wait) => format!("{text}\n  it asks for a pause of {} s", wait.as_secs()),
@@ -347,23 +354,29 @@ impl Shared {
                 });
             }
             let left = most.saturating_sub(started.elapsed()).as_secs();
-            self.failed(&mut turn, &failure, || {
+            self.failed(&mut turn, &failure, false, || {
                 format!("nothing is sent meanwhile; trying again for up to {left} s")
             });
             sleep(pause).await;
         }
     }
 
-    /// Counts a failure; the first in a row is told, with what it means.
-    fn failed(&self, turn: &mut Renewal, failure: &Failure, meaning: impl FnOnce() -> String) {
+    /// Counts a failure; the first in a row that was not `expected` is told, with what it means.
+    fn failed(
+        &self,
+        turn: &mut Renewal,
+        failure: &Failure,
+        expected: bool,
+        meaning: impl FnOnce() -> String,
+    ) {
         let asked = match failure {
             Failure::Passing { after, .. } => *after,
-            Failure::Final(_) => None,
+            Failure::Same { .. } | Failure::Final(_) => None,
         };
         turn.failures += 1;
         turn.not_before = Some(Instant::now() + pause(turn.failures, asked));
         turn.announced = asked.is_some();
-        if !std::mem::replace(&mut turn.told, true) {
+        if !expected && !std::mem::replace(&mut turn.told, true) {
             self.notices.warn(&format!("no new token: {}\n  {}", failure.text(), meaning()));
         }
     }
@@ -469,8 +482,11 @@ impl Shared {
         if !rejected && let Some(token) = old.lives_on(grant, now, wall) {
             return Ok(self.keep(token));
         }
+        let left = old.life.map_or(Duration::ZERO, |life| life.left(now, wall));
         let what = if rejected {
             "Microsoft Graph does not accept the token any more"
+        } else if left > SPENT {
+            "the token ends soon"
         } else {
             "the token has reached its end"
         };
@@ -480,12 +496,12 @@ impl Shared {
             self.source.name()
         );
         Err(if self.source.may_follow() {
-            Failure::passing(text)
+            Failure::Same { text, patience: PATIENCE }
         } else if rejected || !self.source.may_renew() {
             Failure::Final(text)
         } else {
             // It lives a little longer, and a cache elsewhere may let go of it.
-            Failure::Passing { text, after: None, patience: Duration::ZERO }
+            Failure::Same { text, patience: Duration::ZERO }
         })
     }
 
