@@ -86,9 +86,19 @@ impl AzureCli {
 
 /// Runs the line through the platform's shell, as admins write it.
 pub(super) async fn run(line: &str) -> Result<Zeroizing<String>, Failure> {
-    let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("/bin/sh", "-c") };
-    let mut command = Command::new(shell);
-    command.arg(flag).arg(line);
+    #[cfg(windows)]
+    let command = {
+        let mut command = Command::new("cmd");
+        // The line as it is between two quotation marks: cmd reads nobody's escapes but its own.
+        command.raw_arg(format!("/D /S /C \"{line}\""));
+        command
+    };
+    #[cfg(not(windows))]
+    let command = {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(line);
+        command
+    };
     let output = output(command, "--token-command").await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
