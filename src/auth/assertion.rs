@@ -190,7 +190,7 @@ impl Signer {
             header["x5c"] = json!(chain);
         }
         let claims = json!({ "aud": audience.as_str(), "iss": client_id, "sub": client_id, "jti": Uuid::new_v4().to_string(),
-            "nbf": now - LEEWAY, "iat": now, "exp": now + LIFE });
+            "nbf": now.saturating_sub(LEEWAY), "iat": now, "exp": now + LIFE });
         let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(&header), part(&claims));
         let mut signature = vec![0; self.key.public().modulus_len()];

@@ -219,8 +219,7 @@ fn wait(text: &str, date: Option<SystemTime>) -> Option<Duration> {
     Some(Duration::from_secs(seconds.ceil() as u64))
 }
 
-/// An answer of a sign-in host or an identity endpoint.
-#[derive(Debug)]
+/// An answer of a sign-in host or an identity endpoint. Not to be printed: its body may be a token.
 pub(super) struct Answer {
     pub(super) status: u16,
     /// May hold a token: wiped when it is dropped.

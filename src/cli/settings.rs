@@ -80,7 +80,7 @@ fn with_file(command: Command, file: &Path) -> Result<Command, Error> {
         Error::Usage(format!("{}: cannot read the settings file: {source}", file.display()))
     })?;
     let wrong = |at: usize, message: String| {
-        let before = &text[..at.min(text.len())];
+        let before = text.get(..at).unwrap_or(&text);
         let line = before.matches('\n').count() as u64 + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() as u64 + 1;
         Error::Input { file: file.to_owned(), line: Some(line), column: Some(column), message }

@@ -41,7 +41,8 @@ fn seconds(text: &str, unit: f64) -> Option<Duration> {
         return None;
     }
     let value = text.parse::<f64>().ok()? * unit;
-    (value > 0.0 && value <= LONGEST).then(|| Duration::from_millis((value * 1000.0 - 1e-6).ceil() as u64))
+    (value > 0.0 && value <= LONGEST)
+        .then(|| Duration::from_millis((value * 1000.0 - 1e-6).ceil().max(1.0) as u64))
 }
 
 #[cfg(test)]
@@ -52,7 +53,8 @@ mod tests {
     fn every_form_is_read_and_never_shortened() {
         let date = "Mon, 23 Nov 2026 21:00:00 GMT";
         type Given<'a> = &'a [(&'a str, &'a str)];
-        let cases: [(Given<'_>, Option<u64>); 18] = [
+        let far = "9".repeat(400);
+        let cases: [(Given<'_>, Option<u64>); 24] = [
             (&[("retry-after", "1")], Some(1_000)),
             (&[("Retry-After", "150")], Some(150_000)),
             (&[("retry-after", "2.128")], Some(2_128)),
@@ -60,6 +62,12 @@ mod tests {
             (&[("retry-after", "86400")], Some(86_400_000)),
             (&[("retry-after", "86401")], None),
             (&[("retry-after", "0")], None),
+            (&[("retry-after", "0.0000000001")], Some(1)),
+            (&[("retry-after", "99999999999")], None),
+            (&[("retry-after", "1.2.3")], None),
+            (&[("retry-after", &far)], None),
+            (&[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT"), ("date", date)], None),
+            (&[("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT"), ("date", date)], Some(1_000)),
             (&[("retry-after", "-5")], None),
             (&[("retry-after", "+5")], None),
             (&[("retry-after", "1e9")], None),

@@ -10,7 +10,7 @@ use super::merge::Group;
 use super::summary::Summary;
 use super::timeline::Timeline;
 use super::verified::Verified;
-use super::words::{ACCEPTED_MEANS, human, human_millis, thousands};
+use super::words::{ACCEPTED_MEANS, human_millis, human_s, thousands};
 use crate::model::Outcome;
 
 /// The only style; the page's policy names its hash and allows nothing else.
@@ -211,7 +211,7 @@ impl Page<'_> {
                     span data-figure="requests" { (thousands(requests)) } " requests, "
                     span data-figure="throttled" { (thousands(throttled)) } " of them refused by a limit"
                     @if let [part] = self.parts {
-                        ", longest wait asked for " (human(std::time::Duration::from_secs_f64(part.summary.longest_wait_s)))
+                        ", longest wait asked for " (human_s(part.summary.longest_wait_s))
                     }
                 }
                 @if durations.users > 0 {
@@ -377,7 +377,7 @@ fn asked(part: &Part) -> Markup {
                 (row("Label", run.label.as_deref().unwrap_or_default()))
                 (row("Ticket", run.ticket.as_deref().unwrap_or_default()))
                 (row("Begun", &moment(run.created_at)))
-                (row("Last call", &format!("{}, {}", moment(run.started_at), human(std::time::Duration::from_secs_f64(part.summary.wall_s)))))
+                (row("Last call", &format!("{}, {}", moment(run.started_at), human_s(part.summary.wall_s))))
                 (row("Exit code", &part.summary.exit_code.to_string()))
                 (row("Settings", &settings.join(" · ")))
                 (row("Version", &run.version))

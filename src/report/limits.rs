@@ -1,11 +1,10 @@
 //! What the limits of the service did to a call, for machines and people.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::{human, thousands};
+use super::words::{human_s, thousands};
 use crate::model::Scope;
 
 /// Refusals and waits of one call.
@@ -40,7 +39,7 @@ impl Limits {
             }
             _ => String::new(),
         };
-        let waited = human(Duration::from_secs_f64(self.waited_s));
+        let waited = human_s(self.waited_s);
         let times = if self.spells == 1 { "once".to_owned() } else { format!("{} times", self.spells) };
         Some(format!("paused by Microsoft 365 {times}, {waited} in all ({}){used}", owners.join(", ")))
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::{Cause, Durations, Figures};
 use super::limits::Limits;
-use super::words::{ACCEPTED_MEANS, count, human, thousands};
+use super::words::{ACCEPTED_MEANS, count, human_s, thousands};
 use crate::model::Outcome;
 use crate::rundir::{FileHash, RunFile, Totals};
 
@@ -142,7 +142,7 @@ impl Summary {
         let mut out = String::new();
         let simulated = if self.run.simulated { "SIMULATED  " } else { "" };
         let ended = if self.complete { "Finished" } else { "Stopped" };
-        let _ = writeln!(out, "{simulated}{ended} after {}", human(Duration::from_secs_f64(self.wall_s)));
+        let _ = writeln!(out, "{simulated}{ended} after {}", human_s(self.wall_s));
         for (name, text) in [("label", &self.run.label), ("ticket", &self.run.ticket)] {
             if let Some(text) = text {
                 let _ = writeln!(out, "  {name} {text}");
@@ -169,7 +169,7 @@ impl Summary {
             "  {}, {} refused by a limit, longest wait {}",
             count(self.requests, "requests"),
             thousands(self.throttled),
-            human(Duration::from_secs_f64(self.longest_wait_s))
+            human_s(self.longest_wait_s)
         );
         if let Some(limits) = self.limits.text() {
             let _ = writeln!(out, "  {limits}");

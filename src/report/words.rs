@@ -49,6 +49,11 @@ pub fn human(time: Duration) -> String {
     }
 }
 
+/// Seconds as a file of ours gives them, as [`human`]; what is no length of time (somebody changed the file) is none.
+pub(super) fn human_s(seconds: f64) -> String {
+    human(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
 /// `412 ms`, `1.4 s`, then as [`human`].
 pub(super) fn human_millis(millis: u64) -> String {
     match millis {
@@ -64,6 +69,7 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
+        assert_eq!([1.2, -1.0, 1e300, f64::NAN].map(human_s), ["2 s", "0 s", "0 s", "0 s"]);
         assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 1, 2_981].map(|n| count(n, "users")), ["0 users", "1 user", "2,981 users"]);
         assert_eq!(
