@@ -5,6 +5,9 @@ mod reads;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::graph::{Client, Part, Pass};
 use crate::model::{Attempt, Kind, Row, UserId};
@@ -13,6 +16,10 @@ use crate::stop::{Stop, Why};
 
 use gather::Gathering;
 pub use reads::{Asked, Reads};
+
+/// Who waited longer for a token asks the gate again: with all who wait for the same one, the writes of more than this at
+/// the present rate would leave at once.
+const LATE: Duration = Duration::from_millis(500);
 
 /// One request and its answer. The real client, or a script under a paused clock; not a second seam beside the base URL.
 pub trait Exchange: Send + Sync + 'static {
@@ -114,8 +121,10 @@ impl<E: Exchange> Gate<E> {
     }
 
     async fn ready(&self, parts: usize) -> Option<(Ticket, E::Pass)> {
+        let mut patient = true;
         loop {
             let mut ticket = self.pace.admit(u32::try_from(parts).unwrap_or(u32::MAX)).await;
+            let admitted = Instant::now();
             let pass = match self.exchange.prepare().await {
                 Ok(pass) => pass,
                 Err(text) => {
@@ -123,11 +132,14 @@ impl<E: Exchange> Gate<E> {
                     return None;
                 }
             };
-            // The token may have taken a while: a cool-down that began meanwhile sends us round again.
-            if ticket.still_open() {
+            // The token may have taken a while: a cool-down that began meanwhile sends us round again, and so does the
+            // company of those who waited for the same token. Once: where each token takes so long, all are late.
+            let late = patient && admitted.elapsed() > LATE;
+            if ticket.still_open() && !late {
                 ticket.leaves_now();
                 return Some((ticket, pass));
             }
+            patient &= !late;
         }
     }
 }

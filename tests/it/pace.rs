@@ -21,6 +21,8 @@ type Script = Box<dyn Fn(Duration, usize, &str) -> Kind + Send + Sync>;
 
 struct Scripted {
     began: Instant,
+    /// When the token is there.
+    token: Instant,
     script: Script,
     sent: Arc<Mutex<Vec<Duration>>>,
 }
@@ -29,6 +31,7 @@ impl Exchange for Scripted {
     type Pass = ();
 
     async fn prepare(&self) -> Result<(), String> {
+        tokio::time::sleep_until(self.token).await;
         Ok(())
     }
 
@@ -65,12 +68,24 @@ async fn run(users: u64, rate: f64, concurrency: usize, stop: &Stop, script: Scr
 }
 
 async fn run_at(pace: Arc<Pace>, users: u64, concurrency: usize, stop: &Stop, script: Script) -> Ran {
+    run_with(pace, users, concurrency, stop, script, Duration::ZERO).await
+}
+
+async fn run_with(
+    pace: Arc<Pace>,
+    users: u64,
+    concurrency: usize,
+    stop: &Stop,
+    script: Script,
+    token: Duration,
+) -> Ran {
     let began = Instant::now();
     let sent = Arc::new(Mutex::new(Vec::new()));
     let (feed, rows) = mpsc::channel(16);
     let (events, mut inbox) = mpsc::channel(16);
+    let exchange = Scripted { began, token: began + token, script, sent: sent.clone() };
     let workers = Arc::new(Workers {
-        dispatch: Dispatch::new(Scripted { began, script, sent: sent.clone() }, pace, stop.clone()),
+        dispatch: Dispatch::new(exchange, pace, stop.clone()),
         policy: RetryPolicy { max_attempts: 6, jitter: 0.0 },
         permits: Arc::new(Semaphore::new(concurrency)),
         wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
@@ -259,6 +274,22 @@ async fn a_stopped_and_continued_process_sends_no_burst() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_token_together_does_not_leave_together() {
+    for (law, most_in_a_second) in [(Law::Fixed, 3), (known(2.0), 3)] {
+        let pace = Pace::new(law, Bounds { rate: 2.0, in_flight: 32, group: 1 }, None);
+        let accept: Script = Box::new(|_, _, _| Kind::Accepted);
+        let ran = run_with(pace, 80, 32, &Stop::new(), accept, Duration::from_secs(20)).await;
+        assert_eq!(ran.records.len(), 80);
+        assert!(ran.sent.iter().all(|at| *at >= Duration::from_secs(20)));
+        let in_a_second = |from: &Duration| {
+            ran.sent.iter().filter(|at| (*from..*from + Duration::from_secs(1)).contains(*at)).count()
+        };
+        let most = ran.sent.iter().map(in_a_second).max();
+        assert!(most.is_some_and(|most| most <= most_in_a_second), "{most:?} in a second at 2/s");
+    }
+}
+
 /// A law that knows its rate and has nothing in stock.
 fn known(rate: f64) -> Law {
     let learned = Learned { rate: Some(rate), credit: 0.0 };
@@ -360,7 +391,8 @@ async fn nobody_is_sent_for_whom_no_record_can_be_written() {
     let (events, inbox) = mpsc::channel(16);
     drop(inbox);
     let stop = Stop::new();
-    let exchange = Scripted { began: Instant::now(), script, sent: sent.clone() };
+    let began = Instant::now();
+    let exchange = Scripted { began, token: began, script, sent: sent.clone() };
     let workers = Arc::new(Workers {
         dispatch: Dispatch::new(exchange, fixed(1_000.0), stop.clone()),
         policy: RetryPolicy { max_attempts: 6, jitter: 0.0 },
