@@ -24,6 +24,7 @@ mod secrets;
 mod service;
 mod sign_in;
 mod sign_in_trouble;
+mod small;
 mod stage;
 mod status;
 mod sweep;

@@ -1,0 +1,70 @@
+//! The edges of a list, with the binary: one row, a last part of a batch, no line end, one in flight, stopped after some.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_reprovision"))
+        .args(["run", "list.csv", "--simulate=calm", "--rate", "2000", "--progress", "none", "--out", "out"])
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("REPROVISION_TOKEN")
+        .env_remove("AZURE_TENANT_ID")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs")
+}
+
+/// Rows of `results.csv` in order, and how many requests they cost.
+fn results(folder: &Path) -> (Vec<u64>, u64) {
+    let mut reader = csv::Reader::from_path(folder.join("out/results.csv")).expect("results.csv");
+    let mut rows = Vec::new();
+    let mut requests = 0;
+    for record in reader.records() {
+        let record = record.expect("a whole record");
+        assert_eq!(&record[2], "accepted", "{record:?}");
+        rows.push(record[0].parse().expect("a row"));
+        requests += record[7].parse::<u64>().expect("attempts");
+    }
+    rows.sort_unstable();
+    (rows, requests)
+}
+
+#[test]
+fn every_row_is_sent_once_whatever_the_edges() {
+    // Rows, stopped after, users in a request, users in flight.
+    let cases: [(u64, Option<u64>, u16, u16); 9] = [
+        (1, None, 1, 1),
+        (1, None, 20, 32),
+        (2, Some(1), 1, 1),
+        (2, Some(1), 20, 1),
+        (19, None, 20, 20),
+        (20, Some(19), 20, 20),
+        (21, Some(20), 20, 32),
+        (41, Some(21), 20, 32),
+        (41, Some(100), 3, 2),
+    ];
+    for (number, (rows, limit, batch, concurrency)) in (0_u64..).zip(cases) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let ids: Vec<_> = (1..=rows).map(|row| format!("{row:08x}-0000-4000-8000-000000000000")).collect();
+        // The last line ends or does not.
+        let end = ["\n", "", "\r\n"][number as usize % 3];
+        fs::write(folder.join("list.csv"), format!("id\n{}{end}", ids.join("\n"))).expect("written");
+        let (batch, concurrency) = (batch.to_string(), concurrency.to_string());
+        let shape = ["--batch", &batch, "--concurrency", &concurrency];
+        if let Some(limit) = limit {
+            let output = run(folder, &[&shape[..], &["--limit", &limit.to_string()]].concat());
+            assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+            let done = limit.min(rows);
+            assert_eq!(results(folder), ((1..=done).collect(), done), "{rows} rows, the first {limit}");
+        }
+        let output = run(folder, &shape);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(results(folder), ((1..=rows).collect(), rows), "{rows} rows, {batch} in a request");
+        let summary = fs::read(folder.join("out/summary.json")).expect("read");
+        let summary: serde_json::Value = serde_json::from_slice(&summary).expect("JSON");
+        assert_eq!((&summary["rows_out"], &summary["complete"]), (&rows.into(), &true.into()));
+    }
+}
