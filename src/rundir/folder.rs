@@ -123,7 +123,8 @@ pub fn remove_debris(parent: &Path) {
         let names = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
         let names: Vec<_> = names.collect();
         let bare = |name: &std::ffi::OsString| {
-            name == "lock" || name == "input.incoming" || name == "input.built-in"
+            let begun = ["lock", "input.incoming", "input.built-in", "input.csv", "run.json.tmp"];
+            begun.iter().any(|one| name == one)
         };
         if names.iter().any(|name| name == "lock") && names.iter().all(bare) && Lock::acquire(&folder).is_ok()
         {
@@ -294,7 +295,7 @@ mod tests {
     fn only_what_a_killed_process_left_is_removed() {
         let parent = tempfile::tempdir().expect("a folder");
         let whole = run(parent.path(), "1", "x", 3, 0, 1);
-        let [dead, alive, other] = ["2", "3", "4"].map(|name| {
+        let [dead, alive, other, later] = ["2", "3", "4", "5"].map(|name| {
             let folder = parent.path().join(name);
             sys::create_folder(&folder).expect("created");
             fs::write(folder.join("input.incoming"), "id").expect("written");
@@ -303,9 +304,13 @@ mod tests {
         drop(Lock::acquire(&dead).expect("free"));
         let _held = Lock::acquire(&alive).expect("free");
         drop(Lock::acquire(&other).expect("free"));
+        drop(Lock::acquire(&later).expect("free"));
+        fs::rename(later.join("input.incoming"), later.join("input.csv")).expect("in place");
+        fs::write(later.join("run.json.tmp"), "{").expect("written");
         fs::write(other.join("notes.txt"), "mine").expect("written");
         remove_debris(parent.path());
-        assert_eq!([whole, dead, alive, other].map(|folder| folder.exists()), [true, false, true, true]);
+        let stays = [whole, dead, alive, other, later].map(|folder| folder.exists());
+        assert_eq!(stays, [true, false, true, true, false]);
     }
 
     #[test]
