@@ -60,6 +60,7 @@ fn overdue(watch: &Watch) -> Option<Why> {
     let Watch { pace, deadline, max_stall, .. } = watch;
     if let Some(end) = *deadline {
         if let Waiting::CoolDown(cooling) = pace.waiting()
+            && cooling.announced
             && cooling.until > end
         {
             let left = human(cooling.until.saturating_duration_since(Instant::now()));
@@ -79,4 +80,47 @@ fn overdue(watch: &Watch) -> Option<Why> {
         };
         Why::Stalled(format!("no answer for any user for {} (--max-stall){last}", human(*max_stall)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Attempt, Kind, Scope, Throttle};
+    use crate::pace::{Bounds, Law};
+
+    const STALL: Duration = Duration::from_secs(600);
+
+    /// A pace whose first request was refused so.
+    async fn refused(retry_after: Option<Duration>) -> Arc<Pace> {
+        let pace = Pace::new(Law::Fixed, Bounds::default(), None);
+        let mut ticket = pace.admit(1).await;
+        let throttle = Throttle { retry_after, scope: Scope::default(), quota: true };
+        pace.settle(&mut ticket, 1, &Attempt::of(Kind::Throttled(throttle)));
+        pace
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_wait_that_was_announced_ends_a_run_before_its_deadline() {
+        let end = Instant::now() + Duration::from_millis(500);
+        let own = refused(None).await;
+        assert_eq!(overdue(&own, Some(end), STALL), None, "a second of our own making");
+        let announced = refused(Some(Duration::from_secs(41))).await;
+        let said = overdue(&announced, Some(end), STALL);
+        assert!(
+            matches!(&said, Some(Why::Deadline(text)) if text.contains("a pause of 41 s more")),
+            "{said:?}"
+        );
+        assert_eq!(overdue(&announced, Some(end + Duration::from_secs(60)), STALL), None);
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(overdue(&own, Some(end), STALL), Some(Why::Deadline("--deadline is over".to_owned())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_is_silence_without_the_wait_that_was_announced() {
+        let pace = refused(Some(Duration::from_secs(3_600))).await;
+        sleep(Duration::from_secs(3_600) + STALL).await;
+        assert_eq!(overdue(&pace, None, STALL), None);
+        sleep(Duration::from_secs(1)).await;
+        assert!(matches!(overdue(&pace, None, STALL), Some(Why::Stalled(_))));
+    }
 }
