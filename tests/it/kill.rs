@@ -4,8 +4,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Kills in this test.
 const KILLS: u64 = 6;
@@ -23,14 +24,11 @@ impl Drop for Ended {
     }
 }
 
-#[test]
-fn killed_and_continued_until_done() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let lines: String = (1..=USERS).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
-    std::fs::write(folder.path().join("users.csv"), format!("id\n{lines}")).expect("the input");
+/// A simulator of its own, its address and a token.
+fn simulator(scenario: &str) -> (Ended, String, String) {
     let mut simulator = Ended(
         Command::new(env!("CARGO_BIN_EXE_reprovision"))
-            .args(["simulate", "calm"])
+            .args(["simulate", scenario])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the simulator"),
@@ -41,6 +39,65 @@ fn killed_and_continued_until_done() {
         line[name.len()..].trim().to_owned()
     };
     let (endpoint, token) = (wanted("endpoint"), wanted("token"));
+    (simulator, endpoint, token)
+}
+
+fn ask(endpoint: &str, path: &str) -> String {
+    let address = endpoint.trim_start_matches("http://");
+    let mut ask = TcpStream::connect(address).expect("the simulator");
+    write!(ask, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    ask.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+fn users(file: &Path, from: u64, to: u64) {
+    let lines: String = (from..=to).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
+    std::fs::write(file, format!("id\n{lines}")).expect("the input");
+}
+
+#[test]
+fn a_pause_holds_after_a_kill_for_the_same_list_and_for_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    users(&folder.path().join("users.csv"), 1, 100);
+    users(&folder.path().join("others.csv"), 101, 110);
+    let scenario = folder.path().join("pause.toml");
+    let rules = "title = \"one pause\"\nlatency_ms = 20\nthrottle_after = [20]\nthrottle_wait_s = [5, 5]\n";
+    std::fs::write(&scenario, rules).expect("the scenario");
+    let (_simulator, endpoint, token) = simulator(scenario.to_str().expect("UTF-8"));
+    let run = |list: &str, out: &str| {
+        Command::new(env!("CARGO_BIN_EXE_reprovision"))
+            .args(["run", list, "--yes", "--out", out, "--endpoint", &endpoint, "--progress", "none"])
+            .current_dir(folder.path())
+            .env("REPROVISION_TOKEN", &token)
+            .env_remove("AZURE_TENANT_ID")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("run")
+    };
+    let mut killed = Ended(run("users.csv", "out"));
+    let until = Instant::now() + Duration::from_secs(30);
+    let state = folder.path().join("out/state.json");
+    while !std::fs::read_to_string(&state).is_ok_and(|state| state.contains("app_in_tenant")) {
+        assert!(Instant::now() < until, "no pause in state.json");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    killed.0.kill().expect("killed");
+    killed.0.wait().expect("its end");
+    let mut both = [Ended(run("users.csv", "out")), Ended(run("others.csv", "out2"))];
+    let codes = both.each_mut().map(|run| run.0.wait().expect("its end").code());
+    assert_eq!(codes, [Some(0), Some(0)]);
+    let ledger = ask(&endpoint, "/__ledger");
+    assert!(ledger.contains("\"429\":"), "no pause was met: {ledger}");
+    assert!(ledger.contains("\"breaches\":0,"), "{ledger}");
+}
+
+#[test]
+fn killed_and_continued_until_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    users(&folder.path().join("users.csv"), 1, USERS);
+    let (_simulator, endpoint, token) = simulator("calm");
     let mut random = fastrand::Rng::with_seed(11);
     let mut kills = 0;
     let status = loop {
@@ -75,12 +132,7 @@ fn killed_and_continued_until_done() {
         .collect();
     rows.sort();
     assert_eq!(rows, (1..=USERS).map(|row| (row, "accepted".to_owned())).collect::<Vec<_>>());
-    let address = endpoint.trim_start_matches("http://");
-    let mut ask = TcpStream::connect(address).expect("the simulator");
-    write!(ask, "GET /__ledger/accepted HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")
-        .expect("sent");
-    let mut answer = String::new();
-    ask.read_to_string(&mut answer).expect("an answer");
+    let answer = ask(&endpoint, "/__ledger/accepted");
     let counts: Vec<u64> = answer.lines().filter_map(|line| line.rsplit_once(',')?.1.parse().ok()).collect();
     assert_eq!(counts.len() as u64, USERS, "the simulator served everybody");
     let repeats = counts.iter().sum::<u64>() - USERS;
