@@ -161,7 +161,15 @@ fn a_complete_run_named_again_sends_nothing_and_writes_what_is_missing() {
     assert!(!said(&again).contains("arrived"), "no simulator was asked: {}", said(&again));
     assert_eq!(fs::read(folder.join("a/results.csv")).expect("read"), before);
     assert!(fs::read_to_string(folder.join("a/failed.csv")).expect("there").contains("not an id"));
+    let written = || {
+        (
+            json(&folder.join("a/run.json"))["started_at"].clone(),
+            json(&folder.join("a/run.json"))["settings"].clone(),
+        )
+    };
+    let before = written();
     ended(&run(folder, &arguments), 3, "all its files are there");
+    assert_eq!(written(), before, "those of the call that worked on it");
 }
 
 #[test]

@@ -33,12 +33,14 @@ fn not_ours(folder: &Path) -> Option<&'static str> {
     NAMES.into_iter().find(|name| !ours && folder.join(name).exists())
 }
 
-/// A locked folder. Dropped before [`Claim::keep`], a folder that this call created goes away again.
+/// A locked folder. Dropped before [`Claim::keep`], a folder that this call created goes away again, and the `run.json` of
+/// the call that last worked on it stands again: when it began, with what, and by which clock.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) folder: PathBuf,
     lock: Option<Lock>,
     created: bool,
+    before: Option<RunFile>,
 }
 
 /// What was found in the folder, or beside it.
@@ -85,7 +87,7 @@ impl Claim {
                 (folder, true, Some(runs))
             }
         };
-        let mut claim = Self { folder, lock: None, created };
+        let mut claim = Self { folder, lock: None, created, before: None };
         claim.lock = Some(Lock::acquire(&claim.folder)?);
         Ok(claim)
     }
@@ -133,7 +135,8 @@ impl Claim {
         // The bytes are the same; whatever was done to the old copy since does not matter.
         let (from, to) = (self.incoming(), earlier.join("input.incoming"));
         fs::rename(&from, &to).map_err(|source| Error::file("replace", to, source))?;
-        drop(std::mem::replace(self, Self { folder: earlier, lock: Some(lock), created: false }));
+        let claimed = Self { folder: earlier, lock: Some(lock), created: false, before: None };
+        drop(std::mem::replace(self, claimed));
         self.begin_with(run, known, beside.finished)
     }
 
@@ -161,13 +164,16 @@ impl Claim {
         if let Some(known) = &known {
             run.created_at = known.created_at;
         }
+        let is_known = known.is_some();
+        self.before = known;
         run.write(&self.folder)?;
-        Ok(Found { run, known: known.is_some(), finished })
+        Ok(Found { run, known: is_known, finished })
     }
 
     /// Something will be written that must stay.
     pub(super) fn keep(&mut self) {
         self.created = false;
+        self.before = None;
     }
 }
 
@@ -175,6 +181,10 @@ impl Drop for Claim {
     fn drop(&mut self) {
         // Best effort on the way out; the next call finds what stays.
         let _ = fs::remove_file(self.incoming());
+        if let Some(before) = self.before.take() {
+            // All but who holds it: a look at the users afterwards asks whether this process had it last.
+            let _ = RunFile { pid: std::process::id(), ..before }.write(&self.folder);
+        }
         drop(self.lock.take());
         if self.created {
             let _ = fs::remove_dir_all(&self.folder);

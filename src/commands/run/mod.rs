@@ -29,7 +29,7 @@ use crate::input::{Checked, check, look};
 use crate::model::{Outcome, WallClock, neutral};
 use crate::report::thousands;
 use crate::retry::RetryPolicy;
-use crate::rundir::{Identity, Journal, ReadBack, RunFile, SCHEMA, State, newest_state};
+use crate::rundir::{Identity, Journal, ReadBack, RunFile, SCHEMA, State, is_accounted, newest_state};
 use crate::stop::Stop;
 use crate::sys::{self, Signal, Signals};
 
@@ -134,6 +134,10 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
     }
     if known && read.totals.records == checked.rows {
         let rows = Rows::of(&checked, &claim.copy())?;
+        if !is_accounted(&claim.folder) {
+            // This call accounts for it.
+            claim.keep();
+        }
         return complete(&config, &claim.folder, run, rows, &read).map(Prepared::Over);
     }
     let answered = read.totals.of(Outcome::Accepted) + read.totals.of(Outcome::Failed);
