@@ -41,7 +41,7 @@ pub(super) async fn watch(mut watch: Watch) {
             () = sleep(LOOK_EVERY) => {}
         }
         if watch.stop.is_running()
-            && let Some(why) = overdue(&watch)
+            && let Some(why) = overdue(&watch.pace, &watch.counters, watch.deadline, watch.max_stall)
         {
             watch.stop.drain(why);
         }
@@ -56,9 +56,8 @@ pub(super) fn why(signal: Signal) -> Why {
     }
 }
 
-fn overdue(watch: &Watch) -> Option<Why> {
-    let Watch { pace, deadline, max_stall, .. } = watch;
-    if let Some(end) = *deadline {
+fn overdue(pace: &Pace, counters: &Counters, deadline: Option<Instant>, max_stall: Duration) -> Option<Why> {
+    if let Some(end) = deadline {
         if let Waiting::CoolDown(cooling) = pace.waiting()
             && cooling.announced
             && cooling.until > end
@@ -73,12 +72,12 @@ fn overdue(watch: &Watch) -> Option<Why> {
             return Some(Why::Deadline("--deadline is over".to_owned()));
         }
     }
-    (pace.silent_for() > *max_stall).then(|| {
-        let last = match &*watch.counters.trouble() {
+    (pace.silent_for() > max_stall).then(|| {
+        let last = match &*counters.trouble() {
             "" => String::new(),
             trouble => format!("; the last try: {trouble}"),
         };
-        Why::Stalled(format!("no answer for any user for {} (--max-stall){last}", human(*max_stall)))
+        Why::Stalled(format!("no answer for any user for {} (--max-stall){last}", human(max_stall)))
     })
 }
 
@@ -101,26 +100,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_a_wait_that_was_announced_ends_a_run_before_its_deadline() {
+        let counters = Counters::default();
         let end = Instant::now() + Duration::from_millis(500);
         let own = refused(None).await;
-        assert_eq!(overdue(&own, Some(end), STALL), None, "a second of our own making");
+        assert_eq!(overdue(&own, &counters, Some(end), STALL), None, "a second of our own making");
         let announced = refused(Some(Duration::from_secs(41))).await;
-        let said = overdue(&announced, Some(end), STALL);
+        let said = overdue(&announced, &counters, Some(end), STALL);
         assert!(
             matches!(&said, Some(Why::Deadline(text)) if text.contains("a pause of 41 s more")),
             "{said:?}"
         );
-        assert_eq!(overdue(&announced, Some(end + Duration::from_secs(60)), STALL), None);
+        assert_eq!(overdue(&announced, &counters, Some(end + Duration::from_secs(60)), STALL), None);
         sleep(Duration::from_millis(500)).await;
-        assert_eq!(overdue(&own, Some(end), STALL), Some(Why::Deadline("--deadline is over".to_owned())));
+        assert_eq!(
+            overdue(&own, &counters, Some(end), STALL),
+            Some(Why::Deadline("--deadline is over".to_owned()))
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stall_is_silence_without_the_wait_that_was_announced() {
+        let counters = Counters::default();
         let pace = refused(Some(Duration::from_secs(3_600))).await;
         sleep(Duration::from_secs(3_600) + STALL).await;
-        assert_eq!(overdue(&pace, None, STALL), None);
+        assert_eq!(overdue(&pace, &counters, None, STALL), None);
         sleep(Duration::from_secs(1)).await;
-        assert!(matches!(overdue(&pace, None, STALL), Some(Why::Stalled(_))));
+        assert!(matches!(overdue(&pace, &counters, None, STALL), Some(Why::Stalled(_))));
     }
 }
