@@ -23,6 +23,17 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// A folder with all that are missing above it, so that each survives a power cut.
+///
+/// # Errors
+/// As the system says.
+pub fn create_folders(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+    let missing: Vec<_> = missing.collect();
+    fs::create_dir_all(path)?;
+    missing.iter().filter_map(|new| new.parent()).try_for_each(sync_folder)
+}
+
 /// A file that only its owner may read (0600 on Unix, whatever the umask). A symbolic link in its place is refused,
 /// so that nobody can have us write elsewhere.
 ///
@@ -280,6 +291,18 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1, "nothing is left beside it");
         replace(&path, b"new").expect("replaced");
         assert_eq!(fs::read_to_string(&path).expect("read"), "new");
+    }
+
+    #[test]
+    fn folders_are_created_with_those_above_and_again_without_harm() {
+        let desk = tempfile::tempdir().expect("a folder");
+        let deep = desk.path().join("a/b/c");
+        for _ in 0..2 {
+            create_folders(&deep).expect("created");
+            assert!(deep.is_dir());
+        }
+        fs::write(desk.path().join("file"), "").expect("written");
+        create_folders(&desk.path().join("file/d")).expect_err("not below a file");
     }
 
     #[test]

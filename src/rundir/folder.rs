@@ -69,7 +69,7 @@ impl Lock {
 /// # Errors
 /// `Error::File`.
 pub fn new_folder(parent: &Path, now: Timestamp, tenant: &str, stem: &str) -> Result<PathBuf, Error> {
-    fs::create_dir_all(parent).map_err(|source| Error::file("create", parent, source))?;
+    sys::create_folders(parent).map_err(|source| Error::file("create", parent, source))?;
     let name = format!("{}-{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), part(tenant), part(stem));
     for count in 1_u32.. {
         let path = parent.join(if count == 1 { name.clone() } else { format!("{name}-{count}") });
@@ -98,7 +98,7 @@ fn part(text: &str) -> String {
 /// # Errors
 /// `Error::File` where it cannot be had within ten seconds.
 pub fn lock_runs(parent: &Path) -> Result<Lock, Error> {
-    fs::create_dir_all(parent).map_err(|source| Error::file("create", parent, source))?;
+    sys::create_folders(parent).map_err(|source| Error::file("create", parent, source))?;
     let path = parent.join(".lock");
     let file = sys::open_private(&path, OpenOptions::new().write(true).create(true).truncate(false))
         .map_err(|source| Error::file("create", &path, source))?;

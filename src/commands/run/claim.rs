@@ -65,7 +65,7 @@ impl Claim {
                 let created = !out.exists();
                 if created {
                     let above = out.parent().unwrap_or(Path::new(""));
-                    fs::create_dir_all(above).map_err(|source| Error::file("create", above, source))?;
+                    sys::create_folders(above).map_err(|source| Error::file("create", above, source))?;
                     sys::create_folder(out).map_err(|source| Error::file("create", out, source))?;
                     sys::sync_folder(above).map_err(|source| Error::file("sync", above, source))?;
                 } else if !out.is_dir() {
