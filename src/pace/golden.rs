@@ -47,7 +47,7 @@ impl Client {
                 self.law.sent(now);
             }
             "served" => {
-                self.law.served(now);
+                self.law.served(self.at(argument), now);
                 let shut = self.cooldowns.is_shut();
                 self.cooldowns.served(self.at(argument));
                 if shut && !self.cooldowns.is_shut() {

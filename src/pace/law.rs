@@ -56,7 +56,7 @@ impl Law {
             law.used(used, now);
         }
         match verdict {
-            Verdict::Served => law.served(now),
+            Verdict::Served => law.served(sent, now),
             Verdict::Refused => law.refused(sent, now),
             Verdict::Nothing => {}
         }

@@ -11,20 +11,20 @@ learned rate, rate while unknown, pace, credit, next sending, end of the cool-do
 """
 import collections, heapq, math
 
-SWING, CROSSING, CROSSING_REQUESTS, DOUBLES = .05, 45.0, 400.0, 4.0
-SPEND_FIRST, SPEND_LATER, SAVED, SAVED_SHARED, LONG_WAIT = 5.0, 10.0, .8, .4, 10.0
+SWING, CROSSING, CROSSING_REQUESTS, DOUBLES = .05, 45.0, 400.0, 3.5
+SPEND_FIRST, SPEND_LATER, SAVED, SAVED_SHARED, LONG_WAIT, OVERTOOK = 5.0, 7.0, .8, .4, 10.0, 3
 
 
 class Law:
     def __init__(s, documented, rate=None, credit=None, away=0.0, said=None):
         s.D, s.N0, s.said = documented, documented * 150, said
-        s.R, s.slow, s.spend = rate, documented, SPEND_FIRST
+        s.R, s.slow, s.low, s.spend = rate, documented, (rate or 0.0) * (1 - SWING), SPEND_FIRST
         s.credit = s.N0 if credit is None else min(s.N0, credit + (rate or documented) * away)
         s.began = s.cycle = s.episode = None
         s.opened = s.next = s.gate = s.at_refusal = s.longest = 0.0
-        s.last_refusal = s.hot = -1e9
+        s.last_refusal = s.hot = -1e9; s.refused_left = 1e9; s.passed = s.denied = 0
         s.served_n, s.spoiled, s.probe = 0, False, None
-        s.cycles, s.recent = collections.deque(maxlen=10), collections.deque()
+        s.cycles, s.recent = collections.deque(maxlen=60), collections.deque()
 
     def lately(s, now):
         return max(1.0, sum(1 for t in s.recent if t >= now - 2) / 2)
@@ -32,7 +32,7 @@ class Law:
     def base(s, now):
         if s.R is None: return s.slow
         k = max(CROSSING, CROSSING_REQUESTS / s.R); x = (now - s.opened - k) / k
-        b = s.R + SWING * (max(s.R, math.sqrt(s.R * s.D)) if x > 0 else s.R) * x ** 3
+        b = s.R + ((s.R - s.low) * x if x < 0 else SWING * max(s.R, math.sqrt(s.R * s.D)) * x ** 3)
         if now - s.hot < 2: b = min(b, s.R)
         return max(.05, min(b, 2 * max(s.lately(now), s.R)))
 
@@ -57,8 +57,12 @@ class Law:
         if s.cycle is None: s.credit = min(s.credit, max(0.0, 1 - share) * s.N0)
         if share >= .98: s.hot = now
 
+    def after(s, left):
+        """it left after the request whose refusal began the episode, before that was known"""
+        return s.episode is not None and s.refused_left <= left <= s.episode
+
     def served(s, now, left):
-        s.served_n += 1
+        s.served_n += 1; s.passed += s.after(left)
         if s.episode is not None:
             if left == s.probe: s.reopen(now)
         elif s.R is None and s.credit <= s.slow * s.spend and now - s.hot >= 2:
@@ -66,7 +70,8 @@ class Law:
 
     def refused(s, now, left, wait):
         s.credit = 0.0
-        if s.episode is None and left >= s.last_refusal: s.episode, s.at_refusal = now, s.lately(now)
+        if s.episode is None and left >= s.last_refusal: s.episode, s.refused_left, s.at_refusal = now, left, s.lately(now)
+        else: s.denied += s.after(left)
         again = s.probe is not None and left == s.probe
         if again: s.probe = None
         s.last_refusal = now
@@ -77,27 +82,37 @@ class Law:
     def reopen(s, now):
         waited = now - s.episode
         if s.cycle is None and waited < max(LONG_WAIT, .5 * (now - s.began)):
-            s.slow = s.D
-            if s.said and s.R is None: s.R = s.D
+            s.slow = max(s.D, s.proved())
+            if s.said and s.R is None: s.R, s.low = s.D, s.D * (1 - SWING)
         elif not s.spoiled: s.measure(waited, s.began if s.cycle is None else s.cycle, now)
         rate = s.slow if s.R is None else s.R
         s.credit = min(s.N0, waited * max(SAVED * rate, SAVED_SHARED * s.D if waited >= LONG_WAIT else 0.0))
-        s.spend, s.cycle, s.served_n, s.spoiled = SPEND_LATER, now, 0, False
+        s.spend, s.cycle, s.served_n, s.passed, s.denied, s.spoiled = SPEND_LATER, now, 0, 0, 0, False
         s.opened = s.next = now; s.episode = s.probe = None
 
-    def measure(s, waited, since, now):
-        s.cycles.append((s.served_n, now - since))
-        s.longest = max(waited, s.longest * .5 ** ((now - since) / 3600))
-        enough = max(10.0, min(300.0, 2 * s.longest)); n = t = 0
+    def proved(s):
+        """of an empty stock only what comes in is served: that share of the pace is the rate, at least"""
+        return s.at_refusal * max(0, s.passed - OVERTOOK) / max(1, s.passed + s.denied)
+
+    def pooled(s, requests, seconds):
+        n = t = 0
         for a, dt in reversed(s.cycles):
             n += a; t += dt
-            if n >= 40 and t >= enough: break
+            if n >= requests and t >= seconds: break
+        return n, t
+
+    def measure(s, waited, since, now):
+        last = s.cycles.pop() if s.cycles and s.cycles[-1][1] < 10 else (0, 0.0)
+        s.cycles.append((last[0] + s.served_n, last[1] + now - since))
+        s.longest = max(waited, s.longest * .5 ** ((now - since) / 3600))
+        n, t = s.pooled(40, max(150.0, min(300.0, 2 * s.longest)))
         m = max(n, 1) / t
-        if (n >= 10 and t >= 1) or t >= 10:
+        if (n >= 20 and t >= 1) or t >= 10:
             first = s.R is None and waited < .5 * (now - since)
-            s.R = max(.05, m, .7 * s.at_refusal if first else 0.0)
-        elif s.R is None: s.slow = max(s.slow / 4, m)
-        else: s.R = max(.05, s.R * .5)
+            s.R = max(.05, m, s.proved() if first else 0.0)
+            n, t = s.pooled(10, 10)
+            s.low = min(s.R if first else n / t, s.R * (1 - SWING))
+        else: s.slow = max(.05, s.slow / 4, min(m, s.slow))
 
 
 class Bucket:
@@ -122,14 +137,14 @@ def show(law, now):
     f = lambda v: '' if v is None else f'{v:.7f}'.rstrip('0').rstrip('.')
     return ','.join((f(law.R), f(law.slow), f(law.pace(now)), f(law.credit), f(law.next), f(law.gate)))
 
-def run(name, law_args, server, requests, header=False, told=True, idle=None):
+def run(name, law_args, server, requests, header=False, told=True, idle=None, most=8, trip=.083):
     """One client, whole microseconds, nothing random: events, and the state after each."""
     law = Law(*(0.0 if a is None and i == 3 else a for i, a in enumerate(law_args))); us = lambda t: round(t, 6)
     print(f'# {name}')
     print('0,begin,' + ' '.join('' if a is None else f'{a:g}' for a in (*law_args, *(None,) * 5)[:5]) + ',' + show(law, 0.0))
     events, now, left, flight, seq = [], 0.001, requests, 0, 0
     while left or events:
-        room = flight < min(8, 4 + law.served_n)
+        room = flight < min(most, 4 + law.served_n)
         at = law.ready(now) if left and room else None
         if at is not None: at = math.ceil(at * 1e6) / 1e6           # a clock has a grain, and is never early
         if at is not None and idle and idle[0] <= at < idle[1]: at = idle[1]
@@ -137,7 +152,7 @@ def run(name, law_args, server, requests, header=False, told=True, idle=None):
             now = us(max(now, at)); law.sent(now)
             print(f'{now:.6f},sent,,' + show(law, now))
             wait = server.admit(now); left -= 1; flight += 1; seq += 1
-            heapq.heappush(events, (us(now + .083 + .0131 * (seq % 7)), seq, now, wait, server.share()))
+            heapq.heappush(events, (us(now + trip + .0131 * (seq % 7)), seq, now, wait, server.share()))
             continue
         now, _, began, wait, share = heapq.heappop(events); flight -= 1
         if header and share >= .8:
@@ -156,5 +171,6 @@ if __name__ == '__main__':
     run('window, no announced wait', (2.0,), Window(60, 40.0), 200, told=False)
     run('window, remembered', (2.0, 1.3, 20.0, 30.0), Window(60, 40.0), 200)
     run('quota falls, then an idle minute', (2.0, 2.0, 0.0, 0.0), Bucket(8, lambda t: 2.0 if t < 60 else .5), 150, idle=(200.0, 260.0))
+    run('far above what is documented, long round trips', (2.0,), Bucket(40, lambda t: 30.0), 500, most=40, trip=.4)
     run('almost nothing is allowed', (2.0,), Bucket(1, lambda t: .03), 14)
     run('the rate was said', (2.0, None, None, None, 1), Bucket(20, lambda t: 1.9), 300)

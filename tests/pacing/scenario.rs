@@ -79,8 +79,10 @@ pub(crate) struct Case {
     /// Also part of `cargo test`.
     #[serde(default)]
     pub(crate) quick: bool,
-    /// Time taken over the time of a client that knows the service.
+    /// Time taken over the time of a client that knows the service: mean of the runs.
     pub(crate) wall: [f64; 2],
+    /// The same for each run by itself: at most.
+    pub(crate) worst: Option<f64>,
     /// Refused requests.
     pub(crate) refused: Option<[f64; 2]>,
     /// Of all requests.

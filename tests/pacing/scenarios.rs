@@ -45,7 +45,8 @@ fn judge(scenario: &Scenario, case: &Case) -> (Vec<String>, String) {
     within("wall over ideal", wall, Some(case.wall));
     within("refused", refused, case.refused);
     within("share refused", share, case.refused_share);
-    for (tally, _) in &runs {
+    for (tally, ideal) in &runs {
+        within("wall over ideal of one run", tally.wall / ideal, case.worst.map(|worst| [0.0, worst]));
         within("accepted", tally.accepted as f64, Some([case.users as f64; 2]));
         within("tokens", tally.tokens as f64, case.tokens);
         within("failed", tally.failed as f64, Some([0.0; 2]));

@@ -102,9 +102,9 @@ fn two_processes_share_a_quota() {
         let (jain, _, of_quota, refused) = shared(name, &JOINS);
         assert!(jain >= 0.9 && of_quota >= 0.97 && refused <= 0.005, "{name}: {jain} {of_quota} {refused}");
     }
-    // A sliding window is used whole but not shared evenly: docs/performance.md says so.
-    let (_, _, of_quota, refused) = shared("long-sliding", &JOINS);
-    assert!(of_quota >= 0.95 && refused <= 0.01, "sliding: {of_quota} {refused}");
+    // A sliding window is used whole but shared less evenly: docs/performance.md says so.
+    let (jain, _, of_quota, refused) = shared("long-sliding", &JOINS);
+    assert!(jain >= 0.8 && of_quota >= 0.97 && refused <= 0.005, "sliding: {jain} {of_quota} {refused}");
 }
 
 /// 4,000 users, `away` seconds, 4,000 more in a new process that remembers what `remembers` leaves of it.
