@@ -18,6 +18,8 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::Shard;
+
 pub use doctor::Doctor;
 pub use explain::Explain;
 pub use find::{Find, Only};
@@ -186,6 +188,10 @@ pub struct Run {
         hide_short_help = true
     )]
     pub object: Object,
+    /// Only this share of the rows, such as 2/4: so many machines work on one list without overlap; `4` alone takes
+    /// JOB_COMPLETION_INDEX for the first part. --rate and --initial-rate are for all shards together
+    #[arg(long, env = "REPROVISION_SHARD", value_name = "I/N", value_parser = values::shard, help_heading = "Input", hide_short_help = true)]
+    pub shard: Option<Shard>,
     /// Start over in a new folder even if an unfinished run of the same input exists
     #[arg(long, env = "REPROVISION_NEW_RUN", value_parser = BoolishValueParser::new(), help_heading = "Run", hide_short_help = true)]
     pub new_run: bool,

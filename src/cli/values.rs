@@ -3,6 +3,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::model::Shard;
+
+/// The index, from 0, that Kubernetes gives a pod of an indexed job.
+const JOB_INDEX: &str = "JOB_COMPLETION_INDEX";
+
 /// When to stop because of failed users.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MaxFailures {
@@ -106,6 +111,26 @@ pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     }
 }
 
+/// `2/4`, or `4` and the index that Kubernetes gives.
+///
+/// # Errors
+/// Says what was expected.
+pub(super) fn shard(text: &str) -> Result<Shard, String> {
+    let index = std::env::var(JOB_INDEX).ok().filter(|index| !index.is_empty());
+    shard_of(text, index.as_deref())
+}
+
+fn shard_of(text: &str, job_index: Option<&str>) -> Result<Shard, String> {
+    let Ok(of) = text.parse::<u32>() else { return text.parse() };
+    let Some(index) = job_index else {
+        return Err(format!("{text:?}: which of them? Such as 1/{text}; {JOB_INDEX} is not set"));
+    };
+    let shard = index.parse::<u32>().ok().and_then(|index| Shard::new(index.checked_add(1)?, of));
+    shard.ok_or_else(|| {
+        format!("{text:?}: {JOB_INDEX} is {index:?}, and must be from 0 to one less than that")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +147,13 @@ mod tests {
         assert_eq!(rate("fixed:1000000"), Ok(Rate { per_second: 1e6, fixed: true }));
         for bad in ["0", "-1", "NaN", "inf", "fast", "1e9", "1000000.5", "fixed:", "fixed:0"] {
             assert!(rate(bad).is_err(), "{bad}");
+        }
+        let shard = |text, index| shard_of(text, index).map(|shard| shard.to_string());
+        assert_eq!(shard("2/4", Some("9")).as_deref(), Ok("2/4"));
+        assert_eq!(shard("4", Some("0")).as_deref(), Ok("1/4"));
+        for (bad, index) in [("4", None), ("4", Some("4")), ("4", Some("x")), ("0", Some("0")), ("5/4", None)]
+        {
+            assert!(shard(bad, index).is_err(), "{bad} {index:?}");
         }
         assert_eq!("5%".parse(), Ok(MaxFailures::Share(0.05)));
         assert_eq!("0.05".parse(), Ok(MaxFailures::Share(0.05)));

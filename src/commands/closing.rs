@@ -20,6 +20,10 @@ use crate::sys::{Signal, Signals};
 /// Where runs are.
 const RUNS: &str = "reprovision-runs";
 
+/// Every machine would find a list of its own.
+pub(super) const NO_SHARD: &str =
+    "--shard splits a list that all machines have: find --out FILE first, then run FILE --shard on each";
+
 /// # Errors
 /// As `find`, `run` and `verify`.
 pub(super) async fn closed(mut asked: Run) -> Result<Exit, Error> {
@@ -85,6 +89,9 @@ async fn found(asked: &mut Run) -> Result<Listed, Error> {
     if asked.input.is_some() {
         return Err(Error::Usage("--from-find makes the list itself: leave the input out".to_owned()));
     }
+    if asked.shard.is_some() {
+        return Err(Error::Usage(NO_SHARD.to_owned()));
+    }
     let kind = kind(asked.object);
     fs::create_dir_all(RUNS).map_err(|source| Error::file("create", RUNS, source))?;
     let service = &asked.service;
@@ -124,7 +131,7 @@ async fn found(asked: &mut Run) -> Result<Listed, Error> {
 /// Whether every row of the list has its record.
 fn is_over(folder: &Path, list: &Path) -> bool {
     let name = list.display().to_string();
-    RunFile::read(folder)
-        .filter(|run| run.input == name)
-        .is_some_and(|run| read_results(folder, run.rows).is_ok_and(|read| read.totals.records == run.rows))
+    RunFile::read(folder).filter(|run| run.input == name).is_some_and(|run| {
+        read_results(folder, run.rows).is_ok_and(|read| read.totals.records == run.rows_in())
+    })
 }

@@ -19,6 +19,8 @@ pub(super) struct Pacing {
     pub(super) rate: Option<Rate>,
     /// `--initial-rate`
     pub(super) initial: Option<f64>,
+    /// Into how many shards both are split, from 1: the service gives one quota to all of them.
+    pub(super) share: u32,
     /// Writes per second that fit the quota of the embedded simulator.
     pub(super) simulated: Option<f64>,
 }
@@ -44,10 +46,11 @@ impl Pacing {
         if self.rate.is_some_and(|rate| rate.fixed) {
             return Law::Fixed;
         }
-        let now_here = Instant::now();
-        let fresh = self
-            .initial
-            .map_or_else(|| Adaptive::new(DOCUMENTED_RATE, now_here), |rate| Adaptive::said(rate, now_here));
+        let (rate, now_here) = (self.first(), Instant::now());
+        let fresh = match self.initial {
+            None => Adaptive::new(rate, now_here),
+            Some(_) => Adaptive::said(rate, now_here),
+        };
         let learned = state.learned.as_ref().filter(|_| self.initial.is_none());
         let law = match (learned, self.at_simulated()) {
             (Some(learned), _) => {
@@ -67,7 +70,12 @@ impl Pacing {
     }
 
     fn ceiling(self) -> f64 {
-        self.rate.map_or(FASTEST, |rate| rate.per_second)
+        self.rate.map_or(FASTEST, |rate| rate.per_second / f64::from(self.share))
+    }
+
+    /// What the search for the rate starts from.
+    fn first(self) -> f64 {
+        self.initial.unwrap_or(DOCUMENTED_RATE) / f64::from(self.share)
     }
 
     /// `Time     about …`
@@ -77,11 +85,12 @@ impl Pacing {
             (Some(Rate { per_second, fixed: true }), _) => {
                 let most = "; above the documented 20/s expect throttling";
                 let note = if per_second > DOCUMENTED_RATE { most } else { "" };
-                format!("Time     about {} at {per_second}/s{note}", steadily(per_second))
+                let rate = self.ceiling();
+                format!("Time     about {} at {rate}/s{note}", steadily(rate))
             }
             (_, Some(rate)) => format!("Time     about {} at {rate}/s", steadily(rate)),
             _ => {
-                let initial = self.initial.unwrap_or(DOCUMENTED_RATE);
+                let initial = self.first();
                 let best = human(time_at_best(users, initial, self.ceiling()));
                 let worst = steadily(initial.min(self.ceiling()));
                 if best == worst {

@@ -14,7 +14,7 @@ use super::{say, tell};
 use crate::cli::Status;
 use crate::error::{Error, Exit};
 use crate::model::{Outcome, Scope};
-use crate::report::{ACCEPTED_MEANS, human, thousands};
+use crate::report::{ACCEPTED_MEANS, human, shard_sentence, thousands};
 use crate::rundir::{RunFile, State, each_record, find_run};
 
 /// How often `--watch` looks.
@@ -38,6 +38,10 @@ struct Standing {
     started_at: Timestamp,
     /// `running`, `stopped` or `complete`.
     state: &'static str,
+    /// What a shard leaves to others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<String>,
+    /// Rows that are to have a record.
     rows: u64,
     done: u64,
     accepted: u64,
@@ -88,10 +92,10 @@ fn look(folder: &Path) -> Result<Standing, Error> {
         let finished = record.finished_at.parse::<Timestamp>();
         lately += u64::from(record.attempts > 0 && finished.is_ok_and(|at| at >= since));
     })?;
-    let totals = read.totals;
+    let (totals, rows_in, shard) = (read.totals, run.rows_in(), shard_sentence(&run));
     let state = if is_held(folder)? {
         "running"
-    } else if totals.records == run.rows {
+    } else if totals.records == rows_in {
         "complete"
     } else {
         "stopped"
@@ -117,7 +121,8 @@ fn look(folder: &Path) -> Result<Standing, Error> {
         pid: run.pid,
         started_at: run.started_at,
         state,
-        rows: run.rows,
+        shard,
+        rows: rows_in,
         done: totals.records,
         accepted: totals.of(Outcome::Accepted),
         failed: totals.of(Outcome::Failed),
@@ -153,6 +158,7 @@ fn text(standing: &Standing, newest: bool) -> String {
         if newest { " (the newest)" } else { "" }
     ));
     lines.push(format!("         {} · {}", standing.tenant, standing.input));
+    lines.extend(standing.shard.iter().map(|shard| format!("         {shard}")));
     lines.push(match standing.state {
         "running" => format!(
             "State    running: {} on {}, process {}, since {:.0}",

@@ -36,6 +36,9 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
             "sweep finds, and verifies the run before: leave --from-find and --verify out".to_owned(),
         ));
     }
+    if asked.run.shard.is_some() {
+        return Err(Error::Usage(super::closing::NO_SHARD.to_owned()));
+    }
     if asked.run.input.is_some() {
         return Err(Error::Usage(
             "sweep finds its list itself: for a list of your own there is run".to_owned(),

@@ -15,7 +15,7 @@ use super::lost::Lost;
 use super::records::{Broken, Gathered, Records};
 use crate::error::Error;
 use crate::model::{
-    BadId, Item, Outcome, Reading, Reason, Record, Row, UserId, is_invisible, neutral, plain, stamp,
+    BadId, Item, Outcome, Reading, Reason, Record, Row, Shard, UserId, is_invisible, neutral, plain, stamp,
 };
 
 /// Longest id cell shown, in characters.
@@ -36,6 +36,8 @@ pub struct Options {
     pub delimiter: Option<u8>,
     /// Whether the first line is a header, where an earlier look decided it.
     pub header: Option<bool>,
+    /// `--shard`: the rows that are this call's.
+    pub shard: Option<Shard>,
 }
 
 impl From<Reading> for Options {
@@ -45,6 +47,7 @@ impl From<Reading> for Options {
             column: Some(reading.column.to_string()),
             delimiter: u8::try_from(reading.delimiter).ok(),
             header: Some(reading.header),
+            shard: None,
         }
     }
 }
@@ -66,6 +69,8 @@ pub struct Checked {
     pub column_name: String,
     /// Data rows.
     pub rows: u64,
+    /// Those of this shard, which all other counts are about; all where there is none.
+    pub selected: u64,
     /// Rows to send.
     pub users: u64,
     /// Rows whose id stands in an earlier row.
@@ -82,6 +87,7 @@ pub struct Checked {
     pub examples: u64,
     /// Rows with characters that could not be read.
     lost: Lost,
+    shard: Option<Shard>,
     layout: Layout,
     /// Cells of the first record.
     width: usize,
@@ -184,6 +190,7 @@ fn examine(
         column_name: layout.name.clone(),
         header: layout.has_header.then_some(first),
         rows: 0,
+        selected: 0,
         users: 0,
         duplicates: 0,
         invalid: 0,
@@ -192,6 +199,7 @@ fn examine(
         lead_ins,
         examples: 0,
         lost: Lost::default(),
+        shard: options.shard,
         layout,
         width,
         ours,
@@ -206,6 +214,8 @@ impl Checked {
         let key = (fastrand::u64(..), fastrand::u64(..));
         let mut ids: Vec<([u32; 4], u32)> = Vec::new();
         let mut sample = None;
+        // Whether a column is the right one is asked of the whole list, so that all shards of it agree.
+        let (mut unusable, mut unusable_line) = (0, None);
         let mut rows = self.read(copy)?;
         for row in rows.by_ref() {
             let (number, gathered) = row?;
@@ -220,7 +230,9 @@ impl Checked {
             self.rows = number;
             self.lost.look(&gathered);
             match self.id(&gathered) {
+                Ok((id, _)) if !self.is_ours(Ok(&id), number) => {}
                 Ok((id, trimmed)) => {
+                    self.selected += 1;
                     self.trimmed += u64::from(trimmed);
                     let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
                     // A GUID has no capitals any more.
@@ -235,6 +247,13 @@ impl Checked {
                     ids.push(([a, b, c, d], row));
                 }
                 Err((_, why, shown)) => {
+                    unusable += 1;
+                    unusable_line.get_or_insert(gathered.line);
+                    if !self.is_ours(Err(()), number) {
+                        sample.get_or_insert(shown);
+                        continue;
+                    }
+                    self.selected += 1;
                     self.invalid += 1;
                     if self.unusable.len() < LISTED {
                         let cell = shown.chars().take(SAMPLE).collect::<String>();
@@ -246,14 +265,14 @@ impl Checked {
             }
         }
         self.examples = rows.examples;
-        if self.rows > 1 && self.invalid * 2 > self.rows {
+        if self.rows > 1 && unusable * 2 > self.rows {
             return Err(Error::Input {
                 file: input.to_owned(),
-                line: self.unusable.first().map(|(line, _)| *line),
+                line: unusable_line,
                 column: Some(self.layout.column as u64 + 1),
                 message: format!(
                     "{} of {} rows hold no usable id in column {:?} (such as {:?}); {}",
-                    self.invalid,
+                    unusable,
                     self.rows,
                     self.column_name,
                     sample.unwrap_or_default(),
@@ -312,6 +331,21 @@ impl Checked {
         Ok(format!("{fits}. The columns are: {}", listed.collect::<Vec<_>>().join(", ")))
     }
 
+    /// Whether a row belongs to this shard: by its id where it has one.
+    fn is_ours(&self, id: Result<&UserId, ()>, number: u64) -> bool {
+        self.shard.is_none_or(|shard| match id {
+            Ok(id) => shard.holds(id.as_str()),
+            Err(()) => shard.holds_row(number),
+        })
+    }
+
+    fn is_our_row(&self, number: u64, gathered: &Gathered) -> bool {
+        self.shard.is_none() || {
+            let id = self.id(gathered);
+            self.is_ours(id.as_ref().map(|(id, _)| id).map_err(drop), number)
+        }
+    }
+
     /// How it was split.
     pub fn reading(&self) -> Reading {
         Reading {
@@ -363,7 +397,7 @@ impl Checked {
         said
     }
 
-    /// The rows without those that `skip` knows to be done, in the order of the input.
+    /// The rows of this shard without those that `skip` knows to be done, in the order of the input.
     ///
     /// # Errors
     /// Where the copy cannot be opened.
@@ -395,18 +429,22 @@ impl Checked {
         }))
     }
 
-    /// Number, line and shown id of every data row, as its record will have them.
+    /// Number, line and shown id of every data row of this shard, as its record will have them.
     ///
     /// # Errors
     /// Where the copy cannot be opened.
     pub fn ids(&self, copy: &Path) -> Result<impl Iterator<Item = Result<Shown, Error>> + use<'_>, Error> {
-        Ok(self.read(copy)?.map(|row| {
-            let (number, gathered) = row?;
+        Ok(self.read(copy)?.filter_map(|row| {
+            let (number, gathered) = match row {
+                Ok((number, gathered)) if self.is_our_row(number, &gathered) => (number, gathered),
+                Ok(_) => return None,
+                Err(error) => return Some(Err(error)),
+            };
             let id = match self.item(number, &gathered) {
                 Item::Send(row) => row.shown,
                 Item::Settled(record) => record.id,
             };
-            Ok((number, gathered.line, id))
+            Some(Ok((number, gathered.line, id)))
         }))
     }
 
@@ -508,6 +546,7 @@ impl Iterator for Items {
             match self.rows.next()? {
                 Err(error) => return Some(Err(error)),
                 Ok((number, _)) if (self.skip)(number) => {}
+                Ok((number, gathered)) if !self.checked.is_our_row(number, &gathered) => {}
                 Ok((number, gathered)) => return Some(Ok(self.checked.item(number, &gathered))),
             }
         }

@@ -9,6 +9,7 @@ mod outcome;
 mod reading;
 mod record;
 mod row;
+mod shard;
 mod user_id;
 
 pub use attempt::{Attempt, Fault, Kind, Scope, Throttle};
@@ -20,4 +21,5 @@ pub use outcome::{Outcome, Reason};
 pub use reading::Reading;
 pub use record::{HEADER, Record};
 pub use row::{Item, Row};
+pub use shard::{MOST_SHARDS, Shard};
 pub use user_id::{BadId, UserId};

@@ -49,7 +49,7 @@ pub fn load(folder: &Path) -> Result<Part, Error> {
         .filter(|summary| summary.of_all(&read.totals) && summary.run.started_at == run.started_at);
     let summary = written.unwrap_or_else(|| {
         let cut = "it is still running, or was cut short; the same command goes on".to_owned();
-        let stopped = if read.totals.records < run.rows { vec![cut] } else { Vec::new() };
+        let stopped = if read.totals.records < run.rows_in() { vec![cut] } else { Vec::new() };
         Summary::new(run, &read.totals, stopped, Duration::ZERO, Duration::ZERO)
     });
     Ok(Part { name: name(folder), summary, verified: Verified::read(folder)? })

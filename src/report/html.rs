@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::figures::{Figures, Hand, MOST_HANDS};
 use super::html_chart::{bar, share, timeline};
 use super::merge::Group;
-use super::summary::Summary;
+use super::summary::{Summary, shard_sentence};
 use super::timeline::Timeline;
 use super::verified::Verified;
 use super::words::{ACCEPTED_MEANS, human_millis, human_s, thousands};
@@ -126,6 +126,7 @@ impl Page<'_> {
                 ": " span data-figure="rows_in" { (thousands(rows_in)) } " rows in "
                 (if equal { "=" } else { "≠" }) " "
                 span data-figure="rows_out" { (thousands(rows_out)) } " rows out"
+                @if let [part] = self.parts { @if let Some(shard) = shard_sentence(&part.summary.run) { "; " (shard) } }
             }
             @for sentence in self.parts.iter().flat_map(|part| &part.summary.stopped) {
                 p.note { "Stopped: " (sentence) }

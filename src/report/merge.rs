@@ -1,5 +1,6 @@
 //! Several runs as one: shards of one input and runs of several tenants, with the proof that nothing is missing.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -9,6 +10,7 @@ use super::files::load;
 use super::html::Part;
 use super::words::thousands;
 use crate::error::Error;
+use crate::model::Shard;
 use crate::rundir::{Identity, Rows};
 
 /// Missing rows that are named.
@@ -31,6 +33,10 @@ pub struct Group {
     pub covered: u64,
     /// The first rows without a record.
     pub missing: Vec<u64>,
+    /// Shards that were given, each with its run.
+    pub shards: BTreeMap<Shard, String>,
+    /// Shards that were not, where rows are missing.
+    pub missing_shards: Vec<Shard>,
     #[serde(skip)]
     identity: Identity,
     #[serde(skip)]
@@ -38,17 +44,51 @@ pub struct Group {
 }
 
 impl Group {
+    /// Another shard of the same list.
+    fn add(&mut self, shard: Shard, run: &str) -> Result<(), Error> {
+        if let Some((other, before)) = self.shards.iter().find(|(other, _)| other.of() != shard.of()) {
+            return Err(Error::Usage(format!(
+                "{before} is shard {other} and {run} is shard {shard} of {}: they are no shares of one split; \
+                 leave one of them out",
+                self.input
+            )));
+        }
+        match self.shards.insert(shard, run.to_owned()) {
+            Some(before) => Err(Error::Usage(format!(
+                "{before} and {run} are both shard {shard} of {}, and their sum would count users twice; \
+                 leave one of them out",
+                self.input
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// In words.
     pub fn sentence(&self) -> String {
         let runs =
             if self.runs == 1 { "1 run covers".to_owned() } else { format!("{} runs cover", self.runs) };
+        let list = |shards: &mut dyn Iterator<Item = &Shard>| {
+            shards.map(|shard| shard.index().to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let runs = match self.shards.keys().next() {
+            Some(first) => {
+                let (word, verb) = if self.runs == 1 { ("shard", "covers") } else { ("shards", "cover") };
+                format!("{word} {} of {} {verb}", list(&mut self.shards.keys()), first.of())
+            }
+            None => runs,
+        };
+        let lacking = match self.missing_shards.as_slice() {
+            [] => String::new(),
+            [one] => format!("shard {} is missing; ", one.index()),
+            many => format!("shards {} are missing; ", list(&mut many.iter())),
+        };
         let rest = match self.missing.as_slice() {
             [] => "every row once, none twice".to_owned(),
             rows => {
                 let rows: Vec<_> = rows.iter().map(u64::to_string).collect();
                 let missing = self.rows - self.covered;
                 let more = if missing > rows.len() as u64 { " …" } else { "" };
-                format!("{} rows have no record (row {}{more})", thousands(missing), rows.join(", "))
+                format!("{lacking}{} rows have no record (row {}{more})", thousands(missing), rows.join(", "))
             }
         };
         format!(
@@ -84,7 +124,7 @@ pub struct MergedSummary<'a> {
     /// Whether both are equal.
     pub complete: bool,
     /// Count of each outcome.
-    pub totals: std::collections::BTreeMap<String, u64>,
+    pub totals: BTreeMap<String, u64>,
     /// Inputs and how far they are covered.
     pub inputs: &'a [Group],
     /// Reasons and error codes, the most frequent first.
@@ -107,7 +147,8 @@ impl Merged {
         for folder in folders {
             let part = load(folder)?;
             let run = &part.summary.run;
-            let at = match merged.groups.iter().position(|group| group.identity == run.identity) {
+            let identity = Identity { shard: None, ..run.identity.clone() };
+            let at = match merged.groups.iter().position(|group| group.identity == identity) {
                 Some(at) => at,
                 None => {
                     merged.groups.push(Group {
@@ -118,13 +159,18 @@ impl Merged {
                         rows: 0,
                         covered: 0,
                         missing: Vec::new(),
-                        identity: run.identity.clone(),
+                        shards: BTreeMap::new(),
+                        missing_shards: Vec::new(),
+                        identity,
                         seen: Rows::default(),
                     });
                     merged.groups.len() - 1
                 }
             };
             let group = &mut merged.groups[at];
+            if let Some(shard) = run.identity.shard {
+                group.add(shard, &folder.display().to_string())?;
+            }
             group.runs += 1;
             group.rows = group.rows.max(run.rows);
             let mut twice = None;
@@ -147,13 +193,17 @@ impl Merged {
         }
         for group in &mut merged.groups {
             group.missing = (1..=group.rows).filter(|row| !group.seen.contains(*row)).take(SAMPLES).collect();
+            if let (Some(first), false) = (group.shards.keys().next(), group.missing.is_empty()) {
+                let all = (1..=first.of()).filter_map(|index| Shard::new(index, first.of()));
+                group.missing_shards = all.filter(|shard| !group.shards.contains_key(shard)).collect();
+            }
         }
         Ok(merged)
     }
 
     /// For machines.
     pub fn summary(&self) -> MergedSummary<'_> {
-        let mut totals = std::collections::BTreeMap::new();
+        let mut totals = BTreeMap::new();
         for (name, count) in self.parts.iter().flat_map(|part| &part.summary.totals) {
             *totals.entry(name.clone()).or_default() += count;
         }

@@ -17,7 +17,7 @@ pub use files::{complete, load, rewrite};
 pub use html::{Page, Part, Redact};
 pub use limits::Limits;
 pub use merge::{Group, Merged, MergedSummary};
-pub use summary::{Next, Summary};
+pub use summary::{Next, Summary, shard_sentence};
 pub use timeline::{Bin, Silence, Timeline};
 pub use verified::Verified;
 pub use words::{ACCEPTED_MEANS, cause, count, human, next_step, thousands};

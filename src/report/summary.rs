@@ -41,7 +41,7 @@ pub struct Summary {
     /// What else a person should know of this call: trouble with the sign-in that was overcome, a clock that is off.
     #[serde(default)]
     pub notes: Vec<String>,
-    /// Data rows of the input.
+    /// Data rows of the input; of a shard its own.
     pub rows_in: u64,
     /// Rows with a record.
     pub rows_out: u64,
@@ -90,9 +90,9 @@ impl Summary {
         Self {
             schema: 1,
             exit_code: 0,
-            rows_in: run.rows,
+            rows_in: run.rows_in(),
             rows_out: totals.records,
-            complete: run.rows == totals.records,
+            complete: run.rows_in() == totals.records,
             totals: totals.outcomes.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             reasons: totals
                 .reasons
@@ -154,6 +154,9 @@ impl Summary {
         } else {
             writeln!(out, "  {rows_in} in, {rows_out} done so far")
         };
+        if let Some(sentence) = shard_sentence(&self.run) {
+            let _ = writeln!(out, "  {sentence}");
+        }
         let outcomes = [Outcome::Accepted, Outcome::Failed, Outcome::Invalid, Outcome::Duplicate];
         let counts: Vec<_> = outcomes
             .into_iter()
@@ -209,6 +212,17 @@ impl Summary {
         let _ = write!(out, "Files     {}   exit {}", folder.display(), self.exit_code);
         out
     }
+}
+
+/// What a shard leaves to others; `None` for a run of all rows.
+pub fn shard_sentence(run: &RunFile) -> Option<String> {
+    let shard = run.identity.shard?;
+    Some(format!(
+        "shard {shard}: {} of the list's {} rows; {} are left to the other shards",
+        thousands(run.rows_in()),
+        thousands(run.rows),
+        thousands(run.rows.saturating_sub(run.rows_in()))
+    ))
 }
 
 fn cause_line(cause: &Cause) -> String {

@@ -73,6 +73,7 @@ mod tests {
             endpoint: String::new(),
             object: ObjectKind::Users,
             column: String::new(),
+            shard: None,
         };
         let file = RunFile {
             schema: 1,
@@ -82,6 +83,7 @@ mod tests {
             bytes: 0,
             rows: 0,
             reading: None,
+            selected: None,
             label: None,
             ticket: None,
             retry_of: Vec::new(),

@@ -148,7 +148,7 @@ pub struct Beside {
 pub fn look_beside(parent: &Path, identity: &Identity) -> Beside {
     let mut beside = Beside::default();
     for (folder, run) in runs(parent).into_iter().filter(|(_, run)| run.identity == *identity) {
-        let complete = read_results(&folder, run.rows).is_ok_and(|read| read.totals.records == run.rows);
+        let complete = read_results(&folder, run.rows).is_ok_and(|read| read.totals.records == run.rows_in());
         // Else the command that goes on would begin anew and send everybody again.
         let finished = complete && is_accounted(&folder);
         let place = if finished { &mut beside.finished } else { &mut beside.unfinished };
@@ -203,6 +203,7 @@ mod tests {
             endpoint: "e".to_owned(),
             object: ObjectKind::Users,
             column: "id".to_owned(),
+            shard: None,
         }
     }
 
@@ -218,6 +219,7 @@ mod tests {
             bytes: 0,
             rows,
             reading: None,
+            selected: None,
             label: None,
             ticket: None,
             retry_of: Vec::new(),

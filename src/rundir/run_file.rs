@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::read_back::holds_records;
 use crate::error::Error;
-use crate::model::{ObjectKind, Reading};
+use crate::model::{ObjectKind, Reading, Shard};
 use crate::sys;
 
 /// Version of the form of `run.json`.
@@ -30,6 +30,9 @@ pub struct Identity {
     pub object: ObjectKind,
     /// Name of the id column.
     pub column: String,
+    /// The share of the rows; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
 }
 
 impl Identity {
@@ -48,6 +51,10 @@ impl Identity {
             .collect();
         if self.input_sha256 != now.input_sha256 {
             found.insert(0, "the input has changed".to_owned());
+        }
+        if self.shard != now.shard {
+            let words = |shard: Option<Shard>| shard.map_or("all rows".to_owned(), |shard| shard.to_string());
+            found.push(format!("shard: {} then, {} now", words(self.shard), words(now.shard)));
         }
         if self.object != now.object {
             found.push(format!("objects: {} then, {} now", self.object.plural(), now.object.plural()));
@@ -72,6 +79,9 @@ pub struct RunFile {
     pub bytes: u64,
     /// Data rows of the input.
     pub rows: u64,
+    /// Those of the shard; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected: Option<u64>,
     /// How the input was split; older versions did not keep it.
     #[serde(default)]
     pub reading: Option<Reading>,
@@ -99,6 +109,11 @@ pub struct RunFile {
 }
 
 impl RunFile {
+    /// Rows that are to have a record.
+    pub fn rows_in(&self) -> u64 {
+        self.selected.unwrap_or(self.rows)
+    }
+
     /// Reads it; `None` where it is missing or torn.
     pub fn read(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(folder.join("run.json")).ok()?).ok()

@@ -22,6 +22,7 @@ mod scenarios;
 mod schedule;
 mod secrets;
 mod service;
+mod shard;
 mod sign_in;
 mod sign_in_trouble;
 mod small;

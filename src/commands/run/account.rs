@@ -119,7 +119,7 @@ pub(super) fn account(
     if let Err(error) = rows.write(folder, failed) {
         fail(&error, &mut exit);
     }
-    let complete = read.totals.records == run.rows;
+    let complete = read.totals.records == run.rows_in();
     if complete || (config.limit.is_some() && read.totals.of(Outcome::Failed) > 0) {
         exit = exit.worse(own_exit(&read));
     }
@@ -127,7 +127,8 @@ pub(super) fn account(
         exit = Exit::Internal;
         stopped.push(format!(
             "{} rows in, {} rows out: please report it; the same command goes on",
-            run.rows, read.totals.records
+            run.rows_in(),
+            read.totals.records
         ));
     }
     let damaged = worked.damaged + read.damaged;
@@ -237,7 +238,7 @@ fn next(config: &RunConfig, folder: &Path) -> Next {
     if let Where::Folder(out) = &config.place {
         verify = verify.with_word(&out.display().to_string());
     }
-    Next { again, retry: retry.without("--out").line(), verify: verify.line() }
+    Next { again, retry: retry.without("--out").without("--shard").line(), verify: verify.line() }
 }
 
 fn tell_stops(exit: Exit, stopped: &[String]) {

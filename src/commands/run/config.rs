@@ -12,7 +12,7 @@ use crate::commands::screen;
 use crate::commands::{kind, typed::Typed};
 use crate::error::Error;
 use crate::input::Options;
-use crate::model::ObjectKind;
+use crate::model::{ObjectKind, Shard};
 use crate::net;
 
 /// `--max-stall` without the flag: people wait less long than jobs.
@@ -102,7 +102,12 @@ impl RunConfig {
         let terminal = io::stderr().is_terminal();
         Ok(Self {
             source,
-            options: Options { column: asked.column.clone(), delimiter: asked.delimiter, header: None },
+            options: Options {
+                column: asked.column.clone(),
+                delimiter: asked.delimiter,
+                header: None,
+                shard: asked.shard,
+            },
             kind: kind(asked.object),
             place: match (&asked.out, asked.new_run) {
                 (Some(out), new) => {
@@ -130,6 +135,7 @@ impl RunConfig {
             pacing: Pacing {
                 rate: asked.rate,
                 initial: asked.initial_rate,
+                share: asked.shard.map_or(1, Shard::of),
                 simulated: place.simulator.as_ref().and_then(|simulated| simulated.rate),
             },
             concurrency: asked.concurrency,
@@ -169,10 +175,14 @@ impl RunConfig {
 
     /// The input as a part of a folder's name.
     pub(super) fn stem(&self) -> String {
-        match &self.source {
+        let stem = match &self.source {
             Source::File(path) => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             Source::Stdin => "stdin".to_owned(),
             Source::BuiltIn => "built-in".to_owned(),
+        };
+        match self.options.shard {
+            Some(shard) => format!("{stem}-{}of{}", shard.index(), shard.of()),
+            None => stem,
         }
     }
 

@@ -109,6 +109,11 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
         say("nothing to do: the list has a header and no rows");
         return Ok(Prepared::Over(Exit::Done));
     }
+    if checked.selected == 0 {
+        tell(&input_lines(&config, &checked));
+        say("nothing to do: no row belongs to this shard");
+        return Ok(Prepared::Over(Exit::Done));
+    }
     if let Some(most) = config.expect_max.filter(|most| checked.users > *most) {
         return Err(Error::GuardRail(format!(
             "{} {} in the input, and --expect-max allows {}; nothing was sent",
@@ -132,7 +137,7 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
             claim.folder.join("results.csv").display()
         ));
     }
-    if known && read.totals.records == checked.rows {
+    if known && read.totals.records == checked.selected {
         let rows = Rows::of(&checked, &claim.copy())?;
         if !is_accounted(&claim.folder) {
             // This call accounts for it.
@@ -284,10 +289,12 @@ fn run_file(
             },
             object: config.kind,
             column: checked.column_name.clone(),
+            shard: config.options.shard,
         },
         input: config.input(),
         bytes: checked.bytes,
         rows: checked.rows,
+        selected: config.options.shard.map(|_| checked.selected),
         reading: Some(checked.reading()),
         label: config.label.clone(),
         ticket: config.ticket.clone(),

@@ -38,7 +38,7 @@ impl Plan<'_> {
                 "CONTINUES {}: {} of {} done",
                 absolute(self.folder),
                 thousands(done),
-                thousands(self.checked.rows)
+                thousands(self.checked.selected)
             ),
         };
         if let Some(finished) = &self.finished {
@@ -135,6 +135,13 @@ pub(super) fn input_lines(config: &RunConfig, checked: &Checked) -> String {
         count(checked.duplicates, "duplicates"),
         thousands(checked.invalid),
     );
+    if let Some(shard) = config.options.shard {
+        said.push_str(&format!(
+            "\n         shard {shard}: {} of these rows; {} are left to the other shards",
+            thousands(checked.selected),
+            thousands(checked.rows - checked.selected)
+        ));
+    }
     for assumed in checked.assumed() {
         said.push_str("\n         ");
         said.push_str(&assumed);
