@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::is_there;
 use crate::error::Error;
 use crate::scan::FOUND_HEADER;
 use crate::sys;
@@ -62,8 +63,9 @@ impl List {
     /// For a file: goes on where an interrupted scan for the same `what` left it.
     ///
     /// # Errors
-    /// `Error::Locked` where another process is writing it; `Error::File`.
+    /// `Error::Locked` where another process is writing it; `Error::Usage` where it is no file; `Error::File`.
     pub(super) fn beside(out: &Path, what: String) -> Result<(Self, Option<Bookmark>), Error> {
+        is_there(out)?;
         let path = beside(out, ".partial");
         let fail = |action, source| Error::file(action, &path, source);
         let mut file =

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::is_there;
 use crate::error::Error;
 use crate::graph::Clocks;
 use crate::model::Outcome;
@@ -27,8 +28,9 @@ pub(super) struct Memory {
 
 impl Memory {
     /// # Errors
-    /// `Error::Locked` while another sweep uses it; `Error::File`.
+    /// `Error::Locked` while another sweep uses it; `Error::Usage` where it is no file; `Error::File`.
     pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
+        is_there(&path)?;
         if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
             fs::create_dir_all(above).map_err(|source| Error::file("create", above, source))?;
         }

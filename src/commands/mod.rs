@@ -23,6 +23,10 @@ mod sweep;
 mod typed;
 mod verify;
 
+use std::fs;
+use std::io;
+use std::path::Path;
+
 use self::screen::{note, say, tell};
 use crate::cli::{self, Cli, Command, Object};
 use crate::error::{Error, Exit};
@@ -111,6 +115,23 @@ fn kind(object: Object) -> ObjectKind {
         Object::Users => ObjectKind::Users,
         Object::Groups => ObjectKind::Groups,
         Object::Contacts => ObjectKind::Contacts,
+    }
+}
+
+/// Whether a file of the user's choice is there already. What is no plain file is refused: the file would take the place of
+/// a link, a pipe or a device.
+///
+/// # Errors
+/// `Error::Usage`; `Error::File` where it cannot be told.
+fn is_there(path: &Path) -> Result<bool, Error> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => Ok(true),
+        Ok(_) => Err(Error::Usage(format!(
+            "{} is a link, a folder or a device: name a file; nothing was written",
+            path.display()
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::file("look at", path, source)),
     }
 }
 

@@ -1,10 +1,10 @@
 //! `report`: renders summary and page of a run again, or of several together.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{say, tell};
+use super::{is_there, say, tell};
 use crate::cli::{RedactKind, Report};
 use crate::error::{Error, Exit};
 use crate::report::{Figures, Merged, Next, Page, Redact, load};
@@ -96,21 +96,16 @@ fn merge(asked: &Report, folders: &[PathBuf], redact: Redact) -> Result<Exit, Er
 
 /// A file of the user's choice: never through a link, into a pipe, or over something else.
 fn write_out(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
-    match fs::symlink_metadata(path) {
-        Ok(there) if !there.is_file() => Err(Error::Usage(format!(
-            "{} is a link, a folder or a device: name a file; nothing was written",
-            path.display()
-        ))),
-        Ok(_) if !force => {
+    match (is_there(path)?, force) {
+        (true, false) => {
             Err(Error::Usage(format!("{} exists: --force replaces it; nothing was written", path.display())))
         }
         // A new file takes the name: what else is linked to the old one stays as it is.
-        Ok(_) => sys::replace(path, bytes).map_err(|source| Error::file("replace", path, source)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        (true, true) => sys::replace(path, bytes).map_err(|source| Error::file("replace", path, source)),
+        (false, _) => {
             let written = sys::open_private(path, OpenOptions::new().write(true).create_new(true))
                 .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
             written.map_err(|source| Error::file("create", path, source))
         }
-        Err(source) => Err(Error::file("create", path, source)),
     }
 }

@@ -167,7 +167,8 @@ fn text(standing: &Standing, newest: bool) -> String {
         "complete" => "State    complete".to_owned(),
         _ => "State    stopped: nobody works on it; the same command goes on".to_owned(),
     });
-    let share = standing.done as f64 / standing.rows.max(1) as f64 * 100.0;
+    // Not a hundred before it is.
+    let share = (standing.done as f64 / standing.rows.max(1) as f64 * 100.0).floor();
     lines.push(format!(
         "Done     {} of {} rows ({share:.0} %): {} accepted · {} failed · {} invalid · {} duplicate",
         thousands(standing.done),

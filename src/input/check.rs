@@ -10,7 +10,9 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::copy::copy_and_hash;
 use super::encoding::{Utf8Reader, detect};
-use super::header::{Layout, delimiter_of, is_example, is_lead_in, layout, separator};
+use super::header::{
+    LISTED as LISTED_COLUMNS, Layout, delimiter_of, is_example, is_lead_in, layout, separator,
+};
 use super::lost::Lost;
 use super::records::{Broken, Gathered, Records};
 use crate::error::Error;
@@ -325,7 +327,7 @@ impl Checked {
                 None => "no other column holds ids".to_owned(),
             },
         };
-        let listed = columns.iter().enumerate().map(|(at, (sample, _))| {
+        let listed = columns.iter().enumerate().take(LISTED_COLUMNS).map(|(at, (sample, _))| {
             format!("{}{} (such as {:?})", at + 1, name(at), sample.as_deref().unwrap_or_default())
         });
         Ok(format!("{fits}. The columns are: {}", listed.collect::<Vec<_>>().join(", ")))

@@ -12,6 +12,8 @@ const RANKS: [&[&str]; 3] = [
 /// Delimiters that are recognised by themselves.
 const DELIMITERS: [u8; 4] = *b",;\t|";
 
+/// Columns named in a message; exports have up to fifty.
+pub(super) const LISTED: usize = 60;
 /// Longest column name shown, in characters.
 const SHOWN: usize = 80;
 
@@ -73,7 +75,11 @@ pub(super) struct Layout {
 /// # Errors
 /// Says which columns there are and which flag would fit.
 pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, String> {
-    let names = || first.iter().map(|name| neutral(name.trim(), SHOWN)).collect::<Vec<_>>().join(", ");
+    let names = || {
+        let shown = first.iter().take(LISTED).map(|name| neutral(name.trim(), SHOWN));
+        let more = if first.len() > LISTED { ", …" } else { "" };
+        format!("{}{more}", shown.collect::<Vec<_>>().join(", "))
+    };
     let is_row = first.iter().any(|cell| UserId::parse(cell.trim()).is_ok());
     if let Some(wanted) = wanted {
         if let Ok(number) = wanted.parse::<usize>() {

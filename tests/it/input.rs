@@ -121,6 +121,12 @@ fn a_line_that_is_too_long_is_called_so() {
 }
 
 #[test]
+fn a_message_names_no_more_columns_than_a_person_reads() {
+    let said = says(format!("{}\n", vec!["x"; 5_000].join(",")).as_bytes());
+    assert!(said.len() < 500 && said.ends_with("x, …"), "{said}");
+}
+
+#[test]
 fn no_name_of_a_column_reaches_a_terminal_or_a_spreadsheet_as_it_is() {
     let said = says(b"name\x1b[2J,town\nann,bern\n");
     assert!(said.contains("name\\u{1b}[2J, town") && !said.contains('\u{1b}'), "{said:?}");

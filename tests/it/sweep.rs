@@ -168,5 +168,11 @@ fn a_sweep_says_what_stands_in_its_way() {
     fs::write(desk.path().join("odd.csv"), "id,service\nx,y\n").expect("written");
     let (code, told) = with(&["sweep", "--yes", "--history", "odd.csv"]);
     assert!(code == Some(2) && told.contains("odd.csv"), "{told}");
+    for never in ["--history", "--out"] {
+        let command = if never == "--out" { "find" } else { "sweep" };
+        let yes: &[&str] = if command == "sweep" { &["--yes"] } else { &[] };
+        let (code, told) = with(&[&[command, never, "."], yes].concat());
+        assert!(code == Some(2) && told.contains("is a link, a folder or a device: name a file"), "{told}");
+    }
     assert_eq!(service.account("/__ledger")["accepted"], 0, "nothing was sent");
 }
