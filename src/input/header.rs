@@ -88,7 +88,7 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
                     let name = if is_row { wanted } else { name.trim() }.to_owned();
                     Ok(Layout { has_header: !is_row, column: number - 1, name })
                 }
-                None => Err(format!("--column {number}: there are {} columns", first.len())),
+                None => Err(format!("--column {number}: there are {} columns: {}", first.len(), names())),
             };
         }
         let found: Vec<_> = (0..first.len()).filter(|at| normal(&first[*at]) == normal(wanted)).collect();
