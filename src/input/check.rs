@@ -394,7 +394,7 @@ impl Checked {
         }
         if self.trimmed > 0 {
             let ids = if self.trimmed == 1 { "1 id" } else { &format!("{} ids", self.trimmed) };
-            said.push(format!("blanks or invisible characters around {ids} removed"));
+            said.push(format!("blanks, quotes or invisible characters around {ids} removed"));
         }
         said
     }
@@ -522,15 +522,20 @@ impl Checked {
     }
 }
 
-/// Blanks of any kind and invisible characters at the ends are no part of an id.
+/// Blanks of any kind and invisible characters at the ends are no part of an id, nor are quotes around it, which stay where
+/// a blank stands between delimiter and quote: `Ann, "ann@contoso.com"`.
 fn trim(cell: &str) -> &str {
     if let [first, .., last] = cell.as_bytes()
         && first.is_ascii_graphic()
+        && *first != b'"'
         && last.is_ascii_graphic()
     {
         return cell;
     }
-    cell.trim_matches(|c: char| c.is_whitespace() || is_invisible(c))
+    let blank = |c: char| c.is_whitespace() || is_invisible(c);
+    let bare = cell.trim_matches(blank);
+    let inside = bare.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inside.map_or(bare, |inside| inside.trim_matches(blank))
 }
 
 /// The stream of rows to do.

@@ -107,6 +107,17 @@ fn the_separator_line_of_excel_says_what_separates() {
 }
 
 #[test]
+fn quotes_behind_a_blank_are_no_part_of_an_id() {
+    let (checked, items) =
+        read(b"name, \"id\"\nAnn, \"ann@contoso.com\"\nBen,\t\" ben@contoso.com \" \nCem, \"\n")
+            .expect("a list");
+    assert_eq!(ids(&items), ["ann@contoso.com", "ben@contoso.com", "bad_id"]);
+    assert_eq!(checked.trimmed, 2);
+    let list = String::from_utf8(fed_back(b"name, \"id\"\nAnn, \"ann@contoso.com\"\n")).expect("UTF-8");
+    assert!(list.lines().nth(1).is_some_and(|line| line.starts_with("Ann,ann@contoso.com,")), "{list}");
+}
+
+#[test]
 fn a_line_that_is_too_long_is_called_so() {
     let long = "x".repeat(70_000);
     let (checked, items) = read(format!("id,name\na@b,{long}\nc@d,x\ne@f,y\n").as_bytes()).expect("a list");
