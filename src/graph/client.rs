@@ -3,13 +3,14 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
 use reqwest::{Method, Request};
+use tokio::time::timeout_at;
 use url::{Origin, Url};
 use uuid::Uuid;
 
@@ -22,6 +23,9 @@ use crate::net::{NetFault, fault};
 
 /// As much of an answer to a write as is read: error bodies are below 2 KiB.
 const LONGEST_BODY: usize = 64 * 1024;
+/// The head of a refusal says what it is and how long all have to wait; its words, which come in the same packet, are not
+/// waited for any longer than this.
+const REFUSAL: Duration = Duration::from_secs(1);
 /// `x-ms-throttle-limit-percentage` ends at 1.8 (`docs/graph.md#headers`); what is beyond is something else.
 const PERCENTAGE: RangeInclusive<f64> = 0.0..=2.0;
 /// Longest `request-id` that is kept, in characters: a GUID has 36.
@@ -269,8 +273,17 @@ async fn read(
     let mut body = Vec::new();
     let mut cut_off = None;
     let mut too_long = false;
+    let refused = !(200..300).contains(&status);
+    let until = refused.then(|| tokio::time::Instant::now() + REFUSAL);
     loop {
-        match answer.chunk().await {
+        let chunk = match until {
+            Some(until) => match timeout_at(until, answer.chunk()).await {
+                Ok(chunk) => chunk,
+                Err(_) => break,
+            },
+            None => answer.chunk().await,
+        };
+        match chunk {
             Ok(Some(chunk)) => {
                 let room = longest - body.len();
                 body.extend_from_slice(&chunk[..chunk.len().min(room)]);
@@ -290,8 +303,8 @@ async fn read(
     let Meaning { kind, code, message } = meaning(status, &headers, &body, SystemTime::now());
     match cut_off {
         // The status is a yes, but the answer did not arrive whole: only a whole yes is a yes.
-        Some(error) if (200..300).contains(&status) => broken(attempt, error),
-        None if too_long && (200..300).contains(&status) => {
+        Some(error) if !refused => broken(attempt, error),
+        None if too_long && !refused => {
             attempt.code = "too_long".into();
             attempt.message =
                 format!("the answer is longer than {} KiB: not read any further", longest / 1024).into();

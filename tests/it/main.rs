@@ -14,6 +14,7 @@ mod mistakes;
 mod pace;
 mod raw;
 mod raw_h2;
+mod raw_late;
 mod reads;
 mod report;
 mod run;

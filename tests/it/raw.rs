@@ -33,7 +33,7 @@ const GONE: &[u8] = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n";
 
 /// What the server does after it has read a request.
 #[derive(Clone)]
-enum Play {
+pub(crate) enum Play {
     Say(Vec<u8>),
     /// A byte at a time.
     Drip(Vec<u8>, Duration),
@@ -58,14 +58,14 @@ struct Seen {
     sent: usize,
 }
 
-struct Server {
+pub(crate) struct Server {
     root: Url,
     seen: Arc<Mutex<Seen>>,
 }
 
 impl Server {
     /// Plays one script for each request, over all connections; afterwards `GONE`.
-    fn start(scripts: Vec<Vec<Play>>) -> Self {
+    pub(crate) fn start(scripts: Vec<Vec<Play>>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -93,6 +93,10 @@ impl Server {
     }
 
     fn client(&self) -> Client {
+        self.patient_client(TIMEOUT)
+    }
+
+    pub(crate) fn patient_client(&self, timeout: Duration) -> Client {
         let root = self.root.clone();
         let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), true);
         let config = ClientConfig {
@@ -102,7 +106,7 @@ impl Server {
             priority: "low",
         };
         let connections =
-            Connections::new(move || reprovision::net::client(&root, TIMEOUT, false)).expect("a client");
+            Connections::new(move || reprovision::net::client(&root, timeout, false)).expect("a client");
         Client::new(&config, connections, Arc::new(tokens), WallClock::System)
     }
 }

@@ -1,0 +1,39 @@
+//! Answers whose head is there and whose body is not: what the head says must not wait for the rest.
+
+use std::time::{Duration, Instant};
+
+use reprovision::dispatch::Exchange;
+use reprovision::model::{Kind, Reason, Scope, Throttle, UserId};
+
+use crate::raw::{Play, Server};
+
+/// As long as a request of a run may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// By then a refusal must be known, however busy the machine.
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_refusal_is_known_by_its_head_while_its_body_drips() {
+    let refusals = [
+        (
+            "429 Too Many Requests\r\nRetry-After: 41",
+            Kind::Throttled(Throttle {
+                retry_after: Some(Duration::from_secs(41)),
+                scope: Scope::default(),
+                quota: true,
+            }),
+        ),
+        ("404 Not Found", Kind::Refused(Reason::NotFound)),
+    ];
+    for (head, kind) in refusals {
+        let head = format!("HTTP/1.1 {head}\r\nContent-Length: 1000\r\n\r\n");
+        let drip = Play::Drip(vec![b'{'; 1000], Duration::from_millis(100));
+        let server = Server::start(vec![vec![Play::Say(head.into_bytes()), drip]]);
+        let client = server.patient_client(TIMEOUT);
+        let pass = client.prepare().await.expect("a token");
+        let began = Instant::now();
+        let attempt = client.send(&pass, &UserId::parse("ann@contoso.com").expect("an id")).await;
+        assert_eq!(attempt.kind, kind);
+        assert!(began.elapsed() < SOON, "{:?}: the others went on sending", began.elapsed());
+    }
+}
