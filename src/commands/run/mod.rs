@@ -246,7 +246,8 @@ impl Ready {
             biased;
             written = written => written.map_err(|error| Error::Internal(error.to_string()))?,
             signal = signals.next() => {
-                // Each file is replaced as a whole; the next call writes what is missing.
+                // Each file is replaced as a whole; the next call writes what is missing. The lock ends with the process.
+                std::mem::forget(claim);
                 stopped_at_once(&config).await;
                 return Ok(stopped.worse(ended_by(signal)));
             }
