@@ -1,12 +1,12 @@
 //! Rows in, so many workers that take one after the other. Shutdown is channels closing in order.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::model::{Event, Finished, Item};
@@ -17,6 +17,8 @@ use crate::worker::{Exchange, Workers};
 const FEWEST_SLOTS: usize = 64;
 /// Slots per permit: users who wait for a retry keep their slot and must not idle the permits.
 const SLOTS_PER_PERMIT: usize = 4;
+/// Rows taken off the channel at once.
+const TOGETHER: usize = 64;
 /// After the first signal, what is in flight gets this long.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -33,10 +35,10 @@ pub async fn run<E: Exchange>(
     slots: usize,
     stop: Stop,
 ) {
-    let items = Arc::new(Mutex::new(items));
+    let queue = Arc::new(Queue { ahead: Mutex::default(), items: tokio::sync::Mutex::new(items) });
     // One task for each slot, not for each user: a task costs as much as the rest of the way of a user through here.
     let mut serving: FuturesUnordered<_> =
-        (0..slots).map(|_| tokio::spawn(serve(items.clone(), workers.clone()))).collect();
+        (0..slots).map(|_| tokio::spawn(serve(queue.clone(), workers.clone()))).collect();
     let work = async {
         while let Some(ended) = serving.next().await {
             if let Err(error) = ended {
@@ -58,8 +60,8 @@ pub async fn run<E: Exchange>(
     }
 }
 
-async fn serve<E: Exchange>(items: Arc<Mutex<mpsc::Receiver<Item>>>, workers: Arc<Workers<E>>) {
-    while let Some(item) = next(&items, &workers.stop).await {
+async fn serve<E: Exchange>(queue: Arc<Queue>, workers: Arc<Workers<E>>) {
+    while let Some(item) = queue.next(&workers.stop).await {
         match item {
             Item::Send(row) => workers.work(row).await,
             Item::Settled(record) => {
@@ -70,20 +72,125 @@ async fn serve<E: Exchange>(items: Arc<Mutex<mpsc::Receiver<Item>>>, workers: Ar
     }
 }
 
-/// The next row, first come, first served; none once the run stops.
-async fn next(items: &Mutex<mpsc::Receiver<Item>>, stop: &Stop) -> Option<Item> {
-    let mut items = items.lock().await;
-    if !stop.is_running() {
-        return None;
-    }
-    // Nearly always there is one: the stop is watched only where it has to be waited for.
-    match items.try_recv() {
-        Ok(item) => Some(item),
-        Err(TryRecvError::Disconnected) => None,
-        Err(TryRecvError::Empty) => tokio::select! {
+/// Where all workers take their rows: first come, first served.
+#[derive(Debug)]
+struct Queue {
+    /// Taken off the channel together, which costs as much as taking one.
+    ahead: Mutex<VecDeque<Item>>,
+    /// Held by the one who waits for more.
+    items: tokio::sync::Mutex<mpsc::Receiver<Item>>,
+}
+
+impl Queue {
+    /// The next row; none once they have ended or the run stops.
+    async fn next(&self, stop: &Stop) -> Option<Item> {
+        let mut items = match self.first() {
+            _ if !stop.is_running() => return None,
+            Some(item) => return Some(item),
+            None => self.items.lock().await,
+        };
+        // Whoever held it before may have brought some.
+        if let Some(item) = self.first() {
+            return Some(item);
+        }
+        let mut more = Vec::with_capacity(TOGETHER);
+        tokio::select! {
             biased;
-            () = stop.draining() => None,
-            item = items.recv() => item,
-        },
+            _ = items.recv_many(&mut more, TOGETHER) => {}
+            () = stop.draining() => {}
+        }
+        if !stop.is_running() {
+            return None;
+        }
+        let mut more = more.into_iter();
+        let next = more.next();
+        self.ahead().extend(more);
+        next
+    }
+
+    fn first(&self) -> Option<Item> {
+        self.ahead().pop_front()
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, VecDeque<Item>> {
+        // Nothing inside the lock can panic half-way through a change.
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Row, UserId};
+
+    fn row(number: u64) -> Item {
+        let id = UserId::parse("a@b").expect("an id");
+        Item::Send(Row { number, line: number + 1, shown: "a@b".into(), id })
+    }
+
+    fn queue() -> (mpsc::Sender<Item>, Arc<Queue>) {
+        let (feed, items) = mpsc::channel(1_000);
+        let items = tokio::sync::Mutex::new(items);
+        (feed, Arc::new(Queue { ahead: Mutex::default(), items }))
+    }
+
+    fn number(item: Option<Item>) -> Option<u64> {
+        match item? {
+            Item::Send(row) => Some(row.number),
+            Item::Settled(record) => Some(record.row),
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_come_in_their_order_each_once_and_end() {
+        let (feed, queue) = queue();
+        let stop = Stop::new();
+        let takers: Vec<_> = (0..5)
+            .map(|_| {
+                let (queue, stop) = (queue.clone(), stop.clone());
+                tokio::spawn(async move {
+                    let mut taken = Vec::new();
+                    while let Some(number) = number(queue.next(&stop).await) {
+                        taken.push(number);
+                        tokio::task::yield_now().await;
+                    }
+                    taken
+                })
+            })
+            .collect();
+        for at in 1..=500 {
+            feed.send(row(at)).await.expect("taken");
+            if at % 90 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(feed);
+        let mut all = Vec::new();
+        for taker in takers {
+            let taken = taker.await.expect("ended");
+            assert!(taken.is_sorted(), "{taken:?}");
+            all.extend(taken);
+        }
+        all.sort_unstable();
+        assert_eq!(all, (1..=500).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_those_who_wait_and_nothing_is_taken_after_it() {
+        let (feed, queue) = queue();
+        let stop = Stop::new();
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let (queue, stop) = (queue.clone(), stop.clone());
+                tokio::spawn(async move { number(queue.next(&stop).await) })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        stop.drain(Why::Interrupted);
+        for waits in waiting {
+            assert_eq!(waits.await.expect("ended"), None);
+        }
+        feed.send(row(1)).await.expect("taken");
+        assert_eq!(number(queue.next(&stop).await), None);
     }
 }

@@ -146,6 +146,10 @@ fn optional(value: Option<u64>, to: &mut Vec<u8>) {
 }
 
 fn number(mut value: u64, end: u8, to: &mut Vec<u8>) {
+    if value < 10 {
+        to.extend_from_slice(&[b'0' + value as u8, end]);
+        return;
+    }
     let mut text = [0; 20];
     let mut from = text.len();
     loop {
