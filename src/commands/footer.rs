@@ -54,7 +54,8 @@ impl Footer {
         if !self.hidden && !self.text.is_empty() {
             // The cursor stays at the end of the last line: what a terminal echoes (^C) goes away with it.
             self.term.write_str(&self.text)?;
-            self.drawn = self.text.lines().count();
+            let columns = self.columns().max(1);
+            self.drawn = self.text.lines().map(|line| line.chars().count().div_ceil(columns).max(1)).sum();
         }
         self.term.flush()
     }

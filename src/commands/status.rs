@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::report::RUNS;
-use super::{say, tell};
+use super::{say, screen, tell};
 use crate::cli::Status;
 use crate::error::{Error, Exit};
 use crate::model::{Outcome, Scope};
@@ -62,20 +63,26 @@ struct Standing {
 /// `Error::Usage` where no run is meant; `Error::Damaged`, `Error::File`.
 pub(super) fn status(asked: &Status) -> Result<Exit, Error> {
     let folder = find_run(Path::new(RUNS), asked.run.as_deref())?;
+    let redrawn = io::stdout().is_terminal() && screen::draws();
     loop {
         let began = Instant::now();
         let standing = look(&folder)?;
+        let running = asked.watch && standing.state == "running";
         if asked.json {
             let line =
                 serde_json::to_string(&standing).map_err(|error| Error::Internal(error.to_string()))?;
             say(&line);
+        } else if running && redrawn {
+            // Again and again in the same place; the last look stays.
+            screen::stand(Some(&text(&standing, asked.run.is_none())));
         } else {
+            screen::stand(None);
             say(&text(&standing, asked.run.is_none()));
         }
-        if !asked.watch || standing.state != "running" {
+        if !running {
             return Ok(Exit::Done);
         }
-        if !asked.json {
+        if !asked.json && !redrawn {
             tell("");
         }
         thread::sleep(LOOK_EVERY.max(began.elapsed() * REST));

@@ -52,8 +52,12 @@ impl Lock {
                     || "it is only just starting".to_owned(),
                     |run| {
                         format!(
-                            "{} on {}, process {}, since {:.0}",
-                            run.operator, run.host, run.pid, run.started_at
+                            "{} on {}, process {}, since {:.0}; `reprovision status {}` tells how far it is",
+                            run.operator,
+                            run.host,
+                            run.pid,
+                            run.started_at,
+                            folder.display()
                         )
                     },
                 );

@@ -282,19 +282,21 @@ fn the_bar_fits_its_terminal_and_counts_an_announced_wait_down() {
             [("REPROVISION_ENDPOINT", service.endpoint.as_str()), ("REPROVISION_TOKEN", &service.token)];
         let terminal = Terminal::run(columns, line, folder.path(), &[signed_in[0], signed_in[1], variables]);
         let paused = "paused by Microsoft 365 (your app's limit in this tenant): ";
-        let left = |screen: &str, seconds: u32| {
-            let bar: Vec<_> = bar(screen).into_iter().map(str::trim).collect();
-            bar.join(" ").contains(&format!("{paused}{seconds} s left"))
+        // The seconds left, where the bar says that it waits.
+        let left = |screen: &str| {
+            let lines: Vec<_> = bar(screen).into_iter().map(str::trim).collect();
+            let said = lines.join(" ");
+            said.split_once(paused).and_then(|(_, rest)| rest.split(' ').next()?.parse::<u32>().ok())
         };
         let running = terminal.shows(" %");
         assert!(bar(&running).iter().all(|line| line.chars().count() < usize::from(columns)), "{running}");
-        for seconds in [3, 2, 1] {
-            let screen = terminal.until(|screen| left(screen, seconds));
-            let bar = bar(&screen);
-            assert_eq!(bar.len(), if columns == 40 { 4 } else { 2 }, "{screen}");
-            assert!(bar.iter().all(|line| line.starts_with("  ")), "a line is broken:\n{screen}");
-            assert_eq!(bar[0].contains('░'), columns == 120, "{screen}");
-        }
+        let first = terminal.until(|screen| left(screen).is_some());
+        let lines = bar(&first);
+        assert_eq!(lines.len(), if columns == 40 { 4 } else { 2 }, "{first}");
+        assert!(lines.iter().all(|line| line.starts_with("  ")), "a line is broken:\n{first}");
+        assert_eq!(lines[0].contains('░'), columns == 120, "{first}");
+        let later = terminal.until(|screen| left(screen) != left(&first));
+        assert!(left(&later) < left(&first), "{later}");
         let shown = terminal.end(0);
         assert!(
             !shown.screen.contains(paused) && !shown.screen.contains('░'),
@@ -310,7 +312,7 @@ fn the_bar_fits_its_terminal_and_counts_an_announced_wait_down() {
 #[test]
 fn a_terminal_that_grows_and_shrinks_gets_a_bar_of_its_width() {
     let folder = tempfile::tempdir().expect("a folder");
-    list(folder.path(), 400);
+    list(folder.path(), 5_000);
     let service = tenant(folder.path(), "");
     let line = "reprovision run users.csv --tenant contoso.com --yes --rate fixed:40";
     let mut terminal = asked(60, line, folder.path(), &service);
@@ -388,4 +390,27 @@ fn a_terminal_that_moves_no_cursor_gets_plain_lines() {
         assert!(shown.screen.contains("5 rows in = 5 rows out"), "{}", shown.screen);
         assert!(!shown.bytes.contains('\u{1b}'), "{:?}", shown.bytes);
     }
+}
+
+#[test]
+fn a_second_terminal_watches_in_place_and_is_told_so_when_it_starts_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    list(folder.path(), 5_000);
+    let service = tenant(folder.path(), "");
+    let line = "reprovision run users.csv --tenant contoso.com --yes --rate fixed:20 --out run";
+    let mut first = asked(100, line, folder.path(), &service);
+    first.until(|screen| screen.contains('█'));
+    let again = asked(100, line, folder.path(), &service).end(8);
+    let said = again.screen.replace('\n', " ");
+    assert!(said.contains("another process is working on this run"), "{said}");
+    assert!(said.contains("`reprovision status run` tells how far it is"), "{said}");
+    // Narrower than what is said, so that lines are wrapped by the terminal.
+    let watching = asked(70, "reprovision status run --watch", folder.path(), &service);
+    let shares = |screen: &str| screen.matches("of 5,000 rows").count();
+    watching.until(|screen| shares(screen) == 1 && screen.contains("running"));
+    first.keys(CTRL_C);
+    first.end(130);
+    let shown = watching.end(0);
+    assert_eq!((shares(&shown.screen), shown.screen.matches("State").count()), (1, 1), "{}", shown.screen);
+    assert!(shown.screen.contains("State    stopped"), "{}", shown.screen);
 }
