@@ -320,6 +320,45 @@ fn links_between_pages_lead_somewhere() {
     }
 }
 
+/// What a table says the program says, without what varies: between `…` and numbers.
+fn fixed_parts(cell: &str) -> Vec<String> {
+    cell.split(|c: char| matches!(c, '…' | ';' | ':') || c.is_ascii_digit())
+        .map(|part| part.trim_matches(|c: char| !c.is_alphanumeric() && c != '-').to_owned())
+        .filter(|part| part.len() > 3)
+        .collect()
+}
+
+#[test]
+fn messages_that_the_documents_explain_are_in_the_program() {
+    let mut source = String::new();
+    let mut open = vec![root().join("src")];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            match entry.path() {
+                path if path.is_dir() => open.push(path),
+                path => source.push_str(&fs::read_to_string(path).expect("source").replace("\\\"", "\"")),
+            }
+        }
+    }
+    let mut checked = 0;
+    for (page, heading) in [("docs/input.md", "## Messages"), ("docs/operations.md", "## When it waits")] {
+        let text = fs::read_to_string(root().join(page)).expect("a page");
+        let section =
+            text.split(heading).nth(1).expect("the section").split("\n## ").next().expect("its text");
+        for row in section.lines().filter(|line| line.starts_with("| ")).skip(1) {
+            let cell = row.split('|').nth(1).expect("a cell").replace('`', "");
+            for part in fixed_parts(&cell) {
+                // A text may be broken over lines, and hold what is only known while it runs.
+                let found =
+                    part.split(" (").all(|part| source.contains(part.split(')').next().unwrap_or(part)));
+                assert!(found, "{page}: no message says {part:?}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 12, "only {checked} texts were compared: the reader of tables is broken");
+}
+
 /// As code hosts derive it from a heading.
 fn anchor_of(heading: &str) -> String {
     heading
