@@ -141,7 +141,14 @@ impl Summary {
     pub fn text(&self, folder: &Path, next: &Next) -> String {
         let mut out = String::new();
         let simulated = if self.run.simulated { "SIMULATED  " } else { "" };
-        let ended = if self.complete { "Finished" } else { "Stopped" };
+        let answered = self.of(Outcome::Accepted) + self.of(Outcome::Failed);
+        let limit = self.run.settings.get("limit").and_then(serde_json::Value::as_u64);
+        let limited = self.stopped.is_empty() && limit.is_some_and(|limit| answered >= limit);
+        let ended = match self.complete {
+            true => "Finished",
+            false if limited => "Stopped by --limit",
+            false => "Stopped",
+        };
         let _ = writeln!(out, "{simulated}{ended} after {}", human_s(self.wall_s));
         for (name, text) in [("label", &self.run.label), ("ticket", &self.run.ticket)] {
             if let Some(text) = text {

@@ -65,6 +65,7 @@ fn a_limit_leaves_the_run_open_and_the_same_command_goes_on() {
     let arguments = ["run", "users.csv", "--simulate=calm", "--rate", "400"];
     let first = reprovision(folder.path(), &[&arguments[..], &["--limit", "10"]].concat());
     assert_eq!(first.status.code(), Some(0), "{}", said(&first));
+    assert!(said(&first).contains("Stopped by --limit after "), "{}", said(&first));
     let second = reprovision(folder.path(), &arguments);
     assert_eq!(second.status.code(), Some(0), "{}", said(&second));
     assert!(
