@@ -122,12 +122,9 @@ fn a_network_that_leads_nowhere_is_told_at_once_and_again_at_the_end() {
     assert_eq!(code, 5, "{said}");
     let why = "does not answer: check HTTPS_PROXY";
     let lines: Vec<_> = said.lines().filter(|line| line.contains(why)).collect();
-    assert_eq!(lines.len(), 2, "{said}");
-    assert!(lines[0].starts_with("warning: no answer yet: the proxy 127.0.0.1:"), "{said}");
-    assert!(
-        lines[1].starts_with("stopped: no answer for any user for 2 s (--max-stall); the last try: "),
-        "{said}"
-    );
+    let end = "stopped: no answer for any user for 2 s (--max-stall); the last try: ";
+    let at = lines.iter().position(|line| line.starts_with(end));
+    assert!(at.is_some_and(|at| at > 0), "at once, and at the end: {said}");
 }
 
 #[cfg(unix)]
