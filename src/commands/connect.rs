@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use url::Url;
 
-use super::tell;
+use super::{note, tell};
 use crate::auth::{
     Claims, Kind, Notices, Permitted, Plan, SignInHost, Surroundings, TokenSource, Tokens, choose,
     missing_text, permitted,
@@ -252,7 +252,7 @@ async fn chosen(plan: &Plan<'_>, unattended: bool) -> Result<Kind, Error> {
         let absent: Vec<_> = choice.absent.iter().map(|kind| kind.flag()).collect();
         said.push_str(&format!("\n         not set up: {}", absent.join(", ")));
     }
-    tell(&said);
+    note(&said);
     Ok(choice.kind)
 }
 

@@ -255,12 +255,18 @@ fn the_question_reaches_the_person_whatever_is_piped() {
     let said = std::fs::read_to_string(folder.path().join("said.txt")).expect("what was said");
     assert!(said.contains("nobody to ask: add --yes"), "{said}");
 
+    let line = "reprovision run users.csv --tenant contoso.com --new-run --yes -q 2> said.txt";
+    let shown = asked(100, line, folder.path(), &service).end(0);
+    assert!(shown.screen.contains("3 rows in = 3 rows out"), "{}", shown.screen);
+    let said = std::fs::read_to_string(folder.path().join("said.txt")).expect("what was said");
+    assert!(said.lines().all(|line| line.starts_with("warning: ")), "{said}");
+
     let line = "reprovision run users.csv --tenant contoso.com --new-run --yes 2> said.txt";
     let shown = asked(100, line, folder.path(), &service).end(0);
     assert!(shown.screen.contains("3 rows in = 3 rows out"), "{}", shown.screen);
     let said = std::fs::read_to_string(folder.path().join("said.txt")).expect("what was said");
     assert!(said.contains("Tenant   contoso.com") && !said.contains('\u{1b}'), "{said}");
-    assert_eq!(arrivals(&service), 6);
+    assert_eq!(arrivals(&service), 9);
 }
 
 /// The bar's lines: from the one with the share done on.
