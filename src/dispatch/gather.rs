@@ -23,7 +23,8 @@ const UNTOLD_IN_A_ROW: u32 = 5;
 /// Where workers hand in their users.
 #[derive(Debug)]
 pub(super) struct Gathering {
-    arriving: mpsc::Sender<Member>,
+    /// Who hands himself in holds a permit, so that no more than `--concurrency` are ever in it.
+    arriving: mpsc::UnboundedSender<Member>,
     alone: Arc<Alone>,
 }
 
@@ -46,7 +47,7 @@ struct Member {
 impl Gathering {
     /// Ends when the last sender is dropped or the run stops.
     pub(super) fn start<E: Exchange>(gate: Arc<Gate<E>>, most: usize) -> Self {
-        let (arriving, arrived) = mpsc::channel(most);
+        let (arriving, arrived) = mpsc::unbounded_channel();
         let alone = Arc::new(Alone::default());
         tokio::spawn(gather(gate, alone.clone(), arrived, most));
         Self { arriving, alone }
@@ -54,14 +55,18 @@ impl Gathering {
 
     /// Whether the row may go with others.
     pub(super) fn takes(&self, row: u64) -> bool {
-        self.alone.untold_in_a_row.load(Relaxed) < UNTOLD_IN_A_ROW && !self.alone.rows().remove(&row)
+        if self.alone.untold_in_a_row.load(Relaxed) >= UNTOLD_IN_A_ROW {
+            return false;
+        }
+        let mut alone = self.alone.rows();
+        alone.is_empty() || !alone.remove(&row)
     }
 
     /// Hands the user in and waits for his answer.
     pub(super) async fn attempt(&self, row: &Row, stop: &Stop) -> Option<(Attempt, Settled)> {
         let (answer, answered) = oneshot::channel();
         let member = Member { row: row.number, id: row.id.clone(), answer };
-        let came = match self.arriving.send(member).await {
+        let came = match self.arriving.send(member) {
             Ok(()) => answered.await.ok(),
             Err(_) => None,
         };
@@ -83,7 +88,7 @@ impl Alone {
 async fn gather<E: Exchange>(
     gate: Arc<Gate<E>>,
     alone: Arc<Alone>,
-    mut arrived: mpsc::Receiver<Member>,
+    mut arrived: mpsc::UnboundedReceiver<Member>,
     most: usize,
 ) {
     loop {
