@@ -33,8 +33,8 @@ use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
 use crate::sys;
 
-/// Threads that send. A request costs some 20 microseconds, so that two send more than any quota allows; more would
-/// spend a good part of the time waking each other. Files have threads of their own.
+/// Threads that send. A request costs some 20 microseconds, so that two send more than any quota allows; each more
+/// would only be one more to wake. Files have threads of their own.
 const SENDERS: usize = 2;
 
 /// Runs a command to its exit code.
