@@ -183,8 +183,9 @@ impl Adaptive {
         }
     }
 
-    /// The same from a rate that somebody says who knows the service. It is no ceiling; but once the stock ran out it
-    /// is taken for learned, where else the end of the unknown would be looked for by doubling.
+    /// The same from a rate that somebody says who knows the service. It is no ceiling; but once the stock ran out it,
+    /// or more where that showed more, is taken for learned, where else the end of the unknown would be looked for by
+    /// doubling: 17 % of 6,000 users at 200/s with a stock of 100.
     pub fn said(rate: f64, origin: Instant) -> Self {
         Self { said: true, ..Self::new(rate, origin) }
     }
@@ -304,7 +305,7 @@ impl Adaptive {
             // The stock ran out, which says nothing about the rate.
             self.slow = self.documented.max(proved);
             if self.said && self.rate.is_none() {
-                (self.rate, self.low) = (Some(self.documented), self.documented * (1.0 - SWING));
+                (self.rate, self.low) = (Some(self.slow), self.slow * (1.0 - SWING));
             }
         } else if !self.spoiled {
             self.measure(waited, self.cycle.unwrap_or(began), proved, now);

@@ -83,7 +83,7 @@ class Law:
         waited = now - s.episode
         if s.cycle is None and waited < max(LONG_WAIT, .5 * (now - s.began)):
             s.slow = max(s.D, s.proved())
-            if s.said and s.R is None: s.R, s.low = s.D, s.D * (1 - SWING)
+            if s.said and s.R is None: s.R, s.low = s.slow, s.slow * (1 - SWING)
         elif not s.spoiled: s.measure(waited, s.began if s.cycle is None else s.cycle, now)
         rate = s.slow if s.R is None else s.R
         s.credit = min(s.N0, waited * max(SAVED * rate, SAVED_SHARED * s.D if waited >= LONG_WAIT else 0.0))
@@ -174,3 +174,4 @@ if __name__ == '__main__':
     run('far above what is documented, long round trips', (2.0,), Bucket(40, lambda t: 30.0), 500, most=40, trip=.4)
     run('almost nothing is allowed', (2.0,), Bucket(1, lambda t: .03), 14)
     run('the rate was said', (2.0, None, None, None, 1), Bucket(20, lambda t: 1.9), 300)
+    run('the rate was said, and the end of the stock shows more', (4.0, None, None, None, 1), Bucket(60, lambda t: 30.0), 300, most=40, trip=.4)
