@@ -24,6 +24,8 @@ use crate::model::{
 const SHOWN: usize = 256;
 /// Unusable lines listed before the first request.
 const LISTED: usize = 10;
+/// Bytes of a short line: a GUID alone has 37.
+const SHORT_LINE: u64 = 32;
 /// Rows looked at to say which column would fit.
 const SAMPLED: usize = 1_000;
 /// Longest sample and column name in that sentence, in characters.
@@ -215,6 +217,9 @@ impl Checked {
     fn pass(&mut self, input: &Path, copy: &Path) -> Result<(), Error> {
         let key = (fastrand::u64(..), fastrand::u64(..));
         let mut ids: Vec<([u32; 4], u32)> = Vec::new();
+        // Growing would copy, with both in memory; what is reserved and never touched costs none. Where the system will
+        // not promise so much, it grows.
+        let _ = ids.try_reserve_exact(usize::try_from(self.bytes / SHORT_LINE).unwrap_or(0));
         let mut sample = None;
         // Whether a column is the right one is asked of the whole list, so that all shards of it agree.
         let (mut unusable, mut unusable_line) = (0, None);
@@ -237,11 +242,7 @@ impl Checked {
                     self.selected += 1;
                     self.trimmed += u64::from(trimmed);
                     let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
-                    // A GUID has no capitals any more.
-                    match id.is_guid() {
-                        true => hasher.write(id.as_str().as_bytes()),
-                        false => hasher.write(id.as_str().to_ascii_lowercase().as_bytes()),
-                    }
+                    hasher.write(id.as_str().to_ascii_lowercase().as_bytes());
                     let hash = hasher.finish128();
                     let part = |word: u64| [(word >> 32) as u32, word as u32];
                     let [a, b] = part(hash.h1);
