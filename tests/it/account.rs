@@ -417,7 +417,7 @@ fn a_second_signal_ends_at_once_and_the_same_command_goes_on() {
     let folder = folder.path();
     users(folder, "a.csv", 200);
     // Answers that take their time: the first signal would wait for them.
-    fs::write(folder.join("slow.toml"), "title = \"slow\"\nlatency_ms = 3000\n").expect("written");
+    fs::write(folder.join("slow.toml"), "title = \"slow\"\nlatency_ms = 6000\n").expect("written");
     let mut started = command(folder);
     started.args(["run", "a.csv", "--simulate=slow.toml", "--rate", "400", "--out", "a"]);
     let child = started.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
@@ -433,8 +433,8 @@ fn a_second_signal_ends_at_once_and_the_same_command_goes_on() {
     let asked = Instant::now();
     signal();
     let output = child.wait_with_output().expect("its end");
-    // 200 ms, and what a busy machine takes to notice.
-    assert!(asked.elapsed() < Duration::from_millis(700), "{:?}", asked.elapsed());
+    // 200 ms on an idle machine; whatever a busy one takes, it is not the 6 s of the answers.
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
     ended(&output, 130, "Go on: ");
     ended(&run(folder, &["a.csv", "--simulate=calm", "--out", "a"]), 0, "Finished");
 }

@@ -35,7 +35,6 @@ fn pages() -> Vec<PathBuf> {
         .filter(|path| path.extension().is_some_and(|kind| kind == "md"))
         .collect();
     pages.sort();
-    pages.insert(0, root().join("CONTRIBUTING.md"));
     pages.insert(0, root().join("README.md"));
     pages
 }
