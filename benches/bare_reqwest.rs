@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use futures::{StreamExt, stream};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 
+/// That of the program, so that the two differ only in what they do.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Without arguments, as `cargo bench` starts it, there is nothing to measure: it needs a server.
 const USAGE: &str = "bare_reqwest URL COUNT IN_FLIGHT: posts to URL/beta/users/N/retryServiceProvisioning";
 
