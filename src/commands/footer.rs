@@ -1,25 +1,40 @@
 //! Lines that stay at the foot of a terminal while other lines are printed above them.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+
+/// Columns left free at the right: a terminal echoes `^C` where the cursor is, and a full line would wrap.
+pub(super) const MARGIN: usize = 3;
 
 /// Nothing at all where standard error is no terminal. Drawn with plain movements of the cursor, without colours; no mode
 /// of the terminal is changed, so that none is left behind however the process ends.
 #[derive(Debug)]
 pub(super) struct Footer {
     term: Term,
-    hidden: bool,
+    bar: ProgressBar,
     text: String,
-    /// Lines on the screen.
-    drawn: usize,
 }
 
 impl Footer {
     /// Draws if asked to and if there is a terminal.
     pub(super) fn new(wanted: bool) -> Self {
         let term = Term::buffered_stderr();
-        Self { hidden: !wanted || !term.is_term(), term, text: String::new(), drawn: 0 }
+        let target = if wanted && term.is_term() {
+            ProgressDrawTarget::term_like(Box::new(Narrow {
+                term: term.clone(),
+                column: AtomicUsize::new(0),
+            }))
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        Self { term, bar, text: String::new() }
     }
 
     /// Columns of the terminal now.
@@ -29,50 +44,105 @@ impl Footer {
 
     /// These lines instead of those before. A terminal that cannot be written is nobody's failure.
     pub(super) fn show(&mut self, text: &str) {
-        if self.hidden || (self.drawn > 0 && self.text == text) {
-            return;
+        if self.text != text {
+            text.clone_into(&mut self.text);
+            self.bar.set_message(self.text.clone());
         }
-        text.clone_into(&mut self.text);
-        let _ = self.redraw();
     }
 
     /// Prints something above.
     pub(super) fn above(&mut self, print: impl FnOnce()) {
-        let _ = self.erase().and_then(|()| self.term.flush());
-        print();
-        let _ = self.redraw();
+        if self.text.is_empty() {
+            print();
+        } else {
+            self.bar.suspend(print);
+        }
     }
 
-    /// Takes the lines away.
+    /// Takes the lines away for good.
     pub(super) fn clear(&mut self) {
         self.text.clear();
-        let _ = self.erase().and_then(|()| self.term.flush());
-    }
-
-    fn redraw(&mut self) -> io::Result<()> {
-        self.erase()?;
-        if !self.hidden && !self.text.is_empty() {
-            // The cursor stays at the end of the last line: what a terminal echoes (^C) goes away with it.
-            self.term.write_str(&self.text)?;
-            let columns = self.columns().max(1);
-            self.drawn = self.text.lines().map(|line| line.chars().count().div_ceil(columns).max(1)).sum();
-        }
-        self.term.flush()
-    }
-
-    fn erase(&mut self) -> io::Result<()> {
-        if self.drawn > 0 {
-            self.term.write_str("\r")?;
-            self.term.move_cursor_up(self.drawn - 1)?;
-            self.term.clear_to_end_of_screen()?;
-            self.drawn = 0;
-        }
-        Ok(())
+        self.bar.finish_and_clear();
     }
 }
 
 impl Drop for Footer {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// A terminal with a margin. Lines are drawn full, so that each wraps into the next; here they wrap before the margin.
+#[derive(Debug)]
+struct Narrow {
+    term: Term,
+    /// Columns written on this line.
+    column: AtomicUsize,
+}
+
+impl Narrow {
+    fn at_the_left(&self) {
+        self.column.store(0, Relaxed);
+    }
+}
+
+impl TermLike for Narrow {
+    fn width(&self) -> u16 {
+        u16::try_from(usize::from(self.term.size().1).saturating_sub(MARGIN).max(1)).unwrap_or(u16::MAX)
+    }
+
+    fn height(&self) -> u16 {
+        self.term.size().0
+    }
+
+    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
+        self.term.move_cursor_up(n)
+    }
+
+    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
+        self.term.move_cursor_down(n)
+    }
+
+    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
+        self.term.move_cursor_right(n)
+    }
+
+    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
+        self.term.move_cursor_left(n)
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(text)?;
+        self.at_the_left();
+        self.term.write_line("")
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        let width = usize::from(self.width());
+        let mut wrapped = String::with_capacity(text.len() + 2);
+        let mut column = self.column.load(Relaxed);
+        for letter in text.chars() {
+            if letter == '\r' {
+                column = 0;
+            } else {
+                if column >= width {
+                    wrapped.push_str("\r\n");
+                    column = 0;
+                }
+                column += 1;
+            }
+            wrapped.push(letter);
+        }
+        self.column.store(column, Relaxed);
+        self.term.write_str(&wrapped)
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.at_the_left();
+        self.term.clear_line()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.term.flush()
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn write<T: Deref<Target = str>>(record: &Record<T>, to: &mut Vec<u8>
     number(record.line, b'\n', to);
 }
 
-/// The record of a line with its LF; nothing where [`write`] would give other bytes for it.
+/// The record of a line with its LF; nothing where [`write()`] would give other bytes for it.
 pub(super) fn read(line: &[u8]) -> Option<Written<'_>> {
     let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
     let mut cells = Cells::of(text);

@@ -148,3 +148,18 @@ fn every_dependency_has_its_reason() {
     assert!(named.len() > 10, "Cargo.toml could not be read");
     assert_eq!(named, documented, "docs/dependencies.md and Cargo.toml name different crates");
 }
+
+#[test]
+fn the_packages_that_were_asked_for_are_used() {
+    let all: String =
+        rust_files("src").iter().map(|path| fs::read_to_string(path).expect("source")).collect();
+    for package in ["tokio", "reqwest", "futures", "governor", "csv", "serde", "indicatif", "backoff", "clap"]
+    {
+        let path = format!("{package}::");
+        let used = all.match_indices(&path).any(|(at, _)| {
+            // A path of the package itself, not the end of a longer name.
+            !all[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':')
+        });
+        assert!(used, "{package} is used nowhere in src");
+    }
+}

@@ -3,10 +3,9 @@
 use std::iter;
 
 use super::display::Look;
+use crate::commands::footer::MARGIN;
 use crate::report::{human, thousands};
 
-/// Columns left free at the right: a terminal echoes `^C` where the cursor is, and a full line would wrap.
-const MARGIN: usize = 3;
 /// A shorter bar shows nothing, a longer one not more.
 const CELLS: std::ops::RangeInclusive<usize> = 8..=60;
 /// Between what belongs to different questions.
