@@ -143,9 +143,4 @@ impl Attempt {
             token_generation: 1,
         }
     }
-
-    /// Whether the user's fate is known after this attempt, in the sense of the outage rule: an answer about him.
-    pub fn is_final(&self) -> bool {
-        matches!(self.kind, Kind::Accepted | Kind::Refused(_))
-    }
 }

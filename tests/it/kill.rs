@@ -56,6 +56,21 @@ fn users(file: &Path, from: u64, to: u64) {
     std::fs::write(file, format!("id\n{lines}")).expect("the input");
 }
 
+fn start(desk: &Path, list: &str, out: &str, endpoint: &str, token: &str, more: &[&str]) -> Ended {
+    Ended(
+        Command::new(env!("CARGO_BIN_EXE_reprovision"))
+            .args(["run", list, "--yes", "--out", out, "--endpoint", endpoint, "--progress", "none"])
+            .args(more)
+            .current_dir(desk)
+            .env("REPROVISION_TOKEN", token)
+            .env_remove("AZURE_TENANT_ID")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("run"),
+    )
+}
+
 #[test]
 fn a_pause_holds_after_a_kill_for_the_same_list_and_for_another() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -65,18 +80,8 @@ fn a_pause_holds_after_a_kill_for_the_same_list_and_for_another() {
     let rules = "title = \"one pause\"\nlatency_ms = 20\nthrottle_after = [20]\nthrottle_wait_s = [5, 5]\n";
     std::fs::write(&scenario, rules).expect("the scenario");
     let (_simulator, endpoint, token) = simulator(scenario.to_str().expect("UTF-8"));
-    let run = |list: &str, out: &str| {
-        Command::new(env!("CARGO_BIN_EXE_reprovision"))
-            .args(["run", list, "--yes", "--out", out, "--endpoint", &endpoint, "--progress", "none"])
-            .current_dir(folder.path())
-            .env("REPROVISION_TOKEN", &token)
-            .env_remove("AZURE_TENANT_ID")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("run")
-    };
-    let mut killed = Ended(run("users.csv", "out"));
+    let run = |list: &str, out: &str| start(folder.path(), list, out, &endpoint, &token, &[]);
+    let mut killed = run("users.csv", "out");
     let until = Instant::now() + Duration::from_secs(30);
     let state = folder.path().join("out/state.json");
     while !std::fs::read_to_string(&state).is_ok_and(|state| state.contains("app_in_tenant")) {
@@ -85,7 +90,7 @@ fn a_pause_holds_after_a_kill_for_the_same_list_and_for_another() {
     }
     killed.0.kill().expect("killed");
     killed.0.wait().expect("its end");
-    let mut both = [Ended(run("users.csv", "out")), Ended(run("others.csv", "out2"))];
+    let mut both = [run("users.csv", "out"), run("others.csv", "out2")];
     let codes = both.each_mut().map(|run| run.0.wait().expect("its end").code());
     assert_eq!(codes, [Some(0), Some(0)]);
     let ledger = ask(&endpoint, "/__ledger");
@@ -103,18 +108,8 @@ fn killed_and_continued_until_done() {
     let status = loop {
         // Nothing but the identity of a run must stay the same.
         let (rate, batch) = if kills % 2 == 0 { ("200", "1") } else { ("150", "8") };
-        let mut run = Ended(
-            Command::new(env!("CARGO_BIN_EXE_reprovision"))
-                .args(["run", "users.csv", "--yes", "--out", "out", "--endpoint", &endpoint, "--rate", rate])
-                .args(["--concurrency", &IN_FLIGHT.to_string(), "--batch", batch, "--progress", "none"])
-                .current_dir(folder.path())
-                .env("REPROVISION_TOKEN", &token)
-                .env_remove("AZURE_TENANT_ID")
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("run"),
-        );
+        let more = ["--rate", rate, "--concurrency", &IN_FLIGHT.to_string(), "--batch", batch];
+        let mut run = start(folder.path(), "users.csv", "out", &endpoint, &token, &more);
         if kills == KILLS {
             break run.0.wait().expect("its end");
         }

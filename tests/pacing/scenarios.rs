@@ -114,7 +114,7 @@ fn quick_runs_end_within_their_ranges() {
 }
 
 #[test]
-#[ignore = "minutes; with --release"]
+#[ignore = "minutes: tests/slow/run starts it"]
 fn all_runs_end_within_their_ranges() {
     all(|_| true);
 }
