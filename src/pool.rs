@@ -1,11 +1,13 @@
 //! Rows in, so many workers that take one after the other. Shutdown is channels closing in order.
 
+use std::any::Any;
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -36,13 +38,14 @@ pub async fn run<E: Exchange>(
     stop: Stop,
 ) {
     let queue = Arc::new(Queue { ahead: Mutex::default(), items: tokio::sync::Mutex::new(items) });
-    // One task for each slot, not for each user: a task costs as much as the rest of the way of a user through here.
-    let mut serving: FuturesUnordered<_> =
-        (0..slots).map(|_| tokio::spawn(serve(queue.clone(), workers.clone()))).collect();
+    // All slots in one task: to wake and to schedule a task for each costs as much as the rest of the way of a user
+    // through here. Nothing half-done outlives a panic: the slot is gone, and the run stops.
+    let serve = |_| AssertUnwindSafe(serve(queue.clone(), workers.clone())).catch_unwind();
+    let mut serving: FuturesUnordered<_> = (0..slots).map(serve).collect();
     let work = async {
         while let Some(ended) = serving.next().await {
-            if let Err(error) = ended {
-                stop.drain(Why::Bug(format!("a worker ended unexpectedly: {error}")));
+            if let Err(panic) = ended {
+                stop.drain(Why::Bug(format!("a worker ended unexpectedly: {}", words(&*panic))));
             }
         }
     };
@@ -58,6 +61,12 @@ pub async fn run<E: Exchange>(
         () = work => {}
         () = overdue => {}
     }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
 }
 
 async fn serve<E: Exchange>(queue: Arc<Queue>, workers: Arc<Workers<E>>) {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
 use crate::dispatch::Dispatch;
 pub use crate::dispatch::Exchange;
-use crate::model::{Attempt, Event, Finished, Outcome, Reason, Record, Row, WallClock, stamp};
+use crate::model::{Attempt, Event, Finished, Outcome, Reason, Record, Row, Text, WallClock, stamp};
 use crate::retry::{Decision, RetryPolicy, Tries};
 use crate::stop::{Stop, Why};
 
@@ -34,7 +35,8 @@ pub struct Workers<E> {
 struct Story {
     tries: Tries,
     attempts: u32,
-    first: Option<(Instant, Box<str>)>,
+    /// Where there was more than one: when the first left.
+    first: Option<(Instant, Timestamp)>,
 }
 
 impl<E: Exchange> Workers<E> {
@@ -49,11 +51,6 @@ impl<E: Exchange> Workers<E> {
                 return self.cut_short(&row, &story).await;
             };
             story.attempts += 1;
-            story.first.get_or_insert_with(|| {
-                // The wait for the gate is no part of it.
-                let now = Instant::now();
-                (now.checked_sub(attempt.latency).unwrap_or(now), stamp(attempt.sent_at))
-            });
             story.tries.count(&attempt, settled.streak, |streak| self.dispatch.is_forgiven(streak));
             match self.policy.decide(&story.tries.history, &attempt) {
                 Decision::Finish { outcome, reason } => {
@@ -61,6 +58,11 @@ impl<E: Exchange> Workers<E> {
                 }
                 Decision::RetryIn(wait) => {
                     drop(permit);
+                    story.first.get_or_insert_with(|| {
+                        // The wait for the gate is no part of it.
+                        let now = Instant::now();
+                        (now.checked_sub(attempt.latency).unwrap_or(now), attempt.sent_at)
+                    });
                     let event = Event::Retrying { row: row.number, attempt: Box::new(attempt), wait };
                     self.tell(event).await;
                     self.wait(wait).await;
@@ -93,10 +95,13 @@ impl<E: Exchange> Workers<E> {
         reason: Option<Reason>,
         permit: OwnedSemaphorePermit,
     ) {
-        let (started, first_sent_at) = story.first.unwrap_or_else(|| (Instant::now(), "".into()));
+        let (first_sent_at, duration) = match story.first {
+            Some((started, sent_at)) => (sent_at, started.elapsed()),
+            None => (attempt.sent_at, attempt.latency),
+        };
         let message = match reason {
             Some(Reason::GaveUp | Reason::Busy | Reason::NotGraph) => gave_up(story.attempts, &attempt),
-            _ => attempt.message,
+            _ => attempt.message.into(),
         };
         let record = Record {
             row: row.number,
@@ -104,13 +109,13 @@ impl<E: Exchange> Workers<E> {
             outcome,
             reason,
             http_status: attempt.status,
-            error_code: attempt.code,
+            error_code: attempt.code.into(),
             message,
             attempts: story.attempts,
             throttled: story.tries.history.throttled,
-            first_sent_at,
+            first_sent_at: stamp(first_sent_at),
             finished_at: stamp(self.wall.now()),
-            duration_ms: Some(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            duration_ms: Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
             client_request_id: attempt.client_request_id,
             request_id: attempt.request_id,
             line: row.line,
@@ -129,7 +134,7 @@ impl<E: Exchange> Workers<E> {
     }
 }
 
-fn gave_up(tries: u32, last: &Attempt) -> Box<str> {
+fn gave_up(tries: u32, last: &Attempt) -> Text {
     let status = last.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
     format!("{tries} tries, last answer {status} {}: {}", last.code, last.message)
         .trim_end_matches([' ', ':'])

@@ -145,18 +145,22 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<Alone>, mut group: Vec<Memb
         }
         // A fault of the whole is one fault: it counts for one user in the outage rule.
         let whole = waiting.first().map_or(0, |(row, _)| *row);
-        for ((row, answer), part) in waiting.into_iter().zip(parts) {
-            let (number, attempt) = match part {
-                Part::Own(attempt) => (row, attempt),
-                Part::Whole(attempt) => (whole, attempt),
-                Part::Untold(attempt) => {
-                    alone.rows().insert(row);
-                    (whole, attempt)
-                }
-            };
-            let settled = gate.settle(&mut ticket, number, &attempt);
+        for ((row, _), part) in waiting.iter().zip(&parts) {
+            gate.heed(part.attempt());
+            if matches!(part, Part::Untold(_)) {
+                alone.rows().insert(*row);
+            }
+        }
+        let mut settling = gate.pace.settling(&mut ticket);
+        let settle = |((row, _), part): (&(u64, _), &Part)| match part {
+            Part::Own(attempt) => settling.part(*row, attempt),
+            Part::Whole(attempt) | Part::Untold(attempt) => settling.part(whole, attempt),
+        };
+        let settled: Vec<_> = waiting.iter().zip(&parts).map(settle).collect();
+        drop(settling);
+        for (((_, answer), part), settled) in waiting.into_iter().zip(parts).zip(settled) {
             // The worker is gone only when everything ends at once.
-            let _ = answer.send((attempt, settled));
+            let _ = answer.send((part.into_attempt(), settled));
         }
     });
 }

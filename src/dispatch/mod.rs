@@ -104,10 +104,14 @@ impl<E: Exchange> Gate<E> {
     }
 
     fn settle(&self, ticket: &mut Ticket, number: u64, attempt: &Attempt) -> Settled {
+        self.heed(attempt);
+        self.pace.settle(ticket, number, attempt)
+    }
+
+    fn heed(&self, attempt: &Attempt) {
         if matches!(attempt.kind, Kind::Unauthorized { .. }) {
             self.exchange.rejected(attempt);
         }
-        self.pace.settle(ticket, number, attempt)
     }
 
     /// The right to send as many of `parts` as may leave together, unless the run stops first.

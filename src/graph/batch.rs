@@ -1,7 +1,7 @@
 //! JSON `$batch` on the wire: parts out, their answers back by id (`docs/graph.md#batches`).
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::time::SystemTime;
 
@@ -11,10 +11,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::classify::{Meaning, classify};
-use super::client::{Answered, Client, action_path, fresh_id, told};
+use super::client::{ActionPath, Answered, Client, fresh_id, told};
 use super::read::classify_read;
 use crate::auth::Token;
-use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, UserId, neutral};
+use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, Text, UserId, neutral};
 
 /// Most parts of one batch: more are refused whole.
 pub const MOST_PARTS: usize = 20;
@@ -40,10 +40,10 @@ const MEANT: [&str; 9] = [
 
 /// One part to send.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Request<'a> {
+pub(super) struct Request<P> {
     pub(super) method: &'static str,
     /// Below root and version, already encoded as for a request line.
-    pub(super) path: &'a str,
+    pub(super) path: P,
 }
 
 /// What came of one part of a batch of writes.
@@ -55,6 +55,22 @@ pub enum Part {
     Whole(Attempt),
     /// Nothing is known of it, not even whether it was done: better sent alone the next time.
     Untold(Attempt),
+}
+
+impl Part {
+    /// What came of it, whoever said so.
+    pub fn attempt(&self) -> &Attempt {
+        match self {
+            Self::Own(attempt) | Self::Whole(attempt) | Self::Untold(attempt) => attempt,
+        }
+    }
+
+    /// The same.
+    pub fn into_attempt(self) -> Attempt {
+        match self {
+            Self::Own(attempt) | Self::Whole(attempt) | Self::Untold(attempt) => attempt,
+        }
+    }
 }
 
 /// One part of an answer.
@@ -69,15 +85,16 @@ pub(super) struct Reply<'a> {
 impl Client {
     /// Asks Microsoft 365 to retry up to twenty objects in one `$batch`. As many parts as ids, in their order.
     pub async fn retry_batch(&self, token: &Token, ids: &[UserId]) -> Vec<Part> {
-        let paths: Vec<_> = ids.iter().map(|id| action_path(self.kind, id)).collect();
-        let (body, own) = encode(paths.iter().map(|path| Request { method: "POST", path }));
+        let request = |id| Request { method: "POST", path: ActionPath(self.kind, id) };
+        let (body, own) = encode(ids.iter().map(request));
         let answer = self.post_batch(token, body, LONGEST_BATCH).await;
+        let now = SystemTime::now();
         let parts = own.into_iter().zip(decode(&answer, ids.len())).map(|(own, reply)| {
             let attempt = Attempt { client_request_id: own, ..answer.attempt.clone() };
             match reply {
                 _ if attempt.kind != Kind::Accepted => of_whole(attempt),
                 None => Part::Untold(untold(attempt)),
-                Some(reply) => Part::Own(judged(attempt, &reply, classify)),
+                Some(reply) => Part::Own(judged(attempt, &reply, now, classify)),
             }
         });
         parts.collect()
@@ -93,19 +110,21 @@ impl Client {
 pub(super) fn judged(
     mut attempt: Attempt,
     reply: &Reply<'_>,
+    now: SystemTime,
     meaning: fn(u16, &HeaderMap, &[u8], SystemTime) -> Meaning,
 ) -> Attempt {
     attempt.status = Some(reply.status);
     told(&mut attempt, &reply.headers);
-    let meaning = meaning(reply.status, &reply.headers, &reply.body, SystemTime::now());
+    let meaning = meaning(reply.status, &reply.headers, &reply.body, now);
     Meaning { kind: attempt.kind, code: attempt.code, message: attempt.message } = meaning;
     attempt
 }
 
 /// The body of a batch, and the `client-request-id` of each part. Parts are named by their place, which is unique
 /// whatever the case.
-pub(super) fn encode<'a>(parts: impl Iterator<Item = Request<'a>>) -> (Vec<u8>, Vec<Box<str>>) {
+pub(super) fn encode<P: fmt::Display>(parts: impl Iterator<Item = Request<P>>) -> (Vec<u8>, Vec<Text>) {
     let mut body = Vec::with_capacity(MOST_PARTS * ROOM);
+    let mut path = String::new();
     let mut ids = Vec::with_capacity(MOST_PARTS);
     body.extend(br#"{"requests":["#);
     for (place, part) in parts.enumerate() {
@@ -116,7 +135,9 @@ pub(super) fn encode<'a>(parts: impl Iterator<Item = Request<'a>>) -> (Vec<u8>, 
         body.extend(br#"","method":""#);
         body.extend(part.method.as_bytes());
         body.extend(br#"","url":"#);
-        let _ = serde_json::to_writer(&mut body, part.path);
+        path.clear();
+        let _ = write!(path, "{}", part.path);
+        let _ = serde_json::to_writer(&mut body, &path);
         body.extend(br#","headers":{"client-request-id":""#);
         body.extend(id.as_bytes());
         // The action has no body, but its page calls Content-Type required, and that goes with a body only.
@@ -408,7 +429,10 @@ mod tests {
         let mut answer = answered(&format!(r#"{{"responses":[{},{}]}}"#, part(0, 429), part(1, 204)));
         answer.headers.insert(DATE, HeaderValue::from_static(date));
         let parts = decode(&answer, 2);
-        let waits = parts.iter().flatten().map(|part| judged(answer.attempt.clone(), part, classify).kind);
+        let waits = parts
+            .iter()
+            .flatten()
+            .map(|part| judged(answer.attempt.clone(), part, SystemTime::now(), classify).kind);
         let asked = Kind::Throttled(crate::model::Throttle {
             retry_after: Some(Duration::from_secs(30)),
             scope: crate::model::Scope::AppInTenant,

@@ -1,5 +1,6 @@
 //! One request, exactly as Graph wants it, and its answer as an `Attempt`.
 
+use std::fmt::{self, Write as _};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -18,7 +19,7 @@ use super::classify::{Meaning, classify};
 use super::connections::Connections;
 use super::read::date_in;
 use crate::auth::{Token, Tokens};
-use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, ObjectKind, UserId, WallClock, neutral};
+use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, ObjectKind, Text, UserId, WallClock, neutral};
 use crate::net::{NetFault, fault};
 
 /// As much of an answer to a write as is read: error bodies are below 2 KiB.
@@ -33,6 +34,8 @@ const MAX_REQUEST_ID: usize = 80;
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const LIMIT_PERCENTAGE: HeaderName = HeaderName::from_static("x-ms-throttle-limit-percentage");
+/// Bytes of the path of an action on an object id; longer ones make it grow.
+const PATH: usize = 80;
 /// Below the path of an object.
 const ACTION: &str = "/retryServiceProvisioning";
 /// What stays as it is in a path segment; all else is percent-encoded, once.
@@ -137,15 +140,15 @@ impl Client {
 
     /// Asks Microsoft 365 to retry one object. Bounded by the client's timeout.
     pub async fn retry_provisioning(&self, token: &Token, id: &UserId) -> Attempt {
-        let action = action_path(self.kind, id);
-        self.post(token, &action, Vec::new(), LONGEST_BODY, classify).await.attempt
+        let action = ActionPath(self.kind, id);
+        self.post(token, action, Vec::new(), LONGEST_BODY, classify).await.attempt
     }
 
     /// Posts JSON, or nothing at all, to a path below root and version whose segments are encoded.
     pub(super) async fn post(
         &self,
         token: &Token,
-        path: &str,
+        path: impl fmt::Display,
         body: Vec<u8>,
         longest: usize,
         meaning: impl FnOnce(u16, &HeaderMap, &[u8], SystemTime) -> Meaning,
@@ -218,7 +221,7 @@ impl Client {
 }
 
 /// A new `client-request-id`, for the report and for the header.
-pub(super) fn fresh_id() -> Box<str> {
+pub(super) fn fresh_id() -> Text {
     // Its use is to be found again in logs, so that a generator without system calls is good enough.
     let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid();
     let mut buffer = Uuid::encode_buffer();
@@ -229,35 +232,47 @@ pub(super) fn fresh_id() -> Box<str> {
 /// `/users/{id}`: the path of an object below root and version. The id is one encoded segment, or a quoted key where it
 /// starts with `$` (`docs/graph.md#the-action`).
 pub fn object_path(kind: ObjectKind, id: &UserId) -> String {
-    let set = kind.path();
-    if id.is_guid() {
-        // The usual case has nothing to encode.
-        return ["/", set, "/", id.as_str()].concat();
-    }
-    if id.as_str().starts_with('$') {
-        let quoted = id.as_str().replace('\'', "''");
-        format!("/{set}('{}')", utf8_percent_encode(&quoted, SEGMENT))
-    } else {
-        format!("/{set}/{}", utf8_percent_encode(id.as_str(), SEGMENT))
+    ObjectPath(kind, id).to_string()
+}
+
+struct ObjectPath<'a>(ObjectKind, &'a UserId);
+
+impl fmt::Display for ObjectPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(kind, id) = self;
+        f.write_str("/")?;
+        f.write_str(kind.path())?;
+        if id.is_guid() {
+            // The usual case has nothing to encode.
+            f.write_str("/")?;
+            f.write_str(id.as_str())
+        } else if id.as_str().starts_with('$') {
+            let quoted = id.as_str().replace('\'', "''");
+            write!(f, "('{}')", utf8_percent_encode(&quoted, SEGMENT))
+        } else {
+            write!(f, "/{}", utf8_percent_encode(id.as_str(), SEGMENT))
+        }
     }
 }
 
 /// Root and version with a path whose segments are encoded: nothing in it can reach the host or the query.
-fn below(base: &Url, path: &str) -> Url {
+fn below(base: &Url, path: impl fmt::Display) -> Url {
     let mut url = base.clone();
-    let mut whole = String::with_capacity(url.path().len() + path.len());
-    whole.push_str(url.path());
-    whole.push_str(path);
+    let mut whole = String::with_capacity(url.path().len() + PATH);
+    // Writing into a String cannot fail.
+    let _ = write!(whole, "{}{path}", url.path());
     url.set_path(&whole);
     url
 }
 
 /// The path of the action on an object.
-pub(super) fn action_path(kind: ObjectKind, id: &UserId) -> String {
-    let mut path = object_path(kind, id);
-    path.reserve_exact(ACTION.len());
-    path.push_str(ACTION);
-    path
+pub(super) struct ActionPath<'a>(pub(super) ObjectKind, pub(super) &'a UserId);
+
+impl fmt::Display for ActionPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ObjectPath(self.0, self.1).fmt(f)?;
+        f.write_str(ACTION)
+    }
 }
 
 async fn read(
@@ -348,12 +363,14 @@ mod tests {
         let guid = UserId::parse("{1F0C0000-0000-4000-8000-0000000009B2}").expect("a GUID");
         let encoded = utf8_percent_encode(guid.as_str(), SEGMENT);
         assert_eq!(object_path(ObjectKind::Groups, &guid), format!("/groups/{encoded}"));
-        assert!(action_path(ObjectKind::Users, &guid).ends_with("0009b2/retryServiceProvisioning"));
+        assert!(
+            ActionPath(ObjectKind::Users, &guid).to_string().ends_with("0009b2/retryServiceProvisioning")
+        );
     }
 
     #[test]
     fn odd_ids_are_one_segment() {
-        let path = |id: &str| action_path(ObjectKind::Users, &UserId::parse(id).expect(id));
+        let path = |id: &str| ActionPath(ObjectKind::Users, &UserId::parse(id).expect(id)).to_string();
         let rest = "/retryServiceProvisioning";
         assert_eq!(path("a_b.com#EXT#@c.com"), format!("/users/a_b.com%23EXT%23@c.com{rest}"));
         assert_eq!(path("$x'y@c.com"), format!("/users('%24x%27%27y@c.com'){rest}"));
@@ -365,7 +382,7 @@ mod tests {
         fn no_id_leaves_its_segment(cell in "[ -~]{1,40}@[ -~]{1,20}") {
             if let Ok(id) = UserId::parse(&cell) {
                 let base = Url::parse("http://127.0.0.1:9/beta").expect("a URL");
-                let url = below(&base, &action_path(ObjectKind::Users, &id));
+                let url = below(&base, ActionPath(ObjectKind::Users, &id));
                 prop_assert_eq!(url.host_str(), Some("127.0.0.1"));
                 let segments: Vec<_> = url.path_segments().expect("segments").collect();
                 prop_assert_eq!(url.query(), None);

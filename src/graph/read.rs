@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderMap};
 use url::Url;
 
-use super::batch::{self, Part, judged};
+use super::batch::{self, judged};
 use super::classify::{Meaning, classify};
 use super::client::Client;
 use crate::auth::Token;
@@ -51,18 +51,16 @@ impl Client {
     pub async fn get_batch(&self, token: &Token, paths: &[String]) -> Vec<Reading> {
         let (body, ids) = batch::encode(paths.iter().map(|path| batch::Request { method: "GET", path }));
         let answer = self.post_batch(token, body, LONGEST_PAGE).await;
-        let date = date_in(&answer.headers);
+        let (date, now) = (date_in(&answer.headers), SystemTime::now());
         let empty = |attempt| Reading { attempt, body: Vec::new(), date };
         let readings = ids.into_iter().zip(batch::decode(&answer, paths.len())).map(|(own, reply)| {
             let attempt = Attempt { client_request_id: own, ..answer.attempt.clone() };
             match reply {
-                _ if attempt.kind != Kind::Accepted => match batch::of_whole(attempt) {
-                    Part::Own(attempt) | Part::Whole(attempt) | Part::Untold(attempt) => empty(attempt),
-                },
+                _ if attempt.kind != Kind::Accepted => empty(batch::of_whole(attempt).into_attempt()),
                 None => empty(batch::untold(attempt)),
                 Some(reply) => {
                     let own = date_in(&reply.headers).or(date);
-                    let attempt = judged(attempt, &reply, classify_read);
+                    let attempt = judged(attempt, &reply, now, classify_read);
                     Reading { attempt, body: reply.body.into_owned(), date: own }
                 }
             }

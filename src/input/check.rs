@@ -17,7 +17,8 @@ use super::lost::Lost;
 use super::records::{Broken, Gathered, Records};
 use crate::error::Error;
 use crate::model::{
-    BadId, Item, Outcome, Reading, Reason, Record, Row, Shard, UserId, is_invisible, neutral, plain, stamp,
+    BadId, Item, Outcome, Reading, Reason, Record, Row, Shard, Text, UserId, is_invisible, neutral, plain,
+    stamp,
 };
 
 /// Longest id cell shown, in characters.
@@ -110,7 +111,7 @@ pub struct RawRow {
 }
 
 /// A data row as its record will show it: number, physical line, id.
-type Shown = (u64, u64, Box<str>);
+type Shown = (u64, u64, Text);
 
 /// Copies the input to `copy` and checks it whole. `-` is standard input.
 ///
@@ -489,10 +490,10 @@ impl Checked {
     }
 
     fn item(&self, number: u64, gathered: &Gathered) -> Item {
-        let settled = |id: String, outcome, reason, message: String| {
+        let settled = |id: Text, outcome, reason, message: String| {
             Item::Settled(Box::new(Record {
                 row: number,
-                id: id.into(),
+                id,
                 outcome,
                 reason: Some(reason),
                 http_status: None,
@@ -510,15 +511,16 @@ impl Checked {
         };
         let id = match self.id(gathered) {
             Ok((id, _)) => id,
-            Err((reason, message, shown)) => return settled(shown, Outcome::Invalid, reason, message),
+            Err((reason, message, shown)) => return settled(shown.into(), Outcome::Invalid, reason, message),
         };
-        let shown =
-            neutral(self.text(gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column])), SHOWN);
+        let given = self.text(gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column]));
+        // An object id is harmless as it stands.
+        let shown = if id.is_guid() { Text::from(given) } else { neutral(given, SHOWN).into() };
         match self.same.binary_search_by_key(&number, |(row, _)| u64::from(*row)) {
             Ok(at) => {
                 settled(shown, Outcome::Duplicate, Reason::SameId, format!("same as row {}", self.same[at].1))
             }
-            Err(_) => Item::Send(Row { number, line: gathered.line, shown: shown.into(), id }),
+            Err(_) => Item::Send(Row { number, line: gathered.line, shown, id }),
         }
     }
 }

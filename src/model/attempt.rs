@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::Text;
+
 /// One request for one user and the answer to it, already classified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
@@ -16,9 +18,9 @@ pub struct Attempt {
     /// Message for people: no control characters, at most 300 characters; empty on success.
     pub message: Box<str>,
     /// The `client-request-id` that was sent; fresh for every attempt.
-    pub client_request_id: Box<str>,
+    pub client_request_id: Text,
     /// The `request-id` of the answer; empty where none came.
-    pub request_id: Box<str>,
+    pub request_id: Text,
     /// Wall time of sending.
     pub sent_at: Timestamp,
     /// From sending to the end of the answer.

@@ -5,6 +5,8 @@ use std::cell::Cell;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::Text;
+
 /// Where wall times come from.
 #[derive(Clone, Copy, Debug)]
 pub enum WallClock {
@@ -63,7 +65,7 @@ thread_local! {
 }
 
 /// UTC, RFC 3339, milliseconds: how every file of a run writes a time.
-pub fn stamp(at: Timestamp) -> Box<str> {
+pub fn stamp(at: Timestamp) -> Text {
     let (second, mut text) = WRITTEN.get();
     // The calendar is asked once a second. Fractions before 1970 count backwards.
     let millis = u32::try_from(at.subsec_nanosecond()).map(|nanos| nanos / 1_000_000);

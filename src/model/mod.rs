@@ -10,6 +10,7 @@ mod reading;
 mod record;
 mod row;
 mod shard;
+mod text;
 mod user_id;
 
 pub use attempt::{Attempt, Fault, Kind, Scope, Throttle};
@@ -22,4 +23,5 @@ pub use reading::Reading;
 pub use record::{HEADER, Record};
 pub use row::{Item, Row};
 pub use shard::{MOST_SHARDS, Shard};
+pub use text::Text;
 pub use user_id::{BadId, UserId};

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use jiff::Timestamp;
 
-use super::{Outcome, Reason};
+use super::{Outcome, Reason, Text};
 
 /// The header of `results.csv`, byte for byte, without the line end. New columns only at the end.
 pub const HEADER: &str = "row,id,outcome,reason,http_status,error_code,message,attempts,throttled,\
@@ -14,7 +14,7 @@ first_sent_at,finished_at,duration_ms,client_request_id,request_id,line";
 #[derive(Clone, Debug, PartialEq, Eq)]
 // The form of a line is held against the `csv` crate.
 #[cfg_attr(test, derive(serde::Serialize, serde::Deserialize))]
-pub struct Record<T = Box<str>> {
+pub struct Record<T = Text> {
     /// Number of the data row in the input, from 1.
     pub row: u64,
     /// The id cell, trimmed; neutralised for spreadsheets; of an invalid row escaped and cut at 256 characters.

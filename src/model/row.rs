@@ -1,6 +1,6 @@
 //! A data row of the input, on its way into the pool or already settled without sending.
 
-use super::{Record, UserId};
+use super::{Record, Text, UserId};
 
 /// One data row that is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Row {
     /// Physical line in the input where the row begins, from 1.
     pub line: u64,
     /// The id cell as given, trimmed and neutralised for spreadsheets: what `results.csv` shows.
-    pub shown: Box<str>,
+    pub shown: Text,
     /// The id that is sent.
     pub id: UserId,
 }

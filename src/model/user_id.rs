@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Text;
+
 /// Longest accepted UPN in bytes. Entra allows 113; the rest is left for Graph to judge.
 const MAX_UPN_BYTES: usize = 256;
 
@@ -9,7 +11,7 @@ const MAX_UPN_BYTES: usize = 256;
 ///
 /// GUIDs are stored in lower case without braces; UPNs as they were given, trimmed.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct UserId(Box<str>);
+pub struct UserId(Text);
 
 /// Why a cell is not an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +104,7 @@ fn allowed_in_upn(c: char) -> bool {
     c.is_ascii_graphic() && !matches!(c, '/' | '\\' | '?' | '%')
 }
 
-fn as_guid(cell: &str) -> Option<Box<str>> {
+fn as_guid(cell: &str) -> Option<Text> {
     let bare = match cell.strip_prefix('{') {
         Some(rest) => rest.strip_suffix('}')?,
         None => cell,
@@ -111,7 +113,11 @@ fn as_guid(cell: &str) -> Option<Box<str>> {
     const HYPHENS: [usize; 4] = [8, 13, 18, 23];
     let digits = bytes.iter().fold(0, |count, byte| count + usize::from(byte.is_ascii_hexdigit()));
     let fits = digits == bytes.len() - HYPHENS.len() && HYPHENS.iter().all(|at| bytes[*at] == b'-');
-    fits.then(|| bare.to_ascii_lowercase().into_boxed_str())
+    fits.then(|| {
+        let mut guid = Text::from(bare);
+        guid.make_ascii_lowercase();
+        guid
+    })
 }
 
 #[cfg(test)]

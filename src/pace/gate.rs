@@ -103,6 +103,15 @@ pub struct Ticket {
     unsettled: u32,
 }
 
+/// Parts of a ticket being settled. Nothing leaves meanwhile.
+#[derive(Debug)]
+pub struct Settling<'a> {
+    state: MutexGuard<'a, Flow>,
+    moved: &'a Notify,
+    ticket: &'a mut Ticket,
+    now: Instant,
+}
+
 /// What a settled attempt leaves behind for its user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
@@ -150,15 +159,12 @@ impl Pace {
 
     /// Feedback for every attempt, good or bad, once for each part of the ticket.
     pub fn settle(&self, ticket: &mut Ticket, row: u64, attempt: &Attempt) -> Settled {
-        let now = Instant::now();
-        let mut state = self.state();
-        let freed = ticket.unsettled.min(1);
-        ticket.unsettled -= freed;
-        state.free(freed, ticket.probe);
-        let settled = state.settle(ticket.sent, row, attempt, now);
-        drop(state);
-        self.moved.notify_one();
-        settled
+        self.settling(ticket).part(row, attempt)
+    }
+
+    /// The same for several that were answered in one moment: under one lock, and whoever waits is woken once.
+    pub fn settling<'a>(&'a self, ticket: &'a mut Ticket) -> Settling<'a> {
+        Settling { state: self.state(), moved: &self.moved, ticket, now: Instant::now() }
     }
 
     /// Whether the attempts of a streak count against nobody, because it turned out to be an outage.
@@ -222,6 +228,22 @@ impl Pace {
     fn state(&self) -> MutexGuard<'_, Flow> {
         // Nothing inside the lock can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Settling<'_> {
+    /// Feedback for one part of the ticket.
+    pub fn part(&mut self, row: u64, attempt: &Attempt) -> Settled {
+        let freed = self.ticket.unsettled.min(1);
+        self.ticket.unsettled -= freed;
+        self.state.free(freed, self.ticket.probe);
+        self.state.settle(self.ticket.sent, row, attempt, self.now)
+    }
+}
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        self.moved.notify_one();
     }
 }
 

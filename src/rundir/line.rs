@@ -186,6 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::Text;
 
     /// The same by the `csv` crate, slowly: what a line must be written as.
     fn by_csv(record: &Record) -> Vec<u8> {
@@ -203,7 +204,7 @@ mod tests {
     }
 
     fn owned(record: Written<'_>) -> Record {
-        let own = |text: Cow<'_, str>| Box::<str>::from(&*text);
+        let own = |text: Cow<'_, str>| Text::from(&*text);
         Record {
             row: record.row,
             id: own(record.id),
@@ -223,8 +224,8 @@ mod tests {
         }
     }
 
-    fn text() -> impl Strategy<Value = Box<str>> {
-        prop_oneof![Just(String::new()), "[a-z0-9@.'-]{1,20}", "[ -~\"\",é]{1,20}"].prop_map(Into::into)
+    fn text() -> impl Strategy<Value = Text> {
+        prop_oneof![Just(String::new()), "[a-z0-9@.'-]{1,50}", "[ -~\"\",é]{1,50}"].prop_map(Into::into)
     }
 
     prop_compose! {

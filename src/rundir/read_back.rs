@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher13;
 
 use super::line::{self, Written};
 use crate::error::Error;
-use crate::model::{HEADER, Outcome, Reason};
+use crate::model::{HEADER, Outcome, Reason, Text};
 use crate::sys;
 
 /// Lines named as samples for a reason.
@@ -89,7 +89,7 @@ pub struct ReadBack {
 }
 
 /// A row as the input has it: number, line, and the id as a record shows it.
-pub type Expected = (u64, u64, Box<str>);
+pub type Expected = (u64, u64, Text);
 
 /// Reads `results.csv`. A torn or zero-filled tail is left out; a missing file is an empty one.
 ///

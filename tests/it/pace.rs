@@ -128,6 +128,21 @@ fn throttled(wait: u64) -> Kind {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_stops_the_run_and_whoever_is_in_flight_gets_his_record() {
+    let stop = Stop::new();
+    let script: Script = Box::new(|_, number, _| match number {
+        2 => panic!("nobody thought of that"),
+        _ => Kind::Accepted,
+    });
+    let ran = run(10, 20.0, 2, &stop, script).await;
+    // The second breaks at 150 ms, while the third, who left at 100 ms, is in flight.
+    assert_eq!(ran.sent.len(), 3);
+    assert_eq!(ran.records.iter().map(|record| record.row).collect::<Vec<_>>(), [1, 3]);
+    let bug = "a worker ended unexpectedly: nobody thought of that".to_owned();
+    assert_eq!(stop.reasons(), [Why::Bug(bug)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_leaves_before_the_wait_is_over_and_then_one_probe() {
     let ran = run(
         200,
