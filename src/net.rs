@@ -12,6 +12,7 @@ use url::{Host, Url};
 
 pub use self::proxy::{idle_exceptions, proxy_name};
 use crate::error::Error;
+use crate::sys;
 
 /// Longest time for TCP and TLS together.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -32,14 +33,14 @@ pub struct Network {
 }
 
 impl Network {
-    /// `ca_file`: PEM with one or more certificates.
+    /// `ca_file`: PEM with one or more certificates; read here and now.
     ///
     /// # Errors
     /// `Error::Usage` for a file that cannot be read or holds no certificate.
     pub fn new(timeout: Duration, http1: bool, ca_file: Option<&Path>) -> Result<Self, Error> {
         let Some(file) = ca_file else { return Ok(Self { timeout, http1, roots: Vec::new() }) };
         let wrong = |what: String| Error::Usage(format!("--ca-file {}: {what}", file.display()));
-        let text = std::fs::read(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let text = sys::read_settings(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let roots = Certificate::from_pem_bundle(&text).map_err(|_| {
             wrong("is not PEM: convert it with openssl x509 -inform der -in FILE -out FILE.pem".into())
         })?;

@@ -1,9 +1,16 @@
 //! What differs by platform: private files, syncing a folder, replacing a file, core dumps, the host's name, signals.
 
+mod patient;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+pub use patient::{Patient, read_settings};
+
+/// Who is to write a file of settings or secrets that is a pipe gets so long: a program that takes longer has hung.
+pub const PIPE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a replacement that another program stands in the way of is tried again, and how often.
 const REPLACE_FOR: Duration = Duration::from_secs(2);

@@ -75,7 +75,7 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// `Error::Usage` for what is missing or malformed, `Error::SignIn` for a certificate that cannot be used.
-    pub fn source(&self, kind: Kind) -> Result<TokenSource, Error> {
+    pub async fn source(&self, kind: Kind) -> Result<TokenSource, Error> {
         let missing = needs(kind, self.around);
         if !missing.is_empty() {
             return Err(Error::Usage(self.lacks(kind, &missing)));
@@ -84,12 +84,12 @@ impl Plan<'_> {
         let tenant = self.around.get("AZURE_TENANT_ID");
         let app = || self.host(tenant.unwrap_or_default());
         Ok(match kind {
-            Kind::Token => self.token()?,
+            Kind::Token => self.token().await?,
             Kind::Secret => {
                 TokenSource::Secret { host: app()?, secret: self.secret("AZURE_CLIENT_SECRET"), scope }
             }
             Kind::Certificate => {
-                let assertion = Assertion::Certificate(Box::new(self.signer()?));
+                let assertion = Assertion::Certificate(Box::new(self.signer().await?));
                 TokenSource::Assertion { host: app()?, assertion, scope }
             }
             Kind::Workload => {
@@ -130,14 +130,14 @@ impl Plan<'_> {
         Ok(TokenSource::Person(Person::new(host, scope, way, self.show, self.open)))
     }
 
-    fn token(&self) -> Result<TokenSource, Error> {
+    async fn token(&self) -> Result<TokenSource, Error> {
         let forms = super::choice::TOKENS.map(|name| self.around.get(name));
         match forms {
             [Some(token), None, None] => Ok(TokenSource::Fixed(SecretString::from(token))),
             [None, Some(file), None] => {
                 // A pipe gives its token once, so that only a file is looked at.
                 if Path::new(file).is_file()
-                    && let Ok(read) = SecretFile::read(Path::new(file))
+                    && let Ok(read) = SecretFile::beside(Path::new(file)).await
                 {
                     self.warn_of(&read, file);
                 }
@@ -177,9 +177,9 @@ impl Plan<'_> {
         Ok(ManagedIdentity { http: self.network.direct(&url)?, url, endpoint, resource, client_id })
     }
 
-    fn signer(&self) -> Result<Signer, Error> {
+    async fn signer(&self) -> Result<Signer, Error> {
         let file = self.around.get("AZURE_CLIENT_CERTIFICATE_PATH").unwrap_or_default();
-        let read = SecretFile::read(Path::new(file)).map_err(|error| {
+        let read = SecretFile::beside(Path::new(file)).await.map_err(|error| {
             Error::SignIn(format!(
                 "cannot read the certificate {file} (AZURE_CLIENT_CERTIFICATE_PATH): {error}"
             ))

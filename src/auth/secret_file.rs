@@ -1,10 +1,12 @@
 //! Files that hold keys and tokens: read through one handle, bounded, and looked at for who else may read them.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
+
+use crate::sys::{PIPE_PATIENCE, Patient};
 
 /// Longest key file: a key of 4096 bits with a chain of ten certificates has a tenth of it.
 const LONGEST: u64 = 256 * 1024;
@@ -18,11 +20,8 @@ pub(super) struct SecretFile {
 
 impl SecretFile {
     /// Opened once: what is judged is what is read, whatever becomes of the name meanwhile.
-    ///
-    /// # Errors
-    /// As the system says, and for a file that is longer than any key.
-    pub(super) fn read(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+    fn read(path: &Path, within: Duration) -> io::Result<Self> {
+        let mut file = Patient::open(path, within)?;
         let open_to_all = open_to_all(&file)?;
         let mut bytes = Zeroizing::new(Vec::new());
         // One more than the longest, so that too long is seen.
@@ -34,14 +33,22 @@ impl SecretFile {
         Ok(Self { bytes, open_to_all })
     }
 
-    /// The same as text, beside the work.
+    /// Beside the work: whoever should write a pipe gets [`PIPE_PATIENCE`], and a signal is heard meanwhile.
     ///
     /// # Errors
-    /// As [`SecretFile::read`], and for what is no UTF-8.
-    pub(super) async fn text(path: &Path) -> io::Result<Zeroizing<String>> {
+    /// As the system says, for a pipe that nobody writes, and for a file that is longer than any key.
+    pub(super) async fn beside(path: &Path) -> io::Result<Self> {
         let path = path.to_owned();
-        let read =
-            tokio::task::spawn_blocking(move || Self::read(&path)).await.map_err(io::Error::other)??;
+        let read = tokio::task::spawn_blocking(move || Self::read(&path, PIPE_PATIENCE));
+        read.await.map_err(io::Error::other)?
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// As [`SecretFile::beside`], and for what is no UTF-8.
+    pub(super) async fn text(path: &Path) -> io::Result<Zeroizing<String>> {
+        let read = Self::beside(path).await?;
         let text = std::str::from_utf8(&read.bytes).map_err(|_| io::Error::other("it is no text"))?;
         Ok(Zeroizing::new(text.to_owned()))
     }
@@ -49,14 +56,14 @@ impl SecretFile {
 
 /// Pipes and devices belong to whoever made them.
 #[cfg(unix)]
-fn open_to_all(file: &File) -> io::Result<bool> {
+fn open_to_all(file: &Patient) -> io::Result<bool> {
     use std::os::unix::fs::PermissionsExt;
     let found = file.metadata()?;
     Ok(found.is_file() && found.permissions().mode() & 0o006 != 0)
 }
 
 #[cfg(not(unix))]
-fn open_to_all(_: &File) -> io::Result<bool> {
+fn open_to_all(_: &Patient) -> io::Result<bool> {
     Ok(false)
 }
 
@@ -73,14 +80,14 @@ mod tests {
         fs::write(file.path(), "key").expect("written");
         for (mode, open) in [(0o600, false), (0o640, false), (0o644, true), (0o602, true)] {
             fs::set_permissions(file.path(), Permissions::from_mode(mode)).expect("set");
-            let read = SecretFile::read(file.path()).expect("read");
+            let read = SecretFile::read(file.path(), Duration::ZERO).expect("read");
             assert_eq!((read.bytes.as_slice(), read.open_to_all), (&b"key"[..], open), "{mode:o}");
         }
     }
 
     #[test]
     fn a_file_without_end_is_not_read_to_it() {
-        let error = SecretFile::read(Path::new("/dev/zero")).expect_err("refused");
+        let error = SecretFile::read(Path::new("/dev/zero"), PIPE_PATIENCE).expect_err("refused");
         assert!(error.to_string().contains("longer than 256 KiB"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Cli, Service, help};
 use crate::error::Error;
+use crate::sys;
 
 /// What came of the command line.
 #[derive(Debug)]
@@ -76,9 +77,10 @@ fn without_empty_variables(command: Command) -> Command {
 
 /// The file's values as defaults: whatever else is given wins.
 fn with_file(command: Command, file: &Path) -> Result<Command, Error> {
-    let text = fs::read_to_string(file).map_err(|source| {
-        Error::Usage(format!("{}: cannot read the settings file: {source}", file.display()))
-    })?;
+    let unread =
+        |source| Error::Usage(format!("{}: cannot read the settings file: {source}", file.display()));
+    let text = sys::read_settings(file).map_err(unread)?;
+    let text = String::from_utf8(text).map_err(|error| unread(io::Error::other(error.utf8_error())))?;
     let wrong = |at: usize, message: String| {
         let before = text.get(..at).unwrap_or(&text);
         let line = before.matches('\n').count() as u64 + 1;
@@ -166,6 +168,8 @@ fn set(command: Command, values: &BTreeMap<String, String>) -> Command {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::cli;
 

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::{note, tell};
@@ -166,6 +167,16 @@ pub(super) fn simulated(asked: &Service, root: Url, simulated: Simulated) -> Res
     Ok(Connection { root, http, tokens, simulator: Some(simulated), tenant, claims: Claims::default() })
 }
 
+/// How hosts are reached. A signal is heard while the certificates are read.
+///
+/// # Errors
+/// As [`Network::new`].
+pub(super) async fn network(asked: &Service) -> Result<Network, Error> {
+    let (timeout, http1, file) = (asked.timeout, asked.http1, asked.ca_file.clone());
+    let network = spawn_blocking(move || Network::new(timeout, http1, file.as_deref()));
+    network.await.map_err(|error| Error::Internal(error.to_string()))?
+}
+
 /// Signs in and compares the tenant; permissions are for the caller to judge. `notices` hears of the sign-in from here on.
 ///
 /// # Errors
@@ -177,7 +188,7 @@ pub(super) async fn sign_in(
     notices: Notices,
 ) -> Result<Connection, Error> {
     let cloud = cloud(asked);
-    let network = Network::new(asked.timeout, asked.http1, asked.ca_file.as_deref())?;
+    let network = network(asked).await?;
     let around = surroundings(asked);
     let authority = authority(&around, cloud, &root)?;
     let plan = Plan {
@@ -200,7 +211,7 @@ pub(super) async fn sign_in(
         Some(kind) => kind,
         None => chosen(&plan, unattended).await?,
     };
-    let tokens = Tokens::telling(plan.source(kind)?, root.scheme() == "http", notices);
+    let tokens = Tokens::telling(plan.source(kind).await?, root.scheme() == "http", notices);
     let first = tokens.current().await.map_err(Error::SignIn)?;
     let readable = first.claims.tid.is_some();
     if !readable && asked.expect_tenant.is_some() {

@@ -4,7 +4,7 @@ use reqwest::header::AUTHORIZATION;
 use serde::Serialize;
 use url::Url;
 
-use super::connect::{Connection, place, sign_in, simulated};
+use super::connect::{Connection, network, place, sign_in, simulated};
 use super::{kind, say};
 use crate::auth::{Notices, Permitted, permitted, said_of_clock};
 use crate::cli::{Doctor, Service};
@@ -54,7 +54,7 @@ impl Findings {
 
 pub(super) async fn doctor(asked: Doctor) -> Result<Exit, Error> {
     let place = place(&asked.service).await?;
-    let network = Network::new(asked.service.timeout, asked.service.http1, asked.service.ca_file.as_deref())?;
+    let network = network(&asked.service).await?;
     let mut found = Findings::default();
     if place.simulator.is_some() {
         found.note("simulated", State::Ok, "SIMULATED  nothing of this is about a tenant");

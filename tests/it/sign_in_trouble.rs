@@ -1,8 +1,9 @@
 //! Trouble with the sign-in in the middle of the work: what is said, what is kept, and what goes on.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -83,4 +84,48 @@ fn a_clock_that_jumps_while_work_goes_on_is_said_once() {
     let rounded = said_of_it.replace("15 min", "14 min");
     assert_eq!(count(&output, said_of_it) + count(&output, &rounded), 1, "{}", said(&output));
     assert_eq!(notes(&stage).len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_file_that_is_a_pipe_nobody_writes_leaves_ctrl_c_heard() {
+    let stage = Stage::new(CALM, 3);
+    let pipe = stage.folder.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+        .expect("a pipe");
+    for variables in [
+        &[stage.secret()[0], ("AZURE_CLIENT_CERTIFICATE_PATH", "pipe")][..],
+        &[("REPROVISION_TOKEN_FILE", "pipe")][..],
+    ] {
+        let command = ["run", "users.csv", "--yes", "--out", "out"];
+        let mut child = stage.program(&command, variables).spawn().expect("started");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped"));
+        let mut read = String::new();
+        while !read.contains("not set up") {
+            assert!(lines.read_line(&mut read).expect("text") > 0, "{read}");
+        }
+        let asked = Instant::now();
+        let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(killed.expect("kill").success());
+        lines.read_to_string(&mut read).expect("text");
+        assert_eq!(child.wait().expect("ended").code(), Some(130), "{read}");
+        assert!(asked.elapsed() < Duration::from_secs(20), "{:?}: {read}", asked.elapsed());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_that_another_program_writes_into_a_pipe_is_taken() {
+    let stage = Stage::new(CALM, 3);
+    let token = stage.simulator.token();
+    let mut child = stage
+        .program(
+            &["run", "users.csv", "--yes", "--out", "out", "--auth", "token", "--token-file", "/dev/stdin"],
+            &[],
+        )
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("started");
+    child.stdin.take().expect("piped").write_all(token.as_bytes()).expect("written");
+    stage.all_accepted(&child.wait_with_output().expect("ended"));
 }
