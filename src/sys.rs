@@ -1,5 +1,6 @@
 //! What differs by platform: private files, syncing a folder, replacing a file, core dumps, the host's name, signals.
 
+mod group;
 mod patient;
 
 use std::fs::{self, File, OpenOptions};
@@ -7,6 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use group::{Group, has_terminal};
 pub use patient::{Patient, read_settings};
 
 /// Who is to write a file of settings or secrets that is a pipe gets so long: a program that takes longer has hung.

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::host::Grant;
 use super::veil::veiled;
 use crate::model::neutral;
+use crate::sys::{Group, has_terminal};
 
 /// A program that takes longer has hung.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -58,7 +59,7 @@ impl AzureCli {
         if let Some(tenant) = &self.tenant {
             command.args(["--tenant", tenant]);
         }
-        let output = output(command, "Azure CLI (az)").await?;
+        let output = output(command, "Azure CLI (az)", !has_terminal()).await?;
         if !output.status.success() {
             return Err(Failure::Final(self.explain(&String::from_utf8_lossy(&output.stderr))));
         }
@@ -86,6 +87,10 @@ impl AzureCli {
 
 /// Runs the line through the platform's shell, as admins write it.
 pub(super) async fn run(line: &str) -> Result<Zeroizing<String>, Failure> {
+    run_apart(line, !has_terminal()).await
+}
+
+async fn run_apart(line: &str, apart: bool) -> Result<Zeroizing<String>, Failure> {
     #[cfg(windows)]
     let command = {
         let mut command = Command::new("cmd");
@@ -99,7 +104,7 @@ pub(super) async fn run(line: &str) -> Result<Zeroizing<String>, Failure> {
         command.arg("-c").arg(line);
         command
     };
-    let output = output(command, "--token-command").await?;
+    let output = output(command, "--token-command", apart).await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = neutral(&veiled(said.trim(), &[]), SHOWN);
@@ -118,25 +123,20 @@ struct Output {
     stderr: Zeroizing<Vec<u8>>,
 }
 
-async fn output(mut command: Command, name: &str) -> Result<Output, Failure> {
-    let mut child = command
-        .env_remove(OWN_SECRET)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Failure::Final(format!("{name} is not installed, or not in PATH"))
-            }
-            _ => Failure::Final(format!("cannot start {name}: {error}")),
-        })?;
+/// `apart`: where there is no terminal to share, all that the program started ends with it.
+async fn output(mut command: Command, name: &str, apart: bool) -> Result<Output, Failure> {
+    command.env_remove(OWN_SECRET).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (mut child, group) = Group::start(&mut command, apart).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::Final(format!("{name} is not installed, or not in PATH")),
+        _ => Failure::Final(format!("cannot start {name}: {error}")),
+    })?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let work = async {
         // Both at once: a program may fill either while nobody reads it.
         let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
-        Ok::<_, std::io::Error>(Output { status: child.wait().await?, stdout, stderr })
+        let status = child.wait().await?;
+        group.ended();
+        Ok::<_, std::io::Error>(Output { status, stdout, stderr })
     };
     tokio::time::timeout(TIMEOUT, work)
         .await
@@ -158,7 +158,32 @@ async fn read(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<Zeroizing
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::io::Read;
+
     use super::*;
+    use crate::sys::{PIPE_PATIENCE, Patient};
+
+    #[tokio::test]
+    async fn what_a_command_started_ends_with_it_when_its_time_is_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).expect("a pipe");
+        let mut reader = Patient::open(&pipe, PIPE_PATIENCE).expect("open");
+        let line = format!("{{ echo up; exec sleep 1000; }} > '{}' & wait", pipe.display());
+        let running = tokio::spawn(async move { run_apart(&line, true).await });
+        let began = tokio::task::spawn_blocking(move || {
+            let mut up = [0; 3];
+            reader.read_exact(&mut up).map(|()| reader)
+        });
+        let mut reader = began.await.expect("no panic").expect("the command began");
+        // From here on nothing but the clock moves.
+        tokio::time::pause();
+        let error = running.await.expect("no panic").expect_err("no token");
+        assert_eq!(error.text(), "--token-command gave no token within 60 s");
+        // Whoever holds the pipe is gone.
+        assert_eq!(reader.read_to_end(&mut Vec::new()).expect("its end"), 0);
+    }
 
     #[tokio::test]
     async fn a_program_that_prints_without_end_is_stopped() {

@@ -269,6 +269,29 @@ fn the_question_reaches_the_person_whatever_is_piped() {
     assert_eq!(arrivals(&service), 9);
 }
 
+#[test]
+fn a_token_command_may_ask_the_person_and_hears_ctrl_c() {
+    let folder = tempfile::tempdir().expect("a folder");
+    list(folder.path(), 3);
+    let service = tenant(folder.path(), "");
+    std::fs::write(folder.path().join("given.token"), &service.token).expect("written");
+    let ask = "printf 'Passphrase: ' > /dev/tty; read -r word < /dev/tty; test \"$word\" = open && cat given.token; \
+               echo ended > ended.txt";
+    let variables = [("REPROVISION_ENDPOINT", service.endpoint.as_str()), ("REPROVISION_TOKEN_COMMAND", ask)];
+    let line = "reprovision run users.csv --tenant contoso.com --yes";
+    let mut terminal = Terminal::run(100, line, folder.path(), &variables);
+    terminal.shows("Passphrase:");
+    terminal.keys(CTRL_C);
+    let shown = terminal.end(130);
+    assert!(shown.screen.contains("nothing was sent"), "{}", shown.screen);
+    assert!(!folder.path().join("ended.txt").exists(), "the command heard it too:\n{}", shown.screen);
+    let mut terminal = Terminal::run(100, line, folder.path(), &variables);
+    terminal.shows("Passphrase:");
+    terminal.keys("open\n");
+    let shown = terminal.end(0);
+    assert!(shown.screen.contains("3 rows in = 3 rows out"), "{}", shown.screen);
+}
+
 /// The bar's lines: from the one with the share done on.
 fn bar(screen: &str) -> Vec<&str> {
     let lines: Vec<_> = screen.lines().collect();
