@@ -6,6 +6,8 @@ mod patient;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Once, mpsc};
 use std::time::{Duration, Instant};
 
 pub use group::{Group, has_terminal};
@@ -218,6 +220,13 @@ pub enum Signal {
     Terminate,
 }
 
+/// Whether a signal asked this process to end; known only where somebody [listens](Signals::listen).
+pub fn asked_to_end() -> bool {
+    ASKED_TO_END.load(Relaxed)
+}
+
+static ASKED_TO_END: AtomicBool = AtomicBool::new(false);
+
 /// The signals of this process; a write over a file size limit becomes an error instead of ending it.
 #[cfg(unix)]
 pub struct Signals {
@@ -229,11 +238,7 @@ pub struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Starts to listen.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn listen() -> io::Result<Self> {
+    fn open() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         /// SIGXFSZ on Linux and macOS alike.
         const TOO_LARGE: i32 = 25;
@@ -265,11 +270,7 @@ pub struct Signals {
 
 #[cfg(windows)]
 impl Signals {
-    /// Starts to listen.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn listen() -> io::Result<Self> {
+    fn open() -> io::Result<Self> {
         use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
         Ok(Self { c: ctrl_c()?, interrupt: ctrl_break()?, close: ctrl_close()? })
     }
@@ -281,6 +282,36 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.close.recv() => Signal::Terminate,
         }
+    }
+}
+
+impl Signals {
+    /// Starts to listen. A thread of its own notes the first one, so that whoever blocks this one, or all that belong to
+    /// the runtime, learns that all is [to end](asked_to_end).
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn listen() -> io::Result<Self> {
+        static NOTES: Once = Once::new();
+        NOTES.call_once(|| {
+            let (ready, hears) = mpsc::channel();
+            let note = move || -> io::Result<()> {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+                runtime.block_on(async {
+                    let mut first = Self::open()?;
+                    drop(ready);
+                    first.next().await;
+                    ASKED_TO_END.store(true, Relaxed);
+                    Ok(())
+                })
+            };
+            // Without it a signal is heard all the same, but by those who wait for nothing.
+            if std::thread::Builder::new().spawn(note).is_ok() {
+                // Ends when it listens, or cannot.
+                let _: Result<(), _> = hears.recv();
+            }
+        });
+        Self::open()
     }
 }
 

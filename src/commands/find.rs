@@ -54,7 +54,9 @@ pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
         Ok(collected) => collected,
         Err(stopped) => return scanning.ended(stopped, goes_on),
     };
-    list.finish(!asked.summary)?;
+    if !list.finish(!asked.summary)? {
+        return scanning.ended(Stopped::Ended(Ended::Stopped), "the list on standard output is not complete");
+    }
     let simulated = if scanning.is_simulated() { "SIMULATED  " } else { "" };
     tell(&format!("{simulated}{}", told(&counts, kind, asked.out.as_deref())));
     if asked.summary {

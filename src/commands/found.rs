@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::is_there;
+use super::streams::OUT;
 use crate::error::Error;
 use crate::scan::FOUND_HEADER;
 use crate::sys;
+
+/// Bytes given to standard output at once.
+const AT_ONCE: usize = 64 * 1024;
 
 /// What was counted on the way.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -162,27 +166,35 @@ impl List {
         self.begin()
     }
 
-    /// The list is complete: in its place, or on standard output.
+    /// The list is complete: in its place, or on standard output. `false`: it was cut short by a signal.
     ///
     /// # Errors
     /// `Error::File`; a closed pipe is nobody's failure.
-    pub(super) fn finish(mut self, shown: bool) -> Result<(), Error> {
+    pub(super) fn finish(mut self, shown: bool) -> Result<bool, Error> {
         let fail = |action, source| Error::file(action, &self.path, source);
         if let Some(out) = &self.out {
             self.file.sync_all().map_err(|source| fail("sync", source))?;
             fs::rename(&self.path, out).map_err(|source| Error::file("replace", out, source))?;
             let _ = fs::remove_file(beside(out, ".partial.json"));
-            return Ok(());
+            return Ok(true);
         }
         if shown {
             self.file.seek(SeekFrom::Start(0)).map_err(|source| fail("read", source))?;
-            match io::copy(&mut self.file, &mut io::stdout().lock()) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-                Err(source) => return Err(Error::file("write", "standard output", source)),
+            loop {
+                let mut part = Vec::with_capacity(AT_ONCE);
+                let read = (&mut self.file).take(AT_ONCE as u64).read_to_end(&mut part);
+                if read.map_err(|source| fail("read", source))? == 0 {
+                    break;
+                }
+                match OUT.write(part) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(false),
+                    Err(source) => return Err(Error::file("write", "standard output", source)),
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -19,6 +19,7 @@ mod schedule;
 mod screen;
 mod simulate;
 mod status;
+mod streams;
 mod sweep;
 mod typed;
 mod verify;

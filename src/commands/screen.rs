@@ -1,13 +1,14 @@
 //! Where telling goes: results to standard output, all else to standard error, around the bar, and never waiting for a
 //! blocked terminal while work is going on.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::footer::Footer;
+use super::streams::{ERR, OUT};
 use crate::cli::{LogFormat, Telling};
 
 /// Lines on their way to a terminal; what does not fit is counted and left out.
@@ -39,7 +40,7 @@ pub(super) fn log_format() -> LogFormat {
 
 /// To standard output: results only. A closed pipe is nobody's failure.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+    let _ = OUT.write(format!("{text}\n").into_bytes());
 }
 
 /// To standard error: warnings, errors, questions. While a display runs, it prints the line and nobody waits.
@@ -82,7 +83,7 @@ pub(super) fn note(text: &str) {
 }
 
 fn print(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = ERR.write(format!("{text}\n").into_bytes());
 }
 
 /// The right to print on standard error while work is going on. One at a time.

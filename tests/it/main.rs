@@ -2,6 +2,8 @@
 
 mod account;
 mod batch;
+#[cfg(unix)]
+mod blocked;
 mod docs;
 mod doctor;
 mod explain;
