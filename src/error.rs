@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use tokio::task::JoinError;
 
 /// How a process ends. The numbers are a promise to schedulers (`docs/operations.md#exit-codes`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -174,6 +175,14 @@ fn next_step(action: &str, kind: io::ErrorKind) -> Option<&'static str> {
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Some(ELSEWHERE),
         Kind::NotADirectory | Kind::NotFound | Kind::AlreadyExists if action == "create" => Some(ELSEWHERE),
         _ => None,
+    }
+}
+
+impl From<JoinError> for Error {
+    /// Of a task that panicked, whose text may hold anything: what can be said of it was said when it did.
+    fn from(error: JoinError) -> Self {
+        let what = if error.is_panic() { "a task ended unexpectedly" } else { "a task was cut short" };
+        Self::Internal(what.to_owned())
     }
 }
 

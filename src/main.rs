@@ -9,7 +9,7 @@ use reprovision::{cli, commands};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let exit = match cli::parse(std::env::args_os().collect()) {
+    ExitCode::from(commands::guarded(|| match cli::parse(std::env::args_os().collect()) {
         Ok(cli::Parsed::Command(cli)) => commands::main(cli).code(),
         Ok(cli::Parsed::Said(said)) => {
             // Help goes to standard output, a wrong flag to standard error; a closed pipe is nobody's failure.
@@ -17,6 +17,5 @@ fn main() -> ExitCode {
             u8::try_from(said.exit_code()).unwrap_or(2)
         }
         Err(error) => commands::fail(&error).code(),
-    };
-    ExitCode::from(exit)
+    }))
 }

@@ -63,10 +63,9 @@ pub async fn run<E: Exchange>(
     }
 }
 
-/// What a panic said.
+/// What a panic said, if it stands so in the source: a text that was put together may hold anything.
 fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
+    panic.downcast_ref::<&'static str>().copied().unwrap_or("it panicked")
 }
 
 async fn serve<E: Exchange>(queue: Arc<Queue>, workers: Arc<Workers<E>>) {

@@ -40,7 +40,7 @@ impl SecretFile {
     pub(super) async fn beside(path: &Path) -> io::Result<Self> {
         let path = path.to_owned();
         let read = tokio::task::spawn_blocking(move || Self::read(&path, PIPE_PATIENCE));
-        read.await.map_err(io::Error::other)?
+        read.await.map_err(|_| io::Error::other("reading it ended unexpectedly"))?
     }
 
     /// The same as text.

@@ -174,7 +174,7 @@ pub(super) fn simulated(asked: &Service, root: Url, simulated: Simulated) -> Res
 pub(super) async fn network(asked: &Service) -> Result<Network, Error> {
     let (timeout, http1, file) = (asked.timeout, asked.http1, asked.ca_file.clone());
     let network = spawn_blocking(move || Network::new(timeout, http1, file.as_deref()));
-    network.await.map_err(|error| Error::Internal(error.to_string()))?
+    network.await?
 }
 
 /// Signs in and compares the tenant; permissions are for the caller to judge. `notices` hears of the sign-in from here on.

@@ -1,5 +1,6 @@
 //! One file a command: wiring only. All printing is here.
 
+mod bug;
 mod closing;
 mod connect;
 mod doctor;
@@ -28,7 +29,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+pub use self::bug::guarded;
 use self::screen::{note, say, tell};
+use tokio::runtime::{Builder, Runtime};
+
 use crate::cli::{self, Cli, Command, Object};
 use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
@@ -45,12 +49,12 @@ pub fn main(cli: Cli) -> Exit {
     if let Err(error) = logging::start(&cli.telling) {
         return fail(&error);
     }
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let mut runtime = Builder::new_multi_thread();
     if matches!(cli.command, Command::Run(_) | Command::Sweep(_)) {
         runtime.worker_threads(SENDERS);
     }
     let runtime = match runtime.enable_all().build() {
-        Ok(runtime) => runtime,
+        Ok(runtime) => Leaving(Some(runtime)),
         Err(error) => {
             tell(&format!("error: cannot start: {error}"));
             return Exit::Internal;
@@ -75,9 +79,25 @@ pub fn main(cli: Cli) -> Exit {
         }
         Command::Man { command } => manual(command.as_deref()),
     };
-    // Tasks that still wait for something must not keep the process.
-    runtime.shutdown_background();
+    drop(runtime);
     ended.unwrap_or_else(|error| fail(&error))
+}
+
+/// A runtime whose tasks do not keep the process when they still wait for something, however it ends.
+struct Leaving(Option<Runtime>);
+
+impl Leaving {
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.0.as_ref().expect("taken when dropped alone").block_on(work)
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// The page of the program, or of one command.

@@ -4,6 +4,7 @@ mod account;
 mod batch;
 #[cfg(unix)]
 mod blocked;
+mod bug;
 mod docs;
 mod doctor;
 mod explain;

@@ -172,7 +172,7 @@ pub(super) async fn drive<E: Exchange>(
         tokio::spawn(pool::run(rows, workers, pool::slots(usize::from(call.concurrency)), stop.clone()));
     tokio::select! {
         ended = running => if let Err(error) = ended {
-            stop.abort(Some(Why::Bug(error.to_string())));
+            stop.abort(Some(Why::Bug(Error::from(error).chain())));
         },
         () = async { stop.aborting().await; sleep(LAST_WORDS).await } => {}
     }

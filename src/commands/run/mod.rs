@@ -129,7 +129,7 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
         let opened = Journal::open(&folder, checked.rows, || checked.ids(&copy));
         opened.map(|(journal, read)| (checked, journal, read))
     });
-    let (checked, journal, read) = opened.await.map_err(|error| Error::Internal(error.to_string()))??;
+    let (checked, journal, read) = opened.await??;
     if read.damaged > 0 {
         tell(&format!(
             "warning: {} lines of {} were damaged; they are kept in damaged.txt, and their rows are done again",
@@ -244,7 +244,7 @@ impl Ready {
         let written = spawn_blocking(move || account(&asked, &folder, run, rows, worked));
         let accounted = tokio::select! {
             biased;
-            written = written => written.map_err(|error| Error::Internal(error.to_string()))?,
+            written = written => written?,
             signal = signals.next() => {
                 // Each file is replaced as a whole; the next call writes what is missing. The lock ends with the process.
                 std::mem::forget(claim);
@@ -351,7 +351,7 @@ async fn read_input(config: &RunConfig, copy: PathBuf) -> Result<Checked, Error>
             }
         }
     });
-    checked.await.map_err(|error| Error::Internal(error.to_string()))?
+    checked.await?
 }
 
 /// A private folder that goes away with its value.
