@@ -2,9 +2,16 @@
 
 use std::ffi::OsString;
 
+/// The one flag whose value may hold a secret, in a header for `curl` say. What is printed goes into mails and reports.
+const LEFT_OUT: &str = "--token-command";
+
 /// The command line of this process.
 #[derive(Clone, Debug)]
-pub(super) struct Typed(Vec<String>);
+pub(super) struct Typed {
+    words: Vec<String>,
+    /// Whether [`LEFT_OUT`] was there.
+    left_out: bool,
+}
 
 impl Typed {
     pub(super) fn now() -> Self {
@@ -12,16 +19,19 @@ impl Typed {
     }
 
     fn of(arguments: impl IntoIterator<Item = OsString>) -> Self {
-        Self(arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect())
+        let words = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+        let all = Self { words, left_out: false };
+        let (before, all) = (all.words.len(), all.without(LEFT_OUT));
+        Self { left_out: all.words.len() < before, ..all }
     }
 
     /// Leaves out a flag with its value.
     pub(super) fn without(mut self, flag: &str) -> Self {
         let with_value = format!("{flag}=");
-        while let Some(at) = self.0.iter().position(|one| one == flag || one.starts_with(&with_value)) {
-            let gone = self.0.remove(at);
-            if gone == flag && at < self.0.len() {
-                self.0.remove(at);
+        while let Some(at) = self.words.iter().position(|one| one == flag || one.starts_with(&with_value)) {
+            let gone = self.words.remove(at);
+            if gone == flag && at < self.words.len() {
+                self.words.remove(at);
             }
         }
         self
@@ -29,22 +39,22 @@ impl Typed {
 
     /// Leaves out a switch.
     pub(super) fn without_switch(mut self, switch: &str) -> Self {
-        self.0.retain(|one| one != switch);
+        self.words.retain(|one| one != switch);
         self
     }
 
     /// Another word in the place of one, or at the end.
     pub(super) fn instead(mut self, old: &str, new: &str) -> Self {
-        match self.0.iter().skip(1).position(|one| one == old) {
-            Some(at) => new.clone_into(&mut self.0[at + 1]),
-            None => self.0.push(new.to_owned()),
+        match self.words.iter().skip(1).position(|one| one == old) {
+            Some(at) => new.clone_into(&mut self.words[at + 1]),
+            None => self.words.push(new.to_owned()),
         }
         self
     }
 
     /// The same for a list that exists: `run`, without what finds one and remembers it.
     pub(super) fn of_a_list(mut self) -> Self {
-        let command = self.0.iter_mut().skip(1).find(|word| matches!(word.as_str(), "run" | "sweep"));
+        let command = self.words.iter_mut().skip(1).find(|word| matches!(word.as_str(), "run" | "sweep"));
         if let Some(command) = command {
             "run".clone_into(command);
         }
@@ -55,9 +65,9 @@ impl Typed {
 
     /// Another command of the same program, with those flags of this one that it knows; each has a value.
     pub(super) fn only(self, command: &str, flags: &[&str]) -> Self {
-        let mut kept: Vec<String> = self.0.iter().take(1).cloned().collect();
+        let mut kept: Vec<String> = self.words.iter().take(1).cloned().collect();
         kept.push(command.to_owned());
-        let mut words = self.0.into_iter();
+        let mut words = self.words.into_iter();
         while let Some(word) = words.next() {
             let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
             if flags.contains(&name) {
@@ -66,25 +76,26 @@ impl Typed {
                 kept.extend(value);
             }
         }
-        Self(kept)
+        Self { words: kept, left_out: self.left_out }
     }
 
     /// With another word at the end.
     pub(super) fn with_word(mut self, word: &str) -> Self {
-        self.0.push(word.to_owned());
+        self.words.push(word.to_owned());
         self
     }
 
     /// With a flag at the end; the last of two wins.
     pub(super) fn with(mut self, flag: &str, value: &str) -> Self {
-        let end = self.0.iter().position(|one| one == "--").unwrap_or(self.0.len());
-        self.0.splice(end..end, [flag.to_owned(), value.to_owned()]);
+        let end = self.words.iter().position(|one| one == "--").unwrap_or(self.words.len());
+        self.words.splice(end..end, [flag.to_owned(), value.to_owned()]);
         self
     }
 
-    /// For the shell of this platform.
+    /// For the shell of this platform. What is left out is said in a comment, which may be pasted along.
     pub(super) fn line(&self) -> String {
-        self.0.iter().map(|word| quoted(word, cfg!(windows))).collect::<Vec<_>>().join(" ")
+        let line = self.words.iter().map(|word| quoted(word, cfg!(windows))).collect::<Vec<_>>().join(" ");
+        if self.left_out { format!("{line}   # with the same {LEFT_OUT}") } else { line }
     }
 }
 
@@ -125,6 +136,24 @@ mod tests {
             typed(&["reprovision", "run", "--", "-x"]).with("--rate", "5").line(),
             "reprovision run --rate 5 -- -x"
         );
+    }
+
+    #[test]
+    fn the_value_that_may_hold_a_secret_is_left_out_of_every_form() {
+        let secret = "curl -H 'Authorization: canary' https://vault.example";
+        for flag in [vec!["--token-command", secret], vec![&*format!("--token-command={secret}")]] {
+            let line = typed(&[&["reprovision", "run", "a.csv"], &flag[..], &["--tenant", "t"]].concat());
+            let note = "   # with the same --token-command";
+            assert_eq!(line.line(), format!("reprovision run a.csv --tenant t{note}"));
+            assert_eq!(
+                line.clone().with("--rate", "5").line(),
+                format!("reprovision run a.csv --tenant t --rate 5{note}")
+            );
+            assert_eq!(
+                line.only("verify", &["--tenant"]).line(),
+                format!("reprovision verify --tenant t{note}")
+            );
+        }
     }
 
     #[test]

@@ -157,3 +157,19 @@ fn a_guard_that_cannot_compare_stops() {
         [("REPROVISION_TOKEN", token.as_str()), ("REPROVISION_EXPECT_TENANT", stage.simulator.tenant_id())];
     stage.refused(&stage.run("token", &variables), "--expect-tenant cannot be compared");
 }
+
+#[test]
+fn a_token_command_is_repeated_nowhere() {
+    let stage = Stage::new(CALM, 5);
+    fs::write(stage.folder.path().join("given.token"), stage.simulator.token()).expect("written");
+    let line = "echo 'Authorization: secret-of-no-value' > unread; rm unread; cat given.token";
+    let command = ["run", "users.csv", "--yes", "--out", "out", "--limit", "3", "-vvv"];
+    let given = format!("--token-command={line}");
+    let mut program = stage.program(&command, &[]);
+    let output = program.arg(&given).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let goes_on = said(&output);
+    let goes_on = goes_on.lines().find(|line| line.contains(" run users.csv --yes")).expect("how to go on");
+    assert!(goes_on.ends_with("   # with the same --token-command"), "{goes_on}");
+    stage.no_secrets(&output);
+}

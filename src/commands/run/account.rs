@@ -209,7 +209,7 @@ fn write_summary(folder: &Path, summary: &mut Summary, figures: &Figures) -> Res
 }
 
 /// Flags that `verify` needs as well.
-const SIGN_IN: [&str; 10] = [
+const SIGN_IN: [&str; 9] = [
     "--tenant",
     "--auth",
     "--cloud",
@@ -217,7 +217,6 @@ const SIGN_IN: [&str; 10] = [
     "--client-id",
     "--certificate",
     "--token-file",
-    "--token-command",
     "--ca-file",
     "--config",
 ];
