@@ -1,28 +1,21 @@
-//! The checking pass before anything is sent, and the stream of rows after it.
+//! The checking pass before anything is sent.
 
 use std::hash::Hasher;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use encoding_rs::Encoding;
-use jiff::Timestamp;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::cell::trim;
 use super::copy::copy_and_hash;
 use super::encoding::{Utf8Reader, detect};
-use super::header::{
-    LISTED as LISTED_COLUMNS, Layout, delimiter_of, is_example, is_lead_in, layout, separator,
-};
+use super::header::{LISTED as LISTED_COLUMNS, Layout, delimiter_of, is_lead_in, layout, separator};
 use super::lost::Lost;
 use super::records::{Broken, Gathered, Records};
 use crate::error::Error;
-use crate::model::{
-    BadId, Item, Outcome, Reading, Reason, Record, Row, Shard, Text, UserId, is_invisible, neutral, plain,
-    stamp,
-};
+use crate::model::{Reading, Shard, UserId, neutral};
 
-/// Longest id cell shown, in characters.
-const SHOWN: usize = 256;
 /// Unusable lines listed before the first request.
 const LISTED: usize = 10;
 /// Bytes of a short line: a GUID alone has 37.
@@ -92,26 +85,14 @@ pub struct Checked {
     pub examples: u64,
     /// Rows with characters that could not be read.
     lost: Lost,
-    shard: Option<Shard>,
-    layout: Layout,
+    pub(super) shard: Option<Shard>,
+    pub(super) layout: Layout,
     /// Cells of the first record.
     width: usize,
-    ours: bool,
+    pub(super) ours: bool,
     /// Later rows with the id of an earlier one, by row: eight bytes for each of them.
-    same: Vec<(u32, u32)>,
+    pub(super) same: Vec<(u32, u32)>,
 }
-
-/// The original cells of a data row, for `failed.csv`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RawRow {
-    /// Number of the data row, from 1.
-    pub number: u64,
-    /// Cells as given, the id without what was trimmed off it; the raw line where it could not be split.
-    pub cells: Vec<String>,
-}
-
-/// A data row as its record will show it: number, physical line, id.
-type Shown = (u64, u64, Text);
 
 /// Copies the input to `copy` and checks it whole. `-` is standard input.
 ///
@@ -335,21 +316,6 @@ impl Checked {
         Ok(format!("{fits}. The columns are: {}", listed.collect::<Vec<_>>().join(", ")))
     }
 
-    /// Whether a row belongs to this shard: by its id where it has one.
-    fn is_ours(&self, id: Result<&UserId, ()>, number: u64) -> bool {
-        self.shard.is_none_or(|shard| match id {
-            Ok(id) => shard.holds(id.as_str()),
-            Err(()) => shard.holds_row(number),
-        })
-    }
-
-    fn is_our_row(&self, number: u64, gathered: &Gathered) -> bool {
-        self.shard.is_none() || {
-            let id = self.id(gathered);
-            self.is_ours(id.as_ref().map(|(id, _)| id).map_err(drop), number)
-        }
-    }
-
     /// How it was split.
     pub fn reading(&self) -> Reading {
         Reading {
@@ -399,202 +365,5 @@ impl Checked {
             said.push(format!("blanks, quotes or invisible characters around {ids} removed"));
         }
         said
-    }
-
-    /// The rows of this shard without those that `skip` knows to be done, in the order of the input.
-    ///
-    /// # Errors
-    /// Where the copy cannot be opened.
-    pub fn items(self, copy: &Path, skip: impl Fn(u64) -> bool + Send + 'static) -> Result<Items, Error> {
-        let rows = self.read(copy)?;
-        Ok(Items { checked: self, rows, skip: Box::new(skip) })
-    }
-
-    /// The original cells of every data row.
-    ///
-    /// # Errors
-    /// Where the copy cannot be opened.
-    pub fn raw_rows(
-        &self,
-        copy: &Path,
-    ) -> Result<impl Iterator<Item = Result<RawRow, Error>> + use<>, Error> {
-        let (column, ours) = (self.layout.column, self.ours);
-        Ok(self.read(copy)?.map(move |row| {
-            let (number, gathered) = row?;
-            let mut cells = gathered.cells.unwrap_or_else(|broken| vec![broken.raw]);
-            // What is invisible would be written as an escape, and that is no id any more.
-            if let Some(id) = cells.get_mut(column) {
-                *id = trim(id).to_owned();
-            }
-            if ours {
-                cells.iter_mut().for_each(|cell| *cell = plain(cell).to_owned());
-            }
-            Ok(RawRow { number, cells })
-        }))
-    }
-
-    /// Number, line and shown id of every data row of this shard, as its record will have them.
-    ///
-    /// # Errors
-    /// Where the copy cannot be opened.
-    pub fn ids(&self, copy: &Path) -> Result<impl Iterator<Item = Result<Shown, Error>> + use<'_>, Error> {
-        Ok(self.read(copy)?.filter_map(|row| {
-            let (number, gathered) = match row {
-                Ok((number, gathered)) if self.is_our_row(number, &gathered) => (number, gathered),
-                Ok(_) => return None,
-                Err(error) => return Some(Err(error)),
-            };
-            let id = match self.item(number, &gathered) {
-                Item::Send(row) => row.shown,
-                Item::Settled(record) => record.id,
-            };
-            Some(Ok((number, gathered.line, id)))
-        }))
-    }
-
-    fn read(&self, copy: &Path) -> Result<Rows, Error> {
-        let open =
-            Utf8Reader::open(copy, self.encoding).map_err(|source| Error::file("read", copy, source))?;
-        Ok(Rows {
-            records: Records::new(BufReader::with_capacity(1 << 16, open), self.delimiter),
-            copy: copy.to_owned(),
-            header: self.layout.has_header,
-            number: 0,
-            examples: 0,
-        })
-    }
-
-    /// What an id cell says.
-    fn text<'a>(&self, cell: &'a str) -> &'a str {
-        if self.ours { plain(trim(cell)) } else { trim(cell) }
-    }
-
-    fn id(&self, gathered: &Gathered) -> Result<(UserId, bool), (Reason, String, String)> {
-        let broken = |raw: &str, what: &str| (Reason::BrokenRow, what.to_owned(), neutral(raw, SHOWN));
-        let cells = match &gathered.cells {
-            Ok(cells) => cells,
-            Err(Broken { raw, why }) => return Err(broken(raw, why)),
-        };
-        let Some(cell) = cells.get(self.layout.column) else {
-            return Err(broken(&cells.join(" "), "the row has no id cell"));
-        };
-        let trimmed = trim(cell);
-        let text = if self.ours { plain(trimmed) } else { trimmed };
-        match UserId::parse(text) {
-            Ok(id) => Ok((id, trimmed.len() != cell.len())),
-            Err(why) => {
-                let reason = if why == BadId::Empty { Reason::EmptyId } else { Reason::BadId };
-                Err((reason, why.to_string(), neutral(text, SHOWN)))
-            }
-        }
-    }
-
-    fn item(&self, number: u64, gathered: &Gathered) -> Item {
-        let settled = |id: Text, outcome, reason, message: String| {
-            Item::Settled(Box::new(Record {
-                row: number,
-                id,
-                outcome,
-                reason: Some(reason),
-                http_status: None,
-                error_code: "".into(),
-                message: message.into(),
-                attempts: 0,
-                throttled: 0,
-                first_sent_at: "".into(),
-                finished_at: stamp(Timestamp::now()),
-                duration_ms: None,
-                client_request_id: "".into(),
-                request_id: "".into(),
-                line: gathered.line,
-            }))
-        };
-        let id = match self.id(gathered) {
-            Ok((id, _)) => id,
-            Err((reason, message, shown)) => return settled(shown.into(), Outcome::Invalid, reason, message),
-        };
-        let given = self.text(gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column]));
-        // An object id is harmless as it stands.
-        let shown = if id.is_guid() { Text::from(given) } else { neutral(given, SHOWN).into() };
-        match self.same.binary_search_by_key(&number, |(row, _)| u64::from(*row)) {
-            Ok(at) => {
-                settled(shown, Outcome::Duplicate, Reason::SameId, format!("same as row {}", self.same[at].1))
-            }
-            Err(_) => Item::Send(Row { number, line: gathered.line, shown, id }),
-        }
-    }
-}
-
-/// Blanks of any kind and invisible characters at the ends are no part of an id, nor are quotes around it, which stay where
-/// a blank stands between delimiter and quote: `Ann, "ann@contoso.com"`.
-fn trim(cell: &str) -> &str {
-    if let [first, .., last] = cell.as_bytes()
-        && first.is_ascii_graphic()
-        && *first != b'"'
-        && last.is_ascii_graphic()
-    {
-        return cell;
-    }
-    let blank = |c: char| c.is_whitespace() || is_invisible(c);
-    let bare = cell.trim_matches(blank);
-    let inside = bare.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    inside.map_or(bare, |inside| inside.trim_matches(blank))
-}
-
-/// The stream of rows to do.
-pub struct Items {
-    checked: Checked,
-    rows: Rows,
-    skip: Box<dyn Fn(u64) -> bool + Send>,
-}
-
-impl Iterator for Items {
-    type Item = Result<Item, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.rows.next()? {
-                Err(error) => return Some(Err(error)),
-                Ok((number, _)) if (self.skip)(number) => {}
-                Ok((number, gathered)) if !self.checked.is_our_row(number, &gathered) => {}
-                Ok((number, gathered)) => return Some(Ok(self.checked.item(number, &gathered))),
-            }
-        }
-    }
-}
-
-/// Data rows with their numbers, lead-in, header and example left out.
-struct Rows {
-    records: Records<BufReader<Utf8Reader>>,
-    copy: PathBuf,
-    header: bool,
-    number: u64,
-    examples: u64,
-}
-
-impl Iterator for Rows {
-    type Item = Result<(u64, Gathered), Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let gathered = match self.records.next() {
-                Ok(gathered) => gathered?,
-                Err(source) => return Some(Err(Error::file("read", &self.copy, source))),
-            };
-            if let Ok(cells) = &gathered.cells {
-                if self.number == 0 && is_lead_in(&cells[0]) {
-                    continue;
-                }
-                if self.number == 0 && std::mem::take(&mut self.header) {
-                    continue;
-                }
-                if self.number == 0 && is_example(cells) {
-                    self.examples += 1;
-                    continue;
-                }
-            }
-            self.number += 1;
-            return Some(Ok((self.number, gathered)));
-        }
     }
 }

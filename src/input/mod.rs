@@ -1,11 +1,14 @@
 //! The input: bytes → text → records → ids; one checking pass, then a stream of the rows to do.
 
+mod cell;
 mod check;
 mod copy;
 mod encoding;
 mod header;
 mod lost;
 mod records;
+mod rows;
 
-pub use check::{Checked, Items, Options, RawRow, check, reopen};
+pub use check::{Checked, Options, check, reopen};
 pub use copy::look;
+pub use rows::{Items, RawRow};

@@ -1,0 +1,227 @@
+//! The rows of a list that was checked: to be sent, and as they were given.
+
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::cell::trim;
+use super::check::Checked;
+use super::encoding::Utf8Reader;
+use super::header::{is_example, is_lead_in};
+use super::records::{Broken, Gathered, Records};
+use crate::error::Error;
+use crate::model::{BadId, Item, Outcome, Reason, Record, Row, Text, UserId, neutral, plain, stamp};
+
+/// Longest id cell shown, in characters.
+const SHOWN: usize = 256;
+
+/// The original cells of a data row, for `failed.csv`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRow {
+    /// Number of the data row, from 1.
+    pub number: u64,
+    /// Cells as given, the id without what was trimmed off it; the raw line where it could not be split.
+    pub cells: Vec<String>,
+}
+
+/// A data row as its record will show it: number, physical line, id.
+type Shown = (u64, u64, Text);
+
+impl Checked {
+    /// Whether a row belongs to this shard: by its id where it has one.
+    pub(super) fn is_ours(&self, id: Result<&UserId, ()>, number: u64) -> bool {
+        self.shard.is_none_or(|shard| match id {
+            Ok(id) => shard.holds(id.as_str()),
+            Err(()) => shard.holds_row(number),
+        })
+    }
+
+    fn is_our_row(&self, number: u64, gathered: &Gathered) -> bool {
+        self.shard.is_none() || {
+            let id = self.id(gathered);
+            self.is_ours(id.as_ref().map(|(id, _)| id).map_err(drop), number)
+        }
+    }
+
+    /// The rows of this shard without those that `skip` knows to be done, in the order of the input.
+    ///
+    /// # Errors
+    /// Where the copy cannot be opened.
+    pub fn items(self, copy: &Path, skip: impl Fn(u64) -> bool + Send + 'static) -> Result<Items, Error> {
+        let rows = self.read(copy)?;
+        Ok(Items { checked: self, rows, skip: Box::new(skip) })
+    }
+
+    /// The original cells of every data row.
+    ///
+    /// # Errors
+    /// Where the copy cannot be opened.
+    pub fn raw_rows(
+        &self,
+        copy: &Path,
+    ) -> Result<impl Iterator<Item = Result<RawRow, Error>> + use<>, Error> {
+        let (column, ours) = (self.layout.column, self.ours);
+        Ok(self.read(copy)?.map(move |row| {
+            let (number, gathered) = row?;
+            let mut cells = gathered.cells.unwrap_or_else(|broken| vec![broken.raw]);
+            // What is invisible would be written as an escape, and that is no id any more.
+            if let Some(id) = cells.get_mut(column) {
+                *id = trim(id).to_owned();
+            }
+            if ours {
+                cells.iter_mut().for_each(|cell| *cell = plain(cell).to_owned());
+            }
+            Ok(RawRow { number, cells })
+        }))
+    }
+
+    /// Number, line and shown id of every data row of this shard, as its record will have them.
+    ///
+    /// # Errors
+    /// Where the copy cannot be opened.
+    pub fn ids(&self, copy: &Path) -> Result<impl Iterator<Item = Result<Shown, Error>> + use<'_>, Error> {
+        Ok(self.read(copy)?.filter_map(|row| {
+            let (number, gathered) = match row {
+                Ok((number, gathered)) if self.is_our_row(number, &gathered) => (number, gathered),
+                Ok(_) => return None,
+                Err(error) => return Some(Err(error)),
+            };
+            let id = match self.item(number, &gathered) {
+                Item::Send(row) => row.shown,
+                Item::Settled(record) => record.id,
+            };
+            Some(Ok((number, gathered.line, id)))
+        }))
+    }
+
+    pub(super) fn read(&self, copy: &Path) -> Result<Rows, Error> {
+        let open =
+            Utf8Reader::open(copy, self.encoding).map_err(|source| Error::file("read", copy, source))?;
+        Ok(Rows {
+            records: Records::new(BufReader::with_capacity(1 << 16, open), self.delimiter),
+            copy: copy.to_owned(),
+            header: self.layout.has_header,
+            number: 0,
+            examples: 0,
+        })
+    }
+
+    /// What an id cell says.
+    fn text<'a>(&self, cell: &'a str) -> &'a str {
+        if self.ours { plain(trim(cell)) } else { trim(cell) }
+    }
+
+    pub(super) fn id(&self, gathered: &Gathered) -> Result<(UserId, bool), (Reason, String, String)> {
+        let broken = |raw: &str, what: &str| (Reason::BrokenRow, what.to_owned(), neutral(raw, SHOWN));
+        let cells = match &gathered.cells {
+            Ok(cells) => cells,
+            Err(Broken { raw, why }) => return Err(broken(raw, why)),
+        };
+        let Some(cell) = cells.get(self.layout.column) else {
+            return Err(broken(&cells.join(" "), "the row has no id cell"));
+        };
+        let trimmed = trim(cell);
+        let text = if self.ours { plain(trimmed) } else { trimmed };
+        match UserId::parse(text) {
+            Ok(id) => Ok((id, trimmed.len() != cell.len())),
+            Err(why) => {
+                let reason = if why == BadId::Empty { Reason::EmptyId } else { Reason::BadId };
+                Err((reason, why.to_string(), neutral(text, SHOWN)))
+            }
+        }
+    }
+
+    fn item(&self, number: u64, gathered: &Gathered) -> Item {
+        let settled = |id: Text, outcome, reason, message: String| {
+            Item::Settled(Box::new(Record {
+                row: number,
+                id,
+                outcome,
+                reason: Some(reason),
+                http_status: None,
+                error_code: "".into(),
+                message: message.into(),
+                attempts: 0,
+                throttled: 0,
+                first_sent_at: "".into(),
+                finished_at: stamp(Timestamp::now()),
+                duration_ms: None,
+                client_request_id: "".into(),
+                request_id: "".into(),
+                line: gathered.line,
+            }))
+        };
+        let id = match self.id(gathered) {
+            Ok((id, _)) => id,
+            Err((reason, message, shown)) => return settled(shown.into(), Outcome::Invalid, reason, message),
+        };
+        let given = self.text(gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column]));
+        // An object id is harmless as it stands.
+        let shown = if id.is_guid() { Text::from(given) } else { neutral(given, SHOWN).into() };
+        match self.same.binary_search_by_key(&number, |(row, _)| u64::from(*row)) {
+            Ok(at) => {
+                settled(shown, Outcome::Duplicate, Reason::SameId, format!("same as row {}", self.same[at].1))
+            }
+            Err(_) => Item::Send(Row { number, line: gathered.line, shown, id }),
+        }
+    }
+}
+
+/// The stream of rows to do.
+pub struct Items {
+    checked: Checked,
+    rows: Rows,
+    skip: Box<dyn Fn(u64) -> bool + Send>,
+}
+
+impl Iterator for Items {
+    type Item = Result<Item, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.rows.next()? {
+                Err(error) => return Some(Err(error)),
+                Ok((number, _)) if (self.skip)(number) => {}
+                Ok((number, gathered)) if !self.checked.is_our_row(number, &gathered) => {}
+                Ok((number, gathered)) => return Some(Ok(self.checked.item(number, &gathered))),
+            }
+        }
+    }
+}
+
+/// Data rows with their numbers, lead-in, header and example left out.
+pub(super) struct Rows {
+    records: Records<BufReader<Utf8Reader>>,
+    copy: PathBuf,
+    header: bool,
+    number: u64,
+    pub(super) examples: u64,
+}
+
+impl Iterator for Rows {
+    type Item = Result<(u64, Gathered), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let gathered = match self.records.next() {
+                Ok(gathered) => gathered?,
+                Err(source) => return Some(Err(Error::file("read", &self.copy, source))),
+            };
+            if let Ok(cells) = &gathered.cells {
+                if self.number == 0 && is_lead_in(&cells[0]) {
+                    continue;
+                }
+                if self.number == 0 && std::mem::take(&mut self.header) {
+                    continue;
+                }
+                if self.number == 0 && is_example(cells) {
+                    self.examples += 1;
+                    continue;
+                }
+            }
+            self.number += 1;
+            return Some(Ok((self.number, gathered)));
+        }
+    }
+}
