@@ -1,6 +1,6 @@
 //! What an id cell says, without what programs put around it.
 
-use crate::model::is_invisible;
+use crate::model::{is_invisible, plain};
 
 /// Blanks of any kind and invisible characters at the ends are no part of an id, nor are quotes around it, which stay where
 /// a blank stands between delimiter and quote: `Ann, "ann@contoso.com"`.
@@ -16,4 +16,45 @@ pub(super) fn trim(cell: &str) -> &str {
     let bare = cell.trim_matches(blank);
     let inside = bare.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inside.map_or(bare, |inside| inside.trim_matches(blank))
+}
+
+/// An id cell as it was written, and whether anything stood around it. `ours`: the cell is of a file that we wrote.
+pub(super) fn id_text(cell: &str, ours: bool) -> (&str, bool) {
+    let bare = trim(cell);
+    let text = if ours { plain(bare) } else { bare };
+    match text_formula(text).map(trim) {
+        Some(inside) => (inside, true),
+        None => (text, bare.len() != cell.len()),
+    }
+}
+
+/// The text in `="…"`, by which programs keep Excel from reading a text as a number. No other formula is worked
+/// out.
+fn text_formula(text: &str) -> Option<&str> {
+    text.strip_prefix("=\"")?.strip_suffix('"').filter(|inside| !inside.contains('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_programs_put_around_an_id_is_taken_away_and_nothing_else() {
+        for (cell, text, around) in [
+            ("a@b.c", "a@b.c", false),
+            (" \"a@b.c\"\u{a0}", "a@b.c", true),
+            ("=\"a@b.c\"", "a@b.c", true),
+            (" =\" a@b.c \" ", "a@b.c", true),
+            ("=\"\"", "", true),
+            ("=\"", "=\"", false),
+            ("=a@b.c", "=a@b.c", false),
+            ("=\"a@\"&\"b.c\"", "=\"a@\"&\"b.c\"", false),
+            ("= \"a@b.c\"", "= \"a@b.c\"", false),
+            ("'=\"a@b.c\"", "'=\"a@b.c\"", false),
+        ] {
+            assert_eq!(id_text(cell, false), (text, around), "{cell}");
+        }
+        assert_eq!(id_text("'=\"a@b.c\"", true), ("a@b.c", true));
+        assert_eq!(id_text("'+a@b.c", true), ("+a@b.c", false));
+    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use encoding_rs::Encoding;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::cell::trim;
+use super::cell::id_text;
 use super::copy::copy_and_hash;
 use super::encoding::{Utf8Reader, detect};
 use super::header::{LISTED as LISTED_COLUMNS, Layout, delimiter_of, is_lead_in, layout, separator};
@@ -291,7 +291,7 @@ impl Checked {
             rows += 1;
             columns.resize(columns.len().max(cells.len()), (None, 0));
             for (cell, (sample, usable)) in cells.iter().zip(&mut columns) {
-                let text = trim(cell);
+                let (text, _) = id_text(cell, self.ours);
                 *usable += u64::from(UserId::parse(text).is_ok());
                 if sample.is_none() && !text.is_empty() {
                     *sample = Some(neutral(text, SAMPLE));

@@ -1,5 +1,6 @@
 //! Lead-in lines, the delimiter, and which column holds the ids.
 
+use super::cell::id_text;
 use crate::model::{UserId, neutral};
 
 /// Column names by rank, without case, blanks, `_` and `-`; object ids before sign-in names.
@@ -80,7 +81,8 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
         let more = if first.len() > LISTED { ", …" } else { "" };
         format!("{}{more}", shown.collect::<Vec<_>>().join(", "))
     };
-    let is_row = first.iter().any(|cell| UserId::parse(cell.trim()).is_ok());
+    let is_id = |cell: &String| UserId::parse(id_text(cell, false).0).is_ok();
+    let is_row = first.iter().any(is_id);
     if let Some(wanted) = wanted {
         if let Ok(number) = wanted.parse::<usize>() {
             return match first.get(number.wrapping_sub(1)) {
@@ -129,7 +131,7 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
         });
     }
     if is_row {
-        let at = first.iter().position(|cell| UserId::parse(cell.trim()).is_ok()).unwrap_or(0) + 1;
+        let at = first.iter().position(is_id).unwrap_or(0) + 1;
         return Err(format!(
             "the first line looks like data, not like a header; if it is, choose the id column by number: --column {at}"
         ));

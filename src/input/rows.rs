@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::cell::trim;
+use super::cell::id_text;
 use super::check::Checked;
 use super::encoding::Utf8Reader;
 use super::header::{is_example, is_lead_in};
@@ -66,11 +66,12 @@ impl Checked {
             let (number, gathered) = row?;
             let mut cells = gathered.cells.unwrap_or_else(|broken| vec![broken.raw]);
             // What is invisible would be written as an escape, and that is no id any more.
-            if let Some(id) = cells.get_mut(column) {
-                *id = trim(id).to_owned();
-            }
-            if ours {
-                cells.iter_mut().for_each(|cell| *cell = plain(cell).to_owned());
+            for (at, cell) in cells.iter_mut().enumerate() {
+                *cell = match ours {
+                    _ if at == column => id_text(cell, ours).0.to_owned(),
+                    true => plain(cell).to_owned(),
+                    false => continue,
+                };
             }
             Ok(RawRow { number, cells })
         }))
@@ -107,11 +108,6 @@ impl Checked {
         })
     }
 
-    /// What an id cell says.
-    fn text<'a>(&self, cell: &'a str) -> &'a str {
-        if self.ours { plain(trim(cell)) } else { trim(cell) }
-    }
-
     pub(super) fn id(&self, gathered: &Gathered) -> Result<(UserId, bool), (Reason, String, String)> {
         let broken = |raw: &str, what: &str| (Reason::BrokenRow, what.to_owned(), neutral(raw, SHOWN));
         let cells = match &gathered.cells {
@@ -121,10 +117,9 @@ impl Checked {
         let Some(cell) = cells.get(self.layout.column) else {
             return Err(broken(&cells.join(" "), "the row has no id cell"));
         };
-        let trimmed = trim(cell);
-        let text = if self.ours { plain(trimmed) } else { trimmed };
+        let (text, around) = id_text(cell, self.ours);
         match UserId::parse(text) {
-            Ok(id) => Ok((id, trimmed.len() != cell.len())),
+            Ok(id) => Ok((id, around)),
             Err(why) => {
                 let reason = if why == BadId::Empty { Reason::EmptyId } else { Reason::BadId };
                 Err((reason, why.to_string(), neutral(text, SHOWN)))
@@ -156,7 +151,8 @@ impl Checked {
             Ok((id, _)) => id,
             Err((reason, message, shown)) => return settled(shown.into(), Outcome::Invalid, reason, message),
         };
-        let given = self.text(gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column]));
+        let cell = gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column]);
+        let (given, _) = id_text(cell, self.ours);
         // An object id is harmless as it stands.
         let shown = if id.is_guid() { Text::from(given) } else { neutral(given, SHOWN).into() };
         match self.same.binary_search_by_key(&number, |(row, _)| u64::from(*row)) {

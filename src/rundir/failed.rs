@@ -90,6 +90,8 @@ pub fn write_original(
             .collect();
         line.extend([run.clone(), number.to_string()]);
         line.extend(picked);
+        // What is beyond the header stays beyond it: no name is above it, now or when the file is fed back.
+        line.extend(cells.iter().skip(names.len()).map(|cell| neutral(cell, LONGEST_CELL)));
         writer.write_record(&line).map_err(written)?;
     }
     let file = writer.into_inner().map_err(|error| fail(error.into_error()))?;

@@ -147,6 +147,45 @@ fn no_name_of_a_column_reaches_a_terminal_or_a_spreadsheet_as_it_is() {
 }
 
 #[test]
+fn a_text_that_excel_was_told_to_leave_alone_is_the_id_inside() {
+    let guid = "0a1b2c3d-0000-1111-2222-abcdefabcdef";
+    let text =
+        format!("id,name\n=\"{guid}\",=\"007\"\n\"=\"\"ann@contoso.com\"\"\",Ann\nben@contoso.com,Ben\n");
+    let (checked, items) = read(text.as_bytes()).expect("a list");
+    assert_eq!(ids(&items), [guid, "ann@contoso.com", "ben@contoso.com"]);
+    assert_eq!(checked.trimmed, 2);
+    let list = String::from_utf8(fed_back(text.as_bytes())).expect("UTF-8");
+    assert!(list.lines().nth(1).is_some_and(|line| line.starts_with(&format!("{guid},"))), "{list}");
+    // Without a header the first is a row as well.
+    let (checked, items) = read(format!("=\"{guid}\"\n=\"ann@contoso.com\"\n").as_bytes()).expect("a list");
+    assert_eq!(
+        (checked.header.is_none(), ids(&items)),
+        (true, vec![guid.to_owned(), "ann@contoso.com".to_owned()])
+    );
+    // Nothing else is worked out.
+    let (_, items) = read(b"id\na@b\nc@d\n=\"a@\"&\"b.c\"\n").expect("a list");
+    assert_eq!(ids(&items)[2], "=\"a@\"&\"b.c\"");
+}
+
+#[test]
+fn cells_beyond_the_header_are_repeated_at_the_end() {
+    let text = b"id,name\na@b,Ann,a note,\"more, of it\"\nc@d\n";
+    let once = fed_back(text);
+    let list = String::from_utf8(once.clone()).expect("UTF-8");
+    let lines: Vec<_> = list.lines().collect();
+    assert!(lines[0].ends_with("id,name,reprovision_run,reprovision_row,reprovision_outcome,reprovision_reason,reprovision_next_step"), "{list}");
+    assert!(
+        lines[1].starts_with("a@b,Ann,") && lines[1].ends_with(",run it again,a note,\"more, of it\""),
+        "{list}"
+    );
+    assert!(lines[2].starts_with("c@d,,") && lines[2].ends_with(",run it again"), "{list}");
+    assert_eq!(ids(&read(&once).expect("what we wrote").1), ["a@b", "c@d"]);
+    let twice = String::from_utf8(fed_back(&once)).expect("UTF-8");
+    let tail = |list: &str| list.lines().nth(1).map(|line| line[line.len() - 40..].to_owned());
+    assert_eq!((twice.lines().next(), tail(&twice)), (list.lines().next(), tail(&list)), "again and again");
+}
+
+#[test]
 fn the_sample_list_has_its_bad_rows_and_duplicates() {
     let bytes = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/samples/users.csv")).expect("the sample");
     let (checked, _) = read(&bytes).expect("a list");
