@@ -24,7 +24,12 @@ fn main() {
     let count: u64 = count.parse().expect("a number of requests");
     let in_flight: usize = in_flight.parse().expect("a number in flight");
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    // One thread, as in the program: more cost the loop more CPU too.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let accepted = runtime.block_on(run(url, count, in_flight));
     println!("{accepted} of {count} accepted");
     assert_eq!(accepted, count);
