@@ -5,23 +5,21 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use reprovision::auth::{TokenSource, Tokens};
 use reprovision::dispatch::{Dispatch, Exchange};
 use reprovision::graph::{Client, ClientConfig, Connections, Part};
 use reprovision::model::{
-    Attempt, Event, Fault, Item, Kind, ObjectKind, Outcome, Record, Row, Scope, Throttle, UserId, WallClock,
+    Attempt, Fault, Item, Kind, ObjectKind, Outcome, Record, Row, Scope, Throttle, UserId, WallClock,
 };
 use reprovision::pace::{Bounds, Law, Pace};
-use reprovision::pool;
-use reprovision::retry::RetryPolicy;
 use reprovision::simulator::{Ledger, Scenario, Simulator};
 use reprovision::stop::{Stop, Why};
-use reprovision::worker::Workers;
 use secrecy::SecretString;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use url::Url;
+
+use crate::crew;
 
 /// From sending to the answer.
 const LATENCY: Duration = Duration::from_millis(100);
@@ -70,9 +68,7 @@ impl Exchange for Scripted {
     }
 
     async fn send(&self, (): &(), _id: &UserId) -> Attempt {
-        match self.answer(1, false).await.remove(0) {
-            Part::Own(attempt) | Part::Whole(attempt) | Part::Untold(attempt) => attempt,
-        }
+        self.answer(1, false).await.remove(0).into_attempt()
     }
 
     async fn send_batch(&self, (): &(), ids: &[UserId]) -> Vec<Part> {
@@ -138,15 +134,6 @@ const ASKED: Asked = Asked {
 
 async fn work<E: Exchange>(asked: Asked, exchange: E, pace: Arc<Pace>, stop: &Stop) -> Vec<Record> {
     let (feed, rows) = mpsc::channel(16);
-    let (events, mut inbox) = mpsc::channel(16);
-    let workers = Arc::new(Workers {
-        dispatch: Dispatch::batched(exchange, pace, stop.clone(), asked.batch),
-        policy: RetryPolicy { max_attempts: asked.tries, jitter: 0.0 },
-        permits: Arc::new(Semaphore::new(asked.concurrency)),
-        wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
-        stop: stop.clone(),
-        events,
-    });
     tokio::spawn(async move {
         for number in 1..=asked.users {
             if number > 1 && !asked.apart.is_zero() {
@@ -159,17 +146,8 @@ async fn work<E: Exchange>(asked: Asked, exchange: E, pace: Arc<Pace>, stop: &St
             }
         }
     });
-    let journal = tokio::spawn(async move {
-        let mut records = Vec::new();
-        while let Some(event) = inbox.recv().await {
-            if let Event::Finished(finished) = event {
-                records.push(finished.record);
-            }
-        }
-        records
-    });
-    pool::run(rows, workers, pool::slots(asked.concurrency), stop.clone()).await;
-    let mut records = journal.await.expect("the journal");
+    let dispatch = Dispatch::batched(exchange, pace, stop.clone(), asked.batch);
+    let mut records = crew::work(rows, dispatch, asked.tries, asked.concurrency, stop).await;
     records.sort_by_key(|record| record.row);
     records
 }

@@ -5,6 +5,7 @@ mod batch;
 #[cfg(unix)]
 mod blocked;
 mod bug;
+mod crew;
 mod docs;
 mod doctor;
 mod explain;

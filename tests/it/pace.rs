@@ -3,18 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use reprovision::dispatch::{Dispatch, Exchange};
-use reprovision::model::{
-    Attempt, Event, Fault, Item, Kind, Outcome, Record, Row, Scope, Throttle, UserId, WallClock,
-};
+use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Record, Row, Scope, Throttle, UserId};
 use reprovision::pace::{Adaptive, Bounds, Law, Learned, Pace};
-use reprovision::pool;
-use reprovision::retry::RetryPolicy;
 use reprovision::stop::{Stop, Why};
-use reprovision::worker::Workers;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
+
+use crate::crew;
 
 /// Answers by the time since the start and the number of the request.
 type Script = Box<dyn Fn(Duration, usize, &str) -> Kind + Send + Sync>;
@@ -82,16 +78,7 @@ async fn run_with(
     let began = Instant::now();
     let sent = Arc::new(Mutex::new(Vec::new()));
     let (feed, rows) = mpsc::channel(16);
-    let (events, mut inbox) = mpsc::channel(16);
     let exchange = Scripted { began, token: began + token, script, sent: sent.clone() };
-    let workers = Arc::new(Workers {
-        dispatch: Dispatch::new(exchange, pace, stop.clone()),
-        policy: RetryPolicy { max_attempts: 6, jitter: 0.0 },
-        permits: Arc::new(Semaphore::new(concurrency)),
-        wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
-        stop: stop.clone(),
-        events,
-    });
     tokio::spawn(async move {
         for number in 1..=users {
             if feed.send(Item::Send(user(number))).await.is_err() {
@@ -99,17 +86,7 @@ async fn run_with(
             }
         }
     });
-    let journal = tokio::spawn(async move {
-        let mut records = Vec::new();
-        while let Some(event) = inbox.recv().await {
-            if let Event::Finished(finished) = event {
-                records.push(finished.record);
-            }
-        }
-        records
-    });
-    pool::run(rows, workers, pool::slots(concurrency), stop.clone()).await;
-    let records = journal.await.expect("the journal");
+    let records = crew::work(rows, Dispatch::new(exchange, pace, stop.clone()), 6, concurrency, stop).await;
     let sent = sent.lock().expect("no panic holds it").clone();
     Ran { records, sent, took: began.elapsed() }
 }
@@ -408,20 +385,13 @@ async fn nobody_is_sent_for_whom_no_record_can_be_written() {
     let stop = Stop::new();
     let began = Instant::now();
     let exchange = Scripted { began, token: began, script, sent: sent.clone() };
-    let workers = Arc::new(Workers {
-        dispatch: Dispatch::new(exchange, fixed(1_000.0), stop.clone()),
-        policy: RetryPolicy { max_attempts: 6, jitter: 0.0 },
-        permits: Arc::new(Semaphore::new(4)),
-        wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
-        stop: stop.clone(),
-        events,
-    });
     tokio::spawn(async move {
         for number in 1..=200 {
             let _ = feed.send(Item::Send(user(number))).await;
         }
     });
-    pool::run(rows, workers, pool::slots(4), stop.clone()).await;
+    let dispatch = Dispatch::new(exchange, fixed(1_000.0), stop.clone());
+    crew::work_for(events, rows, dispatch, 6, 4, &stop).await;
     let sent = sent.lock().expect("no panic holds it").len();
     assert!(sent <= 4, "{sent} requests for a journal that is gone");
     assert!(matches!(stop.reasons().as_slice(), [Why::Bug(_)]), "{:?}", stop.reasons());

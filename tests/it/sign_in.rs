@@ -334,24 +334,26 @@ fn five_refusals_from_the_start_end_the_run_with_what_to_add() {
     assert!(said.contains("PIM") && said.contains("the first 5 users were all refused with 403"), "{said}");
 }
 
+/// A hundred users a second, up to 64 at once.
+const QUICKLY: [&str; 11] = [
+    "run",
+    "users.csv",
+    "--yes",
+    "--out",
+    "out",
+    "--auth",
+    "secret",
+    "--rate",
+    "fixed:100",
+    "--concurrency",
+    "64",
+];
+
 #[test]
 fn ten_lives_of_a_token_with_64_workers_cost_one_request_each_and_no_401() {
     let stage = Stage::new(&format!("{CALM}latency_ms = 20\n[token]\nlife_s = 2\n"), 1_700);
-    let command = [
-        "run",
-        "users.csv",
-        "--yes",
-        "--out",
-        "out",
-        "--auth",
-        "secret",
-        "--rate",
-        "fixed:100",
-        "--concurrency",
-        "64",
-    ];
     let begun = Instant::now();
-    let output = stage.program(&command, &stage.secret()).output().expect("the program runs");
+    let output = stage.program(&QUICKLY, &stage.secret()).output().expect("the program runs");
     stage.all_accepted(&output);
     let (ledger, took) = (stage.simulator.ledger(), begun.elapsed().as_secs_f64());
     // On a machine so busy that a request takes a tenth of a second to leave, a few come too late: one a life at most
@@ -370,21 +372,8 @@ fn ten_lives_of_a_token_with_64_workers_cost_one_request_each_and_no_401() {
 #[test]
 fn tokens_that_are_revoked_early_cost_one_401_for_each_request_in_flight_at_most() {
     let stage = Stage::new(&format!("{CALM}latency_ms = 20\n[token]\nrevoked_after_s = 2\n"), 600);
-    let command = [
-        "run",
-        "users.csv",
-        "--yes",
-        "--out",
-        "out",
-        "--auth",
-        "secret",
-        "--rate",
-        "fixed:100",
-        "--concurrency",
-        "64",
-    ];
     let begun = Instant::now();
-    let output = stage.program(&command, &stage.secret()).output().expect("the program runs");
+    let output = stage.program(&QUICKLY, &stage.secret()).output().expect("the program runs");
     stage.all_accepted(&output);
     let (ledger, took) = (stage.simulator.ledger(), begun.elapsed().as_secs());
     let refused = ledger.by_status.get(&401).copied().unwrap_or_default();
