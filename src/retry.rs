@@ -162,12 +162,62 @@ mod tests {
     }
 
     #[test]
+    fn answers_that_were_not_graphs_are_called_so_at_the_end() {
+        let last = History { transient: 6, ..History::default() };
+        let portal = Attempt::of(Kind::Transient(Fault::NotGraph));
+        assert_eq!(POLICY.decide(&last, &portal), failed(Reason::NotGraph));
+    }
+
+    #[test]
     fn throttles_use_no_attempts_but_have_an_end() {
         let throttled =
             Attempt::of(Kind::Throttled(Throttle { retry_after: None, scope: Scope::Tenant, quota: true }));
         let history = |throttled| History { throttled, ..History::default() };
         assert_eq!(POLICY.decide(&history(99), &throttled), Decision::RetryIn(Duration::ZERO));
         assert_eq!(POLICY.decide(&history(100), &throttled), failed(Reason::ThrottledOut));
+    }
+
+    #[test]
+    fn a_busy_object_is_tried_three_times() {
+        let busy = Attempt::of(Kind::Busy);
+        let mut tries = Tries::default();
+        let after: Vec<_> = (0..3)
+            .map(|_| {
+                tries.count(&busy, None, |_| false);
+                POLICY.decide(&tries.history, &busy)
+            })
+            .collect();
+        let seconds = |s| Decision::RetryIn(Duration::from_secs(s));
+        assert_eq!(after, [seconds(1), seconds(2), failed(Reason::Busy)]);
+    }
+
+    /// What is counted after each failure of a user, by its streak and the streaks known as outages by then.
+    fn counted(failures: &[(u64, &[u64])]) -> Vec<u32> {
+        let fault = Attempt::of(Kind::Transient(Fault::Server));
+        let mut tries = Tries::default();
+        let count = |(streak, outages): &(u64, &[u64])| {
+            tries.count(&fault, Some(*streak), |streak| outages.contains(&streak));
+            tries.history.transient
+        };
+        failures.iter().map(count).collect()
+    }
+
+    #[test]
+    fn who_fails_while_others_are_answered_comes_to_his_end() {
+        let alone = [(0, &[][..]), (1, &[]), (2, &[]), (2, &[]), (5, &[]), (6, &[])];
+        assert_eq!(counted(&alone), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn an_outage_costs_nobody_a_try_and_forgives_nothing_else() {
+        let out = &[3][..];
+        // Two before it, two before it was known, two while it lasted, two after it.
+        let around = [(1, &[][..]), (2, &[]), (3, &[]), (3, &[]), (3, out), (3, out), (4, out), (5, out)];
+        assert_eq!(counted(&around), [1, 2, 3, 4, 2, 2, 3, 4]);
+        // Known as one only after the user's last failure in it.
+        assert_eq!(counted(&[(1, &[]), (3, &[]), (3, &[]), (4, out), (5, out)]), [1, 2, 3, 2, 3]);
+        // One after the other.
+        assert_eq!(counted(&[(3, &[]), (4, out), (4, &[3, 4]), (5, &[3, 4])]), [1, 1, 0, 1]);
     }
 
     #[test]

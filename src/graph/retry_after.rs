@@ -98,6 +98,8 @@ mod tests {
         let message = "Your request is throttled temporarily. Please try after 17 seconds.";
         assert_eq!(in_message(message), Some(Duration::from_secs(17)));
         assert_eq!(in_message("Retry after lunch, or after 2 seconds"), Some(Duration::from_secs(2)));
+        let both = "Try after 9 seconds; others try after 4 seconds.";
+        assert_eq!(in_message(both), Some(Duration::from_secs(9)), "never the shorter one");
         for none in
             ["", "Please try after lunch", "after 5 minutes", "after 99999999 seconds", "after  seconds"]
         {

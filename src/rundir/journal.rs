@@ -172,19 +172,22 @@ mod tests {
     use super::*;
     use crate::model::Outcome;
 
-    /// A file whose operations fail from the n-th on; a failing write leaves `torn` bytes of it behind.
+    /// A file whose operations fail after so many good ones, for ever or once; a failing write leaves `torn` bytes of
+    /// it behind.
     #[derive(Debug)]
     struct Failing {
         file: File,
         calls: Arc<AtomicU64>,
         syncs: Arc<AtomicU64>,
         good: u64,
+        once: bool,
         torn: usize,
     }
 
     impl Failing {
         fn may(&self) -> io::Result<()> {
-            if self.calls.fetch_add(1, Relaxed) < self.good {
+            let before = self.calls.fetch_add(1, Relaxed);
+            if before < self.good || self.once && before > self.good {
                 Ok(())
             } else {
                 Err(io::Error::from(io::ErrorKind::StorageFull))
@@ -213,7 +216,7 @@ mod tests {
         fn second(&self) -> io::Result<Box<dyn Disk>> {
             let file = self.file.try_clone()?;
             let (calls, syncs) = (self.calls.clone(), self.syncs.clone());
-            Ok(Box::new(Self { file, calls, syncs, good: self.good, torn: self.torn }))
+            Ok(Box::new(Self { file, calls, syncs, ..*self }))
         }
     }
 
@@ -221,8 +224,30 @@ mod tests {
         let (journal, _) = Journal::open(folder, 12, || Ok(expected(12))).expect("created");
         let file = File::options().append(true).open(folder.join("results.csv")).expect("opened");
         let syncs = Arc::new(AtomicU64::new(0));
-        let disk = Failing { file, calls: Arc::default(), syncs: syncs.clone(), good, torn };
+        let disk = Failing { file, calls: Arc::default(), syncs: syncs.clone(), good, once: false, torn };
         (Journal { disk: Box::new(disk), ..journal }, syncs)
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_lines_before_it_and_nothing_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let results = folder.path().join("results.csv");
+        let mut lines = format!("{HEADER}\n").into_bytes();
+        // A new file first; then one that goes on, where nothing or something was written before the failure.
+        for (call, good) in [1, 0, 2].into_iter().enumerate() {
+            let (mut journal, _) = Journal::open(folder.path(), 12, || Ok(expected(12))).expect("opened");
+            let file = File::options().append(true).open(&results).expect("opened");
+            let (calls, syncs) = (Arc::default(), Arc::default());
+            journal.disk = Box::new(Failing { file, calls, syncs, good, once: true, torn: 50 });
+            for n in 1..=good + 1 {
+                let record = record(call as u64 * 3 + n, Outcome::Accepted);
+                if journal.append([&record]).is_ok() {
+                    assert!(n <= good);
+                    line::write(&record, &mut lines);
+                }
+            }
+            assert_eq!(std::fs::read(&results).expect("read"), lines, "call {call}");
+        }
     }
 
     #[test]
