@@ -1,5 +1,6 @@
 //! What differs by platform: private files, syncing a folder, replacing a file, core dumps, the host's name, signals.
 
+mod boot;
 mod group;
 mod patient;
 
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Once, mpsc};
 use std::time::{Duration, Instant};
 
+pub use boot::{SinceBoot, since_boot};
 pub use group::{Group, has_terminal};
 pub use patient::{Patient, read_settings};
 

@@ -11,6 +11,7 @@ use crate::model::Scope;
 use crate::pace::{Adaptive, Bounds, DOCUMENTED_RATE, FASTEST, Law, Learned, Pace, Waits, time_at_best};
 use crate::report::{Limits, human};
 use crate::rundir::{Learnt, State};
+use crate::sys;
 
 /// What was asked about the pace.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +126,10 @@ pub(super) fn state_of(pace: &Pace, before: Option<Learnt>, wall: Timestamp) -> 
         let last_sent = wall.checked_sub(ago).ok()?;
         Some(Learnt { rate: learned.rate, credit: learned.credit, last_sent })
     });
-    State { cooldowns: cooldowns.collect(), learned: learned.or(before), saved_at: Some(wall) }
+    // A millisecond too much, so that rounding makes no wait shorter.
+    let since_boot = sys::since_boot()
+        .and_then(|since| Some((since.boot, u64::try_from(since.passed.as_millis()).ok()? + 1)));
+    State { cooldowns: cooldowns.collect(), learned: learned.or(before), saved_at: Some(wall), since_boot }
 }
 
 /// The limits as the summary tells them.

@@ -242,7 +242,7 @@ mod tests {
             journal.append([&record(row, Outcome::Accepted)]).expect("written");
         }
         let cooldowns = vec![("tenant".to_owned(), at, 1)];
-        State { cooldowns, learned: None, saved_at: Some(at) }.write(&folder).expect("written");
+        State { cooldowns, saved_at: Some(at), ..State::default() }.write(&folder).expect("written");
         account(&folder, 0);
         folder
     }

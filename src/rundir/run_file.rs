@@ -3,14 +3,15 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::read_back::holds_records;
 use crate::error::Error;
 use crate::model::{ObjectKind, Reading, Shard};
-use crate::sys;
+use crate::sys::{self, SinceBoot};
 
 /// Version of the form of `run.json`.
 pub const SCHEMA: u32 = 1;
@@ -182,13 +183,45 @@ pub struct State {
     pub learned: Option<Learnt>,
     /// When it was written.
     pub saved_at: Option<Timestamp>,
+    /// The same by a clock that nobody sets: which boot of which machine, and milliseconds after it.
+    #[serde(default)]
+    pub since_boot: Option<(String, u64)>,
 }
 
 impl State {
-    /// Reads it; missing or torn is empty.
+    /// Reads it; missing or torn is empty. Times are by this machine's clock as it is now, also where it was set since.
     pub fn read(folder: &Path) -> Self {
         let bytes = fs::read(folder.join("state.json")).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+        let state: Self = serde_json::from_slice(&bytes).unwrap_or_default();
+        let set = state.clock_set(sys::since_boot(), Timestamp::now());
+        set.and_then(|set| state.moved(set)).unwrap_or(state)
+    }
+
+    /// By how much this machine's clock was set since it was written; `None` where nobody knows.
+    fn clock_set(&self, now: Option<SinceBoot>, wall: Timestamp) -> Option<SignedDuration> {
+        let ((boot, then), now) = (self.since_boot.as_ref()?, now?);
+        let passed = now.passed.checked_sub(Duration::from_millis(*then)).filter(|_| *boot == now.boot)?;
+        let expected = self.saved_at?.checked_add(SignedDuration::try_from(passed).ok()?).ok()?;
+        Some(wall.duration_since(expected))
+    }
+
+    /// With all times later by so much.
+    fn moved(&self, by: SignedDuration) -> Option<Self> {
+        let later = |at: Timestamp| at.checked_add(by).ok();
+        let cooldowns = self
+            .cooldowns
+            .iter()
+            .map(|(scope, until, length)| Some((scope.clone(), later(*until)?, *length)));
+        let learned = match self.learned {
+            Some(learned) => Some(Learnt { last_sent: later(learned.last_sent)?, ..learned }),
+            None => None,
+        };
+        Some(Self {
+            cooldowns: cooldowns.collect::<Option<_>>()?,
+            learned,
+            saved_at: Some(later(self.saved_at?)?),
+            since_boot: self.since_boot.clone(),
+        })
     }
 
     /// Replaces it as a whole.
@@ -212,6 +245,30 @@ mod tests {
     use super::super::read_back::tests::{expected, record};
     use super::*;
     use crate::model::Outcome;
+
+    #[test]
+    fn a_clock_that_was_set_moves_what_was_written_by_it() {
+        let at = |second: i64| Timestamp::from_second(second).expect("a time");
+        let state = State {
+            cooldowns: vec![("tenant".to_owned(), at(1_060), 60_000)],
+            learned: Some(Learnt { rate: Some(20.0), credit: 3.0, last_sent: at(999) }),
+            saved_at: Some(at(1_000)),
+            since_boot: Some(("b".to_owned(), 500_000)),
+        };
+        // Ten seconds have passed; the clock says so, or that it was an hour more, or an hour less.
+        let now = |boot: &str, second| {
+            Some(SinceBoot { boot: boot.to_owned(), passed: Duration::from_secs(second) })
+        };
+        for (wall, until, last_sent) in [(1_010, 1_060, 999), (4_610, 4_660, 4_599), (-2_590, -2_540, -2_601)]
+        {
+            let set = state.clock_set(now("b", 510), at(wall)).expect("the same boot");
+            let moved = state.moved(set).expect("a time");
+            assert_eq!(moved.cooldowns, [("tenant".to_owned(), at(until), 60_000)]);
+            assert_eq!(moved.learned.map(|learned| learned.last_sent), Some(at(last_sent)));
+        }
+        let unknown = [now("another", 510), now("b", 499), None];
+        assert!(unknown.into_iter().all(|now| state.clock_set(now, at(4_610)).is_none()));
+    }
 
     #[test]
     fn a_torn_run_file_is_a_fresh_start_only_where_nothing_was_recorded() {

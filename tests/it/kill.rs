@@ -71,8 +71,33 @@ fn start(desk: &Path, list: &str, out: &str, endpoint: &str, token: &str, more: 
     )
 }
 
+/// What stands in `state.json` after this machine's clock was set an hour forward.
+#[cfg(target_os = "linux")]
+fn an_hour_forward(state: &Path) {
+    let text = std::fs::read_to_string(state).expect("state.json");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let earlier = |value: &mut serde_json::Value| {
+        if let Some(at) = value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()) {
+            *value = (at - jiff::SignedDuration::from_hours(1)).to_string().into();
+        }
+    };
+    earlier(&mut json["saved_at"]);
+    json["cooldowns"].as_array_mut().expect("pauses").iter_mut().for_each(|pause| earlier(&mut pause[1]));
+    std::fs::write(state, json.to_string()).expect("written");
+}
+
 #[test]
 fn a_pause_holds_after_a_kill_for_the_same_list_and_for_another() {
+    pause_holds(|_| {});
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pause_holds_after_a_kill_although_the_clock_was_set_meanwhile() {
+    pause_holds(an_hour_forward);
+}
+
+fn pause_holds(meanwhile: fn(&Path)) {
     let folder = tempfile::tempdir().expect("a folder");
     users(&folder.path().join("users.csv"), 1, 100);
     users(&folder.path().join("others.csv"), 101, 110);
@@ -90,6 +115,7 @@ fn a_pause_holds_after_a_kill_for_the_same_list_and_for_another() {
     }
     killed.0.kill().expect("killed");
     killed.0.wait().expect("its end");
+    meanwhile(&state);
     let mut both = [run("users.csv", "out"), run("others.csv", "out2")];
     let codes = both.each_mut().map(|run| run.0.wait().expect("its end").code());
     assert_eq!(codes, [Some(0), Some(0)]);
