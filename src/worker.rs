@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::dispatch::Dispatch;
 pub use crate::dispatch::Exchange;
-use crate::model::{Attempt, Event, Finished, Outcome, Reason, Record, Row, Text, WallClock, stamp};
+use crate::model::{Attempt, Event, Finished, Outcome, Reason, Record, Row, Text, WallClock, count, stamp};
 use crate::retry::{Decision, RetryPolicy, Tries};
 use crate::stop::{Stop, Why};
 
@@ -136,7 +136,7 @@ impl<E: Exchange> Workers<E> {
 
 fn gave_up(tries: u32, last: &Attempt) -> Text {
     let status = last.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-    format!("{tries} tries, last answer {status} {}: {}", last.code, last.message)
+    format!("{}, last answer {status} {}: {}", count(u64::from(tries), "tries"), last.code, last.message)
         .trim_end_matches([' ', ':'])
         .chars()
         .take(300)

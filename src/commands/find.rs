@@ -13,7 +13,7 @@ use crate::catalogue;
 use crate::cli::{Find, Only};
 use crate::error::{Error, Exit};
 use crate::model::{Kind, ObjectKind};
-use crate::report::thousands;
+use crate::report::{count, thousands};
 use crate::scan::{Ended, Filter, Object, found_row};
 use crate::sys::Signals;
 
@@ -42,10 +42,9 @@ pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
     };
     if let Some(mark) = &mark {
         tell(&format!(
-            "goes on after page {}: {} {} read, {} found",
+            "goes on after page {}: {} read, {} found",
             mark.pages,
-            thousands(mark.counts.read),
-            kind.plural(),
+            count(mark.counts.read, kind.plural()),
             thousands(mark.counts.found)
         ));
     }
@@ -133,9 +132,8 @@ fn counted(counts: &mut Counts, filter: &Filter, object: &Object, now: Timestamp
 /// The sentence at the end.
 pub(super) fn told(counts: &Counts, kind: ObjectKind, out: Option<&Path>) -> String {
     let mut text = format!(
-        "{} {} read, {} with an unresolved service error",
-        thousands(counts.read),
-        kind.plural(),
+        "{} read, {} with an unresolved service error",
+        count(counts.read, kind.plural()),
         thousands(counts.found)
     );
     for (count, what) in [(counts.sync, "directory-sync"), (counts.licence, "licence")] {

@@ -12,7 +12,7 @@ use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
 use crate::model::{Kind, ObjectKind, Reason, WallClock};
 use crate::pace::{Bounds, Law, Pace};
-use crate::report::thousands;
+use crate::report::{count, thousands};
 use crate::retry::RetryPolicy;
 use crate::scan::{Ended, Page, Reader, page_path};
 use crate::stop::{Stop, Why};
@@ -182,7 +182,7 @@ impl Watching {
 
     /// So many objects were read, so many of them fit.
     pub(super) fn at(&mut self, kind: ObjectKind, read: u64, found: u64, what: &str) {
-        let text = format!("{} {} read, {} {what}", thousands(read), kind.plural(), thousands(found));
+        let text = format!("{} read, {} {what}", count(read, kind.plural()), thousands(found));
         if self.draws {
             screen::stand(Some(&format!("  {text}")));
         } else if self.line.elapsed() >= LINE_EVERY {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::footer::Footer;
 use super::streams::{ERR, OUT};
 use crate::cli::{LogFormat, Telling};
+use crate::report::count;
 
 /// Lines on their way to a terminal; what does not fit is counted and left out.
 const LINES: usize = 1_024;
@@ -119,7 +120,7 @@ impl Screen {
         if left_out > 0 {
             self.print(
                 footer,
-                &format!("warning: {left_out} lines were left out: the terminal was too slow"),
+                &format!("warning: the terminal was too slow, {} left out", count(left_out, "lines")),
             );
         }
     }

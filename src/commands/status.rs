@@ -15,7 +15,7 @@ use super::{say, screen, tell};
 use crate::cli::Status;
 use crate::error::{Error, Exit};
 use crate::model::{Outcome, Scope};
-use crate::report::{ACCEPTED_MEANS, human, shard_sentence, thousands};
+use crate::report::{ACCEPTED_MEANS, count, human, shard_sentence, thousands};
 use crate::rundir::{RunFile, State, each_record, find_run};
 
 /// How often `--watch` looks.
@@ -177,9 +177,9 @@ fn text(standing: &Standing, newest: bool) -> String {
     // Not a hundred before it is.
     let share = (standing.done as f64 / standing.rows.max(1) as f64 * 100.0).floor();
     lines.push(format!(
-        "Done     {} of {} rows ({share:.0} %): {} accepted · {} failed · {} invalid · {} duplicate",
+        "Done     {} of {} ({share:.0} %): {} accepted · {} failed · {} invalid · {} duplicate",
         thousands(standing.done),
-        thousands(standing.rows),
+        count(standing.rows, "rows"),
         thousands(standing.accepted),
         thousands(standing.failed),
         thousands(standing.invalid),
@@ -202,8 +202,8 @@ fn text(standing: &Standing, newest: bool) -> String {
     }
     if standing.damaged_lines > 0 && standing.state != "running" {
         lines.push(format!(
-            "Damaged  {} lines of results.csv cannot be read; their rows are done again",
-            standing.damaged_lines
+            "Damaged  {} of results.csv that cannot be read; done again",
+            count(standing.damaged_lines, "lines")
         ));
     }
     lines.join("\n")

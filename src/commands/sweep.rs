@@ -18,7 +18,7 @@ use crate::error::{Error, Exit};
 use crate::graph::Clocks;
 use crate::model::ObjectKind;
 use crate::net;
-use crate::report::thousands;
+use crate::report::{count, thousands};
 use crate::rundir::{Lock, RunFile};
 use crate::scan::{Cause, FOUND_HEADER, Filter, Night, Policy, Verdict, Worth, found_row};
 use crate::sys::{Replacement, Signals};
@@ -143,9 +143,9 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
 fn recall(night: &mut Night, folder: &Path, clocks: &Clocks) {
     match recalled(night, folder, clocks) {
         Ok(0) => {}
-        Ok(count) => tell(&format!(
-            "the last sweep was cut short while it sent: {} retries of {} are remembered now",
-            thousands(count),
+        Ok(retries) => tell(&format!(
+            "the last sweep was cut short while it sent: {} of {} remembered now",
+            count(retries, "retries"),
             folder.display()
         )),
         Err(error) => tell(&format!(
@@ -246,10 +246,9 @@ async fn scan(
 fn told(night: &Night, scanned: &Scanned, cleared: u64, kind: ObjectKind, simulated: bool) -> String {
     let worth = |which| thousands(night.worth.get(&which).copied().unwrap_or(0));
     let mut lines = vec![format!(
-        "{}Sweep     {} {} read, {} with an unresolved service error: {} new, {} to be retried again, {} left alone after a recent retry, {} given up",
+        "{}Sweep     {} read, {} with an unresolved service error: {} new, {} to be retried again, {} left alone after a recent retry, {} given up",
         if simulated { "SIMULATED  " } else { "" },
-        thousands(scanned.read),
-        kind.plural(),
+        count(scanned.read, kind.plural()),
         thousands(scanned.found),
         worth(Worth::New),
         worth(Worth::Again),
@@ -260,10 +259,10 @@ fn told(night: &Night, scanned: &Scanned, cleared: u64, kind: ObjectKind, simula
         lines.push("  no history: tonight is the baseline, and whatever fails counts as known".to_owned());
     } else {
         lines.push(format!(
-            "  since the last sweep: {} cleared · {} known to fail · {} new failures",
+            "  since the last sweep: {} cleared · {} known to fail · {}",
             thousands(cleared),
             thousands(night.failing.known),
-            thousands(night.failing.news)
+            count(night.failing.news, "new failures")
         ));
     }
     if scanned.sync + scanned.licence > 0 {
@@ -280,7 +279,7 @@ fn told(night: &Night, scanned: &Scanned, cleared: u64, kind: ObjectKind, simula
         lines.push(format!("  NEW {:>7}  {}  {code}", thousands(**count), cause.service));
     }
     if news.len() > NAMED {
-        lines.push(format!("  and {} new causes more", news.len() - NAMED));
+        lines.push(format!("  and {} more", count((news.len() - NAMED) as u64, "new causes")));
     }
     lines.join("\n")
 }

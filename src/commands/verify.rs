@@ -10,7 +10,7 @@ use super::scanning::Scanning;
 use super::{say, tell};
 use crate::cli::Verify;
 use crate::error::{Error, Exit};
-use crate::report::thousands;
+use crate::report::{count, thousands};
 use crate::rundir::{Lock, RunFile, find_run};
 use crate::scan::Verdict;
 use crate::sys::Signals;
@@ -82,7 +82,10 @@ fn text(sight: &Sight, folder: &Path, scanning: &Scanning) -> String {
         .collect();
     let total = sight.verdicts.values().sum::<u64>();
     let counts = if counts.is_empty() { "nobody was accepted".to_owned() } else { counts.join(" · ") };
-    lines.push(format!("{simulated}Looked at {} accepted {}: {counts}", thousands(total), kind.plural()));
+    lines.push(format!(
+        "{simulated}Looked at {}: {counts}",
+        count(total, &format!("accepted {}", kind.plural()))
+    ));
     let pending = sight.verdicts.get(&Verdict::Pending).copied().unwrap_or(0);
     if pending > 0 {
         lines.push(format!(

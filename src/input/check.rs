@@ -14,7 +14,7 @@ use super::header::{LISTED as LISTED_COLUMNS, Layout, delimiter_of, is_lead_in, 
 use super::lost::Lost;
 use super::records::{Broken, Gathered, Records};
 use crate::error::Error;
-use crate::model::{Reading, Shard, UserId, neutral};
+use crate::model::{Reading, Shard, UserId, count, neutral};
 
 /// Unusable lines listed before the first request.
 const LISTED: usize = 10;
@@ -346,7 +346,6 @@ impl Checked {
     /// What was assumed about the input, a sentence each, for people.
     pub fn assumed(&self) -> Vec<String> {
         let mut said = Vec::new();
-        let lines = |count: u64| if count == 1 { "line" } else { "lines" };
         if self.encoding == encoding_rs::WINDOWS_1252 {
             said.push("not valid UTF-8, so read as Windows-1252".to_owned());
         }
@@ -355,13 +354,13 @@ impl Checked {
             said.push("no header: the first line is a row".to_owned());
         }
         if self.lead_ins > 0 {
-            said.push(format!("{} {} before the header left out", self.lead_ins, lines(self.lead_ins)));
+            said.push(format!("{} before the header left out", count(self.lead_ins, "lines")));
         }
         if self.examples > 0 {
-            said.push(format!("{} example {} of the template left out", self.examples, lines(self.examples)));
+            said.push(format!("{} of the template left out", count(self.examples, "example lines")));
         }
         if self.trimmed > 0 {
-            let ids = if self.trimmed == 1 { "1 id" } else { &format!("{} ids", self.trimmed) };
+            let ids = count(self.trimmed, "ids");
             said.push(format!("blanks, quotes or invisible characters around {ids} removed"));
         }
         said

@@ -1,7 +1,7 @@
 //! Lead-in lines, the delimiter, and which column holds the ids.
 
 use super::cell::id_text;
-use crate::model::{UserId, neutral};
+use crate::model::{UserId, count, neutral};
 
 /// Column names by rank, without case, blanks, `_` and `-`; object ids before sign-in names.
 const RANKS: [&[&str]; 3] = [
@@ -90,7 +90,11 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
                     let name = if is_row { wanted } else { name.trim() }.to_owned();
                     Ok(Layout { has_header: !is_row, column: number - 1, name })
                 }
-                None => Err(format!("--column {number}: there are {} columns: {}", first.len(), names())),
+                None => Err(format!(
+                    "--column {number}: the list has {}: {}",
+                    count(first.len() as u64, "columns"),
+                    names()
+                )),
             };
         }
         let found: Vec<_> = (0..first.len()).filter(|at| normal(&first[*at]) == normal(wanted)).collect();

@@ -1,6 +1,7 @@
 //! Characters of the input that could not be read: they are counted and their place is said.
 
 use super::records::Gathered;
+use crate::model::count;
 
 /// What stands where bytes were no text, here or in the program before.
 const LOST: char = char::REPLACEMENT_CHARACTER;
@@ -35,7 +36,7 @@ impl Lost {
     pub(super) fn sentence(&self) -> Option<String> {
         let (line, column) = self.first?;
         let column = column.map_or_else(String::new, |column| format!(", column {column}"));
-        let rows = if self.rows == 1 { "1 row".to_owned() } else { format!("{} rows", self.rows) };
+        let rows = count(self.rows, "rows");
         Some(format!(
             "characters that cannot be read (shown as {LOST}) in {rows}, the first in line {line}{column}; \
              no id with one is sent. Save the list as UTF-8 where it comes from"

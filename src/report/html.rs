@@ -10,8 +10,8 @@ use super::merge::Group;
 use super::summary::{Summary, shard_sentence};
 use super::timeline::Timeline;
 use super::verified::Verified;
-use super::words::{ACCEPTED_MEANS, human_millis, human_s, thousands};
-use crate::model::Outcome;
+use super::words::{ACCEPTED_MEANS, human_millis, human_s};
+use crate::model::{Outcome, count, noun, thousands};
 
 /// The only style; the page's policy names its hash and allows nothing else.
 const STYLE: &str = include_str!("style.css");
@@ -123,9 +123,9 @@ impl Page<'_> {
         html! {
             p {
                 strong { @if equal { "Complete" } @else { "Not complete" } }
-                ": " span data-figure="rows_in" { (thousands(rows_in)) } " rows in "
+                ": " span data-figure="rows_in" { (thousands(rows_in)) } " " (noun(rows_in, "rows")) " in "
                 (if equal { "=" } else { "≠" }) " "
-                span data-figure="rows_out" { (thousands(rows_out)) } " rows out"
+                span data-figure="rows_out" { (thousands(rows_out)) } " " (noun(rows_out, "rows")) " out"
                 @if let [part] = self.parts { @if let Some(shard) = shard_sentence(&part.summary.run) { "; " (shard) } }
             }
             @for sentence in self.parts.iter().flat_map(|part| &part.summary.stopped) {
@@ -209,7 +209,7 @@ impl Page<'_> {
             section {
                 h2 { "Effort" }
                 p {
-                    span data-figure="requests" { (thousands(requests)) } " requests, "
+                    span data-figure="requests" { (thousands(requests)) } " " (noun(requests, "requests")) ", "
                     span data-figure="throttled" { (thousands(throttled)) } " of them refused by a limit"
                     @if let [part] = self.parts {
                         ", longest wait asked for " (human_s(part.summary.longest_wait_s))
@@ -285,7 +285,7 @@ impl Page<'_> {
                     p { "Nobody that is known of." }
                 } @else {
                     p {
-                        span data-figure="needs_hands" { (thousands(all)) } " rows"
+                        span data-figure="needs_hands" { (thousands(all)) } " " (noun(all, "rows"))
                         @if all > shown { "; the first " (thousands(shown)) " are named here, all of them" } @else { "; they stand" }
                         " in " code { "failed.csv" }
                         @if self.parts.iter().any(|part| part.verified.is_some()) { " and " code { "still-failing.csv" } }
@@ -339,7 +339,7 @@ fn when(line: &Timeline, name: Option<&str>) -> Markup {
                 figcaption {
                     span.key.accepted {} "accepted, at most " (format!("{:.1}", line.peak())) "/s"
                     @if line.width > 1 { " (mean over " (line.width) " s)" }
-                    @if throttled > 0 { span.key.throttled {} "users of this moment had been refused by a limit: " (thousands(throttled)) " requests" }
+                    @if throttled > 0 { span.key.throttled {} "users of this moment had been refused by a limit: " (count(throttled, "requests")) }
                 }
                 @for silence in &line.silences {
                     p.dim {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::{human_s, thousands};
-use crate::model::Scope;
+use super::words::human_s;
+use crate::model::{Scope, thousands};
 
 /// Refusals and waits of one call.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

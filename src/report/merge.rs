@@ -8,9 +8,8 @@ use serde::Serialize;
 use super::figures::{Cause, Durations, Figures};
 use super::files::load;
 use super::html::Part;
-use super::words::thousands;
 use crate::error::Error;
-use crate::model::Shard;
+use crate::model::{Shard, count, noun, thousands};
 use crate::rundir::{Identity, Rows};
 
 /// Missing rows that are named.
@@ -65,17 +64,17 @@ impl Group {
 
     /// In words.
     pub fn sentence(&self) -> String {
-        let runs =
-            if self.runs == 1 { "1 run covers".to_owned() } else { format!("{} runs cover", self.runs) };
+        let cover = if self.runs == 1 { "covers" } else { "cover" };
+        let runs = self.runs as u64;
         let list = |shards: &mut dyn Iterator<Item = &Shard>| {
             shards.map(|shard| shard.index().to_string()).collect::<Vec<_>>().join(", ")
         };
         let runs = match self.shards.keys().next() {
             Some(first) => {
-                let (word, verb) = if self.runs == 1 { ("shard", "covers") } else { ("shards", "cover") };
-                format!("{word} {} of {} {verb}", list(&mut self.shards.keys()), first.of())
+                let shards = list(&mut self.shards.keys());
+                format!("{} {shards} of {} {cover}", noun(runs, "shards"), first.of())
             }
-            None => runs,
+            None => format!("{} {cover}", count(runs, "runs")),
         };
         let lacking = match self.missing_shards.as_slice() {
             [] => String::new(),
@@ -88,15 +87,19 @@ impl Group {
                 let rows: Vec<_> = rows.iter().map(u64::to_string).collect();
                 let missing = self.rows - self.covered;
                 let more = if missing > rows.len() as u64 { " …" } else { "" };
-                format!("{lacking}{} rows have no record (row {}{more})", thousands(missing), rows.join(", "))
+                format!(
+                    "{lacking}{} without a record (row {}{more})",
+                    count(missing, "rows"),
+                    rows.join(", ")
+                )
             }
         };
         format!(
-            "{} in {}: {runs} {} of {} rows: {rest}",
+            "{} in {}: {runs} {} of {}: {rest}",
             self.input,
             self.tenant,
             thousands(self.covered),
-            thousands(self.rows)
+            count(self.rows, "rows")
         )
     }
 }

@@ -12,6 +12,7 @@ mod timeline;
 mod verified;
 mod words;
 
+pub use crate::model::{count, thousands};
 pub use figures::{Cause, Durations, Figures, Hand, MOST_HANDS};
 pub use files::{complete, load, rewrite};
 pub use html::{Page, Part, Redact};
@@ -20,4 +21,4 @@ pub use merge::{Group, Merged, MergedSummary};
 pub use summary::{Next, Summary, shard_sentence};
 pub use timeline::{Bin, Silence, Timeline};
 pub use verified::Verified;
-pub use words::{ACCEPTED_MEANS, cause, count, human, next_step, thousands};
+pub use words::{ACCEPTED_MEANS, cause, human, next_step};

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::{Cause, Durations, Figures};
 use super::limits::Limits;
-use super::words::{ACCEPTED_MEANS, count, human_s, thousands};
-use crate::model::Outcome;
+use super::words::{ACCEPTED_MEANS, human_s};
+use crate::model::{Outcome, count, noun, thousands};
 use crate::rundir::{FileHash, RunFile, Totals};
 
 /// Causes printed; the rest stands in report.html.
@@ -191,14 +191,14 @@ impl Summary {
             }
             let more = self.causes.len().saturating_sub(MOST_CAUSES);
             if more > 0 {
-                let _ = writeln!(out, "  and {more} causes more: report.html");
+                let _ = writeln!(out, "  and {} more: report.html", count(more as u64, "causes"));
             }
         }
         if self.damaged_lines > 0 {
             let _ = writeln!(
                 out,
-                "  {} damaged lines of results.csv, kept in damaged.txt; their rows were done again",
-                thousands(self.damaged_lines)
+                "  {} of results.csv, kept in damaged.txt; done again",
+                count(self.damaged_lines, "damaged lines")
             );
         }
         for note in &self.notes {
@@ -225,9 +225,9 @@ impl Summary {
 pub fn shard_sentence(run: &RunFile) -> Option<String> {
     let shard = run.identity.shard?;
     Some(format!(
-        "shard {shard}: {} of the list's {} rows; {} are left to the other shards",
+        "shard {shard}: {} of the list's {}; {} left to the other shards",
         thousands(run.rows_in()),
-        thousands(run.rows),
+        count(run.rows, "rows"),
         thousands(run.rows.saturating_sub(run.rows_in()))
     ))
 }
@@ -243,7 +243,7 @@ fn cause_line(cause: &Cause) -> String {
         thousands(cause.count),
         cause.title,
         cause.reason,
-        if cause.count == 1 { "line" } else { "lines" },
+        noun(cause.count, "lines"),
         lines.join(", "),
         if cause.count > lines.len() as u64 { " …" } else { "" },
         cause.next_step

@@ -1,4 +1,4 @@
-//! Words and numbers for people.
+//! Words and lengths of time for people.
 
 use std::time::Duration;
 
@@ -17,25 +17,6 @@ pub fn cause(reason: Reason) -> &'static str {
 /// What to do about it.
 pub fn next_step(reason: Reason) -> &'static str {
     &catalogue::of_reason(reason).next
-}
-
-/// `2,981`
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `2,981 users`, `1 user`: of a plural that ends in `s`.
-pub fn count(number: u64, plural: &str) -> String {
-    let noun = if number == 1 { plural.strip_suffix('s').unwrap_or(plural) } else { plural };
-    format!("{} {noun}", thousands(number))
 }
 
 /// `41 s`, `2 min 30 s`, `1 h 5 min`
@@ -70,8 +51,6 @@ mod tests {
     #[test]
     fn numbers_for_people() {
         assert_eq!([1.2, -1.0, 1e300, f64::NAN].map(human_s), ["2 s", "0 s", "0 s", "0 s"]);
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0, 1, 2_981].map(|n| count(n, "users")), ["0 users", "1 user", "2,981 users"]);
         assert_eq!(
             [0.2, 60.0, 150.0, 3_900.0].map(|s| human(Duration::from_secs_f64(s))),
             ["1 s", "1 min", "2 min 30 s", "1 h 5 min"]

@@ -144,7 +144,7 @@ fn shards_are_proven_to_cover_the_input() {
 
     let output = reprovision(folder.path(), &["report", "--merge", "odd", "few", "--out", "few.html"]);
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
-    assert!(said(&output).contains("2 rows have no record (row 4, 8)"), "{}", said(&output));
+    assert!(said(&output).contains("2 rows without a record (row 4, 8)"), "{}", said(&output));
 
     let output = reprovision(folder.path(), &["report", "--merge", "one", "odd", "--out", "twice.html"]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));

@@ -73,7 +73,7 @@ fn three_machines_share_a_list_and_together_cover_it() {
         assert_eq!((&summary["run"]["rows"], &summary["complete"]), (&ROWS.into(), &true.into()));
         assert_eq!(summary["run"]["identity"]["shard"], format!("{index}/3"));
         let told = format!(
-            "shard {index}/3: {rows} of the list's {ROWS} rows; {} are left to the other shards",
+            "shard {index}/3: {rows} of the list's {ROWS} rows; {} left to the other shards",
             ROWS - rows
         );
         assert!(said(output).contains(&told), "{told}: {}", said(output));

@@ -68,3 +68,81 @@ fn every_row_is_sent_once_whatever_the_edges() {
         assert_eq!((&summary["rows_out"], &summary["complete"]), (&rows.into(), &true.into()));
     }
 }
+
+/// A number of one with a plural behind it, wherever one is printed.
+fn one_of_many(text: &str) -> Option<&str> {
+    const NOUNS: [&str; 11] = [
+        "rows",
+        "users",
+        "requests",
+        "lines",
+        "tries",
+        "ids",
+        "columns",
+        "runs",
+        "duplicates",
+        "causes",
+        "attempts",
+    ];
+    let words: Vec<_> = text.split([' ', '\n', '>', '<']).collect();
+    let at = words
+        .windows(2)
+        .position(|pair| pair[0] == "1" && NOUNS.contains(&pair[1].trim_end_matches([',', '.', ';', ':'])))?;
+    Some(words[at + 1])
+}
+
+#[test]
+fn one_of_anything_is_singular_wherever_it_is_printed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let good = "00000001-0000-4000-8000-000000000000";
+    // One row, one of each outcome, one of two, a column too many.
+    let both = |output: &Output| {
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let mut printed = Vec::new();
+    for (list, more) in [
+        (format!("id\n {good}\n"), &["--dry-run"][..]),
+        (format!("id\n {good}\n"), &[]),
+        (format!("id\n{good}\n{good}\nwrong\n"), &["--new-run", "--out", "three"]),
+        (
+            "id\n00000001-0000-4000-8000-000000000000\n00000002-0000-4000-8000-000000000000\n".to_owned(),
+            &["--new-run", "--out", "two", "--limit", "1"],
+        ),
+        (format!("id\n{good}\n"), &["--new-run", "--out", "col", "--column", "5"]),
+    ] {
+        fs::write(folder.join("list.csv"), list).expect("written");
+        printed.push(both(&run(folder, more)));
+    }
+    let report = |name: &str| {
+        let html = fs::read_to_string(folder.join(name).join("report.html")).expect("a report");
+        // What stands between the tags.
+        let mut inside = false;
+        let text: String = html
+            .chars()
+            .filter(|c| {
+                inside = match c {
+                    '<' => true,
+                    '>' => false,
+                    _ => inside,
+                };
+                !inside && *c != '>'
+            })
+            .collect();
+        text
+    };
+    printed.extend(["out", "three"].map(report));
+    for name in ["out", "two"] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_reprovision"));
+        printed.push(both(&program.args(["status", name]).current_dir(folder).output().expect("runs")));
+    }
+    assert!(
+        printed[1].contains("1 row in = 1 row out") && printed[1].contains("  1 request, "),
+        "{}",
+        printed[1]
+    );
+    for text in printed {
+        assert_eq!(one_of_many(&text), None, "{text}");
+    }
+    assert_eq!(one_of_many("a 1 users, b"), Some("users,"), "the look sees what it should");
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cli::MaxFailures;
 use crate::model::{ObjectKind, Outcome, Reason, Record};
-use crate::report::{cause, next_step, thousands};
+use crate::report::{cause, count, next_step, thousands};
 use crate::stop::Why;
 
 /// A share of failures means nothing before so many failed.
@@ -80,10 +80,9 @@ impl Guards {
             None => "",
         };
         format!(
-            "{} of the first {} {} failed (limit {limit}). {}: {guess} To go on all the same: {}",
+            "{} of the first {} failed (limit {limit}). {}: {guess} To go on all the same: {}",
             thousands(self.failed),
-            thousands(self.answered),
-            self.kind.plural(),
+            count(self.answered, self.kind.plural()),
             counts.join(", "),
             self.on
         )

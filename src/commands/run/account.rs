@@ -13,7 +13,7 @@ use crate::error::{Error, Exit};
 use crate::input::Checked;
 use crate::model::Outcome;
 use crate::pace::Waits;
-use crate::report::{self, Figures, Next, Summary, next_step};
+use crate::report::{self, Figures, Next, Summary, count, next_step};
 use crate::rundir::{
     Failed, Original, ReadBack, RunFile, State, each_record, hashes, is_accounted, read_account,
 };
@@ -126,9 +126,9 @@ pub(super) fn account(
     if !complete && stopped.is_empty() && config.limit.is_none() {
         exit = Exit::Internal;
         stopped.push(format!(
-            "{} rows in, {} rows out: please report it; the same command goes on",
-            run.rows_in(),
-            read.totals.records
+            "{} in, {} out: please report it; the same command goes on",
+            count(run.rows_in(), "rows"),
+            count(read.totals.records, "rows")
         ));
     }
     let damaged = worked.damaged + read.damaged;

@@ -27,7 +27,7 @@ use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig};
 use crate::input::{Checked, check, look};
 use crate::model::{Outcome, WallClock, neutral};
-use crate::report::thousands;
+use crate::report::{count, thousands};
 use crate::retry::RetryPolicy;
 use crate::rundir::{Identity, Journal, ReadBack, RunFile, SCHEMA, State, is_accounted, newest_state};
 use crate::stop::Stop;
@@ -116,9 +116,8 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
     }
     if let Some(most) = config.expect_max.filter(|most| checked.users > *most) {
         return Err(Error::GuardRail(format!(
-            "{} {} in the input, and --expect-max allows {}; nothing was sent",
-            thousands(checked.users),
-            config.kind.plural(),
+            "{} in the input, and --expect-max allows {}; nothing was sent",
+            count(checked.users, config.kind.plural()),
             thousands(most)
         )));
     }
@@ -132,8 +131,8 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
     let (checked, journal, read) = opened.await??;
     if read.damaged > 0 {
         tell(&format!(
-            "warning: {} lines of {} were damaged; they are kept in damaged.txt, and their rows are done again",
-            thousands(read.damaged),
+            "warning: {} of {}, kept in damaged.txt; done again",
+            count(read.damaged, "damaged lines"),
             claim.folder.join("results.csv").display()
         ));
     }

@@ -137,7 +137,7 @@ pub(super) fn input_lines(config: &RunConfig, checked: &Checked) -> String {
     );
     if let Some(shard) = config.options.shard {
         said.push_str(&format!(
-            "\n         shard {shard}: {} of these rows; {} are left to the other shards",
+            "\n         shard {shard}: {} of these rows; {} left to the other shards",
             thousands(checked.selected),
             thousands(checked.rows - checked.selected)
         ));
