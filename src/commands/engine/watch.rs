@@ -27,6 +27,7 @@ pub(super) struct Watch {
 /// Never ends by itself.
 pub(super) async fn watch(mut watch: Watch) {
     let mut signalled = false;
+    let mut outage = None;
     loop {
         tokio::select! {
             signal = watch.signals.next() => {
@@ -45,7 +46,25 @@ pub(super) async fn watch(mut watch: Watch) {
         {
             watch.stop.drain(why);
         }
+        if let Waiting::Outage { since, .. } = watch.pace.waiting()
+            && outage.replace(since) != Some(since)
+            && watch.stop.is_running()
+        {
+            tell(&begun(&watch.counters, watch.max_stall));
+        }
     }
+}
+
+/// An outage has begun. Where nobody was ever answered, the first fault was told when it came.
+fn begun(counters: &Counters, max_stall: Duration) -> String {
+    let cause = match &*counters.trouble() {
+        trouble if !trouble.is_empty() && counters.answered.load(Relaxed) > 0 => format!(": {trouble}"),
+        _ => String::new(),
+    };
+    format!(
+        "warning: Microsoft 365 does not answer{cause}; one try every 30 s from now on, for at most {} (--max-stall)",
+        human(max_stall)
+    )
 }
 
 /// What a signal asks for.
@@ -116,6 +135,17 @@ mod tests {
             overdue(&own, &counters, Some(end), STALL),
             Some(Why::Deadline("--deadline is over".to_owned()))
         );
+    }
+
+    #[test]
+    fn an_outage_is_told_with_its_cause_unless_that_was_told_before() {
+        let counters = Counters::default();
+        *counters.trouble.lock().expect("nobody panicked") = "the VPN is down".into();
+        let end = "; one try every 30 s from now on, for at most 10 min (--max-stall)";
+        let begin = "warning: Microsoft 365 does not answer";
+        assert_eq!(begun(&counters, STALL), format!("{begin}{end}"));
+        counters.answered.store(1, Relaxed);
+        assert_eq!(begun(&counters, STALL), format!("{begin}: the VPN is down{end}"));
     }
 
     #[tokio::test(start_paused = true)]
