@@ -5,6 +5,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, AssertUnwindSafe, Location, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use super::screen::dressed;
 use super::streams::ERR;
 use crate::error::Exit;
 
@@ -27,10 +28,10 @@ fn say(panic: &PanicHookInfo<'_>) {
     let mut said = sentence(panic.payload(), panic.location());
     let trace = Backtrace::capture();
     if trace.status() == BacktraceStatus::Captured {
-        said.push_str(&format!("{trace}\n"));
+        said.push_str(&format!("\n{trace}"));
     }
     // Past the screen: whoever panicked may hold it.
-    let _ = ERR.write(said.into_bytes());
+    let _ = ERR.write(format!("{}\n", dressed(&said)).into_bytes());
 }
 
 /// A text that was put together may hold anything, a token too; one that stands in the source holds nothing.
@@ -38,7 +39,7 @@ fn sentence(payload: &(dyn Any + Send), at: Option<&Location<'_>>) -> String {
     let at = at.map_or_else(String::new, |at| format!(" at {}:{}:{}", at.file(), at.line(), at.column()));
     let what = payload.downcast_ref::<&'static str>().map_or_else(String::new, |text| format!(": {text}"));
     format!(
-        "error: a bug in reprovision {}{at}{what}\n  please report this line; the same command goes on with what is not done\n",
+        "error: a bug in reprovision {}{at}{what}\n  please report this line; the same command goes on with what is not done",
         env!("CARGO_PKG_VERSION")
     )
 }

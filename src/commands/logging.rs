@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, registry};
 
-use super::screen::tell;
+use super::screen::pass;
 use crate::cli::{LogFormat, Telling};
 use crate::error::Error;
 use crate::model::stamp;
@@ -81,6 +81,6 @@ impl Write for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        tell(String::from_utf8_lossy(&self.0).trim_end());
+        pass(String::from_utf8_lossy(&self.0).trim_end());
     }
 }

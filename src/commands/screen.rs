@@ -1,15 +1,19 @@
 //! Where telling goes: results to standard output, all else to standard error, around the bar, and never waiting for a
 //! blocked terminal while work is going on.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::footer::Footer;
 use super::streams::{ERR, OUT};
 use crate::cli::{LogFormat, Telling};
+use crate::model::stamp;
 use crate::report::count;
 
 /// Lines on their way to a terminal; what does not fit is counted and left out.
@@ -46,6 +50,25 @@ pub(super) fn say(text: &str) {
 
 /// To standard error: warnings, errors, questions. While a display runs, it prints the line and nobody waits.
 pub(super) fn tell(text: &str) {
+    pass(&dressed(text));
+}
+
+/// As `--log-format` wants it: one object a line, or the text.
+pub(super) fn dressed(text: &str) -> Cow<'_, str> {
+    if log_format() == LogFormat::Text {
+        return text.into();
+    }
+    let (level, message) = match text.split_once(": ") {
+        Some(("error", rest)) => ("ERROR", rest),
+        Some(("warning", rest)) => ("WARN", rest),
+        _ => ("INFO", text),
+    };
+    let at = stamp(Timestamp::now());
+    serde_json::json!({ "timestamp": &*at, "level": level, "message": message }).to_string().into()
+}
+
+/// [`tell`] for a line that has its form already.
+pub(super) fn pass(text: &str) {
     let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match running {
         Some(screen) => {
@@ -120,7 +143,10 @@ impl Screen {
         if left_out > 0 {
             self.print(
                 footer,
-                &format!("warning: the terminal was too slow, {} left out", count(left_out, "lines")),
+                &dressed(&format!(
+                    "warning: the terminal was too slow, {} left out",
+                    count(left_out, "lines")
+                )),
             );
         }
     }

@@ -292,6 +292,38 @@ fn the_log_tells_each_user_and_each_request_and_never_the_token() {
 }
 
 #[test]
+fn every_line_of_standard_error_is_an_object_where_that_was_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 5);
+    let lines = |output: &Output| -> Vec<(String, String)> {
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let object =
+            |line: &str| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line} in {text}"));
+        let word = |line: &Value, key: &str| {
+            line[key].as_str().unwrap_or_else(|| panic!("{key} in {line}")).to_owned()
+        };
+        assert!(text.lines().map(object).all(|line| word(&line, "timestamp").ends_with('Z')), "{text}");
+        text.lines().map(object).map(|line| (word(&line, "level"), word(&line, "message"))).collect()
+    };
+    let has = |lines: &[(String, String)], level: &str, begin: &str| {
+        lines.iter().any(|(of, message)| of == level && message.starts_with(begin))
+    };
+    let output = run(folder, &["a.csv", "--simulate=calm", "--out", "a", "-v", "--log-format", "json"]);
+    ended(&output, 0, "Finished");
+    let told = lines(&output);
+    assert!(has(&told, "INFO", "Tenant   SIMULATED") && has(&told, "INFO", "done"), "{told:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("SIMULATED  Finished"), "results stay text");
+    let results = folder.join("a/results.csv");
+    let text = fs::read_to_string(&results).expect("read");
+    fs::write(&results, text.replacen("accepted", "axcepted", 1)).expect("flipped");
+    let again = lines(&run(folder, &["a.csv", "--simulate=calm", "--out", "a", "--log-format", "json"]));
+    assert!(has(&again, "WARN", "1 damaged line of "), "{again:?}");
+    let wrong = lines(&run(folder, &["none.csv", "--simulate=calm", "--log-format", "json"]));
+    assert!(wrong.len() == 1 && has(&wrong, "ERROR", "none.csv: there is no such file"), "{wrong:?}");
+}
+
+#[test]
 fn a_run_killed_before_its_account_is_accounted_for_by_the_same_command_and_not_sent_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();

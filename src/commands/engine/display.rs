@@ -116,6 +116,7 @@ impl Shown {
         if self.form == Form::Json {
             return serde_json::json!({
                 "timestamp": &*at,
+                "level": "INFO",
                 "message": "progress",
                 "simulated": self.simulated,
                 "done": look.done,
