@@ -173,3 +173,40 @@ fn a_token_command_is_repeated_nowhere() {
     assert!(goes_on.ends_with("   # with the same --token-command"), "{goes_on}");
     stage.no_secrets(&output);
 }
+
+/// Another user without rights: what the system keeps from everybody it shows to root.
+#[cfg(target_os = "linux")]
+const NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"];
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_other_process_of_the_same_user_reads_the_environment_and_no_core_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("set");
+    let program = folder.path().join("reprovision");
+    fs::copy(env!("CARGO_BIN_EXE_reprovision"), &program).expect("copied");
+    let as_user: &[&str] = if rustix::process::getuid().is_root() { &NOBODY } else { &["env"] };
+    let start = |words: &[&OsStr]| {
+        let mut command = Command::new(as_user[0]);
+        command.args(&as_user[1..]).args(words).current_dir("/").env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env("REPROVISION_TOKEN", "canary")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    };
+    let mut child = start(&[program.as_os_str(), "simulate".as_ref()]).spawn().expect("started");
+    let mut said = BufReader::new(child.stdout.take().expect("piped"));
+    said.read_line(&mut String::new()).expect("it runs");
+    let file = |name: &str| format!("/proc/{}/{name}", child.id());
+    let environment = start(&["cat".as_ref(), file("environ").as_ref()]).output().expect("cat");
+    let limits = fs::read_to_string(file("limits")).expect("limits");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let why = String::from_utf8_lossy(&environment.stderr);
+    assert!(environment.stdout.is_empty() && why.contains("Permission denied"), "{environment:?}");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+}
