@@ -258,7 +258,9 @@ mod tests {
             ("OK", false),
         ] {
             for status in [200, 202] {
-                assert_eq!(of(status, &[], body).kind == Kind::Accepted, yes, "{status} {body:?}");
+                let meaning = of(status, &[], body);
+                assert_eq!(meaning.kind == Kind::Accepted, yes, "{status} {body:?}");
+                assert_eq!(meaning.message.is_empty(), yes, "{status} {body:?}");
             }
         }
         for status in [201, 203, 205, 206, 207, 226, 299] {

@@ -107,6 +107,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rows_keep_their_cells_and_our_columns_are_made_anew() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let names = ["reprovision_row", "id", "reprovision_outcome", "a;b", "my_reprovision_run"];
+        let names = names.map(str::to_owned);
+        let original = Original { names: &names, delimiter: b';' };
+        let rows = [
+            (1, vec!["7", "a@b", "failed", "x;y", "kept"]),
+            (2, vec!["8", "c@d"]),
+            (3, vec!["9", "=1+1", "failed", "\u{1b}[31m", "", "beyond"]),
+        ];
+        let raw =
+            rows.into_iter().map(|(row, cells)| Ok((row, cells.into_iter().map(str::to_owned).collect())));
+        let folder = Path::new("reprovision-runs/a-run");
+        let path = parent.path().join("failed.csv");
+        let picked = |row| (row != 2).then(|| ["failed", "not_found", "look; then ask"].map(str::to_owned));
+        write_original(&path, folder, original, raw, picked).expect("written");
+        let ours =
+            "reprovision_run;reprovision_row;reprovision_outcome;reprovision_reason;reprovision_next_step";
+        let expected = format!(
+            "\u{feff}id;\"a;b\";my_reprovision_run;{ours}\n\
+             a@b;\"x;y\";kept;a-run;1;failed;not_found;\"look; then ask\"\n\
+             '=1+1;\\u{{1b}}[31m;;a-run;3;failed;not_found;\"look; then ask\";beyond\n"
+        );
+        assert_eq!(std::fs::read_to_string(path).expect("read"), expected);
+    }
+
+    #[test]
     fn the_input_is_read_as_far_as_the_last_row_that_failed() {
         for failing in [&[][..], &[2, 5]] {
             let parent = tempfile::tempdir().expect("a folder");
