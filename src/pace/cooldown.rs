@@ -108,3 +108,99 @@ impl Cooldowns {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Refused at `now` for a request that left at `sent`, both in seconds from the start: how long nothing may leave.
+    fn wait(
+        cooldowns: &mut Cooldowns,
+        start: Instant,
+        announced: Option<u32>,
+        sent: u32,
+        now: u32,
+    ) -> Duration {
+        let (sent, now) = (start + SECOND * sent, start + SECOND * now);
+        cooldowns.refused(Scope::Tenant, announced.map(|wait| SECOND * wait), sent, now);
+        cooldowns.running(now).map_or(Duration::ZERO, |cooling| cooling.until - now)
+    }
+
+    #[test]
+    fn an_announced_wait_is_kept_to_the_instant_and_never_shortened() {
+        let start = Instant::now();
+        let mut cooldowns = Cooldowns::new(None);
+        assert_eq!(wait(&mut cooldowns, start, Some(100), 0, 1), SECOND * 100);
+        // What was on its way says less, nothing, and at last more: the end only moves later.
+        assert_eq!(wait(&mut cooldowns, start, Some(5), 0, 50), SECOND * 51);
+        assert_eq!(wait(&mut cooldowns, start, None, 0, 51), SECOND * 50);
+        assert_eq!(wait(&mut cooldowns, start, Some(51), 0, 52), SECOND * 51);
+        let cooling: Vec<_> = cooldowns.all().collect();
+        let until = start + SECOND * 103;
+        assert_eq!(cooling, [Cooling { scope: Scope::Tenant, until, length: SECOND * 51, announced: true }]);
+        assert_eq!(cooldowns.longest_announced, SECOND * 100);
+    }
+
+    #[test]
+    fn without_a_wait_each_failed_probe_waits_half_of_the_time_it_lasts() {
+        let start = Instant::now();
+        let mut cooldowns = Cooldowns::new(None);
+        assert_eq!(wait(&mut cooldowns, start, None, 0, 0), SECOND);
+        assert_eq!(wait(&mut cooldowns, start, None, 1, 1), SECOND, "never below a second");
+        assert_eq!(wait(&mut cooldowns, start, None, 2, 8), SECOND * 4);
+        assert_eq!(wait(&mut cooldowns, start, None, 12, 12), SECOND * 6);
+        assert_eq!(wait(&mut cooldowns, start, None, 18, 100), SECOND * 30, "never above half a minute");
+        assert_eq!(cooldowns.longest_announced, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_wait_that_was_too_short_is_stretched_for_the_probe_alone() {
+        let start = Instant::now();
+        let mut cooldowns = Cooldowns::new(None);
+        assert_eq!(wait(&mut cooldowns, start, Some(2), 0, 0), SECOND * 2);
+        // On its way before the wait was over: no probe.
+        assert_eq!(wait(&mut cooldowns, start, Some(2), 1, 20), SECOND * 2);
+        // The probe, which left as the wait ended.
+        assert_eq!(wait(&mut cooldowns, start, Some(2), 22, 22), SECOND * 11);
+        assert_eq!(wait(&mut cooldowns, start, Some(2), 33, 90), SECOND * 30);
+        assert_eq!(wait(&mut cooldowns, start, Some(300), 120, 120), SECOND * 300);
+    }
+
+    #[test]
+    fn only_an_answer_to_what_left_after_every_wait_ends_them() {
+        let start = Instant::now();
+        let mut cooldowns = Cooldowns::new(None);
+        cooldowns.refused(Scope::Tenant, Some(SECOND * 10), start, start);
+        cooldowns.refused(Scope::App, Some(SECOND * 20), start, start);
+        assert_eq!(cooldowns.running(start).map(|cooling| cooling.scope), Some(Scope::App));
+        let almost = start + SECOND * 20 - Duration::from_nanos(1);
+        for sent in [start, start + SECOND * 10, almost] {
+            cooldowns.served(sent);
+            assert_eq!((cooldowns.is_shut(), cooldowns.all().count()), (true, 2));
+        }
+        assert!(cooldowns.running(almost).is_some());
+        assert_eq!(cooldowns.running(start + SECOND * 20), None, "its time is over, and one may try");
+        cooldowns.served(start + SECOND * 20);
+        assert_eq!((cooldowns.is_shut(), cooldowns.all().count()), (false, 0));
+    }
+
+    #[test]
+    fn chance_makes_a_wait_longer_and_never_shorter() {
+        let start = Instant::now();
+        let mut cooldowns = Cooldowns::new(Some(fastrand::Rng::with_seed(7)));
+        let mut waits: Vec<_> = (0..100)
+            .map(|_| {
+                cooldowns.episodes = [None; 3];
+                wait(&mut cooldowns, start, Some(5), 0, 0)
+            })
+            .collect();
+        waits.sort_unstable();
+        waits.dedup();
+        assert!(
+            waits[0] >= SECOND * 5 && waits[waits.len() - 1] < SECOND * 5 + Duration::from_millis(JITTER_MS)
+        );
+        assert!(waits.len() > 50, "{waits:?}");
+    }
+}
