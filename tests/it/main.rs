@@ -8,6 +8,7 @@ mod bug;
 mod crew;
 mod docs;
 mod doctor;
+mod ending;
 mod explain;
 mod exports;
 mod help;

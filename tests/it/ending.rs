@@ -1,0 +1,198 @@
+//! How a pool ends, under a paused clock: who is in flight, who waits, and who needs no request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::model::{Attempt, Event, Fault, Item, Kind, Outcome, Reason, Record, Row, UserId};
+use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::stop::{Phase, Stop, Why};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::crew;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Answers every request so much later.
+struct Slow {
+    latency: Duration,
+    kind: Kind,
+    sent: Arc<AtomicUsize>,
+}
+
+impl Exchange for Slow {
+    type Pass = ();
+
+    async fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn send(&self, (): &(), _id: &UserId) -> Attempt {
+        self.sent.fetch_add(1, SeqCst);
+        sleep(self.latency).await;
+        Attempt { latency: self.latency, ..Attempt::of(self.kind.clone()) }
+    }
+
+    fn rejected(&self, _attempt: &Attempt) {}
+}
+
+fn user(number: u64) -> Item {
+    let id = UserId::parse(&format!("user{number}@contoso.com")).expect("an id");
+    Item::Send(Row { number, line: number + 1, shown: id.as_str().into(), id })
+}
+
+struct Ended {
+    events: Vec<Event>,
+    sent: usize,
+    took: Duration,
+}
+
+impl Ended {
+    fn rows(&self) -> Vec<u64> {
+        let mut rows: Vec<_> = self.events.iter().filter_map(finished).map(|record| record.row).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    fn cut_short(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::CutShort { .. })).count()
+    }
+}
+
+fn finished(event: &Event) -> Option<&Record> {
+    match event {
+        Event::Finished(finished) => Some(&finished.record),
+        _ => None,
+    }
+}
+
+/// Four in flight; an interrupt after so long.
+async fn run(
+    items: Vec<Item>,
+    latency: Duration,
+    kind: Kind,
+    interrupt: Option<Duration>,
+    stop: &Stop,
+) -> Ended {
+    let began = Instant::now();
+    let (feed, rows) = mpsc::channel(16);
+    tokio::spawn(async move {
+        for item in items {
+            if feed.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+    if let Some(after) = interrupt {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            sleep(after).await;
+            stop.drain(Why::Interrupted);
+        });
+    }
+    let (events, mut inbox) = mpsc::channel(16);
+    let journal = tokio::spawn(async move {
+        let mut events = Vec::new();
+        while let Some(mut event) = inbox.recv().await {
+            if let Event::Finished(finished) = &mut event {
+                // Its line is written.
+                finished.permit = None;
+            }
+            events.push(event);
+        }
+        events
+    });
+    let sent = Arc::new(AtomicUsize::new(0));
+    let slow = Slow { latency, kind, sent: sent.clone() };
+    let pace = Pace::new(Law::Fixed, Bounds::default(), None);
+    crew::work_for(events, rows, Dispatch::new(slow, pace, stop.clone()), 6, 4, stop).await;
+    let took = began.elapsed();
+    Ended { events: journal.await.expect("the journal"), sent: sent.load(SeqCst), took }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_at_a_stop_gets_its_record_and_nobody_else_is_sent() {
+    let stop = Stop::new();
+    let ended = run((1..=500).map(user).collect(), SECOND * 8, Kind::Accepted, Some(SECOND), &stop).await;
+    assert_eq!((ended.took, ended.sent), (SECOND * 8, 4));
+    assert_eq!((ended.rows(), ended.cut_short()), (vec![1, 2, 3, 4], 0));
+    assert_eq!(stop.phase(), Phase::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_end_within_ten_seconds_of_a_stop_is_left_without_a_record() {
+    let stop = Stop::new();
+    let ended = run((1..=500).map(user).collect(), SECOND * 600, Kind::Accepted, Some(SECOND), &stop).await;
+    assert_eq!((ended.took, ended.sent), (SECOND * 11, 4));
+    assert!(ended.events.is_empty(), "{:?}", ended.events);
+    assert_eq!((stop.phase(), stop.reasons()), (Phase::Aborting, vec![Why::Interrupted]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_to_be_tried_again_at_a_stop_is_cut_short_and_has_no_record() {
+    let stop = Stop::new();
+    let fault = Kind::Transient(Fault::Server);
+    // The third try would follow 2 s after the second, which fails at 1.2 s.
+    let ended = run((1..=3).map(user).collect(), SECOND / 10, fault, Some(SECOND * 2), &stop).await;
+    assert_eq!((ended.took, ended.sent), (SECOND * 2, 6));
+    assert_eq!((ended.rows(), ended.cut_short()), (Vec::new(), 3));
+    let waits: Vec<_> = ended
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Retrying { row: 2, wait, .. } => Some(*wait),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(waits, [SECOND, SECOND * 2], "each retry is told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_to_be_tried_again_holds_up_nobody() {
+    let fault = Kind::Transient(Fault::Server);
+    // Ten users, four in flight: tries of a tenth of a second, with waits of 1, 2, 4, 8 and 16 s between them.
+    let ended = run((1..=10).map(user).collect(), SECOND / 10, fault, None, &Stop::new()).await;
+    assert_eq!(ended.sent, 60);
+    assert_eq!(ended.rows(), (1..=10).collect::<Vec<_>>());
+    // Three turns of the first try, and six tries of a tenth with 31 s between them.
+    assert_eq!(ended.took, SECOND * 31 + SECOND / 10 * 8);
+    for record in ended.events.iter().filter_map(finished) {
+        assert_eq!(
+            (record.outcome, record.reason, record.attempts),
+            (Outcome::Failed, Some(Reason::GaveUp), 6)
+        );
+        assert_eq!(record.duration_ms, Some(31_600), "from the first sending, waits included");
+        assert!(record.message.starts_with("6 tries, last answer "), "{}", record.message);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_need_no_request_have_their_record_like_all_others() {
+    let settled = |row| Record {
+        row,
+        line: row + 1,
+        id: "same@contoso.com".into(),
+        outcome: Outcome::Duplicate,
+        reason: Some(Reason::SameId),
+        http_status: None,
+        error_code: "".into(),
+        message: "same as row 1".into(),
+        attempts: 0,
+        throttled: 0,
+        first_sent_at: "".into(),
+        finished_at: "".into(),
+        duration_ms: None,
+        client_request_id: "".into(),
+        request_id: "".into(),
+    };
+    let items =
+        (1..=300).map(|row| if row % 3 == 0 { Item::Settled(Box::new(settled(row))) } else { user(row) });
+    let ended = run(items.collect(), SECOND / 10, Kind::Accepted, None, &Stop::new()).await;
+    assert_eq!(ended.sent, 200);
+    assert_eq!(ended.rows(), (1..=300).collect::<Vec<_>>());
+    for record in ended.events.iter().filter_map(finished).filter(|record| record.row % 3 == 0) {
+        assert_eq!(*record, settled(record.row));
+    }
+}
