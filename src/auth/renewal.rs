@@ -1,6 +1,7 @@
 //! Tests of renewal: scripted sources under a paused clock, so that every instant is exact.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -167,6 +168,26 @@ async fn without_a_newer_one_the_end_of_the_token_is_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_short_life_is_used_to_its_last_twentieth() {
+    let script = Script::new(Ok((Duration::from_secs(100), TENANT)));
+    let tokens = tokens(&script);
+    tokens.current().await.expect("a token");
+    for _ in 0..4 {
+        script.then(Err(Failure::passing("busy")));
+    }
+    sleep(Duration::from_millis(500)).await;
+    for _ in 0..189 {
+        let before = Instant::now();
+        assert_eq!(tokens.current().await.expect("the old one lives").generation, 1);
+        assert_eq!(before, Instant::now(), "nobody waits");
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(tokens.current().await.expect("a token").generation, 2);
+    // From a fifth before its end; its last five seconds are too short for a request.
+    assert_eq!(script.asked_at(), [0.0, 80.0, 81.0, 83.0, 87.0, 95.0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_only_a_person_can_mend_ends_at_once() {
     let script = Script::new(Err(Failure::Final("AADSTS7000222".to_owned())));
     assert_eq!(tokens(&script).current().await.expect_err("no token"), "AADSTS7000222");
@@ -216,6 +237,17 @@ async fn a_renewal_from_another_tenant_ends_the_run_although_the_old_token_lives
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tenant_named_later_is_held_against_the_token_at_hand() {
+    let tokens = tokens(&Script::new(Ok((HOUR, TENANT))));
+    tokens.current().await.expect("a token");
+    tokens.expect("--expect-tenant", "contoso.com", TENANT.to_uppercase()).expect("the same");
+    tokens.current().await.expect("a token");
+    let error = tokens.expect("--expect-tenant", "fabrikam.com", OTHER.to_owned()).expect_err("another");
+    assert!(error.contains(TENANT) && error.contains("fabrikam.com"), "{error}");
+    assert_eq!(tokens.current().await.expect_err("nothing more is given out"), error);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_claims_challenge_is_repeated_once() {
     let script = Script::new(Ok((HOUR, TENANT)));
     let tokens = tokens(&script);
@@ -241,6 +273,23 @@ async fn a_machine_that_slept_renews_by_the_wall_clock() {
     let life = super::tokens::Life::new(HOUR, Instant::now(), early.now()).expect("a life");
     let later = early.now().checked_add(jiff::SignedDuration::from_hours(2)).expect("a time");
     assert_eq!(life.left(Instant::now(), later), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_cannot_be_renewed_is_used_to_its_end_whatever_the_wall_clock_says() {
+    let by: &'static AtomicI64 = Box::leak(Box::default());
+    let wall = WallClock::Set { start: Timestamp::UNIX_EPOCH, origin: Instant::now(), by };
+    let text = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(r#"{"exp":3600}"#));
+    let source = TokenSource::Fixed(SecretString::from(text));
+    let tokens = Tokens::with_clock(source, false, Notices::silent(), wall);
+    tokens.current().await.expect("a token");
+    by.store(86_400, Relaxed);
+    sleep(HOUR - Duration::from_secs(1)).await;
+    assert_eq!(tokens.current().await.expect("it may live").generation, 1);
+    by.store(0, Relaxed);
+    sleep(Duration::from_secs(1)).await;
+    let error = tokens.current().await.expect_err("its life is over");
+    assert!(error.contains("REPROVISION_TOKEN"), "{error}");
 }
 
 #[tokio::test]

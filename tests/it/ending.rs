@@ -19,23 +19,29 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Slow {
     latency: Duration,
     kind: Kind,
+    /// How many tokens there are.
+    tokens: usize,
     sent: Arc<AtomicUsize>,
+    rejected: Arc<AtomicUsize>,
 }
 
 impl Exchange for Slow {
     type Pass = ();
 
     async fn prepare(&self) -> Result<(), String> {
-        Ok(())
+        if self.sent.load(SeqCst) < self.tokens { Ok(()) } else { Err("no more tokens".to_owned()) }
     }
 
     async fn send(&self, (): &(), _id: &UserId) -> Attempt {
-        self.sent.fetch_add(1, SeqCst);
+        // Each request has a token of its own.
+        let token_generation = self.sent.fetch_add(1, SeqCst) as u64 + 1;
         sleep(self.latency).await;
-        Attempt { latency: self.latency, ..Attempt::of(self.kind.clone()) }
+        Attempt { latency: self.latency, token_generation, ..Attempt::of(self.kind.clone()) }
     }
 
-    fn rejected(&self, _attempt: &Attempt) {}
+    fn rejected(&self, _attempt: &Attempt) {
+        self.rejected.fetch_add(1, SeqCst);
+    }
 }
 
 fn user(number: u64) -> Item {
@@ -46,6 +52,7 @@ fn user(number: u64) -> Item {
 struct Ended {
     events: Vec<Event>,
     sent: usize,
+    rejected: usize,
     took: Duration,
 }
 
@@ -73,6 +80,17 @@ async fn run(
     items: Vec<Item>,
     latency: Duration,
     kind: Kind,
+    interrupt: Option<Duration>,
+    stop: &Stop,
+) -> Ended {
+    run_with(items, latency, kind, usize::MAX, interrupt, stop).await
+}
+
+async fn run_with(
+    items: Vec<Item>,
+    latency: Duration,
+    kind: Kind,
+    tokens: usize,
     interrupt: Option<Duration>,
     stop: &Stop,
 ) -> Ended {
@@ -104,12 +122,13 @@ async fn run(
         }
         events
     });
-    let sent = Arc::new(AtomicUsize::new(0));
-    let slow = Slow { latency, kind, sent: sent.clone() };
+    let (sent, rejected) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let slow = Slow { latency, kind, tokens, sent: sent.clone(), rejected: rejected.clone() };
     let pace = Pace::new(Law::Fixed, Bounds::default(), None);
     crew::work_for(events, rows, Dispatch::new(slow, pace, stop.clone()), 6, 4, stop).await;
     let took = began.elapsed();
-    Ended { events: journal.await.expect("the journal"), sent: sent.load(SeqCst), took }
+    let events = journal.await.expect("the journal");
+    Ended { events, sent: sent.load(SeqCst), rejected: rejected.load(SeqCst), took }
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,4 +214,21 @@ async fn rows_that_need_no_request_have_their_record_like_all_others() {
     for record in ended.events.iter().filter_map(finished).filter(|record| record.row % 3 == 0) {
         assert_eq!(*record, settled(record.row));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_refused_token_is_told_to_its_source() {
+    let refused = Kind::Unauthorized { claims: None };
+    let ended = run(vec![user(1)], SECOND / 10, refused, None, &Stop::new()).await;
+    assert_eq!((ended.sent, ended.rejected, ended.took), (3, 3, SECOND / 10 * 3));
+    let reasons: Vec<_> = ended.events.iter().filter_map(finished).map(|record| record.reason).collect();
+    assert_eq!(reasons, [Some(Reason::Unauthorized)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_in_that_ends_stops_the_run_with_its_words_and_claims_nobody() {
+    let stop = Stop::new();
+    let ended = run_with((1..=500).map(user).collect(), SECOND, Kind::Accepted, 10, None, &stop).await;
+    assert_eq!(stop.reasons(), [Why::SignIn("no more tokens".to_owned())]);
+    assert_eq!((ended.sent, ended.rows(), ended.cut_short()), (10, (1..=10).collect(), 0));
 }

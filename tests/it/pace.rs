@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reprovision::dispatch::{Dispatch, Exchange};
-use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Record, Row, Scope, Throttle, UserId};
-use reprovision::pace::{Adaptive, Bounds, Law, Learned, Pace};
+use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Reason, Record, Row, Scope, Throttle, UserId};
+use reprovision::pace::{Adaptive, Bounds, Cooling, Law, Learned, Pace, Waiting};
 use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -159,6 +159,27 @@ async fn ten_minutes_of_outage_fail_nobody() {
         .filter(|at| (Duration::from_secs(60)..Duration::from_secs(600)).contains(*at))
         .count();
     assert!(probes <= 18, "{probes} requests in nine minutes of outage: one each 30 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_costs_nobody_one_of_two_tries() {
+    let out = Duration::ZERO..Duration::from_secs(600);
+    let script: Script =
+        Box::new(
+            move |at, _, _| if out.contains(&at) { Kind::Transient(Fault::Timeout) } else { Kind::Accepted },
+        );
+    let (stop, began) = (Stop::new(), Instant::now());
+    let exchange = Scripted { began, token: began, script, sent: Arc::default() };
+    let (feed, rows) = mpsc::channel(25);
+    for number in 1..=25 {
+        feed.send(Item::Send(user(number))).await.expect("room");
+    }
+    drop(feed);
+    let records = crew::work(rows, Dispatch::new(exchange, fixed(50.0), stop.clone()), 2, 32, &stop).await;
+    assert_eq!(records.len(), 25);
+    assert!(records.iter().all(|record| record.outcome == Outcome::Accepted));
+    // Failed at first, failed as a probe, and accepted.
+    assert!(records.iter().any(|record| record.attempts > 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -411,4 +432,65 @@ async fn refusals_waits_and_what_was_used_are_counted() {
     let used = waits.used.expect("a limit was met");
     assert!((0.9..=1.0).contains(&used), "{used}");
     assert_eq!(fixed(20.0).waits().used, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_used_is_told_where_it_was_half() {
+    let pace = Pace::new(known(20.0), Bounds { in_flight: 1, ..Bounds::default() }, None);
+    // One in flight, a tenth of a second each: ten in a second where twenty are allowed.
+    let script: Script = Box::new(|_, number, _| if number == 10 { throttled(1) } else { Kind::Accepted });
+    run_at(pace.clone(), 10_000, 1, &Stop::new(), script).await;
+    let used = pace.waits().used.expect("a limit was met");
+    assert!((0.49..=0.51).contains(&used), "{used}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_told_probed_every_half_minute_and_forgiven() {
+    let pace = fixed(1_000.0);
+    let fault = answer(Kind::Transient(Fault::Timeout));
+    let mut tickets = Vec::new();
+    for _ in 0..20 {
+        tickets.push(pace.admit(1).await);
+    }
+    assert_eq!(pace.in_flight(), 20);
+    let since = Instant::now();
+    let streaks: Vec<_> =
+        tickets.iter_mut().zip(1..).map(|(ticket, row)| pace.settle(ticket, row, &fault).streak).collect();
+    let first = streaks[0].expect("a streak");
+    assert!(streaks.iter().all(|streak| *streak == Some(first)), "{streaks:?}");
+    assert!(pace.is_forgiven(first));
+    assert_eq!(pace.in_flight(), 0);
+    for probe in 1..=3 {
+        let next_probe = since + Duration::from_secs(30) * probe;
+        assert_eq!(pace.waiting(), Waiting::Outage { since, next_probe });
+        let mut ticket = pace.admit(20).await;
+        assert_eq!((Instant::now(), ticket.parts()), (next_probe, 1));
+        let kind = if probe == 3 { Kind::Refused(Reason::NotFound) } else { Kind::Transient(Fault::Server) };
+        pace.settle(&mut ticket, 21, &answer(kind));
+    }
+    assert_eq!(pace.waiting(), Waiting::No);
+    let mut ticket = pace.admit(1).await;
+    let second = pace.settle(&mut ticket, 1, &fault).streak.expect("a streak");
+    assert!(pace.is_forgiven(first) && !pace.is_forgiven(second));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_restart_must_know_is_told_until_its_instant() {
+    let pace = fixed(20.0);
+    assert_eq!((pace.waiting(), pace.cooling()), (Waiting::No, Vec::new()));
+    let cooling = |scope, seconds| {
+        let length = Duration::from_secs(seconds);
+        Cooling { scope, until: Instant::now() + length, length, announced: true }
+    };
+    let (long, short) = (cooling(Scope::Tenant, 50), cooling(Scope::App, 20));
+    pace.restore(Scope::Tenant, Duration::from_secs(50));
+    pace.restore(Scope::App, Duration::from_secs(20));
+    assert_eq!(pace.waiting(), Waiting::CoolDown(long), "the one that ends last");
+    let mut told = pace.cooling();
+    told.sort_by_key(|cooling| cooling.until);
+    assert_eq!(told, [short, long]);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(pace.cooling(), [long]);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!((pace.waiting(), pace.cooling()), (Waiting::No, Vec::new()));
 }
