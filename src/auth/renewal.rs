@@ -211,6 +211,43 @@ async fn a_wait_that_the_host_asks_for_is_kept_and_a_410_is_waited_for_longer() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_cannot_go_on_keeps_a_wait_that_was_asked_for_and_no_pause_of_our_own() {
+    let asked = |seconds| Failure::Passing {
+        text: "429".to_owned(),
+        after: Some(Duration::from_secs(seconds)),
+        patience: Duration::from_secs(30),
+    };
+    // Due at 80 s, of no use from 95 s. A wait that is too long for anybody is tried once before the end.
+    for (wait, then) in [(30, vec![0.0, 80.0, 110.0]), (400, vec![0.0, 80.0, 95.0])] {
+        let script = Script::new(Ok((Duration::from_secs(100), TENANT)));
+        let tokens = tokens(&script);
+        tokens.current().await.expect("a token");
+        script.then(Err(asked(wait)));
+        sleep(Duration::from_secs(80)).await;
+        tokens.current().await.expect("the old one");
+        sleep(Duration::from_secs(15)).await;
+        assert_eq!(tokens.current().await.expect("a token").generation, 2);
+        assert_eq!(script.asked_at(), then);
+    }
+    let script = Script::new(Ok((Duration::from_secs(1_000), TENANT)));
+    let tokens = tokens(&script);
+    tokens.current().await.expect("a token");
+    for _ in 0..11 {
+        script.then(Err(Failure::passing("busy")));
+    }
+    sleep(Duration::from_secs(799)).await;
+    for _ in 0..170 {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(tokens.current().await.expect("the old one").generation, 1);
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(tokens.current().await.expect("a token").generation, 2);
+    let beside = [800.0, 801.0, 803.0, 807.0, 815.0, 831.0, 861.0, 891.0, 921.0, 951.0];
+    let asked: Vec<_> = [0.0].into_iter().chain(beside).chain([970.0, 971.0]).collect();
+    assert_eq!(script.asked_at(), asked, "not at 981 s, which would have been next beside the work");
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_401_all_wait_for_one_renewal() {
     let script = Script::new(Ok((HOUR, TENANT)));
     let tokens = tokens(&script);

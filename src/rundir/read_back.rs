@@ -342,6 +342,21 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn rows_are_in_once_they_were_put_in_and_no_others() {
+        let mut rows = Rows::default();
+        // Over several words, their edges among them, in no order.
+        let some: Vec<u64> = (1..=1_000).rev().filter(|row| row % 3 == 0 || row % 64 < 2).collect();
+        for row in &some {
+            assert!(rows.insert(*row), "{row}");
+        }
+        for row in 0..=2_000 {
+            assert_eq!(rows.contains(row), some.contains(&row), "{row}");
+        }
+        assert!(some.iter().all(|row| !rows.insert(*row)));
+        assert_eq!(rows.0.len(), 16, "a bit for each row");
+    }
+
+    #[test]
     fn the_struct_writes_the_header_that_is_checked() {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.serialize(record(1, Outcome::Accepted)).expect("written");
