@@ -3,6 +3,7 @@
 mod adaptive;
 mod clock;
 mod cooldown;
+mod doubt;
 mod gate;
 #[cfg(test)]
 mod golden;

@@ -12,6 +12,7 @@ learned rate, rate while unknown, pace, credit, next sending, end of the cool-do
 import collections, heapq, math
 
 SWING, CROSSING, CROSSING_REQUESTS, DOUBLES = .05, 45.0, 400.0, 3.5
+FIRST_AFTER, AGAIN_AFTER, LAST_AFTER, SAME, ALONE, SPEND_TRYING = 2, 1, 64, .05, .1, 2.0
 SPEND_FIRST, SPEND_LATER, SAVED, SAVED_SHARED, LONG_WAIT, OVERTOOK = 5.0, 7.0, .8, .4, 10.0, 3
 
 
@@ -23,15 +24,18 @@ class Law:
         s.began = s.cycle = s.episode = None
         s.opened = s.next = s.gate = s.at_refusal = s.longest = 0.0
         s.last_refusal = s.hot = -1e9; s.refused_left = 1e9; s.passed = s.denied = 0
-        s.served_n, s.spoiled, s.probe = 0, False, None
+        s.served_n, s.spoiled, s.probe, s.probe_refused = 0, False, None, False
+        s.lasted, s.trying, s.after_n, s.left_n = documented, False, FIRST_AFTER, FIRST_AFTER
         s.cycles, s.recent = collections.deque(maxlen=60), collections.deque()
 
     def lately(s, now):
         return max(1.0, sum(1 for t in s.recent if t >= now - 2) / 2)
 
+    def crossing(s): return max(CROSSING, CROSSING_REQUESTS / s.R)
+
     def base(s, now):
         if s.R is None: return s.slow
-        k = max(CROSSING, CROSSING_REQUESTS / s.R); x = (now - s.opened - k) / k
+        k = s.crossing(); x = (now - s.opened - k) / k
         b = s.R + ((s.R - s.low) * x if x < 0 else SWING * max(s.R, math.sqrt(s.R * s.D)) * x ** 3)
         if now - s.hot < 2: b = min(b, s.R)
         return max(.05, min(b, 2 * max(s.lately(now), s.R)))
@@ -73,7 +77,7 @@ class Law:
         if s.episode is None and left >= s.last_refusal: s.episode, s.refused_left, s.at_refusal = now, left, s.lately(now)
         else: s.denied += s.after(left)
         again = s.probe is not None and left == s.probe
-        if again: s.probe = None
+        if again: s.probe, s.probe_refused = None, True
         s.last_refusal = now
         w = wait or 0.0
         if wait is None or again: w = max(w, min(30.0, max(1.0, .5 * (now - s.episode))))
@@ -84,10 +88,15 @@ class Law:
         if s.cycle is None and waited < max(LONG_WAIT, .5 * (now - s.began)):
             s.slow = max(s.D, s.proved())
             if s.said and s.R is None: s.R, s.low = s.slow, s.slow * (1 - SWING)
-        elif not s.spoiled: s.measure(waited, s.began if s.cycle is None else s.cycle, now)
+        elif not s.spoiled:
+            since = s.began if s.cycle is None else s.cycle
+            if s.R is not None: s.judge(since, now)
+            s.measure(waited, since, now)
         rate = s.slow if s.R is None else s.R
-        s.credit = min(s.N0, waited * max(SAVED * rate, SAVED_SHARED * s.D if waited >= LONG_WAIT else 0.0))
-        s.spend, s.cycle, s.served_n, s.passed, s.denied, s.spoiled = SPEND_LATER, now, 0, 0, 0, False
+        least = s.low if s.trying else SAVED_SHARED * s.D if waited >= LONG_WAIT else 0.0
+        s.credit = min(s.N0, waited * max(SAVED * rate, least))
+        s.spend, s.cycle, s.served_n = SPEND_TRYING if s.trying else SPEND_LATER, now, 0
+        s.passed, s.denied, s.spoiled, s.probe_refused = 0, 0, False, False
         s.opened = s.next = now; s.episode = s.probe = None
 
     def proved(s):
@@ -101,6 +110,20 @@ class Law:
             if n >= requests and t >= seconds: break
         return n, t
 
+    def judge(s, since, now):
+        """whether the refusal that ended the cycle was about the rate: if it was, going faster is refused at once"""
+        n, t = s.pooled(10, 10)
+        before, given = (n / t if t else s.R), s.served_n / (now - since)
+        alone = not s.probe_refused and s.denied <= ALONE * (s.passed + s.denied)
+        if s.episode - s.opened >= s.crossing():
+            s.lasted, s.trying, s.left_n = max(s.lasted, s.R), False, s.after_n
+        elif not alone or (s.trying and abs(given - before) <= SAME * before):
+            if s.trying: s.after_n = min(LAST_AFTER, 2 * s.after_n)
+            s.trying, s.left_n = False, s.after_n
+        elif not s.trying:
+            s.left_n = max(0, s.left_n - 1); s.trying = s.left_n == 0
+        elif given > before: s.after_n = AGAIN_AFTER
+
     def measure(s, waited, since, now):
         last = s.cycles.pop() if s.cycles and s.cycles[-1][1] < 10 else (0, 0.0)
         s.cycles.append((last[0] + s.served_n, last[1] + now - since))
@@ -111,7 +134,9 @@ class Law:
             first = s.R is None and waited < .5 * (now - since)
             s.R = max(.05, m, s.proved() if first else 0.0)
             n, t = s.pooled(10, 10)
-            s.low = min(s.R if first else n / t, s.R * (1 - SWING))
+            lately = s.R if first else n / t
+            s.low = min(lately, s.R * (1 - SWING))
+            if s.trying: s.low = max(s.low, min(2 * lately, max(s.lasted, s.R)))
         else: s.slow = max(.05, s.slow / 4, min(m, s.slow))
 
 
@@ -131,6 +156,14 @@ class Window:
         s.n += 1
         return None if s.n <= s.q else math.ceil((k + 1) * s.w - now)
     def share(s): return min(1.8, s.n / s.q)
+
+class ByChance:
+    """also refuses some, whatever the rate, and asks for a second"""
+    def __init__(s, server, chance): s.server, s.chance, s.state = server, chance, 1
+    def admit(s, now):
+        s.state = s.state * 48271 % 2147483647
+        return 1 if s.state < s.chance * 2147483647 else s.server.admit(now)
+    def share(s): return s.server.share()
 
 
 def show(law, now):
@@ -175,3 +208,5 @@ if __name__ == '__main__':
     run('almost nothing is allowed', (2.0,), Bucket(1, lambda t: .03), 14)
     run('the rate was said', (2.0, None, None, None, 1), Bucket(20, lambda t: 1.9), 300)
     run('the rate was said, and the end of the stock shows more', (4.0, None, None, None, 1), Bucket(60, lambda t: 30.0), 300, most=40, trip=.4)
+    run('some are refused by chance', (6.0,), ByChance(Bucket(60, lambda t: 6.0), .03), 400, most=16, trip=.2)
+    run('some are refused by chance, then the quota falls', (6.0, 6.0, 0.0, 0.0), ByChance(Bucket(60, lambda t: 6.0 if t < 30 else 2.0), .03), 300, most=16, trip=.2)

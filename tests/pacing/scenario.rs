@@ -40,6 +40,16 @@ pub(crate) struct Others {
     pub(crate) per_second: Vec<f64>,
 }
 
+/// Refusals that have nothing to do with the rate: a sick back end, a shard that is full.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Blind {
+    /// Share of the requests, 0 to 1.
+    pub(crate) share: f64,
+    /// The wait that they announce in seconds; absent: none.
+    pub(crate) wait_s: Option<f64>,
+}
+
 /// What a service is like.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +62,7 @@ pub(crate) struct Service {
     #[serde(default)]
     pub(crate) closed_while_waiting: bool,
     pub(crate) others: Option<Others>,
+    pub(crate) blind: Option<Blind>,
     /// From and to in seconds: everything is answered 503 without a wait.
     #[serde(default)]
     pub(crate) outages: Vec<[f64; 2]>,
@@ -165,6 +176,7 @@ pub(crate) struct Server {
     others: Option<Others>,
     others_next: f64,
     others_first: bool,
+    blind: Option<Blind>,
     outages: Vec<[f64; 2]>,
     token_s: Option<f64>,
     header: bool,
@@ -191,6 +203,7 @@ impl Server {
             others: service.others.clone(),
             others_next: 0.0,
             others_first: false,
+            blind: service.blind,
             outages: service.outages.clone(),
             token_s: service.token_s,
             header,
@@ -210,6 +223,11 @@ impl Server {
         let next = self.next(now);
         let used = self.limits.iter().map(|limit| limit.used(now)).fold(0.0, f64::max).min(1.8);
         let used = (self.header && used >= 0.8).then_some(used);
+        if let Some(blind) = self.blind
+            && self.random.f64() < blind.share
+        {
+            return Answer::Refused { wait: blind.wait_s, used };
+        }
         if next <= now {
             self.limits.iter_mut().for_each(|limit| limit.take(now));
             return Answer::Taken { used };
