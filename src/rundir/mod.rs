@@ -8,6 +8,8 @@ mod journal;
 mod line;
 mod page;
 mod read_back;
+#[cfg(test)]
+mod resume;
 mod run_file;
 
 pub use failed::{Failed, Original, write_original};

@@ -494,3 +494,28 @@ async fn what_a_restart_must_know_is_told_until_its_instant() {
     sleep(Duration::from_secs(30)).await;
     assert_eq!((pace.waiting(), pace.cooling()), (Waiting::No, Vec::new()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn refusals_that_come_together_are_one_spell() {
+    let pace = Pace::new(known(20.0), Bounds { in_flight: 4, ..Bounds::default() }, None);
+    let mut tickets = Vec::new();
+    for _ in 0..3 {
+        tickets.push(pace.admit(1).await);
+    }
+    assert_eq!(pace.learned().expect("it learns").1, Some(Instant::now()), "the last sending");
+    let began = Instant::now();
+    for (ticket, row) in tickets.iter_mut().zip(1..) {
+        pace.settle(ticket, row, &answer(throttled(5)));
+        sleep(Duration::from_secs(1)).await;
+    }
+    let mut probe = pace.admit(1).await;
+    assert_eq!(began.elapsed(), Duration::from_secs(7));
+    pace.settle(&mut probe, 1, &answer(Kind::Accepted));
+    let waits = pace.waits();
+    assert_eq!((waits.refused, waits.spells, waits.waited), ([3, 0, 0], 1, Duration::from_secs(7)));
+    let mut ticket = pace.admit(1).await;
+    pace.settle(&mut ticket, 1, &answer(throttled(9)));
+    let waits = pace.waits();
+    assert_eq!((waits.spells, waits.longest), (2, Duration::from_secs(9)));
+    assert_eq!(waits.waited, Duration::from_secs(7), "a spell that is not over is not counted yet");
+}
