@@ -83,7 +83,7 @@ async fn run(
     interrupt: Option<Duration>,
     stop: &Stop,
 ) -> Ended {
-    run_with(items, latency, kind, usize::MAX, interrupt, stop).await
+    run_with(items, latency, kind, usize::MAX, 1, interrupt, stop).await
 }
 
 async fn run_with(
@@ -91,6 +91,7 @@ async fn run_with(
     latency: Duration,
     kind: Kind,
     tokens: usize,
+    group: u32,
     interrupt: Option<Duration>,
     stop: &Stop,
 ) -> Ended {
@@ -124,8 +125,9 @@ async fn run_with(
     });
     let (sent, rejected) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let slow = Slow { latency, kind, tokens, sent: sent.clone(), rejected: rejected.clone() };
-    let pace = Pace::new(Law::Fixed, Bounds::default(), None);
-    crew::work_for(events, rows, Dispatch::new(slow, pace, stop.clone()), 6, 4, stop).await;
+    let pace = Pace::new(Law::Fixed, Bounds { group, ..Bounds::default() }, None);
+    let dispatch = Dispatch::batched(slow, pace, stop.clone(), group as usize);
+    crew::work_for(events, rows, dispatch, 6, 4, stop).await;
     let took = began.elapsed();
     let events = journal.await.expect("the journal");
     Ended { events, sent: sent.load(SeqCst), rejected: rejected.load(SeqCst), took }
@@ -223,12 +225,17 @@ async fn every_refused_token_is_told_to_its_source() {
     assert_eq!((ended.sent, ended.rejected, ended.took), (3, 3, SECOND / 10 * 3));
     let reasons: Vec<_> = ended.events.iter().filter_map(finished).map(|record| record.reason).collect();
     assert_eq!(reasons, [Some(Reason::Unauthorized)]);
+    // In groups of four, of which each has its own.
+    let refused = Kind::Unauthorized { claims: None };
+    let users = (1..=4).map(user).collect();
+    let ended = run_with(users, SECOND / 10, refused, usize::MAX, 20, None, &Stop::new()).await;
+    assert_eq!((ended.sent, ended.rejected, ended.rows()), (12, 12, vec![1, 2, 3, 4]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sign_in_that_ends_stops_the_run_with_its_words_and_claims_nobody() {
     let stop = Stop::new();
-    let ended = run_with((1..=500).map(user).collect(), SECOND, Kind::Accepted, 10, None, &stop).await;
+    let ended = run_with((1..=500).map(user).collect(), SECOND, Kind::Accepted, 10, 1, None, &stop).await;
     assert_eq!(stop.reasons(), [Why::SignIn("no more tokens".to_owned())]);
     assert_eq!((ended.sent, ended.rows(), ended.cut_short()), (10, (1..=10).collect(), 0));
 }

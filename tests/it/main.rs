@@ -26,6 +26,7 @@ mod run;
 mod scan;
 mod scenarios;
 mod schedule;
+mod second_look;
 mod secrets;
 mod service;
 mod shard;

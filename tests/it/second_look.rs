@@ -1,0 +1,157 @@
+//! The look after the token: what began meanwhile holds whoever had the right to leave, under a paused clock.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::graph::Part;
+use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Record, Row, Scope, Throttle, UserId};
+use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::stop::{Stop, Why};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::crew;
+
+/// Who waits longer for a token asks the gate again in any case; this is less.
+const TOKEN: Duration = Duration::from_millis(400);
+
+/// Answers the n-th request, from 1, after so long.
+type Script = fn(usize) -> (Duration, Kind);
+
+struct Scripted {
+    began: Instant,
+    /// Which look for a token, from 1, takes its time; all others have theirs at once.
+    late: usize,
+    looks: AtomicUsize,
+    script: Script,
+    sent: Arc<Mutex<Vec<u128>>>,
+}
+
+impl Exchange for Scripted {
+    type Pass = ();
+
+    async fn prepare(&self) -> Result<(), String> {
+        if self.looks.fetch_add(1, SeqCst) + 1 == self.late {
+            sleep(TOKEN).await;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, (): &(), _id: &UserId) -> Attempt {
+        let number = {
+            let mut sent = self.sent.lock().expect("no panic holds it");
+            sent.push(self.began.elapsed().as_millis());
+            sent.len()
+        };
+        let (latency, kind) = (self.script)(number);
+        sleep(latency).await;
+        Attempt { latency, ..Attempt::of(kind) }
+    }
+
+    fn rejected(&self, _attempt: &Attempt) {}
+}
+
+fn rows(users: u64) -> mpsc::Receiver<Item> {
+    let (feed, rows) = mpsc::channel(64);
+    for number in 1..=users {
+        let id = UserId::parse(&format!("user{number}@contoso.com")).expect("an id");
+        let row = Row { number, line: number + 1, shown: id.as_str().into(), id };
+        feed.try_send(Item::Send(row)).expect("room");
+    }
+    rows
+}
+
+/// When each request left, in milliseconds; everybody is accepted in the end.
+async fn sent(users: u64, late: usize, script: Script) -> Vec<u128> {
+    let (stop, sent) = (Stop::new(), Arc::new(Mutex::new(Vec::new())));
+    let looks = AtomicUsize::new(0);
+    let exchange = Scripted { began: Instant::now(), late, looks, script, sent: sent.clone() };
+    let pace = Pace::new(Law::Fixed, Bounds::default(), None);
+    let dispatch = Dispatch::new(exchange, pace, stop.clone());
+    let records: Vec<Record> = crew::work(rows(users), dispatch, 6, 32, &stop).await;
+    assert_eq!(records.len() as u64, users);
+    assert!(records.iter().all(|record| record.outcome == Outcome::Accepted), "{records:?}");
+    let sent = sent.lock().expect("no panic holds it");
+    sent.clone()
+}
+
+fn throttled(wait: Duration) -> Kind {
+    Kind::Throttled(Throttle { retry_after: Some(wait), scope: Scope::default(), quota: true })
+}
+
+const TENTH: Duration = Duration::from_millis(100);
+
+#[tokio::test(start_paused = true)]
+async fn a_cool_down_that_began_while_a_token_was_fetched_is_kept_to_the_instant() {
+    // Two users may leave at once; the second has to wait for his token, and the first is refused meanwhile.
+    let sent = sent(2, 2, |number| match number {
+        1 => (TENTH, throttled(Duration::from_secs(41))),
+        _ => (TENTH, Kind::Accepted),
+    });
+    assert_eq!(sent.await, [0, 41_100, 41_200]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cool_down_that_was_over_before_the_token_came_lets_nobody_leave_beside_the_probe() {
+    let sent = sent(2, 2, |number| match number {
+        1 => (TENTH, throttled(TENTH * 2)),
+        // The probe, which leaves before the second has his token, and is answered long after it.
+        2 => (TENTH * 10, Kind::Accepted),
+        _ => (TENTH, Kind::Accepted),
+    });
+    assert_eq!(sent.await, [0, 300, 1_300]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_began_while_a_token_was_fetched_is_waited_for() {
+    // Twenty fail while the last waits for his token.
+    let sent = sent(21, 21, |number| match number {
+        1..=20 => (TENTH, Kind::Transient(Fault::Timeout)),
+        _ => (TENTH, Kind::Accepted),
+    });
+    let sent = sent.await;
+    assert_eq!(sent[..22], [&[0; 20][..], &[30_100, 30_200]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_waits_for_its_token_leaves_when_it_has_it() {
+    let sent = sent(1, 2, |number| match number {
+        1 => (TENTH, throttled(Duration::from_secs(5))),
+        _ => (TENTH, Kind::Accepted),
+    });
+    assert_eq!(sent.await, [0, 5_500]);
+}
+
+/// Batches end in a panic.
+struct Broken;
+
+impl Exchange for Broken {
+    type Pass = ();
+
+    async fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn send(&self, (): &(), _id: &UserId) -> Attempt {
+        Attempt::of(Kind::Accepted)
+    }
+
+    async fn send_batch(&self, (): &(), _ids: &[UserId]) -> Vec<Part> {
+        panic!("nobody thought of that")
+    }
+
+    fn rejected(&self, _attempt: &Attempt) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_breaks_stops_the_run_and_claims_nobody() {
+    let stop = Stop::new();
+    let pace = Pace::new(Law::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
+    let dispatch = Dispatch::batched(Broken, pace, stop.clone(), 20);
+    let records = crew::work(rows(40), dispatch, 6, 20, &stop).await;
+    assert!(records.is_empty(), "{records:?}");
+    let bug = "a group of users ended without their answers".to_owned();
+    assert_eq!(stop.reasons(), [Why::Bug(bug)]);
+}
