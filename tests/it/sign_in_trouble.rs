@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -128,4 +129,43 @@ fn a_token_that_another_program_writes_into_a_pipe_is_taken() {
         .expect("started");
     child.stdin.take().expect("piped").write_all(token.as_bytes()).expect("written");
     stage.all_accepted(&child.wait_with_output().expect("ended"));
+}
+
+/// Another program writes a new token all the time, whole each time.
+fn with_a_writer(stage: &Stage, work: impl FnOnce() -> Output) -> Output {
+    let (token, beside) =
+        (stage.folder.path().join("given.token"), stage.folder.path().join("next-given.token"));
+    let write = || {
+        fs::write(&beside, stage.simulator.token()).expect("written");
+        fs::rename(&beside, &token).expect("in its place");
+    };
+    write();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) {
+                std::thread::sleep(Duration::from_millis(200));
+                write();
+            }
+        });
+        let output = work();
+        over.store(true, Relaxed);
+        output
+    })
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_read_and_a_command_run_again_when_a_new_token_is_needed() {
+    for way in ["--token-file=given.token", "--token-command=cat given.token; echo once more >> asked"] {
+        let stage = Stage::new(&format!("{CALM}[token]\nlife_s = 2\n"), 200);
+        let command =
+            ["run", "users.csv", "--yes", "--out", "out", "--auth", "token", "--rate", "fixed:40", way];
+        let output =
+            with_a_writer(&stage, || stage.program(&command, &[]).output().expect("the program runs"));
+        stage.all_accepted(&output);
+        // Five seconds of work are more than two lives.
+        let asked = fs::read_to_string(stage.folder.path().join("asked")).unwrap_or_default();
+        assert!(way.starts_with("--token-file") || asked.lines().count() > 2, "{asked}{}", said(&output));
+    }
 }
