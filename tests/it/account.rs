@@ -324,6 +324,31 @@ fn every_line_of_standard_error_is_an_object_where_that_was_asked_for() {
 }
 
 #[test]
+fn a_deadline_stops_a_run_and_one_that_a_pause_outlasts_stops_it_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    users(folder, "a.csv", 60);
+    let fixed = |more: &[&str]| {
+        let words = ["run", "a.csv", "--rate", "fixed:20", "--progress", "none"];
+        command(folder).args(words).args(more).output().expect("the program runs")
+    };
+    let stopped = fixed(&["--simulate=calm", "--out", "a", "--deadline", "1s"]);
+    ended(&stopped, 5, "stopped: --deadline is over");
+    let done = json(&folder.join("a/summary.json"))["rows_out"].as_u64().expect("a number");
+    assert!((1..60).contains(&done), "{}", said(&stopped));
+    ended(&fixed(&["--simulate=calm", "--out", "a"]), 0, "60 rows in = 60 rows out");
+    let rules = "title = 'a pause'\nthrottle_after = [5]\nthrottle_wait_s = [600, 600]\n[objects]\nstrangers = true\n";
+    fs::write(folder.join("pause.toml"), rules).expect("written");
+    let begun = std::time::Instant::now();
+    let paused = fixed(&["--simulate=pause.toml", "--out", "b", "--deadline", "5m"]);
+    ended(&paused, 5, "Microsoft 365 asks for a pause of ");
+    assert!(begun.elapsed().as_secs() < 60, "{:?}: {}", begun.elapsed(), said(&paused));
+    // The pause still holds for the next call, which says so as well.
+    let again = fixed(&["--simulate=pause.toml", "--out", "b", "--deadline", "1m"]);
+    ended(&again, 5, "and --deadline is over before that");
+}
+
+#[test]
 fn a_run_killed_before_its_account_is_accounted_for_by_the_same_command_and_not_sent_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
