@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,9 @@ const LAST_CHANCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Stream {
     writer: OnceLock<Option<Sender<Written>>>,
-    /// Nobody reads, and nobody waits any more.
+    /// Handed over and not written.
+    pending: AtomicUsize,
+    /// Nobody reads, and nobody waits until that has changed.
     given_up: AtomicBool,
     open: fn() -> Box<dyn Write>,
 }
@@ -33,7 +35,7 @@ pub(super) static ERR: Stream = Stream::new(|| Box::new(io::stderr()));
 
 impl Stream {
     const fn new(open: fn() -> Box<dyn Write>) -> Self {
-        Self { writer: OnceLock::new(), given_up: AtomicBool::new(false), open }
+        Self { writer: OnceLock::new(), pending: AtomicUsize::new(0), given_up: AtomicBool::new(false), open }
     }
 
     /// Writes, and waits until it is written.
@@ -44,12 +46,15 @@ impl Stream {
         let Some(writer) = self.writer.get_or_init(|| self.start()) else {
             return put(&mut (self.open)(), &bytes);
         };
-        if self.given_up.load(Relaxed) {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+        let stands_still = self.pending.fetch_add(1, Relaxed) > 0 && self.given_up.load(Relaxed);
+        self.given_up.store(stands_still, Relaxed);
         let (written, hears) = mpsc::sync_channel(1);
         if writer.send((bytes, written)).is_err() {
             return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if stands_still {
+            // It comes in its turn if somebody reads before all is over.
+            return Err(io::ErrorKind::TimedOut.into());
         }
         let mut left = LAST_CHANCE;
         loop {
@@ -67,14 +72,15 @@ impl Stream {
     }
 
     /// `None` where the system gives no thread: then whoever writes waits himself.
-    fn start(&self) -> Option<Sender<Written>> {
+    fn start(&'static self) -> Option<Sender<Written>> {
         let (lines, inbox) = mpsc::channel::<Written>();
-        let open = self.open;
         let writing = move || {
-            let mut to = open();
+            let mut to = (self.open)();
             for (bytes, written) in inbox {
+                let done = put(&mut to, &bytes);
+                self.pending.fetch_sub(1, Relaxed);
                 // Whoever gave up does not hear it.
-                let _ = written.send(put(&mut to, &bytes));
+                let _ = written.send(done);
             }
         };
         thread::Builder::new().spawn(writing).ok().map(|_| lines)
