@@ -1,10 +1,14 @@
 //! Trouble with the sign-in in the middle of the work: what is said, what is kept, and what goes on.
 
 use std::fs;
+#[cfg(unix)]
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Output;
+#[cfg(unix)]
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(unix)]
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -132,6 +136,7 @@ fn a_token_that_another_program_writes_into_a_pipe_is_taken() {
 }
 
 /// Another program writes a new token all the time, whole each time.
+#[cfg(unix)]
 fn with_a_writer(stage: &Stage, work: impl FnOnce() -> Output) -> Output {
     let (token, beside) =
         (stage.folder.path().join("given.token"), stage.folder.path().join("next-given.token"));
