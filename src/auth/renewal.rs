@@ -261,6 +261,19 @@ async fn after_a_401_all_wait_for_one_renewal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_token_that_would_have_lived_on_buys_no_time() {
+    let script = Script::new(Ok((HOUR, TENANT)));
+    let tokens = tokens(&script);
+    tokens.reject(tokens.current().await.expect("a token").generation, None);
+    for _ in 0..100 {
+        script.then(Err(Failure::passing("the sign-in host is busy")));
+    }
+    tokens.current().await.expect_err("no token");
+    // 16 s more would be after the half minute that such a failure is given.
+    assert_eq!(script.asked_at(), [0.0, 0.0, 1.0, 3.0, 7.0, 15.0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_renewal_from_another_tenant_ends_the_run_although_the_old_token_lives() {
     let script = Script::new(Ok((HOUR, OTHER)));
     script.then(Ok((HOUR, TENANT)));

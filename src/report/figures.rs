@@ -300,4 +300,57 @@ mod tests {
         assert_eq!(figures.attempts, [0, 3, 0, 0, 0, 0, 0]);
         assert_eq!(figures.durations().users, 3);
     }
+
+    #[test]
+    fn what_is_counted_is_what_was_recorded() {
+        let mut figures = Figures::begun();
+        let sent = |row, outcome, reason, attempts, second: u32, duration| Record {
+            attempts,
+            finished_at: format!("2026-11-23T00:00:{second:02}.900Z").into(),
+            duration_ms: Some(duration),
+            ..record(row, outcome, reason, "")
+        };
+        // A hundred users in ten seconds, of whom every tenth failed; the slowest took ten seconds.
+        for row in 1..=100_u64 {
+            let (outcome, reason) = match row % 10 {
+                0 => (Outcome::Failed, Some(Reason::NotFound)),
+                _ => (Outcome::Accepted, None),
+            };
+            let attempts = if row <= 3 { 7 + row as u32 } else { 1 };
+            figures.add(&sent(row, outcome, reason, attempts, (row as u32 - 1) / 10, row * 100));
+        }
+        let unsent = |row, outcome, reason| Record {
+            attempts: 0,
+            throttled: 0,
+            finished_at: "".into(),
+            duration_ms: None,
+            ..record(row, outcome, Some(reason), "")
+        };
+        figures.add(&sent(101, Outcome::Failed, Some(Reason::GaveUp), 6, 9, 10_100));
+        figures.add(&unsent(102, Outcome::Invalid, Reason::BadId));
+        figures.add(&unsent(103, Outcome::Duplicate, Reason::SameId));
+        let causes: Vec<_> =
+            figures.causes().into_iter().map(|cause| (cause.reason, cause.count, cause.lines)).collect();
+        let word = |reason: Reason| reason.as_str().to_owned();
+        assert_eq!(
+            causes[0],
+            (word(Reason::NotFound), 10, vec![11, 21, 31, 41, 51]),
+            "the most frequent first, its first rows"
+        );
+        assert!(causes.contains(&(word(Reason::GaveUp), 1, vec![102])));
+        assert!(causes.contains(&(word(Reason::BadId), 1, vec![103])));
+        assert_eq!((causes.len(), figures.failed), (3, 12));
+        assert_eq!(figures.attempts, [97, 0, 0, 0, 0, 1, 3], "who was not sent has none");
+        let durations = figures.durations();
+        assert_eq!((durations.users, durations.longest), (101, 10_100));
+        for (quantile, exact) in [(durations.p50, 5_100), (durations.p95, 9_600), (durations.p99, 10_000)] {
+            assert!((exact..=exact + exact / 32).contains(&quantile), "{quantile} for {exact}");
+        }
+        let [timeline] = &figures.timelines[..] else { panic!("one run") };
+        let bins: Vec<_> = timeline.bins.iter().map(|bin| (bin.accepted, bin.throttled)).collect();
+        assert_eq!(bins, [vec![(9, 10); 9], vec![(9, 11)]].concat());
+        let hands: Vec<_> = figures.hands().map(|hand| (hand.part, hand.row, &*hand.service)).collect();
+        assert_eq!(hands.len(), 12);
+        assert_eq!((hands[0], hands[11]), ((0, 10, "Graph"), (0, 102, "input")));
+    }
 }

@@ -113,6 +113,31 @@ fn a_header_that_did_not_get_whole_to_the_disk_is_begun_anew() {
 }
 
 #[test]
+fn zeros_at_the_end_never_were_records_and_zeros_in_the_middle_once_were() {
+    let whole = bytes(&accepted(1..=3));
+    for tail in [&[0; 1][..], &[0; 4_096], b"\0\0\n", b"\0\n\0\0\n\0"] {
+        let folder = folder(&[&whole[..], tail].concat());
+        let (_, read) = Journal::open(folder.path(), 9, || Ok(expected(9))).expect("opened");
+        assert_eq!((read.damaged, read.totals.records), (0, 3), "{tail:?}");
+        assert_eq!(results(folder.path()), whole);
+    }
+    let after = &bytes(&accepted([5]))[HEADER.len() + 1..];
+    let folder = folder(&[&whole[..], b"\0\0\0\n", after].concat());
+    let (_, read) = Journal::open(folder.path(), 9, || Ok(expected(9))).expect("opened");
+    assert_eq!((read.damaged, read.totals.records, read.done.contains(4)), (1, 4, false));
+    assert_eq!(results(folder.path()), bytes(&accepted([1, 2, 3, 5])));
+}
+
+#[test]
+fn a_record_for_a_row_that_the_list_has_not_is_no_record() {
+    for row in [0, 10] {
+        let folder = folder(&bytes(&accepted([1, row, 2])));
+        let (_, read) = Journal::open(folder.path(), 9, || Ok(expected(9))).expect("opened");
+        assert_eq!((read.damaged, read.totals.records, read.done.contains(row)), (1, 2, false));
+    }
+}
+
+#[test]
 fn only_a_file_that_is_not_there_holds_no_records() {
     let folder = tempfile::tempdir().expect("a folder");
     assert_eq!(read_results(folder.path(), 9).expect("nothing yet").totals, Totals::default());

@@ -194,6 +194,44 @@ fn the_sample_list_has_its_bad_rows_and_duplicates() {
 }
 
 /// The list as `failed.csv` would hold it, every row picked.
+#[test]
+fn each_later_row_of_an_id_is_a_duplicate_of_the_first_and_counts_add_up() {
+    // 300 users, each several times and in both cases; every 100th row is unusable; a blank line before each 50th.
+    let first_of = |user: u64| (1..=2_000_u64).find(|row| row % 100 != 0 && row * 7 % 300 == user);
+    let mut text = "name;id\n".to_owned();
+    for row in 1..=2_000_u64 {
+        let blank = if row % 50 == 0 { "\n" } else { "" };
+        let id = format!("user{}@contoso.com", row * 7 % 300);
+        let id = if row % 3 == 0 { id.to_uppercase() } else { id };
+        let id = if row % 100 == 0 { "nobody".to_owned() } else { id };
+        text += &format!("{blank}x;{id}\n");
+    }
+    let (checked, items) = read(text.as_bytes()).expect("a list");
+    let users = (0..300).filter(|user| first_of(*user).is_some()).count() as u64;
+    let counts = (checked.rows, checked.selected, checked.users, checked.duplicates, checked.invalid);
+    assert_eq!(counts, (2_000, 2_000, users, 1_980 - users, 20));
+    let line = |row: u64| row + 1 + row / 50;
+    let listed: Vec<_> = (1..=10).map(|nth| line(nth * 100)).collect();
+    assert_eq!(checked.unusable.iter().map(|(line, _)| *line).collect::<Vec<_>>(), listed);
+    assert!(checked.unusable[0].1.starts_with("\"nobody\": "), "{:?}", checked.unusable[0]);
+    assert_eq!(items.len(), 2_000);
+    for (item, row) in items.iter().zip(1..) {
+        let first = first_of(row * 7 % 300);
+        match item {
+            Item::Send(user) => assert_eq!((user.number, user.line, first), (row, line(row), Some(row))),
+            Item::Settled(record) => {
+                assert_eq!((record.row, record.line, record.attempts), (row, line(row), 0));
+                if record.outcome == Outcome::Duplicate {
+                    let first = first.expect("a first one");
+                    assert!(first < row && *record.message == *format!("same as row {first}"), "{row}");
+                } else {
+                    assert_eq!((record.outcome, row % 100), (Outcome::Invalid, 0));
+                }
+            }
+        }
+    }
+}
+
 fn fed_back(bytes: &[u8]) -> Vec<u8> {
     let desk = tempfile::tempdir().expect("a folder");
     let (input, copy) = (desk.path().join("given.csv"), desk.path().join("input.csv"));
