@@ -388,7 +388,11 @@ mod tests {
         assert_eq!(statuses(&whole(&[part("1", 204)]), 2), [no, yes], "missing");
         assert_eq!(statuses(&whole(&[part("0", 204), part("0", 204)]), 2), [yes, no], "doubled alike");
         assert_eq!(statuses(&whole(&[part("0", 204), part("0", 404)]), 1), [no], "doubled and different");
-        assert_eq!(statuses(&whole(&[part("7", 204), part("-1", 204), part("", 204)]), 1), [no], "unknown");
+        assert_eq!(
+            statuses(&whole(&[part("7", 204), part("1", 204), part("-1", 204), part("", 204)]), 1),
+            [no],
+            "unknown"
+        );
         assert_eq!(statuses(&whole(&[r#"{"id":0}"#.to_owned(), part("1", 204)]), 2), [no, yes], "no part");
         let deep = format!(r#"{{"id":"0","status":404,"body":{}{}}}"#, "[".repeat(500), "]".repeat(500));
         assert_eq!(statuses(&whole(&[deep, part("1", 204)]), 2), [Some(404), yes], "deep");
@@ -439,6 +443,14 @@ mod tests {
             quota: true,
         });
         assert_eq!(waits.collect::<Vec<_>>(), [asked, Kind::Accepted]);
+        // A part that tells its own time is believed.
+        let own = r#""Date":"Mon, 23 Nov 2026 21:00:10 GMT","retry-after""#;
+        answer.body = part(0, 429).replace(r#""retry-after""#, own).into_bytes();
+        answer.body = [&b"{\"responses\":["[..], &answer.body, b"]}"].concat();
+        let reply = decode(&answer, 1).remove(0).expect("an answer");
+        let judged = judged(answer.attempt.clone(), &reply, SystemTime::now(), classify).kind;
+        let Kind::Throttled(throttle) = judged else { panic!("{judged:?}") };
+        assert_eq!(throttle.retry_after, Some(Duration::from_secs(20)));
     }
 
     proptest! {
