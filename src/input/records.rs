@@ -225,6 +225,30 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_many_lines_is_bounded_to_the_line_and_the_byte() {
+        for (lines, whole) in [(MAX_LINES, true), (MAX_LINES + 1, false)] {
+            let rows = all(&format!("\"a{}\",b\nc,d\n", "\nx".repeat(lines - 1)));
+            let next = lines as u64 + 1;
+            let ok: Vec<_> = rows.iter().map(|(line, cells)| (*line, cells.is_ok())).collect();
+            if whole {
+                assert_eq!(ok, [(1, true), (next, true)]);
+            } else {
+                // Only its first line is lost. The last has a quote behind a letter, which is an ordinary one.
+                assert_eq!(ok, (1..=next).map(|line| (line, line > 1)).collect::<Vec<_>>());
+            }
+        }
+        for (bytes, whole) in [(MAX_BYTES, true), (MAX_BYTES + 1, false)] {
+            let half = MAX_BYTES / 2;
+            let rows = all(&format!("\"{}\n{}\"\nc\n", "a".repeat(half - 1), "b".repeat(bytes - half - 1)));
+            let ok: Vec<_> = rows.iter().map(|(line, cells)| (*line, cells.is_ok())).collect();
+            assert_eq!(
+                ok,
+                if whole { vec![(1, true), (3, true)] } else { vec![(1, false), (2, true), (3, true)] }
+            );
+        }
+    }
+
+    #[test]
     fn a_line_without_end_is_bounded() {
         let mut records =
             Records::new(io::BufReader::new(io::Read::take(io::repeat(b'a'), 10_000_000)), b',');
