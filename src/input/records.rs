@@ -218,6 +218,12 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_line_end_is_one_line() {
+        let lines: Vec<_> = all("a\n\nb\r\nc\rd\r\re\n\rf\r\ng").into_iter().map(|(line, _)| line).collect();
+        assert_eq!(lines, [1, 3, 4, 5, 7, 9, 10]);
+    }
+
+    #[test]
     fn a_broken_quote_costs_one_row() {
         let rows = all("u1\n\"u2\nu3\nu4\n\"x\"y,z\nu5");
         let firsts: Vec<_> = rows.iter().map(|(line, cells)| (*line, cells.is_ok())).collect();

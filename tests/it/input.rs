@@ -66,11 +66,13 @@ fn characters_that_cannot_be_read_are_said_with_their_place_and_never_sent() {
     // Marked as UTF-8, with bytes of Windows-1252; one lost by an earlier program; UTF-16 that ends within a character.
     let marked = b"\xef\xbb\xbfname,id\r\n\"two\r\nlines, \xe9\",a@b\r\nx,\xe9\xe9@b\r\ny,c@d\r\n";
     let lost_before = "id,name\na@b,Ren\u{fffd}\nc@d,x\n".as_bytes();
+    let below = "note,id\n\"two\nlines\",Ren\u{fffd}@b\nx,a@b\ny,c@d\n".as_bytes();
     let cut: Vec<u8> =
         [0xff, 0xfe].into_iter().chain("id\na@b\nc@d".encode_utf16().flat_map(u16::to_le_bytes)).collect();
     let cases = [
         (&marked[..], (2, 1), "in 2 rows, the first in line 3, column 1"),
         (lost_before, (2, 0), "in 1 row, the first in line 2, column 2"),
+        (below, (2, 1), "in 1 row, the first in line 3, column 2"),
         (&cut[..cut.len() - 1], (1, 1), "in 1 row, the first in line 3, column 1"),
     ];
     for (bytes, counts, place) in cases {
