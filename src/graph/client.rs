@@ -369,6 +369,23 @@ mod tests {
     }
 
     #[test]
+    fn the_share_of_the_limit_is_read_and_nothing_else_is_taken_for_one() {
+        let share = |text: &'static str, of_the_batch| {
+            let headers = HeaderMap::from_iter([(LIMIT_PERCENTAGE, HeaderValue::from_static(text))]);
+            let mut attempt =
+                Attempt { throttle_percentage: of_the_batch, ..Attempt::of(Kind::Transient(Fault::Timeout)) };
+            told(&mut attempt, &headers);
+            attempt.throttle_percentage
+        };
+        for (text, expected) in [("0.80", 0.8), ("1", 1.0), (" 1.8 ", 1.8), ("0", 0.0)] {
+            assert_eq!(share(text, Some(0.9)), Some(expected), "{text}");
+        }
+        for odd in ["", "85", "85%", "-0.1", "NaN", "inf", "0,9", "0.9, 0.8"] {
+            assert_eq!((share(odd, None), share(odd, Some(0.9))), (None, Some(0.9)), "{odd}");
+        }
+    }
+
+    #[test]
     fn odd_ids_are_one_segment() {
         let path = |id: &str| ActionPath(ObjectKind::Users, &UserId::parse(id).expect(id)).to_string();
         let rest = "/retryServiceProvisioning";

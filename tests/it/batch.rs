@@ -455,3 +455,21 @@ fn a_hostile_service_agrees_with_the_records_of_batches() {
     assert!(said.contains("Retry-After broken 0") && said.contains("rules broken       0"), "{said}");
     assert!(said.lines().any(|line| line.starts_with("arrived") && line.ends_with(" batches")), "{said}");
 }
+
+#[tokio::test]
+async fn the_share_of_the_limit_that_is_used_reaches_the_pace() {
+    for batch in [1, 6] {
+        for (told, credit) in [("false", 2_800.0..3_000.0), ("true", 0.0..301.0)] {
+            let text = format!("writes_per_second = 0.01\nstock = 20.0\npercentage_header = {told}");
+            let mut scenario = Scenario::parse(&text).expect("a scenario");
+            scenario.objects.strangers = true;
+            let (_simulator, _, client) = served(scenario).await;
+            let asked = Asked { users: 18, batch, ..ASKED };
+            let pace = Pace::new(Law::adaptive(20.0), bounds(asked), None);
+            let records = work(asked, client, pace.clone(), &Stop::new()).await;
+            assert!(records.iter().all(|record| record.outcome == Outcome::Accepted && record.attempts == 1));
+            let (learned, _) = pace.learned().expect("a law that learns");
+            assert!(credit.contains(&learned.credit), "batches of {batch}, told: {told}: {learned:?}");
+        }
+    }
+}
