@@ -67,21 +67,24 @@ impl Patient {
         // Longer than a time can be: for ever.
         let left = Timespec::try_from(left).ok();
         match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], left.as_ref())? {
-            0 => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!(
-                    "it is a pipe or a terminal, and its end did not come within {} s: look at the program that should write \
-                     it, or name a plain file",
-                    self.within.as_secs()
-                ),
-            )),
+            0 => Err(self.too_late()),
             _ => Ok(()),
         }
     }
 
+    /// Between two parts only: a part that never comes is waited for.
     #[cfg(not(unix))]
     fn ready(&self) -> io::Result<()> {
-        Ok(())
+        if Instant::now() > self.until { Err(self.too_late()) } else { Ok(()) }
+    }
+
+    fn too_late(&self) -> io::Error {
+        let text = format!(
+            "it is a pipe or a terminal, and its end did not come within {} s: look at the program that should write it, or \
+             name a plain file",
+            self.within.as_secs()
+        );
+        io::Error::new(io::ErrorKind::TimedOut, text)
     }
 }
 

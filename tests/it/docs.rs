@@ -76,7 +76,6 @@ fn desk() -> tempfile::TempDir {
         (1..=30).map(|row| format!("{row:08x}-0000-4000-8000-000000000000,User {row}\n")).collect();
     fs::write(desk.path().join("users.csv"), format!("id,displayName\n{users}")).expect("users.csv");
     fs::create_dir(desk.path().join("bin")).expect("bin");
-    #[cfg(unix)]
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_reprovision"), desk.path().join("bin/reprovision"))
         .expect("a link");
     desk
@@ -99,7 +98,6 @@ fn make_named_runs(desk: &Path, text: &str) {
 }
 
 /// Two finished runs with other lists, for pages that show reports.
-#[cfg(unix)]
 fn make_whole_runs(desk: &Path, service: &Service) {
     for (name, user) in [("contoso", 1), ("fabrikam", 2)] {
         let list = desk.join(format!("{name}.csv"));
@@ -128,7 +126,6 @@ fn examples() -> String {
 }
 
 /// The program on a path of its own, in a folder, signed in to a simulator in place of Microsoft 365.
-#[cfg(unix)]
 fn bash(line: &str, desk: &Path, service: &Service) -> Command {
     let path = format!("{}:{}", desk.join("bin").display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("bash");
@@ -146,7 +143,6 @@ fn bash(line: &str, desk: &Path, service: &Service) -> Command {
     command
 }
 
-#[cfg(unix)]
 #[test]
 fn every_shown_command_runs() {
     let mut shown: Vec<_> = pages()
@@ -235,7 +231,6 @@ fn masked(line: &str) -> String {
     out.trim_end().to_owned()
 }
 
-#[cfg(unix)]
 #[test]
 fn what_is_shown_as_printed_is_printed() {
     let mut checked = 0;

@@ -6,6 +6,8 @@ mod batch;
 mod blocked;
 mod bug;
 mod crew;
+// Pages say the same everywhere; their commands are for a shell.
+#[cfg(unix)]
 mod docs;
 mod doctor;
 mod ending;

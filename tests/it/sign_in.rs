@@ -168,6 +168,7 @@ fn azure_cli_signed_in_and_not() {
 }
 
 impl Stage {
+    #[cfg(unix)]
     fn refused_without_az(&self) {
         fs::remove_dir_all(self.folder.path().join("out")).expect("removed");
         let output = self.run("az", &[("PATH", "")]);
