@@ -201,7 +201,8 @@ fn a_fed_back_failed_csv_remembers_where_it_came_from() {
     fs::write(folder.join("a.csv"), "id;name\n11111111-0000-4000-8000-000000000001;a\nwrong;b\n")
         .expect("written");
     let first = run(folder, &["a.csv", "--simulate=calm", "--out", "a"]);
-    ended(&first, 3, "run a/failed.csv");
+    let list = Path::new("a").join("failed.csv");
+    ended(&first, 3, &format!("run {}", list.display()));
     let failed = fs::read_to_string(folder.join("a/failed.csv")).expect("read");
     fs::write(folder.join("fixed.csv"), failed.replace("wrong", "ann@contoso.com")).expect("fixed");
     ended(&run(folder, &["fixed.csv", "--simulate=calm", "--out", "b"]), 0, "tries again what failed in a");

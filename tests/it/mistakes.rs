@@ -37,8 +37,10 @@ fn each_says_what_to_what_and_what_next() {
     );
     fs::create_dir(desk.path().join("exports")).expect("a folder");
     let here = fs::canonicalize(desk.path()).expect("its path");
-    let missing =
-        format!("no-such.csv: there is no such file in {}: give the path of your CSV", here.display());
+    let missing = format!(
+        "no-such.csv: there is no such file in {}: give the path of your CSV",
+        here.display().to_string().trim_start_matches(r"\\?\")
+    );
     for (arguments, code, parts) in [
         // The list is looked at before anybody signs in.
         ("run no-such.csv", 2, vec![missing.as_str()]),

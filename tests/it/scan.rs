@@ -84,6 +84,7 @@ fn a_found_list_is_fed_to_run_as_it_is() {
     assert_eq!(service.account("/__ledger/errors")["groups"]["untouched"], 0);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_find_that_fails_gives_run_nothing_to_claim() {
     let desk = tempfile::tempdir().expect("a folder");

@@ -158,6 +158,7 @@ fn a_guard_that_cannot_compare_stops() {
     stage.refused(&stage.run("token", &variables), "--expect-tenant cannot be compared");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_token_command_is_repeated_nowhere() {
     let stage = Stage::new(CALM, 5);

@@ -16,8 +16,9 @@ fn a_token_by_variable_file_and_command() {
     stage.all_accepted(&stage.run("token", &[("REPROVISION_TOKEN", &token)]));
     let file = stage.folder.path().join("given.token");
     fs::write(&file, &token).expect("written");
+    let command = if cfg!(windows) { "type given.token" } else { "cat given.token" };
     for (variable, value) in
-        [("REPROVISION_TOKEN_FILE", "given.token"), ("REPROVISION_TOKEN_COMMAND", "cat given.token")]
+        [("REPROVISION_TOKEN_FILE", "given.token"), ("REPROVISION_TOKEN_COMMAND", command)]
     {
         fs::remove_dir_all(stage.folder.path().join("out")).expect("removed");
         stage.all_accepted(&stage.run("auto", &[(variable, value)]));
