@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 pub use boot::{SinceBoot, since_boot};
 pub use group::{Group, has_terminal};
+#[cfg(all(test, unix))]
+pub(crate) use patient::make_pipe;
 pub use patient::{Patient, read_settings};
 
 /// Who is to write a file of settings or secrets that is a pipe gets so long: a program that takes longer has hung.

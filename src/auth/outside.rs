@@ -161,14 +161,13 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::sys::{PIPE_PATIENCE, Patient};
+    use crate::sys::{PIPE_PATIENCE, Patient, make_pipe};
 
     #[tokio::test]
     async fn what_a_command_started_ends_with_it_when_its_time_is_over() {
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe");
-        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).expect("a pipe");
+        make_pipe(&pipe);
         let mut reader = Patient::open(&pipe, PIPE_PATIENCE).expect("open");
         let line = format!("{{ echo up; exec sleep 1000; }} > '{}' & wait", pipe.display());
         let running = tokio::spawn(async move { run_apart(&line, true).await });

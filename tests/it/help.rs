@@ -39,3 +39,35 @@ fn completion_scripts_are_printed_for_every_shell() {
         }
     }
 }
+
+/// What a person gets who types so much and presses the tabulator.
+#[cfg(unix)]
+fn completed(words: &[&str]) -> Vec<String> {
+    let (last, before) = (words.last().expect("a word"), words.get(words.len() - 2).expect("two words"));
+    let line = format!(
+        "source <(\"$0\" completions bash)
+         COMP_WORDS=({}) COMP_CWORD={}
+         _reprovision reprovision '{last}' '{before}'
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        words.iter().map(|word| format!("'{word}' ")).collect::<String>(),
+        words.len() - 1,
+    );
+    let output = Command::new("bash")
+        .args(["--norc", "-euc", &line, env!("CARGO_BIN_EXE_reprovision")])
+        .output()
+        .expect("bash");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn bash_completes_commands_flags_and_values() {
+    assert_eq!(completed(&["reprovision", "ver"]), ["verify"]);
+    assert_eq!(
+        completed(&["reprovision", "run", "--max-"]),
+        ["--max-attempts", "--max-stall", "--max-failures"]
+    );
+    let ways = completed(&["reprovision", "run", "--auth", "managed"]);
+    assert_eq!(ways, ["managed-identity"]);
+}

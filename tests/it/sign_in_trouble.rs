@@ -96,8 +96,8 @@ fn a_clock_that_jumps_while_work_goes_on_is_said_once() {
 fn a_key_file_that_is_a_pipe_nobody_writes_leaves_ctrl_c_heard() {
     let stage = Stage::new(CALM, 3);
     let pipe = stage.folder.path().join("pipe");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
-        .expect("a pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo").success());
     for variables in [
         &[stage.secret()[0], ("AZURE_CLIENT_CERTIFICATE_PATH", "pipe")][..],
         &[("REPROVISION_TOKEN_FILE", "pipe")][..],
