@@ -25,9 +25,8 @@ pub fn read_settings(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file that is read to its end by an instant, or not at all. Unix only: elsewhere a pipe is waited for.
+/// A file that is read to its end by an instant, or not at all. Not on Unix, a part that never comes is waited for.
 #[derive(Debug)]
-#[cfg_attr(not(unix), expect(dead_code, reason = "nothing can be bounded there"))]
 pub struct Patient {
     file: File,
     within: Duration,
