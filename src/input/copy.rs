@@ -111,4 +111,22 @@ mod tests {
         file.set_modified(SystemTime::now() + Duration::from_secs(5)).expect("touched");
         assert!(changed(&before, &look(), 7), "written again with the same length");
     }
+
+    #[test]
+    fn the_copy_and_the_hash_are_of_the_bytes_as_given() {
+        let desk = tempfile::tempdir().expect("a folder");
+        let (list, copy) = (desk.path().join("list.csv"), desk.path().join("input.csv"));
+        let hashed = |bytes: &[u8]| {
+            fs::write(&list, bytes).expect("written");
+            let (hash, length) = copy_and_hash(&list, &copy).expect("copied");
+            assert_eq!((length, fs::read(&copy).expect("there")), (bytes.len() as u64, bytes.to_vec()));
+            hash
+        };
+        // More than one chunk first, so that the next copy has something to replace; FIPS 180-2 gives the second.
+        let long = hashed(&vec![b'x'; CHUNK * 2 + 1]);
+        assert_eq!(hashed(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        let mut other = vec![b'x'; CHUNK * 2 + 1];
+        other[CHUNK * 2] = b'y';
+        assert!(long.len() == 64 && hashed(&other) != long, "to the last byte");
+    }
 }

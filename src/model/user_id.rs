@@ -139,6 +139,18 @@ mod tests {
     }
 
     #[test]
+    fn a_character_is_shown_where_a_terminal_cannot_take_it_for_more() {
+        let said = |c| BadId::Character(c).to_string();
+        let rest = "which no object id and no sign-in name may hold";
+        assert_eq!(said('/'), format!("the id holds /, U+002F, {rest}"));
+        assert_eq!(said('é'), format!("the id holds é, U+00E9, {rest}"));
+        assert_eq!(said(' '), format!("the id holds a blank, U+0020, {rest}"));
+        for hidden in ['\u{1b}', '\u{7f}', '\u{9b}', '\u{200b}', '\u{202e}', '\u{feff}'] {
+            assert_eq!(said(hidden), format!("the id holds U+{:04X}, {rest}", u32::from(hidden)));
+        }
+    }
+
+    #[test]
     fn what_could_leave_its_path_segment_is_refused() {
         let cases = [
             ("", BadId::Empty),
