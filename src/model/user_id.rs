@@ -139,6 +139,26 @@ mod tests {
     }
 
     #[test]
+    fn only_a_guid_in_its_form_is_one_and_a_name_has_a_longest_length() {
+        for odd in [
+            "0a1b2c3d00000-1111-2222-abcdefabcde-",
+            "0a1b2c3-d0000-1111-2222-abcdefabcdef",
+            "0a1b2c3d-0000-1111-222-2abcdefabcdef",
+            "0a1b2c3g-0000-1111-2222-abcdefabcdef",
+            "0a1b2c3d-0000-1111-2222-abcdefabcde-",
+            "0a1b2c3d000011112222abcdefabcdef",
+            "0a1b2c3d-0000-1111-2222-abcdefabcdef0",
+        ] {
+            assert_eq!(UserId::parse(odd), Err(BadId::Shape), "{odd}");
+        }
+        let name = |length: usize| format!("{}@b.c", "a".repeat(length - 4));
+        for length in [5, 36, MAX_UPN_BYTES] {
+            assert!(!UserId::parse(&name(length)).expect("a name").is_guid(), "{length}");
+        }
+        assert_eq!(UserId::parse(&name(MAX_UPN_BYTES + 1)), Err(BadId::TooLong));
+    }
+
+    #[test]
     fn a_character_is_shown_where_a_terminal_cannot_take_it_for_more() {
         let said = |c| BadId::Character(c).to_string();
         let rest = "which no object id and no sign-in name may hold";
