@@ -269,6 +269,23 @@ mod tests {
     }
 
     #[test]
+    fn what_says_nothing_itself_is_named_by_what_it_is() {
+        for (status, body, expected) in [
+            (200, HTML, "HTTP 200 with a web page: not an answer of Microsoft Graph"),
+            (502, HTML, "HTTP 502 with a web page: not an answer of Microsoft Graph"),
+            (302, HTML, "HTTP 302: redirected, not followed"),
+            (300, "", "HTTP 300: redirected, not followed"),
+            (399, "", "HTTP 399: redirected, not followed"),
+            (299, "", "HTTP 299 without a message"),
+            (400, "", "HTTP 400 without a message"),
+            (404, "", "HTTP 404 without a message"),
+            (405, "", "HTTP 405 without a message"),
+        ] {
+            assert_eq!(&*of(status, &[], body).message, expected);
+        }
+    }
+
+    #[test]
     fn the_outermost_words_are_taken_wherever_they_stand() {
         let said = |body: &str| {
             let Meaning { code, message, .. } = of(500, &[], body);
