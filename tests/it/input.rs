@@ -234,6 +234,23 @@ fn each_later_row_of_an_id_is_a_duplicate_of_the_first_and_counts_add_up() {
     }
 }
 
+#[test]
+fn rows_that_are_done_are_left_out_and_the_others_keep_their_numbers() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let (input, copy) = (desk.path().join("given.csv"), desk.path().join("input.csv"));
+    fs::write(&input, "id\na@b\nc@d\nnobody\na@b\ne@f\n").expect("written");
+    let checked = check(&input, &copy, &Options::default()).expect("a list");
+    let items = checked.items(&copy, |row| row == 1 || row == 3).expect("the copy");
+    let rows: Vec<_> = items
+        .map(|item| match item.expect("a row") {
+            Item::Send(user) => (user.number, "send".to_owned()),
+            Item::Settled(record) => (record.row, record.message.to_string()),
+        })
+        .collect();
+    let send = || "send".to_owned();
+    assert_eq!(rows, [(2, send()), (4, "same as row 1".to_owned()), (5, send())]);
+}
+
 fn fed_back(bytes: &[u8]) -> Vec<u8> {
     let desk = tempfile::tempdir().expect("a folder");
     let (input, copy) = (desk.path().join("given.csv"), desk.path().join("input.csv"));
