@@ -423,6 +423,59 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_that_failed_says_no_final_word_about_anybody() {
+        let transient = Kind::Transient;
+        let asked = Kind::Throttled(crate::model::Throttle {
+            retry_after: Some(Duration::from_secs(7)),
+            scope: crate::model::Scope::Tenant,
+            quota: true,
+        });
+        // What says the same for each part.
+        for (status, kind) in [
+            (Some(429), asked),
+            (Some(401), Kind::Unauthorized { claims: None }),
+            (Some(500), transient(Fault::Server)),
+            (Some(503), transient(Fault::Unavailable)),
+            (None, transient(Fault::Timeout)),
+            (None, transient(Fault::Broken)),
+        ] {
+            let attempt = Attempt { status, ..Attempt::of(kind) };
+            assert_eq!(of_whole(attempt.clone()), Part::Whole(attempt));
+        }
+        // What says nothing about any of them.
+        for (status, kind, fault) in [
+            (200, transient(Fault::Broken), Fault::Broken),
+            (200, transient(Fault::NotGraph), Fault::NotGraph),
+            (403, Kind::Refused(crate::model::Reason::NoPermission), Fault::Broken),
+            (404, Kind::Refused(crate::model::Reason::NotFound), Fault::Broken),
+            (409, Kind::Busy, Fault::Broken),
+        ] {
+            let given = Attempt { status: Some(status), message: "said".into(), ..Attempt::of(kind) };
+            let expected = Attempt {
+                kind: transient(fault),
+                code: UNTOLD.into(),
+                message: "the batch as a whole: said".into(),
+                ..given.clone()
+            };
+            assert_eq!(of_whole(given), Part::Untold(expected));
+        }
+        let missing = untold(Attempt { status: Some(200), ..Attempt::of(Kind::Accepted) });
+        let expected =
+            (&transient(Fault::Broken), UNTOLD, "the answer to the batch does not tell about this one");
+        assert_eq!((&missing.kind, &*missing.code, &*missing.message), expected);
+    }
+
+    #[test]
+    fn a_part_has_its_own_status_and_request_id() {
+        let part = r#"{"id":"0","status":404,"headers":{"request-id":"its own"},"body":{"error":{"code":"c","message":"m"}}}"#;
+        let answer = answered(&format!(r#"{{"responses":[{part}]}}"#));
+        let reply = decode(&answer, 1).remove(0).expect("an answer");
+        let judged = judged(answer.attempt.clone(), &reply, SystemTime::now(), classify);
+        assert_eq!((judged.status, &*judged.request_id), (Some(404), "its own"));
+        assert_eq!((&*judged.code, &*judged.message), ("c", "m"));
+    }
+
+    #[test]
     fn a_wait_given_as_a_date_counts_from_the_services_clock() {
         let date = "Mon, 23 Nov 2026 21:00:00 GMT";
         let part = |id: u8, status: u16| {
