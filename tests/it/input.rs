@@ -3,7 +3,7 @@
 use std::fs;
 
 use proptest::prelude::*;
-use reprovision::input::{Checked, Options, check};
+use reprovision::input::{Checked, Options, check, reopen};
 use reprovision::model::{Item, Outcome};
 use reprovision::rundir::{Original, write_original};
 
@@ -249,6 +249,27 @@ fn rows_that_are_done_are_left_out_and_the_others_keep_their_numbers() {
         .collect();
     let send = || "send".to_owned();
     assert_eq!(rows, [(2, send()), (4, "same as row 1".to_owned()), (5, send())]);
+}
+
+#[test]
+fn a_list_that_is_opened_again_has_the_same_rows() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let (input, copy) = (desk.path().join("given.csv"), desk.path().join("input.csv"));
+    for (text, rows, users) in [
+        // The first line is a mistyped id, and no header.
+        ("ann lee@contoso.com\nben@contoso.com\ncem@contoso.com\n", 3, 2),
+        ("id\nben@contoso.com\ncem@contoso.com\n", 2, 2),
+        ("a@b\n", 1, 1),
+        ("#TYPE x\nname;id\nx;a@b\ny;c@d\n", 2, 2),
+    ] {
+        fs::write(&input, text).expect("written");
+        let first = check(&input, &copy, &Options::default()).expect("a list");
+        assert_eq!((first.rows, first.users), (rows, users), "{text}");
+        let again = reopen(&copy, &Options::from(first.reading())).expect("the copy");
+        assert_eq!((again.rows, again.users), (rows, users), "{text}");
+        assert_eq!(again.reading(), first.reading());
+        assert_eq!((again.header, again.delimiter), (first.header, first.delimiter));
+    }
 }
 
 fn fed_back(bytes: &[u8]) -> Vec<u8> {
