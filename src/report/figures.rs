@@ -329,6 +329,16 @@ mod tests {
         figures.add(&sent(101, Outcome::Failed, Some(Reason::GaveUp), 6, 9, 10_100));
         figures.add(&unsent(102, Outcome::Invalid, Reason::BadId));
         figures.add(&unsent(103, Outcome::Duplicate, Reason::SameId));
+        // Whatever order reasons have among themselves.
+        let mut other = Figures::begun();
+        for (row, reason) in
+            [(1, Reason::NotFound), (2, Reason::BadId), (3, Reason::BadId), (4, Reason::GaveUp)]
+        {
+            other.add(&unsent(row, Outcome::Failed, reason));
+        }
+        (5..8).for_each(|row| other.add(&unsent(row, Outcome::Failed, Reason::GaveUp)));
+        let counts: Vec<_> = other.causes().into_iter().map(|cause| cause.count).collect();
+        assert_eq!(counts, [4, 2, 1]);
         let causes: Vec<_> =
             figures.causes().into_iter().map(|cause| (cause.reason, cause.count, cause.lines)).collect();
         let word = |reason: Reason| reason.as_str().to_owned();

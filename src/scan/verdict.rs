@@ -143,4 +143,12 @@ mod tests {
         }
         assert_eq!(verdict(None, Accepted { at: at(100), had: None }).0, Verdict::Gone);
     }
+
+    #[test]
+    fn what_remains_and_what_failed_is_counted_by_verdict() {
+        use Verdict::{Changed, FailedAgain, Pending, Unread};
+        let of = |holds: fn(Verdict) -> bool| Verdict::ALL.into_iter().filter(move |verdict| holds(*verdict));
+        assert_eq!(of(Verdict::remains).collect::<Vec<_>>(), [Pending, FailedAgain, Changed, Unread]);
+        assert_eq!(of(Verdict::failed).collect::<Vec<_>>(), [FailedAgain, Changed]);
+    }
 }
