@@ -39,7 +39,7 @@ use crate::model::ObjectKind;
 use crate::sys;
 
 /// Threads that send. A request costs some 15 microseconds, so that one sends more than any quota allows; a second one
-/// costs a quarter more CPU for a twentieth less time, and wakes the first. Files have threads of their own.
+/// costs a quarter more CPU and saves no time: the two wake each other. Files have threads of their own.
 const SENDERS: usize = 1;
 
 /// Runs a command to its exit code.
