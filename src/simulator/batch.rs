@@ -57,13 +57,12 @@ pub(super) fn answer(tenant: &mut Tenant, now: Duration, request: &Request<Bytes
         }
         _ => {}
     }
-    let waits = tenant.ledger.waits();
     let mut responses: Vec<Value> = parts.iter().map(|part| judge(tenant, now, part)).collect();
     tenant.random.shuffle(&mut responses);
     match fault {
         // A wait that nobody is told is no rule to be broken.
         Some(BatchFault::Missing) => {
-            if let Some(at) = responses.iter().rposition(|part| part["status"] != 429) {
+            if let Some(at) = responses.iter().rposition(|part| !announces(part)) {
                 responses.remove(at);
             }
         }
@@ -80,8 +79,13 @@ pub(super) fn answer(tenant: &mut Tenant, now: Duration, request: &Request<Bytes
         }
         _ => return answer,
     }
-    tenant.ledger.unsay(waits);
+    tenant.ledger.unsay(now);
     answer
+}
+
+/// Whether a part may tell a wait: in a header, or a 429 in its message.
+fn announces(part: &Value) -> bool {
+    part["status"] == 429 || !part["headers"]["retry-after"].is_null()
 }
 
 fn refused(tenant: &mut Tenant, message: &str) -> Answer {
@@ -229,6 +233,9 @@ mod tests {
             assert_eq!(answer["responses"].as_array().map(Vec::len), Some(seen), "{fault}");
             assert_eq!(tenant.ledger.accepted, 8);
         }
+        let mut waiting = tenant("[faults]\nwait_503 = 1.0\n[batch]\nmissing = 1.0");
+        let (_, answer, _) = send(&mut waiting, &parts(8));
+        assert_eq!(answer["responses"].as_array().map(Vec::len), Some(8), "a wait is always told");
         for fault in ["raw_html", "cut_off"] {
             let (status, answer, _) = send(&mut tenant(&format!("[batch]\n{fault} = 1.0")), &parts(8));
             assert_eq!((status, answer), (200, Value::Null), "{fault} cannot be parsed");

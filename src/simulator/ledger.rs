@@ -14,6 +14,21 @@ const NAMED: usize = 100;
 /// more to do than it can, 70 ms were seen; the end of a wait is judged to the instant.
 const ROUND_TRIP: Duration = Duration::from_millis(200);
 
+/// A wait that an answer announces, until that answer leaves.
+#[derive(Clone, Debug)]
+struct Unsent {
+    /// When the request was judged.
+    judged: Duration,
+    until: Duration,
+}
+
+/// A time in which nothing may arrive.
+#[derive(Clone, Debug)]
+struct Barred {
+    from: Duration,
+    until: Duration,
+}
+
 /// The account of the service itself.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Ledger {
@@ -51,9 +66,11 @@ pub struct Ledger {
     second: (u64, u64),
     #[serde(skip)]
     began: Option<Duration>,
-    /// Announced waits: from (a round trip after the answer left) and to.
     #[serde(skip)]
-    barred: Option<(Duration, Duration)>,
+    unsent: Vec<Unsent>,
+    /// Apart from each other, and few: what overlaps is one.
+    #[serde(skip)]
+    barred: Vec<Barred>,
 }
 
 impl Ledger {
@@ -61,9 +78,8 @@ impl Ledger {
     pub(super) fn arrived(&mut self, now: Duration) {
         self.arrivals += 1;
         self.seconds = (now - *self.began.get_or_insert(now)).as_secs_f64();
-        if self.barred.is_some_and(|(from, to)| from < now && now < to) {
-            self.breaches += 1;
-        }
+        self.barred.retain(|barred| now < barred.until);
+        self.breaches += u64::from(self.barred.iter().any(|barred| barred.from < now));
         if self.second.0 != now.as_secs() {
             self.second = (now.as_secs(), 0);
         }
@@ -95,24 +111,32 @@ impl Ledger {
         }
     }
 
-    /// A wait was announced; what was sent until the answer arrives is not to blame.
-    pub(super) fn announced(&mut self, now: Duration, wait: Duration, latency: Duration) {
-        let to = self.barred.map_or(Duration::ZERO, |(_, to)| to).max(now + wait);
-        let from = match self.barred {
-            Some((from, to)) if now < to => from,
-            _ => now + ROUND_TRIP + 2 * latency,
-        };
-        self.barred = Some((from, to));
+    /// The answer to what is judged at `now` announces a wait; whoever sends before it leaves is not to blame.
+    pub(super) fn announced(&mut self, now: Duration, wait: Duration) {
+        // Some never leave, because the client is gone.
+        self.unsent.retain(|wait| now < wait.until);
+        self.unsent.push(Unsent { judged: now, until: now + wait });
     }
 
-    /// The announced waits, to be put back where an answer is spoilt: nobody can keep a wait that he was not told.
-    pub(super) fn waits(&self) -> Option<(Duration, Duration)> {
-        self.barred
+    /// Whether the answer to what was judged then announces a wait.
+    pub(super) fn announces(&self, judged: Duration) -> bool {
+        self.unsent.iter().any(|wait| wait.judged == judged)
     }
 
-    /// Takes back what was announced since.
-    pub(super) fn unsay(&mut self, waits: Option<(Duration, Duration)>) {
-        self.barred = waits;
+    /// The answer to what was judged then is spoilt: nobody can keep a wait that he was not told.
+    pub(super) fn unsay(&mut self, judged: Duration) {
+        self.unsent.retain(|wait| wait.judged != judged);
+    }
+
+    /// The answer to what was judged then leaves now, for a client as far away as `latency`.
+    pub(super) fn left(&mut self, judged: Duration, now: Duration, latency: Duration) {
+        let from = now + latency + ROUND_TRIP;
+        for Unsent { until, .. } in self.unsent.extract_if(.., |wait| wait.judged == judged) {
+            match self.barred.iter_mut().find(|barred| from <= barred.until) {
+                Some(barred) => barred.until = barred.until.max(until),
+                None => self.barred.push(Barred { from, until }),
+            }
+        }
     }
 
     /// What lies outside the ranges of the scenario; empty: all as expected.

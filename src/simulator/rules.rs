@@ -60,6 +60,6 @@ pub const RULES: [(Basis, &str); 24] = [
     (Basis::Invented, "the shares of faults"),
     (
         Basis::Invented,
-        "a breach is a request that arrives between two round trips after a 429 left and its end",
+        "a breach is a request that arrives more than a round trip after a 429 left and before its wait is over",
     ),
 ];

@@ -233,14 +233,20 @@ async fn serve(
         false => 1,
     };
     let in_flight = shared.in_flight.fetch_add(users, Relaxed) + users;
-    let answer = {
+    let (judged, answer, announces) = {
         let mut tenant = shared.lock();
         tenant.ledger.highest_in_flight = tenant.ledger.highest_in_flight.max(in_flight);
         // The time is read under the lock, so that it only moves on.
-        tenant.answer(shared.now(), &request)
+        let now = shared.now();
+        let answer = tenant.answer(now, &request);
+        (now, answer, tenant.ledger.announces(now))
     };
     if !shared.latency.is_zero() {
         tokio::time::sleep(shared.latency).await;
+    }
+    if announces {
+        let mut tenant = shared.lock();
+        tenant.ledger.left(judged, shared.now(), shared.latency);
     }
     shared.in_flight.fetch_sub(users, Relaxed);
     if answer.status == 0 {

@@ -207,7 +207,7 @@ impl Tenant {
             Some(Fault::Status(status)) => return error(status, "UnknownError", ""),
             Some(Fault::Html(status)) => return html(status),
             Some(Fault::Wait503) => {
-                self.announce(now, Duration::from_secs(1));
+                self.ledger.announced(now, Duration::from_secs(1));
                 return error(503, "ServiceUnavailable", "Try later.").with("retry-after", "1");
             }
             Some(Fault::Busy) => {
@@ -302,10 +302,6 @@ impl Tenant {
         }
     }
 
-    fn announce(&mut self, now: Duration, wait: Duration) {
-        self.ledger.announced(now, wait, Duration::from_millis(self.scenario.latency_ms));
-    }
-
     /// A 429 that says its wait in the given form.
     pub(super) fn throttled(&mut self, now: Duration, exact: f64, scope: &str, form: WaitForm) -> Answer {
         let whole = (exact - 1e-6).ceil().clamp(WAITS.0, WAITS.1);
@@ -350,7 +346,9 @@ impl Tenant {
             }
             WaitForm::Absent => 0.0,
         };
-        self.announce(now, Duration::from_secs_f64(announced));
+        if announced > 0.0 {
+            self.ledger.announced(now, Duration::from_secs_f64(announced));
+        }
         answer
             .with("x-ms-throttle-scope", format!("{scope}/{}/{}", token::APP, token::TENANT))
             .with("x-ms-throttle-information", "WriteLimitExceeded")
@@ -481,15 +479,25 @@ mod tests {
         assert_eq!(tenant.ledger.accepted, 5);
     }
 
+    /// Status of a write, and the breaches so far.
+    fn arrives_at(tenant: &mut Tenant, ms: u64) -> (u16, u64) {
+        let status = tenant.act(Duration::from_millis(ms), Set::Users, "a@b").status;
+        (status, tenant.ledger.breaches)
+    }
+
     #[test]
     fn early_requests_are_breaches_and_those_under_way_are_not() {
         let mut tenant = tenant("throttle_after = [0]\nthrottle_wait_s = [3, 3]");
-        let at = |tenant: &mut Tenant, ms| tenant.act(Duration::from_millis(ms), Set::Users, "a@b").status;
-        assert_eq!(at(&mut tenant, 0), 429);
-        at(&mut tenant, 40);
-        assert_eq!(tenant.ledger.breaches, 0);
-        at(&mut tenant, 2_000);
-        assert_eq!(tenant.ledger.breaches, 1);
+        let ms = Duration::from_millis;
+        assert_eq!(arrives_at(&mut tenant, 0), (429, 0));
+        assert_eq!(arrives_at(&mut tenant, 900), (429, 0), "the first answer has not left");
+        tenant.ledger.left(ms(0), ms(1_000), ms(50));
+        assert_eq!(arrives_at(&mut tenant, 1_250), (429, 0), "under way when the answer came");
+        assert_eq!(arrives_at(&mut tenant, 1_251), (429, 1));
+        assert_eq!(arrives_at(&mut tenant, 2_999), (429, 2));
+        assert_eq!(arrives_at(&mut tenant, 3_000), (204, 2), "over; what was announced later has not left");
+        tenant.ledger.left(ms(2_999), ms(3_001), ms(50));
+        assert_eq!(arrives_at(&mut tenant, 3_300), (204, 3), "a second was announced at 2,999");
     }
 
     #[test]
