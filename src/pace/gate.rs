@@ -52,7 +52,7 @@ pub struct Waits {
     pub longest: Duration,
     /// Spells of waiting, from the first refusal to the next answer.
     pub spells: u64,
-    /// Their length together, as far as they are over.
+    /// Their length together, one that is not over as far as it was waited for.
     pub waited: Duration,
     /// Writes per second that the service gives, where it was learned.
     pub rate: Option<f64>,
@@ -217,12 +217,15 @@ impl Pace {
     /// Refusals and waits so far.
     pub fn waits(&self) -> Waits {
         let state = self.state();
+        // A run that is stopped in a pause has waited for it so far.
+        let pause =
+            state.shut_since.map_or(Duration::ZERO, |since| Instant::now().saturating_duration_since(since));
         let rate = state.law.learned().and_then(|learned| learned.rate);
         let used = rate.zip(state.limited).map(|(rate, (since, served))| {
             let seconds = state.last_answer.saturating_duration_since(since).as_secs_f64();
             (served as f64 / (rate * seconds).max(1.0)).min(1.0)
         });
-        Waits { rate, used, ..state.waits.clone() }
+        Waits { rate, used, waited: state.waits.waited + pause, ..state.waits.clone() }
     }
 
     fn state(&self) -> MutexGuard<'_, Flow> {

@@ -10,7 +10,7 @@ use super::merge::Group;
 use super::summary::{Summary, shard_sentence};
 use super::timeline::Timeline;
 use super::verified::Verified;
-use super::words::{ACCEPTED_MEANS, human_millis, human_s};
+use super::words::{ACCEPTED_MEANS, COUNTED, human_millis, human_s};
 use crate::model::{Outcome, count, noun, thousands};
 
 /// The only style; the page's policy names its hash and allows nothing else.
@@ -203,16 +203,20 @@ impl Page<'_> {
         let durations = self.figures.durations();
         let requests: u64 = self.parts.iter().map(|part| part.summary.requests).sum();
         let throttled: u64 = self.parts.iter().map(|part| part.summary.throttled).sum();
+        let apart = self.parts.iter().any(|part| part.summary.limits_met_others());
         let most = self.figures.attempts.into_iter().max().unwrap_or(0);
         let last = self.figures.attempts.len();
         html! {
             section {
                 h2 { "Effort" }
                 p {
-                    span data-figure="requests" { (thousands(requests)) } " " (noun(requests, "requests")) ", "
+                    span data-figure="requests" { (thousands(requests)) } " " (noun(requests, "requests"))
+                    @if apart { " " (COUNTED) } ", "
                     span data-figure="throttled" { (thousands(throttled)) } " of them refused by a limit"
-                    @if let [part] = self.parts {
-                        ", longest wait asked for " (human_s(part.summary.longest_wait_s))
+                    @match self.parts {
+                        [part] if !apart => { ", longest wait asked for " (human_s(part.summary.longest_wait_s)) }
+                        [part] => @if let Some(limits) = part.summary.limits_of_call() { "; " (limits) }
+                        _ => {}
                     }
                 }
                 @if durations.users > 0 {

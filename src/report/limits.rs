@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::words::human_s;
 use crate::model::{Scope, thousands};
 
-/// Refusals and waits of one call.
+/// Refusals and waits of one call, rows without a record included.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// Refused requests by whose limit it was.

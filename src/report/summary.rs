@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::{Cause, Durations, Figures};
 use super::limits::Limits;
-use super::words::{ACCEPTED_MEANS, human_s};
+use super::words::{ACCEPTED_MEANS, COUNTED, THIS_CALL, human_s};
 use crate::model::{Outcome, count, noun, thousands};
 use crate::rundir::{FileHash, RunFile, Totals};
 
@@ -60,13 +60,13 @@ pub struct Summary {
     /// Users by number of requests: 1, 2, … and the last for 7 and more.
     #[serde(default)]
     pub attempts: Vec<u64>,
-    /// Requests over all calls of finished users.
+    /// Requests for rows that have their record, over all calls.
     pub requests: u64,
     /// Of them refused by a limit.
     pub throttled: u64,
     /// Longest single wait that was asked for in this call, in seconds.
     pub longest_wait_s: f64,
-    /// What the limits of the service did to this call.
+    /// What the limits of the service did to this call, rows without a record included.
     #[serde(default)]
     pub limits: Limits,
     /// Length of this call in seconds.
@@ -137,6 +137,30 @@ impl Summary {
         self.totals.get(outcome.as_str()).copied().unwrap_or(0)
     }
 
+    /// Whether the limits of this call met other requests than the records count: those for rows that have no record yet,
+    /// or not those of an earlier call.
+    pub fn limits_met_others(&self) -> bool {
+        !self.complete || self.limits.refused.values().sum::<u64>() != self.throttled
+    }
+
+    /// The same in words, for the requests of this call; nothing where no limit was met.
+    pub fn limits_of_call(&self) -> Option<String> {
+        let (longest, limits) = (human_s(self.longest_wait_s), self.limits.text()?);
+        Some(format!("{THIS_CALL}: longest wait {longest}, {limits}"))
+    }
+
+    /// What it took, in lines that say whose requests they count where those are not the same.
+    fn effort(&self) -> Vec<String> {
+        let (requests, throttled) = (count(self.requests, "requests"), thousands(self.throttled));
+        if self.limits_met_others() {
+            let of_records = format!("{requests} {COUNTED}, {throttled} refused by a limit");
+            return [of_records].into_iter().chain(self.limits_of_call()).collect();
+        }
+        let longest = human_s(self.longest_wait_s);
+        let all = format!("{requests}, {throttled} refused by a limit, longest wait {longest}");
+        [all].into_iter().chain(self.limits.text()).collect()
+    }
+
     /// For people.
     pub fn text(&self, folder: &Path, next: &Next) -> String {
         let mut out = String::new();
@@ -174,15 +198,8 @@ impl Summary {
         if self.of(Outcome::Accepted) > 0 {
             let _ = writeln!(out, "  {ACCEPTED_MEANS}");
         }
-        let _ = writeln!(
-            out,
-            "  {}, {} refused by a limit, longest wait {}",
-            count(self.requests, "requests"),
-            thousands(self.throttled),
-            human_s(self.longest_wait_s)
-        );
-        if let Some(limits) = self.limits.text() {
-            let _ = writeln!(out, "  {limits}");
+        for line in self.effort() {
+            let _ = writeln!(out, "  {line}");
         }
         if !self.causes.is_empty() {
             let _ = writeln!(out, "Why {} were not accepted", self.run.identity.object.plural());

@@ -9,6 +9,12 @@ use crate::model::Reason;
 pub const ACCEPTED_MEANS: &str = "accepted: Microsoft 365 took the request; whether the error is gone is known in \
 5–30 minutes, at times 24 hours";
 
+/// Whose requests are counted, where not all have led to a record.
+pub(super) const COUNTED: &str = "in all calls for rows that are done";
+
+/// Whose requests the limits met.
+pub(super) const THIS_CALL: &str = "in this call, rows that are not done included";
+
 /// What a reason means, in a few words.
 pub fn cause(reason: Reason) -> &'static str {
     &catalogue::of_reason(reason).title

@@ -72,6 +72,38 @@ fn the_page_says_what_the_summary_says_and_asks_nobody_for_anything() {
 }
 
 #[test]
+fn a_stopped_run_says_whose_requests_it_counts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines: String = (1..=60).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
+    fs::write(folder.path().join("a.csv"), format!("id\n{lines}")).expect("the input");
+    let rules =
+        "title = 'a pause'\nthrottle_after = [5]\nthrottle_wait_s = [41, 41]\n[objects]\nstrangers = true\n";
+    fs::write(folder.path().join("pause.toml"), rules).expect("written");
+    let words = ["run", "a.csv", "--rate", "fixed:20", "--out", "a", "--deadline", "20s"];
+    let output = reprovision(folder.path(), &[&words[..], &["--simulate=pause.toml"]].concat());
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    let summary = json(&folder.path().join("a/summary.json"));
+    let refused: u64 =
+        summary["limits"]["refused"].as_object().expect("owners").values().filter_map(Value::as_u64).sum();
+    // Those that were refused have no record: their requests are not among the counted ones.
+    assert_eq!((summary["throttled"].as_u64(), refused > 0), (Some(0), true), "{summary}");
+    let counted = format!("{} requests in all calls for rows that are done", summary["requests"]);
+    let call =
+        "in this call, rows that are not done included: longest wait 41 s, paused by Microsoft 365 once, ";
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains(&format!("  {counted}, 0 refused by a limit\n  {call}")), "{printed}");
+    let page = fs::read_to_string(folder.path().join("a/report.html")).expect("report.html");
+    let mut words = String::new();
+    for part in page.split('<') {
+        words.push_str(part.split_once('>').map_or(part, |(_, text)| text));
+    }
+    assert!(words.contains(&format!("{counted}, 0 of them refused by a limit; {call}")), "{words}");
+    for text in [&*printed, &*words] {
+        assert!(text.contains(&format!("your app's limit in this tenant: {refused} refused")), "{text}");
+    }
+}
+
+#[test]
 fn a_report_can_be_written_again_also_of_a_run_that_was_cut_short() {
     let folder = tempfile::tempdir().expect("a folder");
     run(folder.path());
