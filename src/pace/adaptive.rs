@@ -5,85 +5,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::climb::{Climb, SLOWEST_PACE};
+use super::cycles::{Cycles, Measured};
 use super::doubt::{Doubt, Ended};
+use super::episode::Episode;
 use super::quota::FASTEST;
+use super::stock::{LONG_WAIT_S, Stock};
 
-/// Writes per second of one app in one tenant (`docs/graph.md#quotas`): what is known before the first refusal.
-pub const DOCUMENTED_RATE: f64 = 20.0;
-/// The documented stock is what the rate gives in so many seconds: 3,000 writes at 20/s. All of it is used: slowing
-/// down while it is spent is the margin (at 95 % of it 50/s are left, whatever it began with).
-const STOCK_S: f64 = 150.0;
-/// Time constant in seconds with which the stock of the start is spent. At 10 s a full stock takes 1.6 times its
-/// ideal instead of 1.25, for 16 instead of 26 refusals where only half of it is there.
-const SPEND_FIRST_S: f64 = 5.0;
-/// The same after a wait: less may be saved up than thought, where a bucket is small or a sliding window was used
-/// slowly before. At 5 s a bucket of 100 at 200/s runs out again and is measured 10 % too low.
-const SPEND_LATER_S: f64 = 7.0;
-/// The same in a trial: the next refusal by chance is some seconds away, and what is not spent by then is lost. At 7 s
-/// 2 % of refusals by chance take 1.73 times the ideal instead of 1.58.
-const SPEND_TRYING_S: f64 = 2.0;
-/// How far below the learned rate a cycle begins at least and how far it rises, as a share. Between 0.02 and 0.06 steady
-/// services move by a point.
-const SWING: f64 = 0.05;
-/// Seconds from reopening to the learned rate. 30 wastes 0.57 % where Retry-After is always 1, 120 loses 6–10 % when
-/// the quota changes.
-const CROSSING_S: f64 = 45.0;
-/// The same in requests, for slow rates: each look costs a refusal, so 400 requests stand between two looks.
-const CROSSING_REQUESTS: f64 = 400.0;
-/// Seconds in which an unknown rate doubles once the stock is spent. Every 2 s finds the end of it at 235/s, with 32
-/// refusals instead of 11; every 4 s takes 1.53 instead of 1.49 times the ideal where 800/s are given.
-const DOUBLES_S: f64 = 3.5;
-/// Growth never passes twice what was really sent.
-const GROWTH: f64 = 2.0;
 /// "Really sent" is counted over so many seconds.
 const RECENT_S: f64 = 2.0;
-/// Below this share of the documented rate, what was sent says nothing about what could be: 8/s of 20/s.
-const FEWEST_SENT: f64 = 0.4;
 /// Saved-up time when sending was late: a stopped and continued process sends so much at once, and no more.
 const CATCH_UP_S: f64 = 0.25;
 /// In flight at the start and after each wait, one more for each answer: full speed after four round trips, and an
 /// empty stock costs seven refusals instead of one for each worker.
 const FIRST_IN_FLIGHT: usize = 4;
-/// Share of the learned rate that a wait is taken to have saved up. At 1.0 burst and wait would never
-/// flatten, and a third app on the same window would get a quarter of what it wants instead of two thirds.
-const SAVED: f64 = 0.8;
-/// The same as a share of the documented rate after a long wait: equal for all who share a window, so that two runs
-/// meet in the middle.
-const SAVED_SHARED: f64 = 0.4;
-/// A wait below this many seconds is a bucket's, not a window's, and a burst after it would be one into nothing.
-const LONG_WAIT_S: f64 = 10.0;
-/// The newest cycles that hold so many requests …
-const LATELY_REQUESTS: f64 = 10.0;
-/// … and so many seconds say what the service gives at the moment, from where sending begins anew.
-const LATELY_S: f64 = 10.0;
-/// Cycles are pooled until they hold so many requests …
-const POOL_REQUESTS: f64 = 40.0;
-/// … so many seconds, because a sliding window gives now what was taken one window ago, and only over a whole window
-/// what it gives for good …
-const POOL_S: f64 = 150.0;
-/// … and so many of the longest waits seen, at most [`POOL_MOST_S`]: a cycle that ends with a long wait leaves out
-/// what the wait gave back; over two it evens out.
-const POOL_WAITS: f64 = 2.0;
-/// Longest pool in seconds: twice the documented window.
-const POOL_MOST_S: f64 = 300.0;
-/// Cycles kept: each but the newest has [`LATELY_S`] or more, so that they cover twice the longest pool.
-const CYCLES: usize = 60;
-/// Seconds in which the longest wait seen counts half: quotas change.
-const HALF_LIFE_S: f64 = 3_600.0;
-/// Fewer requests than this, or less than a second, say nothing about a rate before [`LATELY_S`] are over: with 10 one
-/// run in three on a half-used sliding window begins far too low.
-const FEWEST_MEASURED: f64 = 20.0;
-/// What happens to a rate that failed before it could be measured: at most so far down at once.
-const SLOW_CUT: f64 = 0.25;
-/// So many of those served after a refused one may have overtaken it on the way. With 2 a rate of 60/s is taken for
-/// 80, with 4 one of 200/s is not seen at all on some runs.
-const OVERTOOK: f64 = 3.0;
-/// `x-ms-throttle-limit-percentage` from which on nothing grows.
-const HOT: f64 = 0.98;
-/// Seconds for which one such header holds.
-const HOT_S: f64 = 2.0;
-/// Slowest pace in writes per second: one in 20 s.
-const SLOWEST_PACE: f64 = 0.05;
 /// Seconds without a request although one could have left (outage, stopped process, nothing to send): what follows
 /// is no growth, and the cycle measures nothing.
 const IDLE_S: f64 = 10.0;
@@ -97,96 +32,56 @@ pub struct Learned {
     pub credit: f64,
 }
 
-/// How long so many writes take where the whole stock of the documented rate is there and nothing else is sent.
-pub fn time_at_best(writes: u64, documented: f64, ceiling: f64) -> Duration {
-    let writes = writes as f64;
-    let (documented, stock) = (documented.min(ceiling), documented * STOCK_S);
-    // More is sent the longer it takes, so the time is found by halving.
-    let (mut short, mut long) = (writes / (documented + stock / SPEND_FIRST_S), writes / documented);
-    for _ in 0..50 {
-        let middle = (short + long) / 2.0;
-        let sent = documented * middle + stock * (1.0 - (-middle / SPEND_FIRST_S).exp());
-        if sent < writes { short = middle } else { long = middle }
-    }
-    Duration::from_secs_f64(long.max(writes / ceiling).min(1e9))
-}
-
 /// Finds the rate of continuous refill, fixed and sliding windows alike (`docs/performance.md#pace`). Knows neither
 /// clock nor cool-downs: instants are passed in, and what ends an episode is told by [`Adaptive::reopened`].
+///
+/// The pace is that of the [`Climb`] and what the [`Stock`] adds. A refusal begins an [`Episode`]; the probe that is
+/// served after it ends the episode and the cycle, which [`Cycles`] measure, unless [`Doubt`] says that the refusal was
+/// not about the rate; and the next cycle climbs from there. All of them count seconds from `origin`.
 #[derive(Clone, Debug)]
 pub struct Adaptive {
-    /// What the seconds below count from.
     origin: Instant,
     ceiling: f64,
-    /// The rate that is documented or said by who knows better.
-    documented: f64,
-    /// Whether somebody said it.
+    /// Whether somebody said the rate it begins with.
     said: bool,
-    rate: Option<f64>,
-    /// Where sending begins: what the service gave lately, below the rate, or in a trial above it.
-    low: f64,
-    /// The pace as long as the rate is unknown.
-    slow: f64,
-    credit: f64,
-    spend: f64,
-    began: Option<f64>,
-    /// The last reopening, or where growth began anew.
-    opened: f64,
-    /// Since the first refusal of the running episode.
-    episode: Option<f64>,
-    last_refusal: f64,
-    /// When the request left whose refusal began it.
-    refused_left: f64,
-    /// What was sent per second then.
-    at_refusal: f64,
-    /// Requests that left after that one, before its refusal was known, and were served all the same …
-    passed: u32,
-    /// … or refused too.
-    denied: u32,
-    /// Whether a probe of the running episode was refused.
-    probe_refused: bool,
-    /// The successful probe that began the running cycle.
-    cycle: Option<f64>,
-    spoiled: bool,
-    served: usize,
-    cycles: VecDeque<(f64, f64)>,
-    longest_wait: f64,
+    climb: Climb,
+    stock: Stock,
+    episode: Option<Episode>,
+    cycles: Cycles,
     doubt: Doubt,
-    hot: f64,
+    /// When the first write left.
+    began: Option<f64>,
+    /// The served probe that began the running cycle; none in the first one, which began with the stock of the start.
+    cycle: Option<f64>,
+    /// Requests that were served in it.
+    served: usize,
+    /// Whether sending paused in it although it could have gone on.
+    spoiled: bool,
+    last_refusal: f64,
+    /// The next sending.
     next: f64,
+    /// The last sendings, over [`RECENT_S`].
     recent: VecDeque<f64>,
 }
 
 impl Adaptive {
     /// Starts from a rate in writes per second and its stock, of which all is there.
     pub fn new(documented: f64, origin: Instant) -> Self {
-        let documented = documented.clamp(SLOWEST_PACE, FASTEST);
+        let documented = possible(documented);
         Self {
             origin,
             ceiling: FASTEST,
-            documented,
             said: false,
-            rate: None,
-            low: 0.0,
-            slow: documented,
-            credit: documented * STOCK_S,
-            spend: SPEND_FIRST_S,
-            began: None,
-            opened: 0.0,
+            climb: Climb::new(documented),
+            stock: Stock::full(documented),
             episode: None,
-            last_refusal: f64::NEG_INFINITY,
-            refused_left: f64::INFINITY,
-            at_refusal: 0.0,
-            passed: 0,
-            denied: 0,
-            probe_refused: false,
-            cycle: None,
-            spoiled: false,
-            served: 0,
-            cycles: VecDeque::new(),
-            longest_wait: 0.0,
+            cycles: Cycles::default(),
             doubt: Doubt::new(documented),
-            hot: f64::NEG_INFINITY,
+            began: None,
+            cycle: None,
+            served: 0,
+            spoiled: false,
+            last_refusal: f64::NEG_INFINITY,
             next: 0.0,
             recent: VecDeque::new(),
         }
@@ -201,12 +96,12 @@ impl Adaptive {
 
     /// Goes on from what an earlier call learned, `away` after its last sending.
     pub fn resume(mut self, learned: Learned, away: Duration) -> Self {
-        self.rate =
-            learned.rate.filter(|rate| rate.is_finite()).map(|rate| rate.clamp(SLOWEST_PACE, FASTEST));
-        self.low = self.rate.unwrap_or(0.0) * (1.0 - SWING);
-        let saved = self.rate.unwrap_or(self.documented) * away.as_secs_f64();
+        if let Some(rate) = learned.rate.filter(|rate| rate.is_finite()).map(possible) {
+            self.climb.learn(rate, rate, None);
+        }
+        let saved = self.climb.rate_or_search() * away.as_secs_f64();
         let credit = if learned.credit.is_finite() { learned.credit.max(0.0) } else { 0.0 };
-        self.credit = (credit + saved).min(self.stock());
+        self.stock.hold(credit + saved);
         self
     }
 
@@ -217,16 +112,16 @@ impl Adaptive {
 
     /// What a later run starts from.
     pub fn learned(&self) -> Learned {
-        Learned { rate: self.rate, credit: self.credit }
+        Learned { rate: self.climb.rate(), credit: self.stock.left() }
     }
 
     /// The pace while the rate is unknown, and the seconds from the origin to the next sending.
     #[cfg(test)]
     pub(super) fn shown(&self) -> (f64, f64) {
-        (self.slow, self.next)
+        (self.climb.search(), self.next)
     }
 
-    /// The pace without the credit.
+    /// The pace without the stock.
     #[cfg(test)]
     pub(super) fn base_at(&self, now: Instant) -> f64 {
         self.base(self.seconds(now))
@@ -234,8 +129,7 @@ impl Adaptive {
 
     /// The pace in writes per second at an instant.
     pub fn pace(&self, now: Instant) -> f64 {
-        let now = self.seconds(now);
-        self.with_credit(self.base(now))
+        self.with_stock(self.base(self.seconds(now)))
     }
 
     /// Most parts in flight.
@@ -255,19 +149,20 @@ impl Adaptive {
     pub fn sent(&mut self, now: Instant) {
         let now = self.seconds(now);
         if self.began.is_none() {
-            (self.began, self.opened, self.next) = (Some(now), now, now);
+            (self.began, self.next) = (Some(now), now);
+            self.climb.begin(now);
         }
         if self.episode.is_some() {
             return;
         }
         if now - self.next > IDLE_S {
-            self.opened = now;
+            self.climb.begin(now);
             self.spoiled = true;
         }
         let base = self.base(now);
-        let pace = self.with_credit(base);
+        let pace = self.with_stock(base);
         // The part of this write that the base does not pay for.
-        self.credit = (self.credit - (pace - base).max(0.0) / pace).max(0.0);
+        self.stock.pay((pace - base).max(0.0) / pace);
         self.next = self.next.max(now - CATCH_UP_S) + 1.0 / pace;
         self.recent.push_back(now);
         while self.recent.front().is_some_and(|sent| *sent < now - RECENT_S) {
@@ -279,28 +174,25 @@ impl Adaptive {
     pub fn served(&mut self, sent: Instant, now: Instant) {
         let (sent, now) = (self.seconds(sent), self.seconds(now));
         self.served = self.served.saturating_add(1);
-        if self.left_after_the_refused(sent) {
-            self.passed = self.passed.saturating_add(1);
-        }
-        let spent = self.credit <= self.slow * self.spend;
-        if self.episode.is_none() && self.rate.is_none() && spent && now - self.hot >= HOT_S {
-            let doubled = self.slow * (1.0 / (self.slow * DOUBLES_S)).exp2();
-            self.slow = doubled.min(GROWTH * self.sent_lately(now).max(FEWEST_SENT * self.documented));
+        match &mut self.episode {
+            Some(episode) => episode.served(sent),
+            None if self.stock.adds_at_most(self.climb.search()) => {
+                self.climb.search_on(now, self.sent_lately(now));
+            }
+            None => {}
         }
     }
 
     /// A 429 for a write that left at `sent`. The first one of a write that left while open begins an episode.
     pub fn refused(&mut self, sent: Instant, now: Instant) {
         let (sent, now) = (self.seconds(sent), self.seconds(now));
-        self.credit = 0.0;
-        if self.episode.is_none() && sent >= self.last_refusal {
-            self.episode = Some(now);
-            self.refused_left = sent;
-            self.at_refusal = self.sent_lately(now);
-        } else if self.left_after_the_refused(sent) {
-            self.denied = self.denied.saturating_add(1);
-        } else if self.episode.is_some_and(|since| sent > since) {
-            self.probe_refused = true;
+        self.stock.hold(0.0);
+        match &mut self.episode {
+            Some(episode) => episode.refused(sent),
+            None if sent >= self.last_refusal => {
+                self.episode = Some(Episode::begun(sent, now, self.sent_lately(now)));
+            }
+            None => {}
         }
         self.last_refusal = now;
     }
@@ -308,36 +200,25 @@ impl Adaptive {
     /// The probe after the cool-down was served.
     pub fn reopened(&mut self, now: Instant) {
         let now = self.seconds(now);
-        let Some(since) = self.episode.take() else { return };
-        let began = self.began.unwrap_or(since);
-        let waited = now - since;
-        let proved = self.proved();
+        let Some(episode) = self.episode.take() else { return };
+        let began = self.began.unwrap_or(episode.since);
+        let waited = now - episode.since;
         if self.cycle.is_none() && waited < LONG_WAIT_S.max(0.5 * (now - began)) {
             // The stock ran out, which says nothing about the rate.
-            self.slow = self.documented.max(proved);
-            if self.said && self.rate.is_none() {
-                (self.rate, self.low) = (Some(self.slow), self.slow * (1.0 - SWING));
+            self.climb.search_from(episode.proved());
+            if self.said && self.climb.rate().is_none() {
+                self.climb.learn(self.climb.search(), self.climb.search(), None);
             }
         } else if !self.spoiled {
-            let since_probe = self.cycle.unwrap_or(began);
-            self.judge(since, since_probe, now);
-            self.measure(waited, since_probe, proved, now);
+            let since = self.cycle.unwrap_or(began);
+            self.judge(&episode, now - since);
+            self.measure(&episode, now - since, waited);
         }
-        let trying = self.doubt.is_trying();
-        let rate = self.rate.unwrap_or(self.slow);
-        let least = if trying {
-            self.low
-        } else if waited >= LONG_WAIT_S {
-            SAVED_SHARED * self.documented
-        } else {
-            0.0
-        };
-        self.credit = (waited * (SAVED * rate).max(least)).min(self.stock());
-        self.spend = if trying { SPEND_TRYING_S } else { SPEND_LATER_S };
-        self.cycle = Some(now);
-        (self.served, self.passed, self.denied, self.spoiled) = (0, 0, 0, false);
-        self.probe_refused = false;
-        (self.opened, self.next) = (now, now);
+        let trial = self.doubt.is_trying().then(|| self.climb.low());
+        self.stock.waited(waited, self.climb.rate_or_search(), trial);
+        (self.cycle, self.served, self.spoiled) = (Some(now), 0, false);
+        self.climb.begin(now);
+        self.next = now;
     }
 
     /// `x-ms-throttle-limit-percentage` as a share. It only ever brakes.
@@ -346,101 +227,47 @@ impl Adaptive {
             return;
         }
         if self.cycle.is_none() {
-            self.credit = self.credit.min((1.0 - share).max(0.0) * self.stock());
+            self.stock.used(share);
         }
-        if share >= HOT {
-            self.hot = self.seconds(now);
-        }
+        self.climb.used(share, self.seconds(now));
     }
 
-    /// Whether the refusal that ended the cycle was about the rate.
-    fn judge(&mut self, refused: f64, since: f64, now: f64) {
-        let Some(rate) = self.rate else { return };
-        let (requests, seconds) = self.pooled(LATELY_REQUESTS, LATELY_S);
+    /// Whether the refusal that ended the cycle, of so many seconds, was about the rate.
+    fn judge(&mut self, episode: &Episode, cycle: f64) {
+        let Some(rate) = self.climb.rate() else { return };
         self.doubt.ended(Ended {
-            early: refused - self.opened < crossing(rate),
-            probe_refused: self.probe_refused,
-            passed: self.passed,
-            denied: self.denied,
-            given: self.served as f64 / (now - since),
-            before: if seconds > 0.0 { requests / seconds } else { rate },
+            early: self.climb.is_below_rate(episode.since),
+            probe_refused: episode.probe_refused,
+            passed: episode.passed,
+            denied: episode.denied,
+            given: self.served as f64 / cycle,
+            before: self.cycles.lately().unwrap_or(rate),
             rate,
         });
     }
 
-    /// The server's stock is the same after two successful probes, so what it took in between is what it gives.
-    fn measure(&mut self, waited: f64, since: f64, proved: f64, now: f64) {
-        let cycle = now - since;
-        match self.cycles.back_mut() {
-            Some((served, seconds)) if *seconds < LATELY_S => {
-                *served += self.served as f64;
-                *seconds += cycle;
+    /// What the cycle says about the rate; so many of its seconds were the wait.
+    fn measure(&mut self, episode: &Episode, cycle: f64, waited: f64) {
+        match self.cycles.ended(self.served as f64, cycle, waited) {
+            Measured::Rate(measured) => {
+                // The first measure is low where sending had only begun to grow.
+                let first = self.climb.rate().is_none() && waited < 0.5 * cycle;
+                let rate = possible(if first { measured.max(episode.proved()) } else { measured });
+                let lately = self.cycles.lately().filter(|_| !first).unwrap_or(rate);
+                let trial = self.doubt.is_trying().then(|| self.doubt.begin_at(lately, rate));
+                self.climb.learn(rate, lately, trial);
             }
-            _ => self.cycles.push_back((self.served as f64, cycle)),
-        }
-        if self.cycles.len() > CYCLES {
-            self.cycles.pop_front();
-        }
-        self.longest_wait = waited.max(self.longest_wait * 0.5_f64.powf(cycle / HALF_LIFE_S));
-        let enough = (POOL_WAITS * self.longest_wait).clamp(POOL_S, POOL_MOST_S);
-        let (requests, seconds) = self.pooled(POOL_REQUESTS, enough);
-        let measured = requests.max(1.0) / seconds;
-        if (requests >= FEWEST_MEASURED && seconds >= 1.0) || seconds >= LATELY_S {
-            // The first measure is low where sending had only begun to grow.
-            let first = self.rate.is_none() && waited < 0.5 * cycle;
-            let rate = if first { measured.max(proved) } else { measured };
-            let rate = rate.clamp(SLOWEST_PACE, FASTEST);
-            let (requests, seconds) = self.pooled(LATELY_REQUESTS, LATELY_S);
-            let lately = if first { rate } else { requests / seconds };
-            let low = lately.min(rate * (1.0 - SWING));
-            let low = if self.doubt.is_trying() { low.max(self.doubt.begin_at(lately, rate)) } else { low };
-            (self.rate, self.low) = (Some(rate), low);
-        } else {
-            self.slow = (self.slow * SLOW_CUT).max(measured.min(self.slow)).max(SLOWEST_PACE);
+            Measured::TooLittle(measured) => self.climb.search_below(measured),
         }
     }
 
-    /// Requests and seconds of the newest cycles that hold so many of both.
-    fn pooled(&self, least_requests: f64, least_seconds: f64) -> (f64, f64) {
-        let (mut requests, mut seconds) = (0.0, 0.0);
-        for (served, length) in self.cycles.iter().rev() {
-            requests += served;
-            seconds += length;
-            if requests >= least_requests && seconds >= least_seconds {
-                break;
-            }
-        }
-        (requests, seconds)
-    }
-
-    /// The pace without the credit: a straight line from what came lately up to the learned rate, from there a cubic
-    /// that begins flat.
+    /// The pace without the stock.
     fn base(&self, now: f64) -> f64 {
-        let Some(rate) = self.rate else { return self.slow };
-        let crossing = crossing(rate);
-        let x = (now - self.opened - crossing) / crossing;
-        let growth = SWING * rate.max((rate * self.documented).sqrt());
-        let mut base = rate + if x < 0.0 { (rate - self.low) * x } else { growth * x.powi(3) };
-        if now - self.hot < HOT_S {
-            base = base.min(rate);
-        }
-        base.min(GROWTH * self.sent_lately(now).max(rate)).max(SLOWEST_PACE)
+        self.climb.pace(now, self.sent_lately(now))
     }
 
-    /// Of an empty stock only what comes in is served: that share of the pace at the refusal is the rate, at least.
-    /// Zero where nothing tells.
-    fn proved(&self) -> f64 {
-        let (passed, denied) = (f64::from(self.passed), f64::from(self.denied));
-        self.at_refusal * (passed - OVERTOOK).max(0.0) / (passed + denied).max(1.0)
-    }
-
-    /// Whether a write left after the one whose refusal began this episode, and before that was known.
-    fn left_after_the_refused(&self, sent: f64) -> bool {
-        self.episode.is_some_and(|since| sent >= self.refused_left && sent <= since)
-    }
-
-    fn with_credit(&self, base: f64) -> f64 {
-        (base + self.credit / self.spend).min(self.ceiling)
+    fn with_stock(&self, base: f64) -> f64 {
+        (base + self.stock.adds()).min(self.ceiling)
     }
 
     /// Writes per second over the last two seconds, at least one.
@@ -449,22 +276,19 @@ impl Adaptive {
         ((self.recent.len() - old) as f64 / RECENT_S).max(1.0)
     }
 
-    fn stock(&self) -> f64 {
-        self.documented * STOCK_S
-    }
-
     fn seconds(&self, at: Instant) -> f64 {
         at.saturating_duration_since(self.origin).as_secs_f64()
     }
 }
 
-/// Seconds from reopening to the learned rate.
-fn crossing(rate: f64) -> f64 {
-    CROSSING_S.max(CROSSING_REQUESTS / rate)
+/// Within what can be paced, in writes per second.
+fn possible(rate: f64) -> f64 {
+    rate.clamp(SLOWEST_PACE, FASTEST)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::climb::CROSSING_S;
     use super::*;
 
     /// A law whose seconds are counted from its origin.
