@@ -67,6 +67,16 @@ fn a_record_of_another_line_or_id_is_done_again() {
 }
 
 #[test]
+fn a_record_for_a_row_of_another_shard_costs_no_other() {
+    // The shard has the odd rows; the number of row 5 was damaged.
+    let folder = folder(&bytes(&accepted([1, 3, 4, 7, 9])));
+    let shard = || Ok(expected(9).filter(|row| row.as_ref().is_ok_and(|(number, ..)| number % 2 == 1)));
+    let (_, read) = Journal::open(folder.path(), 9, shard).expect("opened");
+    assert_eq!((read.damaged, read.done.contains(5), read.totals.records), (1, false, 4));
+    assert_eq!(results(folder.path()), bytes(&accepted([1, 3, 7, 9])));
+}
+
+#[test]
 fn more_than_one_line_in_a_hundred_is_nobodys_bad_luck() {
     // Lines, damaged ones, and whether the run goes on.
     for (lines, damaged, goes_on) in [
