@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::classify::{Meaning, classify};
-use super::client::{ActionPath, Answered, Client, fresh_id, told};
+use super::client::{ActionPath, Answered, Client, LONGEST_BODY, fresh_id, told};
 use super::read::classify_read;
 use crate::auth::Token;
 use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, Text, UserId, neutral};
@@ -106,7 +106,8 @@ impl Client {
     }
 }
 
-/// The attempt of one part: the batch's own with what its reply says.
+/// The attempt of one part: the batch's own with what its reply says, of which no more is looked at than of an answer
+/// that comes alone: to take megabytes of JSON apart holds up the waits that the other parts tell.
 pub(super) fn judged(
     mut attempt: Attempt,
     reply: &Reply<'_>,
@@ -115,7 +116,8 @@ pub(super) fn judged(
 ) -> Attempt {
     attempt.status = Some(reply.status);
     told(&mut attempt, &reply.headers);
-    let meaning = meaning(reply.status, &reply.headers, &reply.body, now);
+    let body = &reply.body[..reply.body.len().min(LONGEST_BODY)];
+    let meaning = meaning(reply.status, &reply.headers, body, now);
     Meaning { kind: attempt.kind, code: attempt.code, message: attempt.message } = meaning;
     attempt
 }
@@ -473,6 +475,19 @@ mod tests {
         let judged = judged(answer.attempt.clone(), &reply, SystemTime::now(), classify);
         assert_eq!((judged.status, &*judged.request_id), (Some(404), "its own"));
         assert_eq!((&*judged.code, &*judged.message), ("c", "m"));
+    }
+
+    #[test]
+    fn of_a_part_no_more_is_looked_at_than_of_an_answer_that_comes_alone() {
+        for (room, message) in [(200, "m"), (0, "HTTP 404 without a message")] {
+            let error =
+                json!({ "error": { "code": "c", "message": "m", "more": "x".repeat(LONGEST_BODY - room) } });
+            let reply =
+                Reply { status: 404, headers: HeaderMap::new(), body: error.to_string().into_bytes().into() };
+            let judged = judged(Attempt::of(Kind::Accepted), &reply, SystemTime::now(), classify);
+            assert_eq!(judged.kind, Kind::Refused(crate::model::Reason::NotFound));
+            assert_eq!(&*judged.message, message);
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, ObjectKind, Text, UserId, 
 use crate::net::{NetFault, fault};
 
 /// As much of an answer to a write as is read: error bodies are below 2 KiB.
-const LONGEST_BODY: usize = 64 * 1024;
+pub(super) const LONGEST_BODY: usize = 64 * 1024;
 /// The head of a refusal says what it is and how long all have to wait; its words, which come in the same packet, are not
 /// waited for any longer than this.
 const REFUSAL: Duration = Duration::from_secs(1);
