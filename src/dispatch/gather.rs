@@ -135,6 +135,7 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<Alone>, mut group: Vec<Memb
             }
         };
         let parts = tokio::select! {
+            biased;
             parts = parts => parts,
             () = gate.stop.aborting() => return,
         };

@@ -32,6 +32,7 @@ impl<E: Reads> Dispatch<E> {
     pub async fn get(&self, number: u64, url: &Url) -> Option<(Reading, Settled)> {
         let (mut ticket, pass) = self.gate.leave(1).await?;
         let reading = tokio::select! {
+            biased;
             reading = self.gate.exchange.get(&pass, url) => reading,
             () = self.gate.stop.aborting() => return None,
         };
@@ -51,11 +52,15 @@ impl<E: Reads> Dispatch<E> {
         let asked = &asked[..most.min(ticket.parts() as usize)];
         let paths: Vec<_> = asked.iter().map(|asked| asked.path.clone()).collect();
         let readings = tokio::select! {
+            biased;
             readings = self.gate.exchange.get_batch(&pass, &paths) => readings,
             () = self.gate.stop.aborting() => return None,
         };
-        let settled = asked.iter().zip(readings).map(|(asked, reading)| {
-            let settled = self.gate.settle(&mut ticket, asked.number, &reading.attempt);
+        readings.iter().for_each(|reading| self.gate.heed(&reading.attempt));
+        let mut settling = self.gate.pace.settling(&mut ticket);
+        let settled = asked.iter().zip(readings).map(|(one, reading)| {
+            let number = if reading.of_whole { asked[0].number } else { one.number };
+            let settled = settling.part(number, &reading.attempt);
             (reading, settled)
         });
         Some(settled.collect())

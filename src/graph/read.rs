@@ -24,6 +24,8 @@ pub struct Reading {
     pub body: Vec<u8>,
     /// The service's own time of the answer, where it told it.
     pub date: Option<Timestamp>,
+    /// Whether it is what a whole batch came to, or that nothing was told of its part: one fault, however many have it.
+    pub of_whole: bool,
 }
 
 impl Client {
@@ -39,11 +41,11 @@ impl Client {
                 url.origin().ascii_serialization()
             )
             .into();
-            return Reading { attempt, body: Vec::new(), date: None };
+            return Reading { attempt, body: Vec::new(), date: None, of_whole: false };
         }
         let answer = self.read(token, url.clone(), LONGEST_PAGE, classify_read).await;
         let date = date_in(&answer.headers);
-        Reading { attempt: answer.attempt, body: answer.body, date }
+        Reading { attempt: answer.attempt, body: answer.body, date, of_whole: false }
     }
 
     /// Reads up to twenty paths below root and version, such as `/users/{id}?$select=id`, in one `$batch`. As many
@@ -52,16 +54,16 @@ impl Client {
         let (body, ids) = batch::encode(paths.iter().map(|path| batch::Request { method: "GET", path }));
         let answer = self.post_batch(token, body, LONGEST_PAGE).await;
         let (date, now) = (date_in(&answer.headers), SystemTime::now());
-        let empty = |attempt| Reading { attempt, body: Vec::new(), date };
+        let untold = |attempt| Reading { attempt, body: Vec::new(), date, of_whole: true };
         let readings = ids.into_iter().zip(batch::decode(&answer, paths.len())).map(|(own, reply)| {
             let attempt = Attempt { client_request_id: own, ..answer.attempt.clone() };
             match reply {
-                _ if attempt.kind != Kind::Accepted => empty(batch::of_whole(attempt).into_attempt()),
-                None => empty(batch::untold(attempt)),
+                _ if attempt.kind != Kind::Accepted => untold(batch::of_whole(attempt).into_attempt()),
+                None => untold(batch::untold(attempt)),
                 Some(reply) => {
                     let own = date_in(&reply.headers).or(date);
                     let attempt = judged(attempt, &reply, now, classify_read);
-                    Reading { attempt, body: reply.body.into_owned(), date: own }
+                    Reading { attempt, body: reply.body.into_owned(), date: own, of_whole: false }
                 }
             }
         });

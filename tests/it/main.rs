@@ -17,6 +17,7 @@ mod help;
 mod house;
 mod input;
 mod kill;
+mod last_answer;
 mod mistakes;
 mod pace;
 mod raw;

@@ -7,15 +7,19 @@ use std::time::Duration;
 use reprovision::auth::{TokenSource, Tokens};
 use reprovision::dispatch::{Asked, Dispatch, Exchange, Reads};
 use reprovision::graph::{Client, ClientConfig, Connections, Reading, object_path};
-use reprovision::model::{Attempt, Kind, ObjectKind, Reason, Scope, Throttle, UserId, WallClock};
+use reprovision::model::{Attempt, Fault, Kind, ObjectKind, Reason, Scope, Throttle, UserId, WallClock};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::simulator::{Scenario, Simulator};
 use reprovision::stop::{Stop, Why};
 use secrecy::SecretString;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
-/// Kinds in the order of sending; afterwards everything is accepted.
+/// Less than the half minute between two probes of an outage, and enough for a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Kinds in the order of sending; afterwards everything is accepted. A fault at the first place of a batch is that of
+/// the whole.
 struct Scripted {
     kinds: Mutex<Vec<Kind>>,
 }
@@ -25,7 +29,7 @@ impl Scripted {
         let mut kinds = self.kinds.lock().expect("no panic holds it");
         let kind = if kinds.is_empty() { Kind::Accepted } else { kinds.remove(0) };
         let attempt = Attempt::of(kind);
-        Reading { attempt, body: b"{}".to_vec(), date: None }
+        Reading { attempt, body: b"{}".to_vec(), date: None, of_whole: false }
     }
 }
 
@@ -49,7 +53,11 @@ impl Reads for Scripted {
     }
 
     async fn get_batch(&self, (): &(), paths: &[String]) -> Vec<Reading> {
-        paths.iter().map(|_| self.next()).collect()
+        let first = self.next();
+        if matches!(first.attempt.kind, Kind::Transient(_)) {
+            return vec![Reading { of_whole: true, ..first }; paths.len()];
+        }
+        std::iter::once(first).chain(paths[1..].iter().map(|_| self.next())).collect()
     }
 }
 
@@ -92,6 +100,17 @@ async fn the_longest_wait_of_the_parts_holds_for_all() {
     assert_eq!(dispatch.get_batch(&asked(3)).await.expect("it runs").len(), 3);
     dispatch.get(1, &url()).await.expect("it runs");
     assert_eq!(began.elapsed(), Duration::from_secs(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_reads_that_fails_whole_is_one_fault_and_no_outage() {
+    let dispatch = gate(vec![Kind::Transient(Fault::Timeout)], &Stop::new());
+    let began = Instant::now();
+    for kind in [Kind::Transient(Fault::Timeout), Kind::Accepted] {
+        let readings = dispatch.get_batch(&asked(20)).await.expect("it runs");
+        assert!(readings.len() == 20 && readings.iter().all(|(reading, _)| reading.attempt.kind == kind));
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,6 +160,20 @@ async fn pages_are_followed_on_the_same_origin_only() {
     assert_eq!(reading.attempt.kind, Kind::Refused(Reason::NotGraph));
     assert!(reading.attempt.message.contains("http://127.0.0.1:9"), "{}", reading.attempt.message);
     assert_eq!(simulator.ledger().rule_breaks, 0);
+}
+
+#[tokio::test]
+async fn parts_that_a_batch_says_nothing_of_are_one_fault() {
+    for fault in ["whole_503", "html_502", "cut_off"] {
+        let (_simulator, dispatch, _) = served(&format!("[batch]\n{fault} = 1.0")).await;
+        // As many users as make an outage, and twice: another batch may leave at once.
+        for _ in 0..2 {
+            let readings = timeout(SOON, dispatch.get_batch(&asked(20))).await.expect("no outage");
+            let readings = readings.expect("it runs");
+            let failed = |reading: &Reading| matches!(reading.attempt.kind, Kind::Transient(_));
+            assert!(readings.iter().all(|(reading, _)| reading.of_whole && failed(reading)), "{fault}");
+        }
+    }
 }
 
 #[tokio::test]
