@@ -35,8 +35,8 @@ pub struct Learned {
 /// Finds the rate of continuous refill, fixed and sliding windows alike (`docs/performance.md#pace`). Knows neither
 /// clock nor cool-downs: instants are passed in, and what ends an episode is told by [`Adaptive::reopened`].
 ///
-/// The pace is that of the [`Climb`] and what the [`Stock`] adds. A refusal begins an [`Episode`]; the probe that is
-/// served after it ends the episode and the cycle, which [`Cycles`] measure, unless [`Doubt`] says that the refusal was
+/// The pace is that of the `Climb` and what the `Stock` adds. A refusal begins an `Episode`; the probe that is
+/// served after it ends the episode and the cycle, which `Cycles` measure, unless `Doubt` says that the refusal was
 /// not about the rate; and the next cycle climbs from there. All of them count seconds from `origin`.
 #[derive(Clone, Debug)]
 pub struct Adaptive {

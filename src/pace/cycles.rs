@@ -87,3 +87,38 @@ impl Cycles {
         (requests, seconds)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_a_window_and_lately_that_of_seconds() {
+        let mut cycles = Cycles::default();
+        assert_eq!(cycles.lately(), None);
+        assert_eq!(cycles.ended(3.0, 1.5, 1.0), Measured::TooLittle(2.0));
+        assert_eq!(cycles.ended(17.0, 0.5, 0.1), Measured::Rate(10.0), "twenty in two seconds");
+        assert_eq!(cycles.ended(300.0, 158.0, 1.0), Measured::Rate(2.0), "all of it is one cycle yet");
+        assert_eq!(
+            cycles.ended(300.0, 100.0, 1.0),
+            Measured::Rate(620.0 / 260.0),
+            "150 s are not in the newest"
+        );
+        assert_eq!(cycles.lately(), Some(3.0));
+        assert_eq!(cycles.ended(0.0, 60.0, 1.0), Measured::Rate(300.0 / 160.0), "they are in the newest two");
+        assert_eq!(cycles.lately(), Some(300.0 / 160.0), "ten requests");
+    }
+
+    #[test]
+    fn a_long_wait_is_measured_over_two_of_its_length() {
+        let mut cycles = Cycles::default();
+        let _ = cycles.ended(1_000.0, 100.0, 1.0);
+        let _ = cycles.ended(100.0, 100.0, 90.0);
+        assert_eq!(
+            cycles.ended(40.0, 100.0, 1.0),
+            Measured::Rate(140.0 / 200.0),
+            "two of 90 s fade to less than 180"
+        );
+        assert_eq!(cycles.ended(40.0, 100.0, 120.0), Measured::Rate(180.0 / 300.0), "two of 120 s");
+    }
+}

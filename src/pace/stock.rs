@@ -101,3 +101,34 @@ impl Stock {
         self.documented * STOCK_S
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_saves_up_most_of_the_rate_and_after_a_long_one_a_share_that_is_the_same_for_all() {
+        let after = |seconds, rate, trial| {
+            let mut stock = Stock::full(20.0);
+            stock.waited(seconds, rate, trial);
+            (stock.left().round(), stock.spend_s)
+        };
+        assert_eq!(after(4.0, 20.0, None), (64.0, SPEND_LATER_S), "0.8 of 20/s");
+        assert_eq!(after(9.0, 1.0, None), (7.0, SPEND_LATER_S), "a bucket's wait");
+        assert_eq!(after(100.0, 1.0, None), (800.0, SPEND_LATER_S), "0.4 of the documented 20/s");
+        assert_eq!(after(100.0, 1.0, Some(2.0)), (200.0, SPEND_TRYING_S), "where the trial begins");
+        assert_eq!(after(86_400.0, 20.0, None), (3_000.0, SPEND_LATER_S), "never more than all of it");
+    }
+
+    #[test]
+    fn it_is_spent_by_two_thirds_in_its_time() {
+        let mut stock = Stock::full(20.0);
+        for _ in 0..500 {
+            stock.pay(stock.adds() / 100.0);
+        }
+        assert!((stock.left() / 3_000.0 - (-1.0_f64).exp()).abs() < 0.01, "{}", stock.left());
+        assert!(!stock.adds_at_most(200.0) && stock.adds_at_most(230.0));
+        stock.pay(stock.left() + 1.0);
+        assert_eq!((stock.left(), stock.adds_at_most(0.0)), (0.0, true));
+    }
+}
