@@ -43,7 +43,8 @@ pub(super) fn answer(tenant: &mut Tenant, now: Duration, request: &Request<Bytes
     let fault = draw(&mut tenant.random, &tenant.scenario.batch.shares());
     match fault {
         Some(BatchFault::Whole429) => {
-            let answer = tenant.throttled(now, 1.0, "Tenant_Application/Write", WaitForm::Integer);
+            let wait = tenant.scenario.faults.wait() as f64;
+            let answer = tenant.throttled(now, wait, "Tenant_Application/Write", WaitForm::Integer);
             tenant.ledger.answered(429);
             return answer;
         }

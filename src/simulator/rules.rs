@@ -60,6 +60,6 @@ pub const RULES: [(Basis, &str); 24] = [
     (Basis::Invented, "the shares of faults"),
     (
         Basis::Invented,
-        "a breach is a request that arrives more than a round trip after a 429 left and before its wait is over",
+        "a breach is a request that arrives in the second half of an announced wait, or 2 s after its answer left",
     ),
 ];

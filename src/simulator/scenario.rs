@@ -137,7 +137,7 @@ pub struct Faults {
     pub error_500: f64,
     /// 502 with a web page.
     pub html_502: f64,
-    /// 503 with Retry-After 1.
+    /// 503 with Retry-After.
     pub wait_503: f64,
     /// 503 without.
     pub plain_503: f64,
@@ -161,6 +161,8 @@ pub struct Faults {
     pub not_utf8: f64,
     /// The work was done and the answer is a 429 all the same.
     pub done_429: f64,
+    /// Seconds of the waits that faults announce, those of whole batches too; 0: one. A fraction is below the last of them.
+    pub wait_s: u64,
 }
 
 /// Shares of whole batches that meet each fault.
@@ -177,7 +179,7 @@ pub struct BatchFaults {
     pub raw_html: f64,
     /// The JSON ends in the middle.
     pub cut_off: f64,
-    /// The whole call is answered 429 with Retry-After 1.
+    /// The whole call is answered 429 with Retry-After.
     pub whole_429: f64,
     /// The whole call is answered 503.
     pub whole_503: f64,
@@ -323,6 +325,11 @@ impl Scenario {
 }
 
 impl Faults {
+    /// Seconds of the waits that they announce.
+    pub(super) fn wait(&self) -> u64 {
+        self.wait_s.max(1)
+    }
+
     /// Every fault with its name, in a fixed order.
     pub(super) fn shares(&self) -> [(f64, Fault); 16] {
         [

@@ -190,6 +190,7 @@ impl Tenant {
         if let Some(answer) = self.gate(now, WRITE) {
             return answer;
         }
+        let wait = self.scenario.faults.wait();
         match draw(&mut self.random, &self.scenario.faults.shares()) {
             None => {}
             Some(Fault::ResetBefore) => return Answer::default(),
@@ -199,7 +200,7 @@ impl Tenant {
             }
             Some(Fault::Done429) => {
                 self.done_unsaid(set, id, now);
-                return self.throttled(now, 1.0, "Tenant_Application/Write", WaitForm::Integer);
+                return self.throttled(now, wait as f64, "Tenant_Application/Write", WaitForm::Integer);
             }
             Some(Fault::Status(500)) => {
                 return error(500, "Service_InternalServerError", "Something went wrong \u{1b}[31m=1+1");
@@ -207,8 +208,8 @@ impl Tenant {
             Some(Fault::Status(status)) => return error(status, "UnknownError", ""),
             Some(Fault::Html(status)) => return html(status),
             Some(Fault::Wait503) => {
-                self.ledger.announced(now, Duration::from_secs(1));
-                return error(503, "ServiceUnavailable", "Try later.").with("retry-after", "1");
+                self.ledger.announced(now, Duration::from_secs(wait));
+                return error(503, "ServiceUnavailable", "Try later.").with("retry-after", wait.to_string());
             }
             Some(Fault::Busy) => {
                 self.turn += 1;
@@ -227,7 +228,7 @@ impl Tenant {
                     WaitForm::Absent,
                 ];
                 let form = forms[(self.turn % 5) as usize];
-                let wait = if form == WaitForm::Fraction { 0.249 } else { 1.0 };
+                let wait = wait as f64 - if form == WaitForm::Fraction { 0.751 } else { 0.0 };
                 return self.throttled(now, wait, "Tenant_Application/Write", form);
             }
             Some(fault @ (Fault::CutOff | Fault::Slow | Fault::Huge | Fault::NotUtf8)) => {
@@ -492,12 +493,17 @@ mod tests {
         assert_eq!(arrives_at(&mut tenant, 0), (429, 0));
         assert_eq!(arrives_at(&mut tenant, 900), (429, 0), "the first answer has not left");
         tenant.ledger.left(ms(0), ms(1_000), ms(50));
-        assert_eq!(arrives_at(&mut tenant, 1_250), (429, 0), "under way when the answer came");
-        assert_eq!(arrives_at(&mut tenant, 1_251), (429, 1));
+        assert_eq!(
+            arrives_at(&mut tenant, 2_550),
+            (429, 0),
+            "under way when the answer came, or it is not read"
+        );
+        assert_eq!(arrives_at(&mut tenant, 2_551), (429, 1));
         assert_eq!(arrives_at(&mut tenant, 2_999), (429, 2));
         assert_eq!(arrives_at(&mut tenant, 3_000), (204, 2), "over; what was announced later has not left");
         tenant.ledger.left(ms(2_999), ms(3_001), ms(50));
-        assert_eq!(arrives_at(&mut tenant, 3_300), (204, 3), "a second was announced at 2,999");
+        assert_eq!(arrives_at(&mut tenant, 3_551), (204, 2), "half of the second announced at 2,999");
+        assert_eq!(arrives_at(&mut tenant, 3_552), (204, 3));
     }
 
     #[test]
