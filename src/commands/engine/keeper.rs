@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Counters;
+use super::alarm::Alarm;
 use crate::commands::pacing::state_of;
 use crate::commands::screen::tell;
 use crate::pace::Pace;
@@ -26,9 +27,12 @@ pub(super) fn keep(
     folder: PathBuf,
     before: Option<Learnt>,
     counters: Arc<Counters>,
+    alarm: Alarm,
 ) -> thread::JoinHandle<()> {
     let runtime = tokio::runtime::Handle::current();
     thread::spawn(move || {
+        // Without it a pause that was asked for would be forgotten by a restart.
+        let _alarm = alarm;
         let _inside = runtime.enter();
         let mut saved: Option<Vec<Instant>> = None;
         let mut learned = (None, std::time::Instant::now());

@@ -1,10 +1,13 @@
 //! The running parts of one call: input thread, pool, journal thread, syncer, state keeper, watch, display.
 
+mod alarm;
 mod display;
 mod guards;
 mod keeper;
 mod layout;
 mod recorder;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::path::PathBuf;
@@ -19,6 +22,7 @@ use tokio::time::{Instant, sleep};
 pub(super) use display::Form;
 pub(super) use guards::Guards;
 
+use self::alarm::Alarm;
 use super::screen;
 use crate::dispatch::{Dispatch, Exchange};
 use crate::error::Error;
@@ -118,6 +122,17 @@ pub(super) async fn drive<E: Exchange>(
     stop: Stop,
     signals: Signals,
 ) -> Ended {
+    drive_under(call, items, journal, stop, |watch| watch.over(signals)).await
+}
+
+/// The same, stopped from outside by whoever is in the place of the watch.
+async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
+    call: Call<E>,
+    items: Items,
+    journal: Journal,
+    stop: Stop,
+    watching: impl FnOnce(watch::Watch) -> F,
+) -> Ended {
     let (feed, rows) = mpsc::channel(AHEAD);
     let (events, inbox) = mpsc::channel(CHANNEL);
     let counters = Arc::new(Counters::default());
@@ -142,7 +157,10 @@ pub(super) async fn drive<E: Exchange>(
         })
     };
     let permits = Arc::new(Semaphore::new(usize::from(call.concurrency)));
-    let keeper = keeper::keep(call.pace.clone(), call.folder, call.learned, counters.clone());
+    let keeper = {
+        let alarm = Alarm::new(&stop, "the thread that keeps state.json");
+        keeper::keep(call.pace.clone(), call.folder, call.learned, counters.clone(), alarm)
+    };
     let display = display::show(display::Shown {
         form: call.form,
         to_do: call.to_do,
@@ -151,15 +169,21 @@ pub(super) async fn drive<E: Exchange>(
         counters: counters.clone(),
     });
     let at_once = Arc::new(AtomicBool::new(false));
-    let watch = tokio::spawn(watch::watch(watch::Watch {
-        pace: call.pace.clone(),
-        counters: counters.clone(),
-        stop: stop.clone(),
-        max_stall: call.max_stall,
-        deadline: call.deadline,
-        signals,
-        at_once: at_once.clone(),
-    }));
+    let watch = {
+        let alarm = Alarm::new(&stop, "the watch over signals, --deadline and --max-stall");
+        let watching = watching(watch::Watch {
+            pace: call.pace.clone(),
+            counters: counters.clone(),
+            stop: stop.clone(),
+            max_stall: call.max_stall,
+            deadline: call.deadline,
+            at_once: at_once.clone(),
+        });
+        tokio::spawn(async move {
+            let _alarm = alarm;
+            watching.await;
+        })
+    };
     let workers = Arc::new(Workers {
         dispatch: Dispatch::batched(call.exchange, call.pace, stop.clone(), usize::from(call.batch)),
         policy: call.policy,

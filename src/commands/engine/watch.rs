@@ -19,38 +19,39 @@ pub(super) struct Watch {
     pub(super) stop: Stop,
     pub(super) max_stall: Duration,
     pub(super) deadline: Option<Instant>,
-    pub(super) signals: Signals,
     /// Set by a second signal.
     pub(super) at_once: Arc<AtomicBool>,
 }
 
-/// Never ends by itself.
-pub(super) async fn watch(mut watch: Watch) {
-    let mut signalled = false;
-    let mut outage = None;
-    loop {
-        tokio::select! {
-            signal = watch.signals.next() => {
-                if std::mem::replace(&mut signalled, true) {
-                    watch.at_once.store(true, Relaxed);
-                    watch.stop.abort(None);
-                } else {
-                    watch.stop.drain(why(signal));
-                    tell("stopping: waiting at most 10 s for what is in flight; once more ends at once");
+impl Watch {
+    /// Never ends by itself.
+    pub(super) async fn over(self, mut signals: Signals) {
+        let mut signalled = false;
+        let mut outage = None;
+        loop {
+            tokio::select! {
+                signal = signals.next() => {
+                    if std::mem::replace(&mut signalled, true) {
+                        self.at_once.store(true, Relaxed);
+                        self.stop.abort(None);
+                    } else {
+                        self.stop.drain(why(signal));
+                        tell("stopping: waiting at most 10 s for what is in flight; once more ends at once");
+                    }
                 }
+                () = sleep(LOOK_EVERY) => {}
             }
-            () = sleep(LOOK_EVERY) => {}
-        }
-        if watch.stop.is_running()
-            && let Some(why) = overdue(&watch.pace, &watch.counters, watch.deadline, watch.max_stall)
-        {
-            watch.stop.drain(why);
-        }
-        if let Waiting::Outage { since, .. } = watch.pace.waiting()
-            && outage.replace(since) != Some(since)
-            && watch.stop.is_running()
-        {
-            tell(&begun(&watch.counters, watch.max_stall));
+            if self.stop.is_running()
+                && let Some(why) = overdue(&self.pace, &self.counters, self.deadline, self.max_stall)
+            {
+                self.stop.drain(why);
+            }
+            if let Waiting::Outage { since, .. } = self.pace.waiting()
+                && outage.replace(since) != Some(since)
+                && self.stop.is_running()
+            {
+                tell(&begun(&self.counters, self.max_stall));
+            }
         }
     }
 }

@@ -1,0 +1,79 @@
+//! The parts together: what happens to all when one of them breaks.
+
+use std::fs;
+
+use tokio::time::timeout;
+
+use super::*;
+use crate::cli::MaxFailures;
+use crate::input::{Options, check};
+use crate::model::{Attempt, Kind, ObjectKind, UserId};
+use crate::pace::{Bounds, Law};
+use crate::rundir::read_results;
+
+/// Users of the list.
+const USERS: u64 = 500;
+/// Of them at once.
+const IN_FLIGHT: u16 = 4;
+/// Nothing here takes a twentieth of it, and a broken test must not hang.
+const LONG: Duration = Duration::from_secs(20);
+
+/// Answers nobody before the run is stopped.
+struct Late(Stop);
+
+impl Exchange for Late {
+    type Pass = ();
+
+    async fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn send(&self, (): &(), _id: &UserId) -> Attempt {
+        self.0.draining().await;
+        Attempt::of(Kind::Accepted)
+    }
+
+    fn rejected(&self, _attempt: &Attempt) {}
+}
+
+/// A list in a folder, and the call that works on it.
+fn begun<E>(folder: &std::path::Path, exchange: E) -> (Call<E>, Items, Journal) {
+    let (list, copy) = (folder.join("list.csv"), folder.join("input.csv"));
+    let lines: String = (1..=USERS).map(|row| format!("user{row}@contoso.com\n")).collect();
+    fs::write(&list, format!("id\n{lines}")).expect("written");
+    let checked = check(&list, &copy, &Options::default()).expect("a list");
+    let (journal, _) = Journal::open(folder, checked.rows, || checked.ids(&copy)).expect("a journal");
+    let items = checked.items(&copy, |_| false).expect("the rows");
+    let call = Call {
+        exchange,
+        pace: Pace::new(Law::Fixed, Bounds::default(), None),
+        policy: RetryPolicy { max_attempts: 6, jitter: 0.0 },
+        concurrency: IN_FLIGHT,
+        batch: 1,
+        limit: None,
+        guards: Guards::new(MaxFailures::Share(1.0), ObjectKind::Users, String::new(), String::new()),
+        max_stall: LONG,
+        deadline: None,
+        form: Form::None,
+        to_do: USERS,
+        folder: folder.to_owned(),
+        learned: None,
+        simulated: false,
+    };
+    (call, items, journal)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_over_which_nobody_watches_any_more_is_stopped_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stop = Stop::new();
+    let (call, items, journal) = begun(folder.path(), Late(stop.clone()));
+    let broken = |_| async { panic!("nobody thought of that") };
+    let ended = timeout(LONG, drive_under(call, items, journal, stop.clone(), broken)).await;
+    let Ok(Ended::Written(Ok(()))) = ended else { panic!("{ended:?}") };
+    let bug = "the watch over signals, --deadline and --max-stall ended unexpectedly";
+    assert_eq!(stop.reasons(), [Why::Bug(bug.to_owned())]);
+    // Who was in flight has his record, and nobody was sent after that.
+    let read = read_results(folder.path(), USERS).expect("results");
+    assert_eq!(read.totals.records, u64::from(IN_FLIGHT));
+}
