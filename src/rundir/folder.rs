@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,9 +24,9 @@ const RUNS_LOCK_EVERY: Duration = Duration::from_millis(20);
 /// A lock that is still held after so many looks is somebody's at work.
 const GLANCES: u32 = 3;
 
-/// Held by the process that works on a run; goes away with it.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
+/// Held by the process that works on a run; goes away with it, or with the last of its clones.
+#[derive(Clone, Debug)]
+pub struct Lock(#[expect(dead_code, reason = "closing the file releases the lock")] Arc<File>);
 
 impl Lock {
     /// Takes the lock of a folder.
@@ -46,7 +47,7 @@ impl Lock {
             tried = file.try_lock();
         }
         match tried {
-            Ok(()) => Ok(Self(file)),
+            Ok(()) => Ok(Self(Arc::new(file))),
             Err(TryLockError::WouldBlock) => {
                 let holder = RunFile::read(folder).map_or_else(
                     || "it is only just starting".to_owned(),
@@ -109,7 +110,7 @@ pub fn lock_runs(parent: &Path) -> Result<Lock, Error> {
     let until = Instant::now() + RUNS_LOCK;
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(Lock(file)),
+            Ok(()) => return Ok(Lock(Arc::new(file))),
             Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(RUNS_LOCK_EVERY),
             Err(TryLockError::WouldBlock) => {
                 let busy = io::Error::other("other processes have held it for ten seconds");

@@ -14,7 +14,7 @@ use super::alarm::Alarm;
 use crate::commands::pacing::state_of;
 use crate::commands::screen::tell;
 use crate::pace::Pace;
-use crate::rundir::Learnt;
+use crate::rundir::{Learnt, Lock};
 
 /// `state.json` follows the cool-downs within 50 ms.
 const EVERY: Duration = Duration::from_millis(40);
@@ -24,7 +24,7 @@ const LEARNED_EVERY: Duration = Duration::from_secs(1);
 /// `before` is what an earlier call learned: kept where this call sends nothing or its law learns nothing.
 pub(super) fn keep(
     pace: Arc<Pace>,
-    folder: PathBuf,
+    (folder, lock): (PathBuf, Lock),
     before: Option<Learnt>,
     counters: Arc<Counters>,
     alarm: Alarm,
@@ -33,6 +33,7 @@ pub(super) fn keep(
     thread::spawn(move || {
         // Without it a pause that was asked for would be forgotten by a restart.
         let _alarm = alarm;
+        let _held = lock;
         let _inside = runtime.enter();
         let mut saved: Option<Vec<Instant>> = None;
         let mut learned = (None, std::time::Instant::now());

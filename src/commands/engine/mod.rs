@@ -31,7 +31,7 @@ use crate::model::{Item, WallClock};
 use crate::pace::Pace;
 use crate::pool;
 use crate::retry::RetryPolicy;
-use crate::rundir::{Journal, Learnt};
+use crate::rundir::{Journal, Learnt, Lock};
 use crate::stop::{Stop, Why};
 use crate::sys::Signals;
 use crate::worker::Workers;
@@ -72,6 +72,8 @@ pub(super) struct Call<E> {
     /// Users this call is to answer.
     pub(super) to_do: u64,
     pub(super) folder: PathBuf,
+    /// Of the folder: held by whoever writes in it, who may outlive this call.
+    pub(super) lock: Lock,
     /// What an earlier call learned about the rate.
     pub(super) learned: Option<Learnt>,
     pub(super) simulated: bool,
@@ -150,7 +152,9 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     };
     let writer = {
         let (counters, stop, guards) = (counters.clone(), stop.clone(), call.guards);
+        let lock = call.lock.clone();
         thread::spawn(move || {
+            let _held = lock;
             let ended = recorder::record(journal, inbox, &counters, &stop, guards, || syncer.tell());
             drop(syncer);
             ended
@@ -159,7 +163,8 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     let permits = Arc::new(Semaphore::new(usize::from(call.concurrency)));
     let keeper = {
         let alarm = Alarm::new(&stop, "the thread that keeps state.json");
-        keeper::keep(call.pace.clone(), call.folder, call.learned, counters.clone(), alarm)
+        let place = (call.folder, call.lock);
+        keeper::keep(call.pace.clone(), place, call.learned, counters.clone(), alarm)
     };
     let display = display::show(display::Shown {
         form: call.form,

@@ -36,6 +36,25 @@ impl Exchange for Late {
     fn rejected(&self, _attempt: &Attempt) {}
 }
 
+/// Stops the run with its request, which nothing can take back, and is answered when the test says so.
+struct Stuck(Mutex<std::sync::mpsc::Receiver<()>>, Stop);
+
+impl Exchange for Stuck {
+    type Pass = ();
+
+    async fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn send(&self, (): &(), _id: &UserId) -> Attempt {
+        self.1.drain(Why::Interrupted);
+        tokio::task::block_in_place(|| self.0.lock().expect("one at a time").recv()).expect("an answer");
+        Attempt::of(Kind::Accepted)
+    }
+
+    fn rejected(&self, _attempt: &Attempt) {}
+}
+
 /// A list in a folder, and the call that works on it.
 fn begun<E>(folder: &std::path::Path, exchange: E) -> (Call<E>, Items, Journal) {
     let (list, copy) = (folder.join("list.csv"), folder.join("input.csv"));
@@ -57,6 +76,7 @@ fn begun<E>(folder: &std::path::Path, exchange: E) -> (Call<E>, Items, Journal) 
         form: Form::None,
         to_do: USERS,
         folder: folder.to_owned(),
+        lock: Lock::acquire(folder).expect("free"),
         learned: None,
         simulated: false,
     };
@@ -76,4 +96,31 @@ async fn a_run_over_which_nobody_watches_any_more_is_stopped_at_once() {
     // Who was in flight has his record, and nobody was sent after that.
     let read = read_results(folder.path(), USERS).expect("results");
     assert_eq!(read.totals.records, u64::from(IN_FLIGHT));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_still_writes_after_a_stop_at_once_holds_the_lock() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stop = Stop::new();
+    let (answer, answers) = std::sync::mpsc::channel();
+    let exchange = Stuck(Mutex::new(answers), stop.clone());
+    let (mut call, items, journal) = begun(folder.path(), exchange);
+    call.concurrency = 1;
+    let at_once = |watch: watch::Watch| async move {
+        watch.stop.draining().await;
+        watch.at_once.store(true, Relaxed);
+        watch.stop.abort(None);
+    };
+    let ended = timeout(LONG, drive_under(call, items, journal, stop.clone(), at_once)).await;
+    let Ok(Ended::AtOnce) = ended else { panic!("{ended:?}") };
+    // The answer may come yet, and its record.
+    let held = Lock::acquire(folder.path());
+    assert!(matches!(held, Err(Error::Locked { .. })), "{held:?}");
+    answer.send(()).expect("somebody waits for it");
+    let free = async {
+        while Lock::acquire(folder.path()).is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, free).await.expect("free once the last has written");
 }

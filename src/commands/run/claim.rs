@@ -170,6 +170,11 @@ impl Claim {
         Ok(Found { run, known: is_known, finished })
     }
 
+    /// For a thread that writes: it may outlive this claim, and nobody else must write beside it.
+    pub(super) fn lock(&self) -> Lock {
+        self.lock.clone().expect("taken when dropped alone")
+    }
+
     /// Something will be written that must stay.
     pub(super) fn keep(&mut self) {
         self.created = false;

@@ -210,6 +210,7 @@ impl Ready {
             form: config.form,
             to_do: config.limit.map_or(to_do, |limit| limit.min(to_do)),
             folder: claim.folder.clone(),
+            lock: claim.lock(),
             learned: state.learned,
             simulated: simulator.is_some(),
         };
@@ -219,8 +220,6 @@ impl Ready {
         let error = match drive(call, items, journal, stop.clone(), signals).await {
             Ended::Written(ended) => ended.err(),
             Ended::AtOnce => {
-                // A last record may be on its way to the disk: the lock ends with the process.
-                std::mem::forget(claim);
                 stopped_at_once(&config).await;
                 return Ok(stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse));
             }
@@ -239,14 +238,16 @@ impl Ready {
         };
         let stopped = worked.reasons.iter().map(exit_of).fold(Exit::Done, Exit::worse);
         let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
-        let (asked, folder) = (config.clone(), claim.folder.clone());
-        let written = spawn_blocking(move || account(&asked, &folder, run, rows, worked));
+        let (asked, folder, lock) = (config.clone(), claim.folder.clone(), claim.lock());
+        let written = spawn_blocking(move || {
+            let _held = lock;
+            account(&asked, &folder, run, rows, worked)
+        });
         let accounted = tokio::select! {
             biased;
             written = written => written?,
             signal = signals.next() => {
-                // Each file is replaced as a whole; the next call writes what is missing. The lock ends with the process.
-                std::mem::forget(claim);
+                // Each file is replaced as a whole; the next call writes what is missing.
                 stopped_at_once(&config).await;
                 return Ok(stopped.worse(ended_by(signal)));
             }
