@@ -3,7 +3,7 @@
 mod proxy;
 
 use std::error::Error as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Client;
@@ -30,24 +30,25 @@ pub struct Network {
     pub http1: bool,
     /// Trusted besides the machine's own.
     pub roots: Vec<Certificate>,
+    /// Trusted in place of the machine's own, where there are any: what came through a pipe that `SSL_CERT_FILE` names. The
+    /// library would read it for every client, and a pipe can be read once, and must not be waited for without end.
+    pub machine: Option<Vec<Certificate>>,
 }
 
 impl Network {
-    /// `ca_file`: PEM with one or more certificates; read here and now.
+    /// `ca_file`: PEM with one or more certificates; read here and now, and so is a pipe that `SSL_CERT_FILE` names.
     ///
     /// # Errors
     /// `Error::Usage` for a file that cannot be read or holds no certificate.
     pub fn new(timeout: Duration, http1: bool, ca_file: Option<&Path>) -> Result<Self, Error> {
-        let Some(file) = ca_file else { return Ok(Self { timeout, http1, roots: Vec::new() }) };
-        let wrong = |what: String| Error::Usage(format!("--ca-file {}: {what}", file.display()));
-        let text = sys::read_settings(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let roots = Certificate::from_pem_bundle(&text).map_err(|_| {
-            wrong("is not PEM: convert it with openssl x509 -inform der -in FILE -out FILE.pem".into())
-        })?;
-        if roots.is_empty() {
-            return Err(wrong("holds no certificate (-----BEGIN CERTIFICATE-----)".into()));
-        }
-        Ok(Self { timeout, http1, roots })
+        let roots = ca_file.map_or_else(|| Ok(Vec::new()), |file| certificates("--ca-file", file))?;
+        let pipe = pipe_of_roots().map(|pipe| certificates(MACHINE_ROOTS, &pipe));
+        Ok(Self { timeout, http1, roots, machine: pipe.transpose()? })
+    }
+
+    /// Without any file: to this machine itself.
+    pub fn bare(timeout: Duration, http1: bool) -> Self {
+        Self { timeout, http1, roots: Vec::new(), machine: None }
     }
 
     /// A client for one host. A loopback host is never reached through a proxy.
@@ -93,6 +94,8 @@ impl Network {
             if plain {
                 // Plain HTTP needs no roots: a machine without a CA store is served too.
                 builder = builder.tls_certs_only([]);
+            } else if let Some(machine) = &self.machine {
+                builder = builder.tls_certs_only(machine.iter().cloned().chain(own));
             } else if fallback {
                 let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
                 builder = builder
@@ -107,12 +110,42 @@ impl Network {
     }
 }
 
+/// Names the roots of the machine, where the library takes them from a file.
+const MACHINE_ROOTS: &str = "SSL_CERT_FILE";
+
+/// All in a file of PEM; `given` is where the file was named.
+fn certificates(given: &str, file: &Path) -> Result<Vec<Certificate>, Error> {
+    let wrong = |what: String| Error::Usage(format!("{given} {}: {what}", file.display()));
+    let text = sys::read_settings(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let roots = Certificate::from_pem_bundle(&text).map_err(|_| {
+        wrong("is not PEM: convert it with openssl x509 -inform der -in FILE -out FILE.pem".into())
+    })?;
+    if roots.is_empty() {
+        return Err(wrong("holds no certificate (-----BEGIN CERTIFICATE-----)".into()));
+    }
+    Ok(roots)
+}
+
+/// What `SSL_CERT_FILE` names, if it is a pipe.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn pipe_of_roots() -> Option<PathBuf> {
+    use std::os::unix::fs::FileTypeExt;
+    let file = PathBuf::from(std::env::var_os(MACHINE_ROOTS)?);
+    std::fs::metadata(&file).is_ok_and(|found| found.file_type().is_fifo()).then_some(file)
+}
+
+/// Other systems have stores, and read no such file.
+#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+fn pipe_of_roots() -> Option<PathBuf> {
+    None
+}
+
 /// Builds the client for a root with the machine's own roots. `timeout` is for one whole request.
 ///
 /// # Errors
 /// `Error::Network` where TLS or a proxy cannot be set up.
 pub fn client(root: &Url, timeout: Duration, http1: bool) -> Result<Client, Error> {
-    Network { timeout, http1, roots: Vec::new() }.client(root)
+    Network::bare(timeout, http1).client(root)
 }
 
 /// Checks a Graph root: https, or http to a literal loopback address or `localhost` only.

@@ -20,6 +20,7 @@ use crate::graph::{self, Connections};
 use crate::model::{MAX_MESSAGE, ObjectKind, UserId, neutral};
 use crate::net::{self, Network};
 use crate::simulator::{Scenario, Simulator};
+use crate::sys;
 
 /// Share of a scenario's quota that is used without `--rate`.
 const SHARE: f64 = 0.9;
@@ -74,7 +75,7 @@ pub(super) async fn place(asked: &Service) -> Result<Place, Error> {
     let Some(name) = &asked.simulate else {
         return Ok(Place { root: net::root(&endpoint(asked, cloud)?)?, simulator: None });
     };
-    let mut scenario = Scenario::load(name).map_err(Error::Usage)?;
+    let mut scenario = scenario(name).await?;
     // The users of one's own list exist.
     scenario.objects.strangers = true;
     let rate = (scenario.writes_per_second > 0.0).then_some(scenario.writes_per_second * SHARE);
@@ -84,6 +85,15 @@ pub(super) async fn place(asked: &Service) -> Result<Place, Error> {
         .map_err(|error| Error::Internal(format!("the simulator: {error}")))?;
     let root = net::root(&simulator.url())?;
     Ok(Place { root, simulator: Some(Simulated { simulator, rate, title }) })
+}
+
+/// A built-in scenario, or one of the user's own. A signal is heard while its file is read.
+///
+/// # Errors
+/// `Error::Usage`.
+pub(super) async fn scenario(name: &str) -> Result<Scenario, Error> {
+    let name = name.to_owned();
+    spawn_blocking(move || Scenario::load(&name, sys::read_settings)).await?.map_err(Error::Usage)
 }
 
 /// Signs in, and refuses a token of another tenant or without the permission before anything is sent.
@@ -150,7 +160,7 @@ impl Connection {
 
 /// The simulator's own app and secret: real credentials are not looked at.
 pub(super) fn simulated(asked: &Service, root: Url, simulated: Simulated) -> Result<Connection, Error> {
-    let network = Network::new(asked.timeout, asked.http1, None)?;
+    let network = Network::bare(asked.timeout, asked.http1);
     let (app, secret) = simulated.simulator.app();
     let host = SignInHost {
         http: network.client(&root)?,

@@ -1,7 +1,8 @@
 //! What the simulated tenant is like: parameters and expected ranges, read from TOML.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -257,19 +258,20 @@ impl Scenario {
         BUILT_IN.iter().map(|(name, _)| *name)
     }
 
-    /// A built-in name or a file.
+    /// A built-in name or a file, which `read` reads.
     ///
     /// # Errors
     /// A sentence that names the file and the key.
-    pub fn load(name: &str) -> Result<Self, String> {
+    pub fn load(name: &str, read: impl FnOnce(&Path) -> io::Result<Vec<u8>>) -> Result<Self, String> {
         if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
             return Self::parse(text).map_err(|error| format!("scenario {name}: {error}"));
         }
-        let text = fs::read_to_string(name).map_err(|error| {
+        let bytes = read(Path::new(name)).map_err(|error| {
             let known: Vec<_> = Self::names().collect();
             format!("scenario {name}: {error}; built in are {}", known.join(", "))
         })?;
-        Self::parse(&text).map_err(|error| format!("scenario {name}: {error}"))
+        let text = std::str::from_utf8(&bytes).map_err(|error| format!("scenario {name}: {error}"))?;
+        Self::parse(text).map_err(|error| format!("scenario {name}: {error}"))
     }
 
     /// Reads TOML.
@@ -418,7 +420,7 @@ mod tests {
     #[test]
     fn every_built_in_scenario_reads_says_what_it_expects_and_a_wrong_key_is_named() {
         for name in Scenario::names() {
-            let scenario = Scenario::load(name).expect(name);
+            let scenario = Scenario::load(name, |path| std::fs::read(path)).expect(name);
             assert!(!scenario.title.is_empty() && !scenario.expect.is_empty(), "{name}");
         }
         for (text, named) in [

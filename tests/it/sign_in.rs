@@ -244,6 +244,7 @@ fn a_browser_with_pkce_and_a_loopback_redirect() {
                 timeout: std::time::Duration::from_secs(5),
                 http1: false,
                 roots: vec![authority.clone()],
+                machine: None,
             };
             let url = url::Url::parse(line).expect("a URL");
             let browser = network.client(&url).expect("a client");

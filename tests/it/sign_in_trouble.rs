@@ -3,7 +3,7 @@
 use std::fs;
 #[cfg(unix)]
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Output;
+use std::process::{Output, Stdio};
 #[cfg(unix)]
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -75,6 +75,7 @@ fn a_clock_that_jumps_while_work_goes_on_is_said_once() {
             timeout: Duration::from_secs(5),
             http1: false,
             roots: vec![reqwest::Certificate::from_pem(authority.as_bytes()).expect("a CA")],
+            machine: None,
         };
         let url = url::Url::parse(&url).expect("a URL");
         let http = network.client(&url).expect("a client");
@@ -91,13 +92,87 @@ fn a_clock_that_jumps_while_work_goes_on_is_said_once() {
     assert_eq!(notes(&stage).len(), 1);
 }
 
+/// A named pipe in the folder of the list.
+#[cfg(unix)]
+fn make_pipe(stage: &Stage) {
+    let made = std::process::Command::new("mkfifo").arg(stage.folder.path().join("pipe")).status();
+    assert!(made.expect("mkfifo").success());
+}
+
+/// The other end of the pipe, once the program has opened it.
+#[cfg(unix)]
+fn writer(stage: &Stage, child: &mut std::process::Child) -> fs::File {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).expect("a flag");
+    let mut options = fs::File::options();
+    options.write(true).custom_flags(flags);
+    loop {
+        // As long as nobody reads, there is none.
+        if let Ok(writer) = options.open(stage.folder.path().join("pipe")) {
+            return writer;
+        }
+        let ended = child.try_wait().expect("asked");
+        assert!(ended.is_none(), "{ended:?} without a look at the pipe");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(unix)]
+fn interrupt(child: &std::process::Child) {
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.expect("kill").success());
+}
+
+#[cfg(unix)]
+#[test]
+fn settings_that_nobody_writes_into_their_pipe_leave_ctrl_c_heard() {
+    let stage = Stage::new(CALM, 3);
+    make_pipe(&stage);
+    let command = ["run", "users.csv", "--yes", "--out", "out"];
+    let [app, secret] = stage.secret();
+    let roots = stage.program(&command, &[app, secret, ("SSL_CERT_FILE", "pipe")]);
+    let mut scenario = std::process::Command::new(env!("CARGO_BIN_EXE_reprovision"));
+    scenario.args(command).arg("--simulate=pipe").current_dir(stage.folder.path());
+    for mut started in [roots, scenario] {
+        let mut child = started.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+        let writer = writer(&stage, &mut child);
+        let asked = Instant::now();
+        interrupt(&child);
+        while child.try_wait().expect("asked").is_none() && asked.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = child.kill();
+        let output = child.wait_with_output().expect("ended");
+        assert_eq!(output.status.code(), Some(130), "{started:?}: {}", said(&output));
+        drop(writer);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn roots_that_come_through_a_pipe_serve_all_clients() {
+    let stage = Stage::new(CALM, 3);
+    make_pipe(&stage);
+    // What is trusted besides them is somebody else's.
+    let other = fs::read_to_string(crate::stage::fixture("app.pem")).expect("a certificate and its key");
+    let other = &other[other.find("-----BEGIN CERTIFICATE").expect("the certificate")..];
+    fs::write(stage.folder.path().join("ca.pem"), other).expect("written");
+    let [app, secret] = stage.secret();
+    let command = ["run", "users.csv", "--yes", "--out", "out", "--auth", "secret"];
+    let mut child =
+        stage.program(&command, &[app, secret, ("SSL_CERT_FILE", "pipe")]).spawn().expect("started");
+    let authority = stage.simulator.authority().expect("TLS");
+    writer(&stage, &mut child).write_all(authority.as_bytes()).expect("written");
+    // All files are looked at for secrets, and nobody writes this one any more.
+    fs::remove_file(stage.folder.path().join("pipe")).expect("removed");
+    stage.all_accepted(&child.wait_with_output().expect("ended"));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_key_file_that_is_a_pipe_nobody_writes_leaves_ctrl_c_heard() {
     let stage = Stage::new(CALM, 3);
-    let pipe = stage.folder.path().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.expect("mkfifo").success());
+    make_pipe(&stage);
     for variables in [
         &[stage.secret()[0], ("AZURE_CLIENT_CERTIFICATE_PATH", "pipe")][..],
         &[("REPROVISION_TOKEN_FILE", "pipe")][..],
@@ -110,8 +185,7 @@ fn a_key_file_that_is_a_pipe_nobody_writes_leaves_ctrl_c_heard() {
             assert!(lines.read_line(&mut read).expect("text") > 0, "{read}");
         }
         let asked = Instant::now();
-        let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-        assert!(killed.expect("kill").success());
+        interrupt(&child);
         lines.read_to_string(&mut read).expect("text");
         assert_eq!(child.wait().expect("ended").code(), Some(130), "{read}");
         assert!(asked.elapsed() < Duration::from_secs(20), "{:?}: {read}", asked.elapsed());
@@ -128,7 +202,7 @@ fn a_token_that_another_program_writes_into_a_pipe_is_taken() {
             &["run", "users.csv", "--yes", "--out", "out", "--auth", "token", "--token-file", "/dev/stdin"],
             &[],
         )
-        .stdin(std::process::Stdio::piped())
+        .stdin(Stdio::piped())
         .spawn()
         .expect("started");
     child.stdin.take().expect("piped").write_all(token.as_bytes()).expect("written");

@@ -28,7 +28,8 @@ impl Stage {
         let folder = tempfile::tempdir().expect("a folder");
         let scenario = folder.path().join("scenario.toml");
         fs::write(&scenario, format!("title = \"sign-in\"\n{rules}")).expect("the scenario");
-        let scenario = Scenario::load(&scenario.to_string_lossy()).expect("a scenario");
+        let scenario =
+            Scenario::load(&scenario.to_string_lossy(), |path| fs::read(path)).expect("a scenario");
         let runtime = Runtime::new().expect("a runtime");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let simulator = runtime.block_on(Simulator::start_tls(scenario, address)).expect("a port");
