@@ -9,9 +9,12 @@ const AGAIN_AFTER: u32 = 1;
 /// a fifth more.
 const LAST_AFTER: u32 = 64;
 /// A trial that was given what was given before, to so much, met the quota: a bucket gives the same to a request in
-/// twenty. At 0.1 chance is taken for a quota more often (2 % by chance: 1.68), at 0 trials on a quota never end
+/// twenty, and of fewer than twenty to one, [`A_REQUEST`]. At 0.1 chance is taken for a quota more often (2 % by chance: 1.68), at 0 trials on a quota never end
 /// (0.9 % refused where waits are told with decimals).
 const SAME: f64 = 0.05;
+/// Requests are whole: a cycle of four cannot be given the same to a twentieth. Without it a bucket that fell from 4/s to
+/// 1/s is tried for ever and refuses a quarter.
+const A_REQUEST: f64 = 1.0;
 /// Refusals by chance come alone: no more than this share of what left with the refused one, which may be some parts
 /// of a batch or of a long round trip; an empty stock refuses every second one of a trial. Without this other apps
 /// and sliding windows have 0.5 % refused.
@@ -31,9 +34,11 @@ pub(super) struct Ended {
     pub(super) passed: u32,
     /// … and refused.
     pub(super) denied: u32,
-    /// Writes per second that it was given …
-    pub(super) given: f64,
-    /// … and that were given before it.
+    /// Writes that it was given …
+    pub(super) served: f64,
+    /// … in so many seconds.
+    pub(super) seconds: f64,
+    /// Writes per second that were given before it.
     pub(super) before: f64,
     /// The learned rate.
     pub(super) rate: f64,
@@ -71,7 +76,8 @@ impl Doubt {
     pub(super) fn ended(&mut self, cycle: Ended) {
         let (passed, denied) = (f64::from(cycle.passed), f64::from(cycle.denied));
         let alone = !cycle.probe_refused && denied <= ALONE * (passed + denied);
-        let same = (cycle.given - cycle.before).abs() <= SAME * cycle.before;
+        let as_before = cycle.before * cycle.seconds;
+        let same = (cycle.served - as_before).abs() <= (SAME * as_before).max(A_REQUEST);
         if !cycle.early {
             self.lasted = self.lasted.max(cycle.rate);
             (self.trying, self.left) = (false, self.after);
@@ -83,7 +89,7 @@ impl Doubt {
         } else if !self.trying {
             self.left = self.left.saturating_sub(1);
             self.trying = self.left == 0;
-        } else if cycle.given > cycle.before {
+        } else if cycle.served > as_before {
             self.after = AGAIN_AFTER;
         }
     }
@@ -93,13 +99,14 @@ impl Doubt {
 mod tests {
     use super::*;
 
-    /// Refused early and alone, given 12/s after 10/s.
+    /// Refused early and alone, given 12/s after 10/s for ten seconds.
     const BY_CHANCE: Ended = Ended {
         early: true,
         probe_refused: false,
         passed: 4,
         denied: 0,
-        given: 12.0,
+        served: 120.0,
+        seconds: 10.0,
         before: 10.0,
         rate: 15.0,
     };
@@ -130,8 +137,9 @@ mod tests {
     fn each_trial_that_meets_the_quota_doubles_the_refusals_before_the_next() {
         let together = Ended { passed: 2, denied: 2, ..BY_CHANCE };
         let again = Ended { probe_refused: true, ..BY_CHANCE };
-        let same = Ended { given: 10.4, ..BY_CHANCE };
-        for met in [together, again, same] {
+        let same = Ended { served: 104.0, ..BY_CHANCE };
+        let to_one = Ended { served: 4.0, seconds: 3.0, before: 1.0, ..BY_CHANCE };
+        for met in [together, again, same, to_one] {
             let mut doubt = Doubt::new(20.0);
             for expected in [2, 4, 8, 16, 32, 64, 64] {
                 assert_eq!(until_trying(&doubt), expected, "{met:?}");

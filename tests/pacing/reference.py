@@ -14,6 +14,7 @@ import collections, heapq, math
 SWING, CROSSING, CROSSING_REQUESTS, DOUBLES = .05, 45.0, 400.0, 3.5
 FIRST_AFTER, AGAIN_AFTER, LAST_AFTER, SAME, ALONE, SPEND_TRYING = 2, 1, 64, .05, .1, 2.0
 SPEND_FIRST, SPEND_LATER, SAVED, SAVED_SHARED, LONG_WAIT, OVERTOOK = 5.0, 7.0, .8, .4, 10.0, 3
+AT_ONCE = 4.0
 
 
 class Law:
@@ -97,7 +98,7 @@ class Law:
         s.credit = min(s.N0, waited * max(SAVED * rate, least))
         s.spend, s.cycle, s.served_n = SPEND_TRYING if s.trying else SPEND_LATER, now, 0
         s.passed, s.denied, s.spoiled, s.probe_refused = 0, 0, False, False
-        s.opened = s.next = now; s.episode = s.probe = None
+        s.opened = now; s.episode = s.probe = None; s.next = now if s.credit >= AT_ONCE else now + 1 / s.pace(now)
 
     def proved(s):
         """of an empty stock only what comes in is served: that share of the pace is the rate, at least"""
@@ -113,16 +114,16 @@ class Law:
     def judge(s, since, now):
         """whether the refusal that ended the cycle was about the rate: if it was, going faster is refused at once"""
         n, t = s.pooled(10, 10)
-        before, given = (n / t if t else s.R), s.served_n / (now - since)
+        as_before = (n / t if t else s.R) * (now - since)
         alone = not s.probe_refused and s.denied <= ALONE * (s.passed + s.denied)
         if s.episode - s.opened >= s.crossing():
             s.lasted, s.trying, s.left_n = max(s.lasted, s.R), False, s.after_n
-        elif not alone or (s.trying and abs(given - before) <= SAME * before):
+        elif not alone or (s.trying and abs(s.served_n - as_before) <= max(1.0, SAME * as_before)):
             if s.trying: s.after_n = min(LAST_AFTER, 2 * s.after_n)
             s.trying, s.left_n = False, s.after_n
         elif not s.trying:
             s.left_n = max(0, s.left_n - 1); s.trying = s.left_n == 0
-        elif given > before: s.after_n = AGAIN_AFTER
+        elif s.served_n > as_before: s.after_n = AGAIN_AFTER
 
     def measure(s, waited, since, now):
         last = s.cycles.pop() if s.cycles and s.cycles[-1][1] < 10 else (0, 0.0)
@@ -205,6 +206,7 @@ if __name__ == '__main__':
     run('window, remembered', (2.0, 1.3, 20.0, 30.0), Window(60, 40.0), 200)
     run('quota falls, then an idle minute', (2.0, 2.0, 0.0, 0.0), Bucket(8, lambda t: 2.0 if t < 60 else .5), 150, idle=(200.0, 260.0))
     run('far above what is documented, long round trips', (2.0,), Bucket(40, lambda t: 30.0), 500, most=40, trip=.4)
+    run('quota falls to less than the round trips of a look', (4.0, 4.0, 0.0, 0.0), Bucket(8, lambda t: 4.0 if t < 30 else .8), 220)
     run('almost nothing is allowed', (2.0,), Bucket(1, lambda t: .03), 14)
     run('the rate was said', (2.0, None, None, None, 1), Bucket(20, lambda t: 1.9), 300)
     run('the rate was said, and the end of the stock shows more', (4.0, None, None, None, 1), Bucket(60, lambda t: 30.0), 300, most=40, trip=.4)
