@@ -123,7 +123,7 @@ struct Output {
     stderr: Zeroizing<Vec<u8>>,
 }
 
-/// `apart`: where there is no terminal to share, all that the program started ends with it.
+/// `apart`: where there is no terminal to share.
 async fn output(mut command: Command, name: &str, apart: bool) -> Result<Output, Failure> {
     command.env_remove(OWN_SECRET).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (mut child, group) = Group::start(&mut command, apart).map_err(|error| match error.kind() {
@@ -163,14 +163,14 @@ mod tests {
     use super::*;
     use crate::sys::{PIPE_PATIENCE, Patient, make_pipe};
 
-    #[tokio::test]
-    async fn what_a_command_started_ends_with_it_when_its_time_is_over() {
+    /// The command is given up after its time. Its children hold a pipe, which ends with the last of them.
+    async fn outlived(line: &str, apart: bool) {
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe");
         make_pipe(&pipe);
         let mut reader = Patient::open(&pipe, PIPE_PATIENCE).expect("open");
-        let line = format!("{{ echo up; exec sleep 1000; }} > '{}' & wait", pipe.display());
-        let running = tokio::spawn(async move { run_apart(&line, true).await });
+        let line = line.replace("PIPE", &pipe.display().to_string());
+        let running = tokio::spawn(async move { run_apart(&line, apart).await });
         let began = tokio::task::spawn_blocking(move || {
             let mut up = [0; 3];
             reader.read_exact(&mut up).map(|()| reader)
@@ -182,6 +182,19 @@ mod tests {
         assert_eq!(error.text(), "--token-command gave no token within 60 s");
         // Whoever holds the pipe is gone.
         assert_eq!(reader.read_to_end(&mut Vec::new()).expect("its end"), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_command_started_ends_with_it_when_its_time_is_over() {
+        outlived("{ echo up; exec sleep 1000; } > 'PIPE' & wait", true).await;
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn so_it_does_where_it_shares_the_terminal() {
+        // Two of them, one behind another shell.
+        let line = "sleep 1000 > 'PIPE' & sh -c '{ sleep 1000 & echo up; wait; } > \"PIPE\"' & wait";
+        outlived(line, false).await;
     }
 
     #[tokio::test]
