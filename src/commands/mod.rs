@@ -29,10 +29,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-pub use self::bug::guarded;
-use self::screen::{note, say, tell};
 use tokio::runtime::{Builder, Runtime};
 
+pub use self::bug::guarded;
+use self::screen::{note, say, tell};
 use crate::cli::{self, Cli, Command, Object};
 use crate::error::{Error, Exit};
 use crate::model::ObjectKind;

@@ -210,10 +210,9 @@ pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Reply<'_>>> 
     parts
 }
 
-/// What is no JSON stands in the part as a text.
+/// What is no JSON stands in the part as a text. A `null` is read as no body at all and does not come here.
 fn plain(raw: &RawValue) -> Cow<'_, [u8]> {
     match raw.get() {
-        "null" => Cow::default(),
         text if text.starts_with('"') => {
             Cow::Owned(serde_json::from_str::<String>(text).unwrap_or_default().into_bytes())
         }
