@@ -13,6 +13,7 @@ use super::encoding::{Utf8Reader, detect};
 use super::header::{LISTED as LISTED_COLUMNS, Layout, delimiter_of, is_lead_in, layout, separator};
 use super::lost::Lost;
 use super::records::{Broken, Gathered, Records};
+use super::rows::Found;
 use crate::error::Error;
 use crate::model::{Reading, Shard, UserId, count, neutral};
 
@@ -219,10 +220,10 @@ impl Checked {
             self.rows = number;
             self.lost.look(&gathered);
             match self.id(&gathered) {
-                Ok((id, _)) if !self.is_ours(Ok(&id), number) => {}
-                Ok((id, trimmed)) => {
+                Ok(Found { id, .. }) if !self.is_ours(Ok(&id), number) => {}
+                Ok(Found { id, around, .. }) => {
                     self.selected += 1;
-                    self.trimmed += u64::from(trimmed);
+                    self.trimmed += u64::from(around);
                     let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
                     hasher.write(id.as_str().to_ascii_lowercase().as_bytes());
                     let hash = hasher.finish128();

@@ -25,6 +25,15 @@ pub struct RawRow {
     pub cells: Vec<String>,
 }
 
+/// What an id cell holds.
+pub(super) struct Found<'a> {
+    pub(super) id: UserId,
+    /// As it was written, without what stood around it.
+    pub(super) given: &'a str,
+    /// Whether anything stood around it.
+    pub(super) around: bool,
+}
+
 /// A data row as its record will show it: number, physical line, id.
 type Shown = (u64, u64, Text);
 
@@ -40,7 +49,7 @@ impl Checked {
     fn is_our_row(&self, number: u64, gathered: &Gathered) -> bool {
         self.shard.is_none() || {
             let id = self.id(gathered);
-            self.is_ours(id.as_ref().map(|(id, _)| id).map_err(drop), number)
+            self.is_ours(id.as_ref().map(|found| &found.id).map_err(drop), number)
         }
     }
 
@@ -108,7 +117,7 @@ impl Checked {
         })
     }
 
-    pub(super) fn id(&self, gathered: &Gathered) -> Result<(UserId, bool), (Reason, String, String)> {
+    pub(super) fn id<'a>(&self, gathered: &'a Gathered) -> Result<Found<'a>, (Reason, String, String)> {
         let broken = |raw: &str, what: &str| (Reason::BrokenRow, what.to_owned(), neutral(raw, SHOWN));
         let cells = match &gathered.cells {
             Ok(cells) => cells,
@@ -117,12 +126,12 @@ impl Checked {
         let Some(cell) = cells.get(self.layout.column) else {
             return Err(broken(&cells.join(" "), "the row has no id cell"));
         };
-        let (text, around) = id_text(cell, self.ours);
-        match UserId::parse(text) {
-            Ok(id) => Ok((id, around)),
+        let (given, around) = id_text(cell, self.ours);
+        match UserId::parse(given) {
+            Ok(id) => Ok(Found { id, given, around }),
             Err(why) => {
                 let reason = if why == BadId::Empty { Reason::EmptyId } else { Reason::BadId };
-                Err((reason, why.to_string(), neutral(text, SHOWN)))
+                Err((reason, why.to_string(), neutral(given, SHOWN)))
             }
         }
     }
@@ -130,29 +139,15 @@ impl Checked {
     fn item(&self, number: u64, gathered: &Gathered) -> Item {
         let settled = |id: Text, outcome, reason, message: String| {
             Item::Settled(Box::new(Record {
-                row: number,
-                id,
-                outcome,
-                reason: Some(reason),
-                http_status: None,
-                error_code: "".into(),
                 message: message.into(),
-                attempts: 0,
-                throttled: 0,
-                first_sent_at: "".into(),
                 finished_at: stamp(Timestamp::now()),
-                duration_ms: None,
-                client_request_id: "".into(),
-                request_id: "".into(),
-                line: gathered.line,
+                ..Record::unsent(number, gathered.line, id, outcome, Some(reason))
             }))
         };
-        let id = match self.id(gathered) {
-            Ok((id, _)) => id,
+        let Found { id, given, .. } = match self.id(gathered) {
+            Ok(found) => found,
             Err((reason, message, shown)) => return settled(shown.into(), Outcome::Invalid, reason, message),
         };
-        let cell = gathered.cells.as_ref().map_or("", |cells| &cells[self.layout.column]);
-        let (given, _) = id_text(cell, self.ours);
         // An object id is harmless as it stands.
         let shown = if id.is_guid() { Text::from(given) } else { neutral(given, SHOWN).into() };
         match self.same.binary_search_by_key(&number, |(row, _)| u64::from(*row)) {

@@ -47,6 +47,29 @@ pub struct Record<T = Text> {
     pub line: u64,
 }
 
+impl Record {
+    /// Of a row for which nothing was sent, with nothing said of it. `line` is where it begins.
+    pub fn unsent(row: u64, line: u64, id: Text, outcome: Outcome, reason: Option<Reason>) -> Self {
+        Self {
+            row,
+            id,
+            outcome,
+            reason,
+            http_status: None,
+            error_code: "".into(),
+            message: "".into(),
+            attempts: 0,
+            throttled: 0,
+            first_sent_at: "".into(),
+            finished_at: "".into(),
+            duration_ms: None,
+            client_request_id: "".into(),
+            request_id: "".into(),
+            line,
+        }
+    }
+}
+
 impl<T: Deref<Target = str>> Record<T> {
     /// When the request that settled the row left, by our clock, as near as a record tells it: exactly where there was one
     /// request, else the moment of its answer. `None` where nothing was sent.

@@ -94,23 +94,7 @@ mod tests {
     use super::*;
 
     fn record(outcome: Outcome, reason: Option<Reason>) -> Record {
-        Record {
-            row: 1,
-            id: "".into(),
-            outcome,
-            reason,
-            http_status: None,
-            error_code: "".into(),
-            message: "".into(),
-            attempts: 1,
-            throttled: 0,
-            first_sent_at: "".into(),
-            finished_at: "".into(),
-            duration_ms: None,
-            client_request_id: "".into(),
-            request_id: "".into(),
-            line: 2,
-        }
+        Record { attempts: 1, ..Record::unsent(1, 2, "".into(), outcome, reason) }
     }
 
     fn guards(most: &str) -> Guards {
