@@ -1,15 +1,64 @@
 //! Pool and workers over any exchange: rows in, records out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use reprovision::dispatch::{Dispatch, Exchange};
-use reprovision::model::{Event, Item, Record, WallClock};
+use reprovision::model::{Attempt, Event, Item, Kind, Record, Row, UserId, WallClock};
 use reprovision::pool;
 use reprovision::retry::RetryPolicy;
 use reprovision::stop::Stop;
 use reprovision::worker::Workers;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+
+/// A service that does as it is told.
+pub(crate) struct Scripted<T, L, S> {
+    pub(crate) began: Instant,
+    /// When the token is there.
+    pub(crate) token: T,
+    /// How long the request with this number, from 1, takes.
+    pub(crate) latency: L,
+    /// What it is answered then, by the time of its sending, its number and its user.
+    pub(crate) script: S,
+    /// When each request left.
+    pub(crate) sent: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl<T, L, S> Exchange for Scripted<T, L, S>
+where
+    T: Fn() -> Instant + Send + Sync + 'static,
+    L: Fn(usize) -> Duration + Send + Sync + 'static,
+    S: Fn(Duration, usize, &str) -> Kind + Send + Sync + 'static,
+{
+    type Pass = ();
+
+    async fn prepare(&self) -> Result<(), String> {
+        tokio::time::sleep_until((self.token)()).await;
+        Ok(())
+    }
+
+    async fn send(&self, (): &(), id: &UserId) -> Attempt {
+        let at = self.began.elapsed();
+        let number = {
+            let mut sent = self.sent.lock().expect("no panic holds it");
+            sent.push(at);
+            sent.len()
+        };
+        let latency = (self.latency)(number);
+        sleep(latency).await;
+        Attempt { latency, ..Attempt::of((self.script)(at, number, id.as_str())) }
+    }
+
+    fn rejected(&self, _attempt: &Attempt) {}
+}
+
+/// The user of a row.
+pub(crate) fn user(number: u64) -> Row {
+    let id = UserId::parse(&format!("user{number}@contoso.com")).expect("an id");
+    Row { number, line: number + 1, shown: id.as_str().into(), id }
+}
 
 /// Records in the order in which they were settled.
 pub(crate) async fn work<E: Exchange>(

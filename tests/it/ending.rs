@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use reprovision::dispatch::{Dispatch, Exchange};
-use reprovision::model::{Attempt, Event, Fault, Item, Kind, Outcome, Reason, Record, Row, UserId};
+use reprovision::model::{Attempt, Event, Fault, Item, Kind, Outcome, Reason, Record, UserId};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::stop::{Phase, Stop, Why};
 use tokio::sync::mpsc;
@@ -45,8 +45,7 @@ impl Exchange for Slow {
 }
 
 fn user(number: u64) -> Item {
-    let id = UserId::parse(&format!("user{number}@contoso.com")).expect("an id");
-    Item::Send(Row { number, line: number + 1, shown: id.as_str().into(), id })
+    Item::Send(crew::user(number))
 }
 
 struct Ended {
@@ -192,21 +191,8 @@ async fn who_waits_to_be_tried_again_holds_up_nobody() {
 #[tokio::test(start_paused = true)]
 async fn rows_that_need_no_request_have_their_record_like_all_others() {
     let settled = |row| Record {
-        row,
-        line: row + 1,
-        id: "same@contoso.com".into(),
-        outcome: Outcome::Duplicate,
-        reason: Some(Reason::SameId),
-        http_status: None,
-        error_code: "".into(),
         message: "same as row 1".into(),
-        attempts: 0,
-        throttled: 0,
-        first_sent_at: "".into(),
-        finished_at: "".into(),
-        duration_ms: None,
-        client_request_id: "".into(),
-        request_id: "".into(),
+        ..Record::unsent(row, row + 1, "same@contoso.com".into(), Outcome::Duplicate, Some(Reason::SameId))
     };
     let items =
         (1..=300).map(|row| if row % 3 == 0 { Item::Settled(Box::new(settled(row))) } else { user(row) });

@@ -4,49 +4,31 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reprovision::dispatch::{Dispatch, Exchange};
-use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Reason, Record, Row, Scope, Throttle, UserId};
+use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Reason, Record, Scope, Throttle};
 use reprovision::pace::{Adaptive, Bounds, Cooling, Law, Learned, Pace, Waiting};
 use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::crew;
+use crate::crew::{self, Scripted, user};
 
 /// Answers by the time since the start and the number of the request.
 type Script = Box<dyn Fn(Duration, usize, &str) -> Kind + Send + Sync>;
 
-struct Scripted {
+/// An answer takes so long.
+const LATENCY: Duration = Duration::from_millis(100);
+
+fn scripted(
     began: Instant,
-    /// When the token is there.
     token: Instant,
     script: Script,
     sent: Arc<Mutex<Vec<Duration>>>,
-}
-
-impl Exchange for Scripted {
-    type Pass = ();
-
-    async fn prepare(&self) -> Result<(), String> {
-        tokio::time::sleep_until(self.token).await;
-        Ok(())
-    }
-
-    async fn send(&self, (): &(), id: &UserId) -> Attempt {
-        let at = self.began.elapsed();
-        let number = {
-            let mut sent = self.sent.lock().expect("no panic holds it");
-            sent.push(at);
-            sent.len()
-        };
-        sleep(Duration::from_millis(100)).await;
-        answer((self.script)(at, number, id.as_str()))
-    }
-
-    fn rejected(&self, _attempt: &Attempt) {}
+) -> impl Exchange<Pass = ()> {
+    Scripted { began, token: move || token, latency: |_| LATENCY, script, sent }
 }
 
 fn answer(kind: Kind) -> Attempt {
-    Attempt { latency: Duration::from_millis(100), ..Attempt::of(kind) }
+    Attempt { latency: LATENCY, ..Attempt::of(kind) }
 }
 
 struct Ran {
@@ -78,7 +60,7 @@ async fn run_with(
     let began = Instant::now();
     let sent = Arc::new(Mutex::new(Vec::new()));
     let (feed, rows) = mpsc::channel(16);
-    let exchange = Scripted { began, token: began + token, script, sent: sent.clone() };
+    let exchange = scripted(began, began + token, script, sent.clone());
     tokio::spawn(async move {
         for number in 1..=users {
             if feed.send(Item::Send(user(number))).await.is_err() {
@@ -89,11 +71,6 @@ async fn run_with(
     let records = crew::work(rows, Dispatch::new(exchange, pace, stop.clone()), 6, concurrency, stop).await;
     let sent = sent.lock().expect("no panic holds it").clone();
     Ran { records, sent, took: began.elapsed() }
-}
-
-fn user(number: u64) -> Row {
-    let id = UserId::parse(&format!("user{number}@contoso.com")).expect("an id");
-    Row { number, line: number + 1, shown: id.as_str().into(), id }
 }
 
 fn throttled(wait: u64) -> Kind {
@@ -169,7 +146,7 @@ async fn an_outage_costs_nobody_one_of_two_tries() {
             move |at, _, _| if out.contains(&at) { Kind::Transient(Fault::Timeout) } else { Kind::Accepted },
         );
     let (stop, began) = (Stop::new(), Instant::now());
-    let exchange = Scripted { began, token: began, script, sent: Arc::default() };
+    let exchange = scripted(began, began, script, Arc::default());
     let (feed, rows) = mpsc::channel(25);
     for number in 1..=25 {
         feed.send(Item::Send(user(number))).await.expect("room");
@@ -408,7 +385,7 @@ async fn nobody_is_sent_for_whom_no_record_can_be_written() {
     drop(inbox);
     let stop = Stop::new();
     let began = Instant::now();
-    let exchange = Scripted { began, token: began, script, sent: sent.clone() };
+    let exchange = scripted(began, began, script, sent.clone());
     tokio::spawn(async move {
         for number in 1..=200 {
             let _ = feed.send(Item::Send(user(number))).await;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use reprovision::dispatch::{Dispatch, Exchange};
 use reprovision::graph::Part;
-use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Record, Row, Scope, Throttle, UserId};
+use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Record, Scope, Throttle, UserId};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::crew;
+use crate::crew::{self, Scripted};
 
 /// Who waits longer for a token asks the gate again in any case; this is less.
 const TOKEN: Duration = Duration::from_millis(400);
@@ -20,61 +20,33 @@ const TOKEN: Duration = Duration::from_millis(400);
 /// Answers the n-th request, from 1, after so long.
 type Script = fn(usize) -> (Duration, Kind);
 
-struct Scripted {
-    began: Instant,
-    /// Which look for a token, from 1, takes its time; all others have theirs at once.
-    late: usize,
-    looks: AtomicUsize,
-    script: Script,
-    sent: Arc<Mutex<Vec<u128>>>,
-}
-
-impl Exchange for Scripted {
-    type Pass = ();
-
-    async fn prepare(&self) -> Result<(), String> {
-        if self.looks.fetch_add(1, SeqCst) + 1 == self.late {
-            sleep(TOKEN).await;
-        }
-        Ok(())
-    }
-
-    async fn send(&self, (): &(), _id: &UserId) -> Attempt {
-        let number = {
-            let mut sent = self.sent.lock().expect("no panic holds it");
-            sent.push(self.began.elapsed().as_millis());
-            sent.len()
-        };
-        let (latency, kind) = (self.script)(number);
-        sleep(latency).await;
-        Attempt { latency, ..Attempt::of(kind) }
-    }
-
-    fn rejected(&self, _attempt: &Attempt) {}
-}
-
 fn rows(users: u64) -> mpsc::Receiver<Item> {
     let (feed, rows) = mpsc::channel(64);
     for number in 1..=users {
-        let id = UserId::parse(&format!("user{number}@contoso.com")).expect("an id");
-        let row = Row { number, line: number + 1, shown: id.as_str().into(), id };
-        feed.try_send(Item::Send(row)).expect("room");
+        feed.try_send(Item::Send(crew::user(number))).expect("room");
     }
     rows
 }
 
-/// When each request left, in milliseconds; everybody is accepted in the end.
+/// When each request left, in milliseconds; everybody is accepted in the end. The look for a token with the number `late`,
+/// from 1, takes its time; all others have theirs at once.
 async fn sent(users: u64, late: usize, script: Script) -> Vec<u128> {
     let (stop, sent) = (Stop::new(), Arc::new(Mutex::new(Vec::new())));
     let looks = AtomicUsize::new(0);
-    let exchange = Scripted { began: Instant::now(), late, looks, script, sent: sent.clone() };
+    let token = move || {
+        let is_late = looks.fetch_add(1, SeqCst) + 1 == late;
+        Instant::now() + if is_late { TOKEN } else { Duration::ZERO }
+    };
+    let latency = move |number| script(number).0;
+    let script = move |_, number, _: &str| script(number).1;
+    let exchange = Scripted { began: Instant::now(), token, latency, script, sent: sent.clone() };
     let pace = Pace::new(Law::Fixed, Bounds::default(), None);
     let dispatch = Dispatch::new(exchange, pace, stop.clone());
     let records: Vec<Record> = crew::work(rows(users), dispatch, 6, 32, &stop).await;
     assert_eq!(records.len() as u64, users);
     assert!(records.iter().all(|record| record.outcome == Outcome::Accepted), "{records:?}");
     let sent = sent.lock().expect("no panic holds it");
-    sent.clone()
+    sent.iter().map(Duration::as_millis).collect()
 }
 
 fn throttled(wait: Duration) -> Kind {
