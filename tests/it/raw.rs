@@ -18,10 +18,10 @@ use secrecy::SecretString;
 use tokio::sync::{Semaphore, mpsc};
 use url::Url;
 
-/// Requests are small and the server is near: what takes longer has hung.
-const TIMEOUT: Duration = Duration::from_millis(700);
-/// A test that takes longer than this beside the timeout is not bounded.
-const SLACK: Duration = Duration::from_secs(5);
+/// Of a client that runs into it. What is served after it must come within it, also where the machine is busy.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Of a client that knows what came before it, and more than one that runs into its own needs.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// What the system's socket buffers may take in beside what the client reads.
 const BUFFERS: usize = 16 * 1024 * 1024;
 const NOT_GRAPH: Kind = Kind::Transient(Fault::NotGraph);
@@ -93,10 +93,10 @@ impl Server {
     }
 
     fn client(&self) -> Client {
-        self.patient_client(TIMEOUT)
+        self.client_with(PATIENCE)
     }
 
-    pub(crate) fn patient_client(&self, timeout: Duration) -> Client {
+    pub(crate) fn client_with(&self, timeout: Duration) -> Client {
         let root = self.root.clone();
         let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), true);
         let config = ClientConfig {
@@ -171,16 +171,20 @@ async fn send(client: &Client) -> Attempt {
     let pass = client.prepare().await.expect("a token");
     let began = Instant::now();
     let attempt = client.send(&pass, &id()).await;
-    assert!(began.elapsed() < TIMEOUT + SLACK, "{:?} for one request", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?} for one request", began.elapsed());
     assert!(!format!("{attempt:?}").contains("canary"), "the token in an attempt");
     attempt
 }
 
 /// One request that is answered by the script, and one behind it that must not be answered by what is left of it.
 async fn judged(script: Vec<Play>) -> Attempt {
+    judged_within(PATIENCE, script).await
+}
+
+async fn judged_within(timeout: Duration, script: Vec<Play>) -> Attempt {
     let clean = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
     let server = Server::start(vec![script, say(clean)]);
-    let client = server.client();
+    let client = server.client_with(timeout);
     let attempt = send(&client).await;
     let mut next = send(&client).await;
     if next.kind == BROKEN {
@@ -420,7 +424,8 @@ async fn endless_and_exploding_bodies_are_left_where_they_are() {
         assert_eq!(attempt.kind, expected, "a bomb with {status}");
         assert_eq!(&*attempt.code == "too_long", expected == BROKEN, "a bomb with {status}");
     }
-    let attempt = judged(vec![Play::Endless(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100))]).await;
+    let endless = Play::Endless(b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100));
+    let attempt = judged_within(TIMEOUT, vec![endless]).await;
     assert_eq!(attempt.kind, LATE, "100s without end");
 }
 
@@ -437,7 +442,7 @@ async fn slow_and_silent_servers_cost_the_timeout_and_no_more() {
         ("half a body", vec![Play::Say(body.into_bytes()), Play::Hang]),
     ] {
         let began = Instant::now();
-        let attempt = judged(script).await;
+        let attempt = judged_within(TIMEOUT, script).await;
         assert_eq!((attempt.kind, &*attempt.code), (LATE, "timeout"), "{name}: {}", attempt.message);
         assert!(began.elapsed() >= TIMEOUT, "{name}: {:?}", began.elapsed());
     }
@@ -528,8 +533,10 @@ async fn a_connection_that_was_closed_while_idle_costs_its_user_one_retry_at_mos
 
 /// What two users of a batch are told when this is the answer to it.
 async fn batched(script: Vec<Play>) -> Vec<Part> {
+    // Of all these, silence alone takes so long.
+    let timeout = if matches!(&*script, [Play::Hang]) { TIMEOUT } else { PATIENCE };
     let server = Server::start(vec![script]);
-    let client = server.client();
+    let client = server.client_with(timeout);
     let pass = client.prepare().await.expect("a token");
     let parts = client.send_batch(&pass, &[id(), id()]).await;
     let requests = server.requests();

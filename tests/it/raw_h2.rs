@@ -13,10 +13,10 @@ use reprovision::model::{Attempt, Fault, Kind, ObjectKind, Reason, UserId, WallC
 use secrecy::SecretString;
 use url::Url;
 
-/// Requests are small and the server is near: what takes longer has hung.
-const TIMEOUT: Duration = Duration::from_millis(700);
-/// A test that takes longer than this beside the timeout is not bounded.
-const SLACK: Duration = Duration::from_secs(5);
+/// Of a client that runs into it. What is served after it must come within it, also where the machine is busy.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Of a client that knows what came before it, and more than one that runs into its own needs.
+const PATIENCE: Duration = Duration::from_secs(30);
 const BROKEN: Kind = Kind::Transient(Fault::Broken);
 const LATE: Kind = Kind::Transient(Fault::Timeout);
 
@@ -111,7 +111,7 @@ impl Server {
         self.seen.lock().expect("no panic holds it").clone()
     }
 
-    fn client(&self) -> Client {
+    fn client(&self, timeout: Duration) -> Client {
         let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), true);
         let config = ClientConfig {
             root: self.root.clone(),
@@ -121,11 +121,11 @@ impl Server {
         };
         // As `net` builds it, but for TLS, by which HTTP/2 is agreed on otherwise.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let connections = Connections::new(|| {
+        let connections = Connections::new(move || {
             let builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
-                .timeout(TIMEOUT)
+                .timeout(timeout)
                 .http2_prior_knowledge()
                 .tls_certs_only([])
                 .no_proxy();
@@ -165,7 +165,7 @@ async fn send(client: &Client) -> Attempt {
     let pass = client.prepare().await.expect("a token");
     let began = Instant::now();
     let attempt = client.send(&pass, &id).await;
-    assert!(began.elapsed() < TIMEOUT + SLACK, "{:?} for one request", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?} for one request", began.elapsed());
     attempt
 }
 
@@ -214,7 +214,7 @@ async fn an_answer_is_what_its_frames_say_and_nothing_is_sent_twice() {
     ];
     for (name, script, expected) in cases {
         let server = Server::start(Vec::new(), vec![script]);
-        let client = server.client();
+        let client = server.client(if expected == LATE { TIMEOUT } else { PATIENCE });
         let attempt = send(&client).await;
         assert_eq!(attempt.kind, expected, "{name}: {}", attempt.message);
         assert_eq!(server.requests().len(), 1, "{name}: sent once");
@@ -232,7 +232,7 @@ async fn a_stream_that_waits_for_its_turn_costs_the_timeout_and_no_more() {
     // SETTINGS_MAX_CONCURRENT_STREAMS = 1, and no stream is ever answered.
     let silent = (0..10).map(|_| play(|_| Vec::new())).collect();
     let server = Server::start(vec![0, 3, 0, 0, 0, 1], silent);
-    let client = server.client();
+    let client = server.client(TIMEOUT);
     let attempts = futures::future::join_all((0..5).map(|_| send(&client))).await;
     assert!(attempts.iter().all(|attempt| attempt.kind == LATE), "{attempts:?}");
 }
@@ -240,7 +240,7 @@ async fn a_stream_that_waits_for_its_turn_costs_the_timeout_and_no_more() {
 #[tokio::test]
 async fn after_a_timeout_the_next_request_takes_a_new_connection() {
     let server = Server::start(Vec::new(), vec![play(no_content), play(|_| Vec::new())]);
-    let client = server.client();
+    let client = server.client(TIMEOUT);
     let kinds = [send(&client).await.kind, send(&client).await.kind, send(&client).await.kind];
     assert_eq!(kinds, [Kind::Accepted, LATE, Kind::Accepted]);
     assert_eq!(server.requests(), [0, 0, 1], "one connection carries all until it is left");

@@ -29,7 +29,7 @@ async fn a_refusal_is_known_by_its_head_while_its_body_drips() {
         let head = format!("HTTP/1.1 {head}\r\nContent-Length: 1000\r\n\r\n");
         let drip = Play::Drip(vec![b'{'; 1000], Duration::from_millis(100));
         let server = Server::start(vec![vec![Play::Say(head.into_bytes()), drip]]);
-        let client = server.patient_client(TIMEOUT);
+        let client = server.client_with(TIMEOUT);
         let pass = client.prepare().await.expect("a token");
         let began = Instant::now();
         let attempt = client.send(&pass, &UserId::parse("ann@contoso.com").expect("an id")).await;
