@@ -333,11 +333,11 @@ impl Flow {
             // Says nothing about the limit: the next probe may leave.
             Kind::Unauthorized { .. } => Settled::default(),
             Kind::Busy => {
-                self.served(sent, now);
+                self.served(sent, row, now);
                 Settled::default()
             }
             Kind::Accepted | Kind::Refused(_) => {
-                self.served(sent, now);
+                self.served(sent, row, now);
                 self.last_answer = now;
                 self.cooldowns.longest_announced = Duration::ZERO;
                 Settled::default()
@@ -345,8 +345,8 @@ impl Flow {
         }
     }
 
-    fn served(&mut self, sent: Instant, now: Instant) {
-        self.outage.answered();
+    fn served(&mut self, sent: Instant, row: u64, now: Instant) {
+        self.outage.answered(row);
         let shut = self.cooldowns.is_shut();
         self.cooldowns.served(sent);
         if let Some((_, served)) = &mut self.limited {

@@ -173,6 +173,20 @@ async fn one_poisoned_user_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn users_who_are_poisoned_fail_also_where_nobody_else_is_left() {
+    // One of ten. The others are accepted within seconds, the sixty are tried for a minute more.
+    let poisoned = |id: &str| id.split('@').next().is_some_and(|name| name.ends_with('7'));
+    let script: Script =
+        Box::new(move |_, _, id| if poisoned(id) { Kind::Transient(Fault::Server) } else { Kind::Accepted });
+    let stop = Stop::new();
+    let ran = tokio::time::timeout(Duration::from_secs(180), run(600, 100.0, 100, &stop, script)).await;
+    let ran = ran.expect("no pause for them");
+    let failed: Vec<_> = ran.records.iter().filter(|record| record.outcome == Outcome::Failed).collect();
+    assert_eq!((ran.records.len(), failed.len()), (600, 60));
+    assert!(failed.iter().all(|record| record.attempts == 6));
+}
+
+#[tokio::test(start_paused = true)]
 async fn draining_cuts_a_long_wait_short_and_claims_nobody() {
     let stop = Stop::new();
     let raise = stop.clone();

@@ -59,7 +59,9 @@ impl Watch {
 /// An outage has begun. Where nobody was ever answered, the first fault was told when it came.
 fn begun(counters: &Counters, max_stall: Duration) -> String {
     let cause = match &*counters.trouble() {
-        trouble if !trouble.is_empty() && counters.answered.load(Relaxed) > 0 => format!(": {trouble}"),
+        trouble if !trouble.is_empty() && counters.answered.load(Relaxed) > 0 => {
+            format!(": {}", trouble.trim_end_matches('.'))
+        }
         _ => String::new(),
     };
     format!(
@@ -141,7 +143,7 @@ mod tests {
     #[test]
     fn an_outage_is_told_with_its_cause_unless_that_was_told_before() {
         let counters = Counters::default();
-        *counters.trouble.lock().expect("nobody panicked") = "the VPN is down".into();
+        *counters.trouble.lock().expect("nobody panicked") = "the VPN is down.".into();
         let end = "; one try every 30 s from now on, for at most 10 min (--max-stall)";
         let begin = "warning: Microsoft 365 does not answer";
         assert_eq!(begun(&counters, STALL), format!("{begin}{end}"));
