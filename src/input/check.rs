@@ -10,7 +10,9 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use super::cell::id_text;
 use super::copy::copy_and_hash;
 use super::encoding::{Utf8Reader, detect};
-use super::header::{LISTED as LISTED_COLUMNS, Layout, delimiter_of, is_lead_in, layout, separator};
+use super::header::{
+    DELIMITERS, LISTED as LISTED_COLUMNS, Layout, delimiter_of, is_lead_in, layout, separator,
+};
 use super::lost::Lost;
 use super::records::{Broken, Gathered, Records};
 use super::rows::Found;
@@ -286,10 +288,16 @@ impl Checked {
     /// Each column with a sample and how many of the first rows hold an id there, and the flag that would fit.
     fn columns(&self, copy: &Path) -> Result<String, Error> {
         let mut columns: Vec<(Option<String>, u64)> = Vec::new();
-        let mut rows = 0;
+        let (mut rows, mut parted) = (0, None);
         for row in self.read(copy)?.take(SAMPLED) {
             let Ok(cells) = row?.1.cells else { continue };
             rows += 1;
+            let cell = cells.get(self.layout.column).map_or("", String::as_str);
+            let holds_id =
+                |by: &char| cell.split(*by).any(|part| UserId::parse(id_text(part, false).0).is_ok());
+            parted = parted.or_else(|| {
+                DELIMITERS.map(char::from).into_iter().filter(|by| cell.contains(*by)).find(holds_id)
+            });
             columns.resize(columns.len().max(cells.len()), (None, 0));
             for (cell, (sample, usable)) in cells.iter().zip(&mut columns) {
                 let (text, _) = id_text(cell, self.ours);
@@ -306,15 +314,23 @@ impl Checked {
         let best = (0..columns.len()).max_by_key(|at| (columns[*at].1, std::cmp::Reverse(*at)));
         let fits = match best.filter(|at| columns[*at].1 * 2 > rows && *at != self.layout.column) {
             Some(at) => format!("--column {} would fit", at + 1),
-            None => match self.other_delimiter() {
-                Some(other) => format!("its name holds {other:?}: --delimiter {other:?} may fit"),
-                None => "no other column holds ids".to_owned(),
+            None => match (self.other_delimiter(), parted) {
+                (Some(other), _) => format!("its name holds {other:?}: --delimiter {other:?} may fit"),
+                (None, Some(by)) => {
+                    format!("its rows are separated by {by:?}, but the header is not: put the same in both")
+                }
+                (None, None) => "no other column holds ids".to_owned(),
             },
         };
         let listed = columns.iter().enumerate().take(LISTED_COLUMNS).map(|(at, (sample, _))| {
             format!("{}{} (such as {:?})", at + 1, name(at), sample.as_deref().unwrap_or_default())
         });
         Ok(format!("{fits}. The columns are: {}", listed.collect::<Vec<_>>().join(", ")))
+    }
+
+    /// What the bytes were read as, as people write it.
+    pub fn encoding_name(&self) -> &'static str {
+        if self.encoding == encoding_rs::WINDOWS_1252 { "Windows-1252" } else { self.encoding.name() }
     }
 
     /// How it was split.
@@ -339,7 +355,8 @@ impl Checked {
 
     /// A delimiter inside the name of the id column: the file is separated by that.
     fn other_delimiter(&self) -> Option<char> {
-        [';', ',', '\t', '|']
+        DELIMITERS
+            .map(char::from)
             .into_iter()
             .find(|c| u32::from(self.delimiter) != u32::from(*c) && self.column_name.contains(*c))
     }

@@ -11,22 +11,30 @@ const CHUNK: usize = 64 * 1024;
 /// One byte of so many may be NUL; UTF-16 of names and ids has about one of two.
 const NUL_SHARE: usize = 10;
 
+/// How files begin that people give for a list, and what to do.
+const OTHERS: [(&[u8], &str); 5] = [
+    (b"PK\x03\x04", EXCEL),
+    (b"\xd0\xcf\x11\xe0", EXCEL),
+    (b"PK\x05\x06", "this is an empty zip file: give the CSV itself"),
+    (b"\x1f\x8b", "this is a gzip file: unpack it first"),
+    (b"%PDF", "this is a PDF: give the CSV that it was made from"),
+];
+const EXCEL: &str = "this is an Excel workbook: in Excel choose Save As → CSV UTF-8 and give that file";
+const JSON: &str = "this is JSON, not CSV: give a CSV, or one id a line";
+
 /// What the whole file is, decided by its first bytes and one scan for valid UTF-8.
 pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'static str>> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; CHUNK];
     let mut filled = read_full(&mut file, &mut buffer)?;
     let head = &buffer[..filled];
-    if head.starts_with(b"PK\x03\x04") {
-        return Ok(Err("this is an Excel workbook: in Excel choose Save As → CSV UTF-8 and give that file"));
-    }
-    if head.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Err("this is a gzip file: unpack it first"));
+    if let Some((_, message)) = OTHERS.iter().find(|(begin, _)| head.starts_with(begin)) {
+        return Ok(Err(message));
     }
     if let Some((encoding, _)) = Encoding::for_bom(head) {
         return Ok(Ok(if encoding == UTF_16LE || encoding == UTF_16BE { encoding } else { UTF_8 }));
     }
-    if let Some(message) = no_text(head) {
+    if let Some(message) = no_text(head).or_else(|| marked_up(head)) {
         return Ok(Err(message));
     }
     let mut carried = 0;
@@ -45,6 +53,19 @@ pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'stat
         if filled == 0 {
             return Ok(Ok(if carried == 0 { UTF_8 } else { WINDOWS_1252 }));
         }
+    }
+}
+
+/// A web page or JSON, which might pass for a list of one column: many a sign-in page was saved as `users.csv`. A brace
+/// alone may be one around an object id.
+fn marked_up(head: &[u8]) -> Option<&'static str> {
+    match head.trim_ascii_start() {
+        [b'<', ..] => {
+            Some("this is a web page or XML, not CSV: the download may have ended on a sign-in page")
+        }
+        [b'[', ..] => Some(JSON),
+        [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]) => Some(JSON),
+        _ => None,
     }
 }
 

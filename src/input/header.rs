@@ -11,7 +11,7 @@ const RANKS: [&[&str]; 3] = [
 ];
 
 /// Delimiters that are recognised by themselves.
-const DELIMITERS: [u8; 4] = *b",;\t|";
+pub(super) const DELIMITERS: [u8; 4] = *b",;\t|";
 
 /// Columns named in a message; exports have up to fifty.
 pub(super) const LISTED: usize = 60;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::cell::id_text;
 use super::check::Checked;
 use super::encoding::Utf8Reader;
-use super::header::{is_example, is_lead_in};
+use super::header::is_example;
 use super::records::{Broken, Gathered, Records};
 use crate::error::Error;
 use crate::model::{BadId, Item, Outcome, Reason, Record, Row, Text, UserId, neutral, plain, stamp};
@@ -112,6 +112,7 @@ impl Checked {
             records: Records::new(BufReader::with_capacity(1 << 16, open), self.delimiter),
             copy: copy.to_owned(),
             header: self.layout.has_header,
+            lead_ins: self.lead_ins,
             number: 0,
             examples: 0,
         })
@@ -186,6 +187,8 @@ pub(super) struct Rows {
     records: Records<BufReader<Utf8Reader>>,
     copy: PathBuf,
     header: bool,
+    /// Lines before the header that are still to come: one that looks so after it is a row.
+    lead_ins: u64,
     number: u64,
     pub(super) examples: u64,
 }
@@ -200,7 +203,8 @@ impl Iterator for Rows {
                 Err(source) => return Some(Err(Error::file("read", &self.copy, source))),
             };
             if let Ok(cells) = &gathered.cells {
-                if self.number == 0 && is_lead_in(&cells[0]) {
+                if self.lead_ins > 0 {
+                    self.lead_ins -= 1;
                     continue;
                 }
                 if self.number == 0 && std::mem::take(&mut self.header) {

@@ -99,9 +99,11 @@ impl fmt::Display for UserId {
     }
 }
 
-/// Printable ASCII without what a path, a decoder or another system would read as syntax.
+/// Printable ASCII without what a path, a decoder or another system would read as syntax, and without what separates and
+/// encloses in lists, addresses and JSON: a cell that was split wrongly is not to be asked for.
 fn allowed_in_upn(c: char) -> bool {
-    c.is_ascii_graphic() && !matches!(c, '/' | '\\' | '?' | '%')
+    let separates = matches!(c, ',' | ';' | ':' | '|' | '"' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}');
+    c.is_ascii_graphic() && !separates && !matches!(c, '/' | '\\' | '?' | '%')
 }
 
 fn as_guid(cell: &str) -> Option<Text> {
@@ -189,7 +191,12 @@ mod tests {
             ("a\tb@c", BadId::Character('\t')),
             ("ann\u{200b}@c", BadId::Character('\u{200b}')),
             ("anné@c", BadId::Character('é')),
-            ("{0a1b2c3d-0000-1111-2222-abcdefabcdef", BadId::Shape),
+            ("{0a1b2c3d-0000-1111-2222-abcdefabcdef", BadId::Character('{')),
+            ("a@b;Ann", BadId::Character(';')),
+            ("a@b,Ann", BadId::Character(',')),
+            ("<a@b>", BadId::Character('<')),
+            ("mailto:a@b", BadId::Character(':')),
+            ("\"a\"@b", BadId::Character('"')),
             ("０a1b2c3d-0000-1111-2222-abcdefabcdef", BadId::Character('０')),
         ];
         for (cell, why) in cases {

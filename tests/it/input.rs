@@ -25,12 +25,21 @@ fn says(bytes: &[u8]) -> String {
 fn what_cannot_be_a_list_says_what_it_is() {
     let utf16: Vec<u8> = "id\r\nann@contoso.com\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let utf16_swapped: Vec<u8> = utf16.chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
-    let cases: [(&[u8], &str); 11] = [
+    let cases: [(&[u8], &str); 20] = [
         (b"", "empty"),
         (b"\n\r\n  \n", "nothing but blank lines"),
         (b"#TYPE x\r\n", "no line but lead-in"),
         (b"PK\x03\x04rest", "Excel workbook"),
         (b"\x1f\x8brest", "gzip"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Excel workbook"),
+        (b"PK\x05\x06\0\0", "zip file"),
+        (b"%PDF-1.4\n", "PDF"),
+        (b"\r\n <html><body>Sign in</body></html>\n", "web page"),
+        (b"{\"value\":[{\"id\":\"a@b.c\"}]}\n", "JSON"),
+        (b"{\n  \"value\": []\n}\n", "JSON"),
+        (b"[\n{\"id\":\"a@b.c\"}]\n", "JSON"),
+        (b"id\na@b;Ann\nc@d;Ben\n", "its rows are separated by ';', but the header is not"),
+        (b"id,name\na@b\tAnn\nc@d\tBen\n", "its rows are separated by '\\t', but the header is not"),
         (&[0; 4096], "NUL"),
         (&utf16, "UTF-16 without a byte order mark"),
         (&utf16_swapped, "UTF-16 without a byte order mark"),
@@ -43,6 +52,8 @@ fn what_cannot_be_a_list_says_what_it_is() {
         assert!(said.contains(expected), "{expected:?}: {said}");
     }
     assert!(says(b"id\n").is_empty(), "a header alone is a list of nobody");
+    let braced = read(b"{0a1b2c3d-0000-1111-2222-abcdefabcdef}\n").expect("an object id in braces");
+    assert_eq!(braced.0.users, 1);
 }
 
 #[test]
@@ -109,6 +120,18 @@ fn the_separator_line_of_excel_says_what_separates() {
 }
 
 #[test]
+fn a_row_that_looks_like_a_lead_in_is_a_row() {
+    for (text, lead_ins) in
+        [("id,name\n#TYPE x@b,Ann\na@b,Ben\nc@d,Cem\n", 0), ("sep=,\nid,name\nsep=@b,Ann\na@b,Ben\n", 1)]
+    {
+        let (checked, items) = read(text.as_bytes()).expect("a list");
+        let lines = text.lines().count() as u64;
+        assert_eq!((checked.lead_ins, checked.rows), (lead_ins, lines - 1 - lead_ins), "{text}");
+        assert_eq!(items.len() as u64, checked.rows, "{text}");
+    }
+}
+
+#[test]
 fn quotes_behind_a_blank_are_no_part_of_an_id() {
     let (checked, items) =
         read(b"name, \"id\"\nAnn, \"ann@contoso.com\"\nBen,\t\" ben@contoso.com \" \nCem, \"\n")
@@ -166,7 +189,7 @@ fn a_text_that_excel_was_told_to_leave_alone_is_the_id_inside() {
     );
     // Nothing else is worked out.
     let (_, items) = read(b"id\na@b\nc@d\n=\"a@\"&\"b.c\"\n").expect("a list");
-    assert_eq!(ids(&items)[2], "=\"a@\"&\"b.c\"");
+    assert_eq!(ids(&items)[2], "bad_id");
 }
 
 #[test]

@@ -129,7 +129,7 @@ pub(super) fn input_lines(config: &RunConfig, checked: &Checked) -> String {
         config.input(),
         count(checked.rows, "rows"),
         char::from(checked.delimiter),
-        checked.encoding.name(),
+        checked.encoding_name(),
         checked.column_name,
         count(checked.users, config.kind.plural()),
         count(checked.duplicates, "duplicates"),
