@@ -52,19 +52,49 @@ const EXAMPLES: [(&str, &[&str]); 11] = [
 const WITH_CODES: [&str; 6] = ["", "run", "find", "verify", "doctor", "sweep"];
 
 /// As `docs/operations.md#exit-codes`.
-const CODES: &str = "\
-Exit codes:
-  0    all accepted, or nothing to do
-  1    our bug, or a file could not be written
-  2    flags, settings or input; nothing was sent
-  3    complete; some users failed or some rows were invalid
-  4    complete; errors remain after verify
-  5    stopped early: the same command goes on
-  6    sign-in, permission or wrong tenant
-  7    a guard rail, or the question was declined
-  8    another process holds this run
-  130  Ctrl-C: the same command goes on
-  143  terminated: the same command goes on";
+const CODES: [(u8, &str); 11] = [
+    (0, "all accepted, or nothing to do"),
+    (1, "our bug, or a file could not be written"),
+    (2, "flags, settings or input; nothing was sent"),
+    (3, "complete; some users failed or some rows were invalid"),
+    (4, "complete; errors remain after verify"),
+    (5, "stopped early: the same command goes on"),
+    (6, "sign-in, permission or wrong tenant"),
+    (7, "a guard rail, or the question was declined"),
+    (8, "another process holds this run"),
+    (130, "Ctrl-C: the same command goes on"),
+    (143, "terminated: the same command goes on"),
+];
+
+/// What a code means for one command, where that is something else; nothing: the command never ends so.
+const OTHER_CODES: [(&str, u8, &str); 13] = [
+    ("find", 0, "complete, whether somebody has an error or nobody"),
+    ("find", 3, ""),
+    ("find", 4, ""),
+    ("find", 7, ""),
+    ("verify", 0, "no errors remain"),
+    ("verify", 3, ""),
+    ("verify", 7, ""),
+    ("doctor", 0, "all is well"),
+    ("doctor", 3, ""),
+    ("doctor", 4, ""),
+    // As `docs/closed-loop.md#every-night`.
+    ("sweep", 0, "nothing new, also when known users still fail"),
+    ("sweep", 3, "users were refused tonight who were not known to be"),
+    ("sweep", 4, "users failed again, or were given up, who were not known to fail"),
+];
+
+fn codes(name: &str) -> String {
+    let mut text = "Exit codes:".to_owned();
+    for (code, meaning) in CODES {
+        let other = OTHER_CODES.iter().find(|(of, other, _)| (*of, *other) == (name, code));
+        let meaning = other.map_or(meaning, |(_, _, meaning)| meaning);
+        if !meaning.is_empty() {
+            text.push_str(&format!("\n  {code:<4} {meaning}"));
+        }
+    }
+    text
+}
 
 /// What `run` has and `sweep` refuses or sets itself.
 const NOT_IN_SWEEP: [&str; 5] = ["input", "from_find", "verify", "column", "delimiter"];
@@ -91,7 +121,7 @@ pub(super) fn without_variables(command: Command) -> Command {
 fn with_help(command: Command, name: &str) -> Command {
     let examples = EXAMPLES.iter().find(|(of, _)| *of == name).map(|(_, lines)| lines.join("\n  "));
     let examples = examples.map(|lines| format!("Examples:\n  {lines}"));
-    let codes = WITH_CODES.contains(&name).then(|| CODES.to_owned());
+    let codes = WITH_CODES.contains(&name).then(|| codes(name));
     let long: Vec<String> = examples.iter().cloned().chain(codes).collect();
     let command = match examples {
         Some(examples) => command.after_help(examples),
@@ -111,13 +141,29 @@ mod tests {
         let operations = include_str!("../../docs/operations.md");
         for exit in Exit::ALL {
             let code = exit.code();
-            assert!(CODES.contains(&format!("\n  {code} ")), "{code}");
+            assert!(codes("run").contains(&format!("\n  {code} ")), "{code}");
             assert!(readme.contains(&format!("| {code} |")), "{code} in README.md");
             let row =
                 |row: &str| row.starts_with(&format!("| {code} |")) || row.starts_with(&format!("| {code},"));
             let both = |row: &str| row.starts_with("| 130, 143 |") && [130, 143].contains(&code);
             assert!(operations.lines().any(|line| row(line) || both(line)), "{code} in docs/operations.md");
         }
+    }
+
+    #[test]
+    fn the_codes_of_a_command_are_its_own() {
+        let closed_loop = include_str!("../../docs/closed-loop.md");
+        for (_, code, meaning) in OTHER_CODES.iter().filter(|(name, _, _)| *name == "sweep") {
+            assert!(codes("sweep").contains(&format!("  {code}    {meaning}")), "{code}");
+            let first = meaning.split(',').next().unwrap_or(meaning);
+            assert!(
+                closed_loop
+                    .lines()
+                    .any(|line| line.starts_with(&format!("| {code} | ")) && line.contains(first)),
+                "{code}: {first} in docs/closed-loop.md"
+            );
+        }
+        assert!(!codes("find").contains("\n  3 ") && codes("verify").contains("\n  4 "));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::typed::Typed;
 use super::{is_there, say, tell};
 use crate::cli::{RedactKind, Report};
 use crate::error::{Error, Exit};
@@ -54,8 +55,8 @@ fn single(asked: &Report, folder: &Path, redact: Redact) -> Result<(), Error> {
     let failed = folder.join("failed.csv");
     let next = Next {
         again: "the command that began it".to_owned(),
-        retry: format!("reprovision run {}", failed.display()),
-        verify: format!("reprovision verify {}", folder.display()),
+        retry: Typed::about(&part.summary.run, "run", &failed).line(),
+        verify: Typed::about(&part.summary.run, "verify", folder).line(),
     };
     let told = part.summary.text(folder, &next);
     let page = Page { parts: &[part], figures: &figures, groups: &[], redact }.render();

@@ -1,6 +1,11 @@
 //! The command as it was typed, to be typed again: without some flags, with others, quoted for the shell.
 
 use std::ffi::OsString;
+use std::path::Path;
+
+use crate::graph::{CLOUDS, GLOBAL};
+use crate::model::ObjectKind;
+use crate::rundir::RunFile;
 
 /// The one flag whose value may hold a secret, in a header for `curl` say. What is printed goes into mails and reports.
 const LEFT_OUT: &str = "--token-command";
@@ -16,6 +21,33 @@ pub(super) struct Typed {
 impl Typed {
     pub(super) fn now() -> Self {
         Self::of(std::env::args_os())
+    }
+
+    /// A command about a run that another call began, as far as its `run.json` tells how it was sent. How to sign in is
+    /// not known from there.
+    pub(super) fn about(run: &RunFile, command: &str, word: &Path) -> Self {
+        let mut words = vec!["reprovision".to_owned(), command.to_owned(), word.display().to_string()];
+        let mut flag = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
+        let identity = &run.identity;
+        if !run.simulated {
+            // A token that cannot be read, and no tenant asked for.
+            if identity.tenant != "unknown" {
+                flag("--tenant", &identity.tenant);
+            }
+            let root = identity.endpoint.trim_end_matches('/');
+            match CLOUDS.iter().find(|cloud| cloud.root == root) {
+                Some(cloud) if *cloud == GLOBAL => {}
+                Some(cloud) => flag("--cloud", cloud.name),
+                None => flag("--endpoint", &identity.endpoint),
+            }
+        }
+        if command == "run" && identity.object != ObjectKind::Users {
+            flag("--object", identity.object.plural());
+        }
+        if run.simulated {
+            words.push("--simulate".to_owned());
+        }
+        Self { words, left_out: false }
     }
 
     fn of(arguments: impl IntoIterator<Item = OsString>) -> Self {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::connect::{Connection, Purpose, connect, place};
 use super::looking::{Looking, Sight};
 use super::scanning::Scanning;
+use super::typed::Typed;
 use super::{say, tell};
 use crate::cli::Verify;
 use crate::error::{Error, Exit};
@@ -65,11 +66,11 @@ pub(super) async fn look(folder: &Path, run: &RunFile, scanning: &Scanning) -> R
     }
     let sight = looking.finish()?;
     crate::report::rewrite(folder)?;
-    say(&text(&sight, folder, scanning));
+    say(&text(&sight, folder, run, scanning));
     Ok(if sight.count(Verdict::remains) > 0 { Exit::StillFailing } else { Exit::Done })
 }
 
-fn text(sight: &Sight, folder: &Path, scanning: &Scanning) -> String {
+fn text(sight: &Sight, folder: &Path, run: &RunFile, scanning: &Scanning) -> String {
     let kind = scanning.reader.kind();
     let mut lines = Vec::new();
     let simulated = if scanning.is_simulated() { "SIMULATED  " } else { "" };
@@ -89,9 +90,9 @@ fn text(sight: &Sight, folder: &Path, scanning: &Scanning) -> String {
     let pending = sight.verdicts.get(&Verdict::Pending).copied().unwrap_or(0);
     if pending > 0 {
         lines.push(format!(
-            "  pending: not processed yet. It takes 5–30 minutes, at times 24 hours; the first was accepted {}. Look again: reprovision verify {}",
+            "  pending: not processed yet. It takes 5–30 minutes, at times 24 hours; the first was accepted {}. Look again: {}",
             since(sight.first),
-            folder.display()
+            Typed::about(run, "verify", folder).line()
         ));
     }
     if !sight.causes.is_empty() {
@@ -100,8 +101,8 @@ fn text(sight: &Sight, folder: &Path, scanning: &Scanning) -> String {
             lines.push(format!("  {:>7}  {cause}", thousands(*count)));
         }
         lines.push(format!(
-            "Next      fix the causes, then: reprovision run {}",
-            folder.join("still-failing.csv").display()
+            "Next      fix the causes, then: {}",
+            Typed::about(run, "run", &folder.join("still-failing.csv")).line()
         ));
     }
     lines.push(format!("Files     {}", folder.join("verified.csv").display()));

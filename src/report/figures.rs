@@ -40,7 +40,7 @@ pub struct Cause {
     pub next_step: String,
     /// How many.
     pub count: u64,
-    /// The input's lines of the first rows.
+    /// The input's lines of the first rows, ascending.
     pub lines: Vec<u64>,
 }
 
@@ -182,8 +182,11 @@ impl Figures {
         }
         let (count, lines) = self.causes.entry(key).or_default();
         *count += 1;
-        if lines.len() < SAMPLES {
-            lines.push(record.line);
+        // Records stand in the order in which they were finished; people look from the top of their list.
+        let at = lines.partition_point(|line| *line < record.line);
+        if at < SAMPLES {
+            lines.insert(at, record.line);
+            lines.truncate(SAMPLES);
         }
     }
 
@@ -362,5 +365,15 @@ mod tests {
         let hands: Vec<_> = figures.hands().map(|hand| (hand.part, hand.row, &*hand.service)).collect();
         assert_eq!(hands.len(), 12);
         assert_eq!((hands[0], hands[11]), ((0, 10, "Graph"), (0, 102, "input")));
+    }
+
+    #[test]
+    fn the_rows_named_for_a_cause_are_the_first_of_the_list_in_whatever_order_they_were_finished() {
+        let mut figures = Figures::begun();
+        for row in [9, 30, 25, 31, 40, 8, 2, 50, 1] {
+            figures.add(&record(row, Outcome::Failed, Some(Reason::NotFound), ""));
+        }
+        let causes = figures.causes();
+        assert_eq!((causes[0].count, &causes[0].lines[..]), (9, &[2, 3, 9, 10, 26][..]));
     }
 }
