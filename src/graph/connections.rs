@@ -20,15 +20,16 @@ const MOST: u16 = 16;
 
 type Build = Box<dyn Fn() -> Result<reqwest::Client, Error> + Send + Sync>;
 
-/// A pool of connections with a number, replaced as a whole. Requests under way end on the old one.
+/// Connections of one generation after the other. Requests under way end on the old ones.
 pub struct Connections {
     build: Build,
-    count: u16,
     state: Mutex<State>,
 }
 
 struct State {
-    http: Vec<reqwest::Client>,
+    /// Used in turn, each with its generation. One of an old generation is built anew when its turn comes: to build all at
+    /// once, each of which reads the roots of the machine (7 ms), would hold up whoever sends.
+    http: Vec<(reqwest::Client, u64)>,
     turn: usize,
     generation: u64,
     since: Instant,
@@ -44,8 +45,8 @@ impl Connections {
         build: impl Fn() -> Result<reqwest::Client, Error> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let state =
-            State { http: vec![build()?], turn: 0, generation: 0, since: Instant::now(), left: false };
-        Ok(Self { build: Box::new(build), count: 1, state: Mutex::new(state) })
+            State { http: vec![(build()?, 0)], turn: 0, generation: 0, since: Instant::now(), left: false };
+        Ok(Self { build: Box::new(build), state: Mutex::new(state) })
     }
 
     /// Several HTTP/2 connections, used in turn, for so many users in flight. Each carries one where HTTP/2 is spoken;
@@ -53,15 +54,13 @@ impl Connections {
     ///
     /// # Errors
     /// As [`Connections::new`].
-    pub fn several(mut self, in_flight: u16) -> Result<Self, Error> {
-        self.count = in_flight.div_ceil(STREAMS).clamp(1, MOST);
-        let http = self.all()?;
-        self.state().http = http;
+    pub fn several(self, in_flight: u16) -> Result<Self, Error> {
+        let count = in_flight.div_ceil(STREAMS).clamp(1, MOST);
+        for _ in 1..count {
+            let another = (self.build)()?;
+            self.state().http.push((another, 0));
+        }
         Ok(self)
-    }
-
-    fn all(&self) -> Result<Vec<reqwest::Client>, Error> {
-        (0..self.count).map(|_| (self.build)()).collect()
     }
 
     /// What to send with, and its number.
@@ -79,16 +78,19 @@ impl Connections {
         let mut state = self.state();
         let age = now.saturating_duration_since(state.since);
         if age >= OLDEST || (state.left && age >= YOUNGEST) {
-            // Where none can be built the old ones are better than nothing; tried again after a while.
-            if let Ok(http) = self.all() {
-                state.http = http;
-                state.generation += 1;
-            }
+            state.generation += 1;
             state.since = now;
             state.left = false;
         }
         state.turn = (state.turn + 1) % state.http.len();
-        (state.http[state.turn].clone(), state.generation)
+        let (turn, generation) = (state.turn, state.generation);
+        let (http, built) = &mut state.http[turn];
+        if *built != generation {
+            // Where none can be built the old one is better than nothing; tried again after a while.
+            *http = (self.build)().unwrap_or_else(|_| http.clone());
+            *built = generation;
+        }
+        (http.clone(), generation)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -105,6 +107,9 @@ impl fmt::Debug for Connections {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
     use super::*;
 
     #[test]
@@ -122,6 +127,37 @@ mod tests {
                 assert_eq!(connections.state().turn, turn % count);
             }
         }
+    }
+
+    #[test]
+    fn each_is_built_anew_when_its_turn_comes_and_kept_where_none_can_be_built() {
+        let (built, broken) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counted, breaks) = (built.clone(), broken.clone());
+        let root = url::Url::parse("http://127.0.0.1:9").expect("a URL");
+        let connections = Connections::new(move || {
+            counted.fetch_add(1, Relaxed);
+            if breaks.load(Relaxed) {
+                return Err(Error::Internal("no roots".to_owned()));
+            }
+            crate::net::client(&root, Duration::from_secs(1), false)
+        });
+        let connections = connections.and_then(|one| one.several(24)).expect("clients");
+        let begun = built.swap(0, Relaxed);
+        let start = Instant::now() + Duration::from_secs(1);
+        let after = |generation, broke| {
+            connections.leave(generation);
+            broken.store(broke, Relaxed);
+            let at = start + Duration::from_secs(generation);
+            (0..5).map(|_| (connections.current_at(at).1, built.load(Relaxed))).collect::<Vec<_>>()
+        };
+        assert_eq!(begun, 3);
+        assert_eq!(after(0, false), [(1, 1), (1, 2), (1, 3), (1, 3), (1, 3)]);
+        assert_eq!(
+            after(1, true),
+            [(2, 4), (2, 5), (2, 6), (2, 6), (2, 6)],
+            "not tried again at each request"
+        );
+        assert_eq!(after(2, false), [(3, 7), (3, 8), (3, 9), (3, 9), (3, 9)]);
     }
 
     #[test]
