@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,6 +33,8 @@ struct State {
     asked: Vec<(Duration, Option<String>)>,
     start: Instant,
     form: Form,
+    /// An end by this machine's clock, in seconds since 1970, and the host's clock.
+    beside: (Option<i64>, Option<SystemTime>),
 }
 
 /// What kind of source it plays.
@@ -52,12 +54,24 @@ impl Script {
     }
 
     pub(super) fn of(form: Form, usual: Result<(Duration, &'static str), Failure>) -> Self {
-        let state = State { answers: VecDeque::new(), usual, asked: Vec::new(), start: Instant::now(), form };
+        let state = State {
+            answers: VecDeque::new(),
+            usual,
+            asked: Vec::new(),
+            start: Instant::now(),
+            form,
+            beside: (None, None),
+        };
         Self(Arc::new(Mutex::new(state)))
     }
 
     pub(super) fn become_fresh(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).form = Form::Fresh;
+    }
+
+    /// What comes beside every token.
+    fn beside(&self, ends: Option<i64>, date: SystemTime) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).beside = (ends, Some(date));
     }
 
     pub(super) fn then(&self, answer: Result<(Duration, &'static str), Failure>) {
@@ -92,7 +106,8 @@ impl Script {
                 Form::Written => None,
                 Form::Cached => Some(life.saturating_sub(at)),
             };
-            Grant { life, ..Grant::bare(&format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims))) }
+            let (ends, date) = state.beside;
+            Grant { life, ends, date, ..Grant::bare(&format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims))) }
         })
     }
 }
@@ -308,6 +323,66 @@ async fn a_claims_challenge_is_repeated_once() {
     tokens.reject(second.generation, Some(challenge));
     let error = tokens.current().await.expect_err("the same again");
     assert!(error.contains("same claims challenge twice"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_401_of_an_older_token_asks_the_next_for_nothing() {
+    let script = Script::new(Ok((HOUR, TENANT)));
+    let tokens = tokens(&script);
+    let challenge = r#"{"access_token":{"nbf":{"essential":true,"value":"1"}}}"#;
+    let first = tokens.current().await.expect("a token");
+    tokens.reject(first.generation, Some(challenge));
+    tokens.current().await.expect("the second");
+    // Sent with the first, answered after the second was there.
+    tokens.reject(first.generation, Some(challenge));
+    sleep(HOUR).await;
+    assert_eq!(tokens.current().await.expect("the third").generation, 3);
+    assert_eq!(script.claims_asked(), [None, Some(challenge.to_owned()), None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_is_what_the_giver_says_else_what_the_token_says_by_the_clock_of_the_host() {
+    let two_hours = Duration::from_secs(7_200);
+    // This machine's clock is ten minutes ahead of the host's: the token lives so much longer by it.
+    let host = SystemTime::UNIX_EPOCH - Duration::from_secs(600);
+    for (form, ends, renewed) in [
+        (Form::Written, Some(3_600), 3_300),
+        (Form::Written, None, 7_500),
+        // Over already by a clock that is wrong.
+        (Form::Written, Some(-1), 7_500),
+        (Form::Fresh, Some(3_600), 6_900),
+    ] {
+        let script = Script::of(form, Ok((two_hours, TENANT)));
+        script.beside(ends, host);
+        let tokens = tokens(&script);
+        while script.asked_at().len() < 2 {
+            tokens.current().await.expect("a token");
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(script.asked_at(), [0.0, f64::from(renewed)], "{form:?} {ends:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_in_a_file_is_waited_for_until_somebody_writes_the_next() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "one").expect("written");
+    let tokens = Tokens::new(TokenSource::File(file.path().to_owned()), false);
+    tokens.reject(tokens.current().await.expect("a token").generation, None);
+    let (began, path) = (Instant::now(), file.path().to_owned());
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(10)).await;
+        std::fs::write(path, "two").expect("written");
+    });
+    let second = tokens.current().await.expect("the next");
+    assert_eq!(
+        (second.bearer().to_str().ok(), began.elapsed()),
+        (Some("Bearer two"), Duration::from_secs(15))
+    );
+    tokens.reject(second.generation, None);
+    let error = tokens.current().await.expect_err("nobody writes");
+    assert!(error.starts_with("Microsoft Graph does not accept the token any more"), "{error}");
+    assert_eq!(began.elapsed(), Duration::from_secs(30), "half a minute is not waited to its end");
 }
 
 #[tokio::test(start_paused = true)]

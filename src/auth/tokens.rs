@@ -268,7 +268,12 @@ impl Tokens {
     pub fn reject(&self, generation: u64, claims: Option<&str>) {
         self.0.rejected.fetch_max(generation, Relaxed);
         if let Some(claims) = claims {
-            lock(&self.0.challenge).claims = Some(claims.to_owned());
+            let mut challenge = lock(&self.0.challenge);
+            let held = self.0.cache.read().unwrap_or_else(PoisonError::into_inner).clone();
+            // What was sent with an older token says nothing of the one at hand, which may be the answer to it.
+            if held.is_none_or(|token| generation >= token.generation) {
+                challenge.claims = Some(claims.to_owned());
+            }
         }
     }
 }
@@ -418,8 +423,10 @@ impl Shared {
             );
             return Err(if self.source.may_follow() { Failure::passing(text) } else { Failure::Final(text) });
         }
+        let bearer = bearer(&grant.secret)?;
+        // Held until the token is there: whoever was refused meanwhile is told from whoever is refused with it.
+        let mut challenge = lock(&self.challenge);
         if claims.is_some() {
-            let mut challenge = lock(&self.challenge);
             challenge.claims = None;
             challenge.answered = claims;
         }
@@ -428,7 +435,7 @@ impl Shared {
             claims: claims_of_token,
             life,
             fetched: now,
-            bearer: bearer(&grant.secret)?,
+            bearer,
             secret: grant.secret,
         }))
     }

@@ -43,6 +43,8 @@ mod tests {
         for (cell, text, around) in [
             ("a@b.c", "a@b.c", false),
             (" \"a@b.c\"\u{a0}", "a@b.c", true),
+            ("\"a@b.c\"", "a@b.c", true),
+            ("\"a@b.c", "\"a@b.c", false),
             ("=\"a@b.c\"", "a@b.c", true),
             (" =\" a@b.c \" ", "a@b.c", true),
             ("=\"\"", "", true),

@@ -142,3 +142,124 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
     }
     Err(format!("no column is known to hold ids; choose one with --column: {}", names()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells(line: &str) -> Vec<String> {
+        line.split(',').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_line_that_programs_put_before_the_header_is_known_by_its_beginning() {
+        for line in
+            ["#TYPE Microsoft.Open.AzureAD", "\"#type x", "Version:v1.0", "\"version:v1.0", "sep=;", "SEP=,"]
+        {
+            assert!(is_lead_in(line), "{line}");
+        }
+        for line in ["#TYPEX", "#TYPE", "version", "version:1", "separator", "id", "", " sep=;"] {
+            assert!(!is_lead_in(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_separator_is_the_byte_after_its_key() {
+        for (line, named) in [
+            ("sep=;", Some(b';')),
+            ("\"SEP=|", Some(b'|')),
+            ("sep=\t", Some(b'\t')),
+            ("sep=", None),
+            ("sep= ", None),
+            ("sep=\"", None),
+            ("sep=\u{e9}", None),
+            ("se\u{e9}=;", None),
+            ("step=;", None),
+        ] {
+            assert_eq!(separator(line), named, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn an_example_is_told_by_its_first_cell_that_holds_anything() {
+        for (line, example) in [
+            ("Example: chris@contoso.com,x", true),
+            (" , Example: x", true),
+            ("x,Example: y", false),
+            ("Example,y", false),
+            (" , ", false),
+        ] {
+            assert_eq!(is_example(&cells(line)), example, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_delimiter_is_the_most_frequent_outside_quotes() {
+        for (line, delimiter) in [
+            ("id", b','),
+            ("a;b;c,d", b';'),
+            ("a\tb", b'\t'),
+            ("a|b|c;d", b'|'),
+            ("\"a;b;c\",d", b','),
+            ("\"a\";\"b,c,d\";e", b';'),
+            ("a;b,c", b','),
+        ] {
+            assert_eq!(delimiter_of(line), delimiter, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_compared_without_its_trimmings() {
+        for (name, same) in [
+            ("Object Id", "objectid"),
+            ("User name [userPrincipalName] Required", "userprincipalname"),
+            ("]a[", "a"),
+            ("a]", "a"),
+            ("External_Directory-ObjectId", "externaldirectoryobjectid"),
+        ] {
+            assert_eq!(normal(name), same, "{name}");
+        }
+    }
+
+    fn chosen(line: &str, wanted: Option<&str>) -> Result<(bool, usize, String), String> {
+        layout(&cells(line), wanted).map(|found| (found.has_header, found.column, found.name))
+    }
+
+    #[test]
+    fn the_column_is_the_one_asked_for_else_the_best_known_name() {
+        let is = |has_header, column, name: &str| Ok((has_header, column, name.to_owned()));
+        assert_eq!(chosen("name, mail ", Some("2")), is(true, 1, "mail"));
+        assert_eq!(chosen("Ann,ann@contoso.com", Some("2")), is(false, 1, "2"));
+        assert_eq!(chosen("name,E_Mail", Some("e mail")), is(true, 1, "E_Mail"));
+        assert_eq!(chosen("upn,Object Id ", None), is(true, 1, "Object Id"));
+        assert_eq!(chosen("mail,UPN", None), is(true, 1, "UPN"));
+        assert_eq!(chosen(" mails ", None), is(true, 0, "mails"));
+        assert_eq!(chosen("ann@contoso.com", None), is(false, 0, "1"));
+        assert_eq!(chosen("ann@@contoso.com", None), is(false, 0, "1"));
+    }
+
+    #[test]
+    fn what_cannot_be_chosen_says_what_would_fit() {
+        for (line, wanted, said) in [
+            ("a,b", Some("0"), "--column 0: the list has 2 columns: a, b"),
+            ("a,b", Some("3"), "--column 3: the list has 2 columns: a, b"),
+            ("a,b", Some("c"), "no column \"c\"; the columns are: a, b"),
+            ("a,A,b", Some("a"), "2 columns are called \"a\": give --column by number, from 1"),
+            (
+                "id,x,Object Id",
+                None,
+                "two columns could hold the ids: \"id\" (column 1) and \"Object Id\" (column 3); choose with --column",
+            ),
+            (
+                "Ann,ann@contoso.com",
+                None,
+                "the first line looks like data, not like a header; if it is, choose the id column by number: --column 2",
+            ),
+            ("a,b", None, "no column is known to hold ids; choose one with --column: a, b"),
+        ] {
+            assert_eq!(chosen(line, wanted), Err(said.to_owned()), "{line} {wanted:?}");
+        }
+        let wide = |columns| chosen(&vec!["x"; columns].join(","), None).expect_err("none is known");
+        assert!(!wide(LISTED).contains('…') && wide(LISTED + 1).ends_with("x, …"));
+    }
+}
