@@ -302,6 +302,33 @@ async fn a_renewal_from_another_tenant_ends_the_run_although_the_old_token_lives
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_no_tenant_was_named_the_first_token_names_it() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let write = |text: &str| std::fs::write(file.path(), text).expect("written");
+    let of = |tenant: &str| format!("e30.{}.x", URL_SAFE_NO_PAD.encode(format!(r#"{{"tid":"{tenant}"}}"#)));
+    for (next, said) in [(of(OTHER), OTHER), ("opaque".to_owned(), "does not say for which it is")] {
+        write(&of(TENANT));
+        let tokens = Tokens::new(TokenSource::File(file.path().to_owned()), false);
+        let first = tokens.current().await.expect("a token");
+        write(&next);
+        tokens.reject(first.generation, None);
+        let error = tokens.current().await.expect_err("refused");
+        assert!(error.contains("wrong tenant") && error.contains(said), "{error}");
+        write(&(of(&TENANT.to_uppercase()) + "y"));
+        assert_eq!(tokens.current().await.expect_err("nothing more is given out"), error);
+    }
+    // The same tenant, and a token that tells after one that did not.
+    write("opaque");
+    let tokens = Tokens::new(TokenSource::File(file.path().to_owned()), false);
+    for (text, generation) in [(of(TENANT), 1), (of(TENANT) + "y", 2)] {
+        assert_eq!(tokens.current().await.expect("a token").generation, generation);
+        write(&text);
+        tokens.reject(generation, None);
+    }
+    assert_eq!(tokens.current().await.expect("a token").generation, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tenant_named_later_is_held_against_the_token_at_hand() {
     let tokens = tokens(&Script::new(Ok((HOUR, TENANT))));
     tokens.current().await.expect("a token");

@@ -411,7 +411,8 @@ impl Shared {
             return self.same_again(old, &grant, now, wall);
         }
         let claims_of_token = Claims::read(grant.secret.expose_secret()).unwrap_or_default();
-        if let Err(text) = self.check(&claims_of_token) {
+        let checked = self.check(&claims_of_token);
+        if let Err(text) = checked.and_then(|()| same_tenant(old, &claims_of_token)) {
             *lock(&self.poison) = Some(text.clone());
             return Err(Failure::Final(text));
         }
@@ -543,6 +544,20 @@ impl Shared {
             None => Ok(()),
         }
     }
+}
+
+/// A run is for one tenant, also where none was named: that of its first token, which was shown before anybody agreed.
+fn same_tenant(old: Option<&Arc<Token>>, new: &Claims) -> Result<(), String> {
+    let Some(before) = old.and_then(|old| old.claims.tid.as_deref()) else { return Ok(()) };
+    let now = match &new.tid {
+        Some(tid) if tid.eq_ignore_ascii_case(before) => return Ok(()),
+        Some(tid) => format!("is for {}", neutral(tid, MAX_MESSAGE)),
+        None => "does not say for which it is".to_owned(),
+    };
+    Err(format!(
+        "wrong tenant: the token so far was for {}, and the new one {now}; nothing was sent with it. Sign in as before, or          name the tenant with --tenant and begin again",
+        neutral(before, MAX_MESSAGE)
+    ))
 }
 
 fn bearer(text: &SecretString) -> Result<HeaderValue, Failure> {
