@@ -133,9 +133,9 @@ fn a_folder_that_vanishes() {
     users(&input, USERS);
     let simulator = Simulator::start(folder.path(), SCENARIO);
     let child = simulator.run(&input, &out).args(["--rate", "fixed:800"]).spawn().expect("run starts");
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(60);
     while fs::metadata(out.join("results.csv")).map_or(0, |file| file.len()) < 40_000 {
-        assert!(Instant::now() < until, "no results within ten seconds");
+        assert!(Instant::now() < until, "no results within a minute");
         std::thread::sleep(Duration::from_millis(5));
     }
     fs::remove_dir_all(&out).expect("removed");

@@ -11,16 +11,36 @@ title = "pause"
 latency_ms = 10
 "#;
 
+/// Longest wait for what takes a few seconds where the machine has nothing else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 fn lines(path: &std::path::Path) -> usize {
     fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }
 
 fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + PATIENCE;
     while !so() {
-        assert!(Instant::now() < until, "{what} did not happen within 20 s");
+        assert!(Instant::now() < until, "{what} did not happen within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Most users who were first sent within one second, wherever it begins.
+fn busiest_second(out: &std::path::Path) -> usize {
+    let mut reader = csv::Reader::from_path(out.join("results.csv")).expect("results.csv");
+    let names = reader.headers().expect("a header").clone();
+    let column = names.iter().position(|name| name == "first_sent_at").expect("a column of that name");
+    let mut sent: Vec<jiff::Timestamp> = reader
+        .records()
+        .map(|record| record.expect("a whole record")[column].parse().expect("a time"))
+        .collect();
+    sent.sort_unstable();
+    let second = jiff::SignedDuration::from_secs(1);
+    let within = |(nth, from): (usize, &jiff::Timestamp)| {
+        sent[nth..].iter().take_while(|at| at.duration_since(*from) < second).count()
+    };
+    sent.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
 #[test]
@@ -40,9 +60,12 @@ fn stopped_for_a_minute_and_continued_without_a_burst() {
     let output = finish(child);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(results(&out).len(), 600);
-    let busiest = simulator.ledger()["highest_per_second"].as_u64().expect("a number");
     // 60/s, a quarter of a second of saved credit, and one more for where the second begins.
-    assert!(busiest <= 60 + 15 + 1, "{busiest} in one second at 60/s");
+    let busiest = busiest_second(&out);
+    assert!(busiest <= 60 + 15 + 1, "{busiest} left in one second at 60/s");
+    // On a machine with other work some arrive late, with those of the next second: a burst of six seconds is more.
+    let busiest = simulator.ledger()["highest_per_second"].as_u64().expect("a number");
+    assert!(busiest <= 2 * (60 + 15 + 1), "{busiest} arrived in one second at 60/s");
 }
 
 #[test]
@@ -52,12 +75,12 @@ fn a_second_process_is_refused_and_told_who_holds_the_run() {
     let out = folder.path().join("out");
     users(&input, 2_000);
     let simulator = Simulator::start(folder.path(), SCENARIO);
-    let first = simulator.run(&input, &out).args(["--rate", "100"]).spawn().expect("run starts");
+    let mut first = simulator.run(&input, &out).args(["--rate", "100"]).spawn().expect("run starts");
     wait_for("a record", || lines(&out.join("results.csv")) > 1);
-    let asked = Instant::now();
     let second = finish(simulator.run(&input, &out).spawn().expect("run starts"));
     assert_eq!(second.status.code(), Some(8), "{}", stderr(&second));
-    assert!(asked.elapsed() < Duration::from_secs(2), "not at once");
+    // The first has twenty seconds of work.
+    assert!(first.try_wait().expect("a child").is_none(), "it waited for the first");
     assert!(stderr(&second).contains(&first.id().to_string()), "names no holder: {}", stderr(&second));
     signal(&first, "INT");
     let output = finish(first);
@@ -127,7 +150,8 @@ fn a_blocked_terminal_delays_no_record() {
     }
     std::thread::spawn(move || while std::io::Write::write(&mut filler, &[b'.'; 512]).is_ok() {});
     wait_for("all records", || lines(&out.join("results.csv")) > 1_500);
-    assert!(started.elapsed() < Duration::from_secs(9), "5 s of work took {:?}", started.elapsed());
+    // A blocked one would take for ever; on a machine with other work the rest is that work's.
+    assert!(started.elapsed() < Duration::from_secs(20), "5 s of work took {:?}", started.elapsed());
     wait_for("the end", || child.try_wait().expect("a child").is_some());
     assert_eq!(results(&out).len(), 1_500);
 }

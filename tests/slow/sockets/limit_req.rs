@@ -13,8 +13,8 @@ use crate::harness::run_against;
 
 /// What it announces with every 429.
 const RETRY_AFTER_S: f64 = 1.0;
-/// A request that arrives so soon after the answer did may have been under way: the simulator's ledger gives as much.
-const UNDER_WAY: Duration = Duration::from_millis(200);
+/// What arrives in the first half of a wait may have been under way: the simulator's ledger gives as much.
+const UNDER_WAY: Duration = Duration::from_millis(500);
 
 /// nginx, and the wire before it.
 pub(super) struct LimitReq {

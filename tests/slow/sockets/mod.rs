@@ -19,8 +19,9 @@ const USERS: u64 = 6_000;
 const LATENCY: Duration = Duration::from_millis(50);
 /// How far a run may be from the same run in paused time, in units of the ideal.
 const TOLERANCE: f64 = 0.1;
-/// Most of the ideal where the rate was said: the documented promise.
-const WHERE_SAID: f64 = 1.08;
+/// Where the rate was said: what `samples/scenarios/pacing/socket-200-*.toml` take in paused time, which holds the promise
+/// of 1.08. A machine that stands still for a second adds 0.03 to it.
+const WHERE_SAID: f64 = 1.05;
 
 /// How a limit refills; seconds and writes.
 #[derive(Clone, Copy)]
@@ -91,7 +92,7 @@ const fn quick(name: &'static str, service: Service) -> Shape {
         service,
         quota: Quota::Bucket { stock: 100.0, rate: 200.0 },
         said: Some("200"),
-        most: [WHERE_SAID; 2],
+        most: [WHERE_SAID + TOLERANCE; 2],
         refused: REFUSED_WHERE_SAID,
     }
 }
@@ -288,8 +289,9 @@ fn a_log_with_an_early_request_is_told() {
     let refused = [line("100.000", 204, 1), line("100.010", 429, 2), line("100.060", 429, 3)].concat();
     for (more, breaches) in [
         (line("101.100", 204, 2), 0),
-        (line("100.500", 204, 2), 1),
-        (line("100.500", 429, 2) + &line("101.200", 204, 3), 2),
+        (line("100.559", 204, 2), 0),
+        (line("100.700", 204, 2), 1),
+        (line("100.700", 429, 2) + &line("101.200", 204, 3), 2),
     ] {
         fs::write(&log, refused.clone() + &more).expect("written");
         assert_eq!(limit_req::count(&log, LATENCY).breaches, breaches, "{more}");
