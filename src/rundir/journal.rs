@@ -111,6 +111,14 @@ impl Journal {
     /// # Errors
     /// `Error::File` where no second handle can be had.
     pub fn syncer(&self, failed: impl FnOnce(Error) + Send + 'static) -> Result<Syncer, Error> {
+        self.syncer_after(SYNC_AFTER, failed)
+    }
+
+    fn syncer_after(
+        &self,
+        after: Duration,
+        failed: impl FnOnce(Error) + Send + 'static,
+    ) -> Result<Syncer, Error> {
         let disk = self.disk.second().map_err(|source| Error::file("sync", &self.path, source))?;
         let (told, telling) = mpsc::sync_channel::<()>(1);
         let due = Arc::new(AtomicBool::new(false));
@@ -119,7 +127,7 @@ impl Journal {
         let thread = thread::spawn(move || {
             while telling.recv().is_ok() {
                 // Whatever is written until then goes along; the end of the run does not wait.
-                let _ = telling.recv_timeout(SYNC_AFTER);
+                let _ = telling.recv_timeout(after);
                 // Before the sync: what is written from here on asks for another one.
                 due.store(false, SeqCst);
                 if let Err(source) = disk.sync() {
@@ -170,6 +178,11 @@ mod tests {
 
     use super::super::read_back::tests::{expected, record};
     use super::*;
+
+    /// Longer than a busy machine stands still.
+    const TOGETHER: Duration = Duration::from_secs(3);
+    /// By then even a busy machine has done it.
+    const LATEST: Duration = Duration::from_secs(60);
     use crate::model::Outcome;
 
     /// A file whose operations fail after so many good ones, for ever or once; a failing write leaves `torn` bytes of
@@ -288,7 +301,7 @@ mod tests {
         let syncer =
             journal.syncer(move |error| failed.send(error.exit().code()).expect("heard")).expect("on");
         syncer.tell();
-        assert_eq!(hears.recv_timeout(Duration::from_secs(5)), Ok(1));
+        assert_eq!(hears.recv_timeout(LATEST), Ok(1));
         syncer.tell();
         drop(syncer);
         assert_eq!(syncs.load(Relaxed), 1);
@@ -298,28 +311,28 @@ mod tests {
     fn what_is_written_after_a_sync_is_synced_as_well() {
         let folder = tempfile::tempdir().expect("a folder");
         let (journal, syncs) = failing(folder.path(), 9, 0);
-        let syncer = journal.syncer(|error| panic!("{}", error.chain())).expect("on");
         let began = Instant::now();
+        let syncer = journal.syncer_after(TOGETHER, |error| panic!("{}", error.chain())).expect("on");
         for wanted in 1..=2 {
             for _ in 0..3 {
                 syncer.tell();
             }
-            while syncs.load(Relaxed) < wanted && began.elapsed() < SYNC_AFTER * 10 {
+            while syncs.load(Relaxed) < wanted && began.elapsed() < LATEST {
                 thread::sleep(Duration::from_millis(5));
             }
             assert_eq!(syncs.load(Relaxed), wanted);
         }
-        assert!(began.elapsed() >= SYNC_AFTER * 2, "several writes share a sync");
+        assert!(began.elapsed() >= TOGETHER * 2, "several writes share a sync");
     }
 
     #[test]
     fn the_end_syncs_at_once_what_was_told() {
         let folder = tempfile::tempdir().expect("a folder");
         let (journal, syncs) = failing(folder.path(), 9, 0);
-        let syncer = journal.syncer(|error| panic!("{}", error.chain())).expect("on");
+        let syncer = journal.syncer_after(LATEST, |error| panic!("{}", error.chain())).expect("on");
         syncer.tell();
         let began = Instant::now();
         drop(syncer);
-        assert!(syncs.load(Relaxed) == 1 && began.elapsed() < SYNC_AFTER);
+        assert!(syncs.load(Relaxed) == 1 && began.elapsed() < LATEST);
     }
 }

@@ -455,7 +455,8 @@ fn a_signal_ends_a_process_that_nobody_reads() {
 fn two_starts_in_the_same_second_are_one_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
-    users(folder, "a.csv", 100);
+    // Five seconds of work: the second comes while the first is at it.
+    users(folder, "a.csv", 200);
     let start = || {
         let mut command = command(folder);
         command.args(["run", "a.csv", "--simulate=calm", "--rate", "fixed:40", "--progress", "none"]);

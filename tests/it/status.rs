@@ -48,14 +48,14 @@ fn a_live_run_a_dead_one_and_a_complete_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let none = status(folder.path(), &[]);
     assert_eq!(none.status.code(), Some(2));
-    let users: String = (1..=300).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
+    let users: String = (1..=1_200).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
     fs::write(folder.path().join("users.csv"), format!("id\n{users}")).expect("the input");
     let run = ["run", "users.csv", "--simulate=calm", "--rate", "fixed:40"];
     let mut quiet = command(folder.path(), &run);
     let mut running =
         Running(quiet.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program runs"));
     let live = wait_for(folder.path(), |found| found["done"].as_u64() > Some(20));
-    assert_eq!((&live["state"], &live["rows"]), (&"running".into(), &300.into()), "{live}");
+    assert_eq!((&live["state"], &live["rows"]), (&"running".into(), &1_200.into()), "{live}");
     assert!(live["per_second"].as_f64() > Some(1.0), "{live}");
     let told = String::from_utf8_lossy(&status(folder.path(), &[]).stdout).into_owned();
     assert!(told.contains("(the newest)") && told.contains("State    running"), "{told}");
@@ -74,5 +74,5 @@ fn a_live_run_a_dead_one_and_a_complete_one() {
     let complete = status(folder.path(), &["--watch"]);
     assert!(began.elapsed() < Duration::from_secs(20), "--watch ends with the run");
     let told = String::from_utf8_lossy(&complete.stdout).into_owned();
-    assert!(told.contains("State    complete") && told.contains("300 of 300 rows (100 %)"), "{told}");
+    assert!(told.contains("State    complete") && told.contains("1,200 of 1,200 rows (100 %)"), "{told}");
 }
