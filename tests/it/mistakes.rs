@@ -55,6 +55,7 @@ fn each_says_what_to_what_and_what_next() {
             2,
             vec!["no usable id in column \"id;name\"", "--delimiter ';' may fit"],
         ),
+        ("run --simulate hostile", 2, vec!["hostile is a scenario, not a list: --simulate=hostile"]),
         ("run", 2, vec!["which users? give a CSV, or - for standard input"]),
         (
             "run users.csv",

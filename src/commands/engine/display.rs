@@ -16,11 +16,15 @@ use crate::commands::screen::Screen;
 use crate::model::stamp;
 use crate::pace::{Pace, Waiting};
 use crate::report::human;
+use crate::stop::Stop;
 
 /// Without a terminal: one line a minute.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 /// The rate shown is that of so long.
 const RATE_OVER: Duration = Duration::from_secs(30);
+
+/// Said instead of what is waited for, which no longer matters.
+const STOPPING: &str = "stopping; Ctrl-C ends at once";
 
 /// How the display shows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,7 @@ pub(super) struct Shown {
     pub(super) simulated: bool,
     pub(super) pace: Arc<Pace>,
     pub(super) counters: Arc<Counters>,
+    pub(super) stop: Stop,
 }
 
 /// One look at the run.
@@ -107,7 +112,10 @@ impl Shown {
             in_flight: self.pace.in_flight(),
             rate,
             left: (rate > 0.0).then(|| Duration::from_secs_f64((open as f64 / rate).min(1e9))),
-            waiting: waiting(self.pace.waiting()),
+            waiting: match self.stop.is_running() {
+                true => waiting(self.pace.waiting()),
+                false => Some(STOPPING.to_owned()),
+            },
         }
     }
 
@@ -155,5 +163,27 @@ fn waiting(waiting: Waiting) -> Option<String> {
             human(since.elapsed()),
             until(next_probe)
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pace::{Bounds, Law};
+    use crate::stop::Why;
+
+    #[tokio::test(start_paused = true)]
+    async fn while_it_stops_the_bar_says_so() {
+        let shown = Shown {
+            form: Form::Bar,
+            to_do: 3,
+            simulated: false,
+            pace: Pace::new(Law::Fixed, Bounds::default(), None),
+            counters: Arc::default(),
+            stop: Stop::new(),
+        };
+        assert_eq!(shown.look(&mut VecDeque::new()).waiting, None);
+        shown.stop.drain(Why::Interrupted);
+        assert_eq!(shown.look(&mut VecDeque::new()).waiting.as_deref(), Some(STOPPING));
     }
 }

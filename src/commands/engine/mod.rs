@@ -172,6 +172,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
         simulated: call.simulated,
         pace: call.pace.clone(),
         counters: counters.clone(),
+        stop: stop.clone(),
     });
     let at_once = Arc::new(AtomicBool::new(false));
     let watch = {

@@ -173,6 +173,14 @@ impl RunConfig {
         }
     }
 
+    /// The same in words.
+    pub(super) fn input_for_people(&self) -> String {
+        match self.source {
+            Source::Stdin => "standard input".to_owned(),
+            Source::File(_) | Source::BuiltIn => self.input(),
+        }
+    }
+
     /// The input as a part of a folder's name.
     pub(super) fn stem(&self) -> String {
         let stem = match &self.source {

@@ -30,6 +30,7 @@ use crate::model::{Outcome, WallClock, neutral};
 use crate::report::{count, thousands};
 use crate::retry::RetryPolicy;
 use crate::rundir::{Identity, Journal, ReadBack, RunFile, SCHEMA, State, is_accounted, newest_state};
+use crate::simulator::Scenario;
 use crate::stop::Stop;
 use crate::sys::{self, Signal, Signals};
 
@@ -94,6 +95,12 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
     let place = place(&asked.service).await?;
     let config = RunConfig::new(asked, &place)?;
     if let Source::File(input) = &config.source {
+        if config.simulated.is_some()
+            && let Some(name) = Scenario::names().find(|name| input == Path::new(name))
+            && !input.exists()
+        {
+            return Err(Error::Usage(format!("{name} is a scenario, not a list: --simulate={name}")));
+        }
         look(input)?;
     }
     if asked.dry_run {

@@ -68,9 +68,12 @@ impl Plan<'_> {
 
     fn tenant(&self) -> String {
         if let Some(title) = &self.config.simulated {
-            return format!(
-                "SIMULATED  {title}; the pace starts at 0.9 of that unless --rate or --initial-rate say otherwise"
-            );
+            // A scenario without a limit has no pace of its own.
+            let pace = match self.config.pacing.simulated {
+                Some(_) => "; the pace starts at 0.9 of that unless --rate or --initial-rate say otherwise",
+                None => "",
+            };
+            return format!("SIMULATED  {title}{pace}");
         }
         let id = short(&self.run.identity.tenant);
         let name = match &self.config.tenant {
@@ -126,7 +129,7 @@ pub(super) fn input_lines(config: &RunConfig, checked: &Checked) -> String {
     };
     let mut said = format!(
         "Input    {}: {}, {:?} separated, {}, id column {:?}\n         {} · {} · {} unusable{lines}",
-        config.input(),
+        config.input_for_people(),
         count(checked.rows, "rows"),
         char::from(checked.delimiter),
         checked.encoding_name(),
