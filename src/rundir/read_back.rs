@@ -292,7 +292,16 @@ fn lines(
             each(b"\n", None)?;
         }
         *good = at;
-        each(&line, line::read(&line).filter(|record| record.row >= 1 && record.row <= rows))?;
+        let ours = |record: &Written<'_>| record.row >= 1 && record.row <= rows && agrees(record);
+        each(&line, line::read(&line).filter(ours))?;
+    }
+}
+
+/// Whether the cells of a record fit its outcome: `failed` made `accepted` by hand, or the other way, is not believed.
+fn agrees(record: &Written<'_>) -> bool {
+    match record.outcome {
+        Outcome::Accepted => record.reason.is_none(),
+        Outcome::Failed | Outcome::Invalid | Outcome::Duplicate => record.reason.is_some(),
     }
 }
 
@@ -450,6 +459,24 @@ pub(super) mod tests {
         let kept = fs::read_to_string(folder.path().join("damaged.txt")).expect("kept");
         assert!(kept.starts_with("x,user2@contoso.com,accepted"), "{kept}");
         assert_eq!(open(folder.path(), 9).expect("read back").1.damaged, 0);
+    }
+
+    #[test]
+    fn an_outcome_that_was_changed_by_hand_is_not_believed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = String::from_utf8(written(folder.path(), 9)).expect("UTF-8");
+        let path = folder.path().join("results.csv");
+        for (row, from, to) in [(3, ",failed,", ",accepted,"), (4, ",accepted,", ",failed,")] {
+            let line = |line: &str| match line.starts_with(&format!("{row},")) {
+                true => line.replacen(from, to, 1),
+                false => line.to_owned(),
+            };
+            let changed: String = text.lines().map(|one| line(one) + "\n").collect();
+            assert_ne!(changed, text);
+            fs::write(&path, changed).expect("changed");
+            let (_, read) = open(folder.path(), 9).expect("read back");
+            assert_eq!((read.damaged, read.totals.records, read.done.contains(row)), (1, 8, false), "{row}");
+        }
     }
 
     #[test]
