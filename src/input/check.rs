@@ -7,7 +7,7 @@ use std::path::Path;
 use encoding_rs::Encoding;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::cell::id_text;
+use super::cell::{id_text, trim};
 use super::copy::copy_and_hash;
 use super::encoding::{Utf8Reader, detect};
 use super::header::{
@@ -344,7 +344,9 @@ impl Checked {
 
     /// Names of the columns: those of the header, or where there is none such that the ids are found again.
     pub fn names(&self) -> Vec<String> {
-        self.header.clone().unwrap_or_else(|| {
+        // What is invisible would be written as an escape, and the column would not be found again.
+        let bare = |header: &Vec<String>| header.iter().map(|name| trim(name).to_owned()).collect();
+        self.header.as_ref().map(bare).unwrap_or_else(|| {
             let name = |at| match at == self.layout.column {
                 true => "id".to_owned(),
                 false => format!("column {}", at + 1),

@@ -1,6 +1,6 @@
 //! Lead-in lines, the delimiter, and which column holds the ids.
 
-use super::cell::id_text;
+use super::cell::{id_text, trim};
 use crate::model::{UserId, count, neutral};
 
 /// Column names by rank, without case, blanks, `_` and `-`; object ids before sign-in names.
@@ -87,7 +87,7 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
         if let Ok(number) = wanted.parse::<usize>() {
             return match first.get(number.wrapping_sub(1)) {
                 Some(name) => {
-                    let name = if is_row { wanted } else { name.trim() }.to_owned();
+                    let name = if is_row { wanted } else { trim(name) }.to_owned();
                     Ok(Layout { has_header: !is_row, column: number - 1, name })
                 }
                 None => Err(format!(
@@ -99,7 +99,7 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
         }
         let found: Vec<_> = (0..first.len()).filter(|at| normal(&first[*at]) == normal(wanted)).collect();
         return match found[..] {
-            [column] => Ok(Layout { has_header: true, column, name: first[column].trim().to_owned() }),
+            [column] => Ok(Layout { has_header: true, column, name: trim(&first[column]).to_owned() }),
             [] => Err(format!("no column {wanted:?}; the columns are: {}", names())),
             _ => {
                 Err(format!("{} columns are called {wanted:?}: give --column by number, from 1", found.len()))
@@ -112,7 +112,7 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
         match found[..] {
             [] => {}
             [column] => {
-                return Ok(Layout { has_header: true, column, name: first[column].trim().to_owned() });
+                return Ok(Layout { has_header: true, column, name: trim(&first[column]).to_owned() });
             }
             [a, b, ..] => {
                 return Err(format!(
@@ -131,7 +131,7 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
         return Ok(Layout {
             has_header: !is_row,
             column: 0,
-            name: if is_row { "1" } else { only.trim() }.to_owned(),
+            name: if is_row { "1" } else { trim(only) }.to_owned(),
         });
     }
     if is_row {

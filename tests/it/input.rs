@@ -193,6 +193,16 @@ fn a_text_that_excel_was_told_to_leave_alone_is_the_id_inside() {
 }
 
 #[test]
+fn a_column_whose_name_holds_what_nobody_sees_is_found_again() {
+    for head in ["\u{feff}\u{feff}id", "name,\u{200b}UPN\u{a0}", "\u{85}id,name"] {
+        let text = format!("{head}\na@b,a@b\nc@d,c@d\n");
+        let (checked, items) = read(text.as_bytes()).expect("a list");
+        assert!(["id", "UPN"].contains(&&*checked.column_name), "{:?}", checked.column_name);
+        assert_eq!(ids(&read(&fed_back(text.as_bytes())).expect("what we wrote").1), ids(&items), "{head:?}");
+    }
+}
+
+#[test]
 fn cells_beyond_the_header_are_repeated_at_the_end() {
     let text = b"id,name\na@b,Ann,a note,\"more, of it\"\nc@d\n";
     let once = fed_back(text);
