@@ -8,6 +8,7 @@ use url::Url;
 use super::connect::{Purpose, connect, place};
 use super::found::{Counts, List};
 use super::scanning::{Scanning, Stopped, Watching};
+use super::typed::{SIGN_IN, Typed};
 use super::{kind, say, tell};
 use crate::catalogue;
 use crate::cli::{Find, Only};
@@ -59,7 +60,8 @@ pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
     let simulated = if scanning.is_simulated() { "SIMULATED  " } else { "" };
     tell(&format!("{simulated}{}", told(&counts, kind, asked.out.as_deref())));
     if asked.summary {
-        say(&format!("{simulated}{}", causes(&counts)));
+        let head = if scanning.is_simulated() { "SIMULATED  by service and code\n" } else { "" };
+        say(&format!("{head}{}", causes(&counts)));
     }
     Ok(Exit::Done)
 }
@@ -147,11 +149,20 @@ pub(super) fn told(counts: &Counts, kind: ObjectKind, out: Option<&Path>) -> Str
     }
     if let Some(out) = out.filter(|_| counts.found > 0) {
         text.push_str(&format!(
-            "\nNext      fix the causes (reprovision explain CODE), then: reprovision run {}",
-            out.display()
+            "\nNext      fix the causes (reprovision explain CODE), then: {}",
+            to_run(kind, out).line()
         ));
     }
     text
+}
+
+/// The command for the list, in the same tenant and for the same kind of object.
+fn to_run(kind: ObjectKind, list: &Path) -> Typed {
+    let typed = Typed::now().only("run", &SIGN_IN).with_word(&list.display().to_string());
+    match kind {
+        ObjectKind::Users => typed,
+        ObjectKind::Groups | ObjectKind::Contacts => typed.with("--object", kind.plural()),
+    }
 }
 
 /// Counts by service and code, with what is known about the cause.

@@ -10,6 +10,20 @@ use crate::rundir::RunFile;
 /// The one flag whose value may hold a secret, in a header for `curl` say. What is printed goes into mails and reports.
 const LEFT_OUT: &str = "--token-command";
 
+/// Flags that other commands about the same tenant need as well.
+pub(super) const SIGN_IN: [&str; 10] = [
+    "--tenant",
+    "--auth",
+    "--cloud",
+    "--endpoint",
+    "--client-id",
+    "--certificate",
+    "--token-file",
+    "--ca-file",
+    "--config",
+    "--simulate",
+];
+
 /// The command line of this process.
 #[derive(Clone, Debug)]
 pub(super) struct Typed {
@@ -95,7 +109,8 @@ impl Typed {
         FINDING.iter().fold(self, |typed, flag| typed.without(flag)).without_switch("--from-find")
     }
 
-    /// Another command of the same program, with those flags of this one that it knows; each has a value.
+    /// Another command of the same program, with those flags of this one that it knows, each with its value: that of
+    /// `--simulate` is never a word of its own.
     pub(super) fn only(self, command: &str, flags: &[&str]) -> Self {
         let mut kept: Vec<String> = self.words.iter().take(1).cloned().collect();
         kept.push(command.to_owned());
@@ -103,7 +118,7 @@ impl Typed {
         while let Some(word) = words.next() {
             let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
             if flags.contains(&name) {
-                let value = if name == word { words.next() } else { None };
+                let value = if name == word && name != "--simulate" { words.next() } else { None };
                 kept.push(word);
                 kept.extend(value);
             }
@@ -204,6 +219,8 @@ mod tests {
     fn another_command_keeps_the_flags_that_it_knows() {
         let line =
             typed(&["reprovision", "run", "a.csv", "--tenant=t", "--yes", "--auth", "az", "--limit", "3"]);
+        let simulated = typed(&["reprovision", "find", "--simulate", "--out", "f.csv", "--tenant", "t"]);
+        assert_eq!(simulated.only("run", &SIGN_IN).line(), "reprovision run --simulate --tenant t");
         assert_eq!(
             line.only("verify", &["--tenant", "--auth"]).line(),
             "reprovision verify --tenant=t --auth az"

@@ -32,6 +32,24 @@ fn ids(text: &[u8]) -> Vec<String> {
 }
 
 #[test]
+fn the_command_for_what_was_found_is_for_the_same_tenant_and_kind() {
+    let desk = tempfile::tempdir().expect("a folder");
+    fs::write(desk.path().join("tenant.toml"), TENANT).expect("written");
+    for (object, next) in [
+        ("users", "run --simulate=tenant.toml list-users.csv\n"),
+        ("groups", "run --simulate=tenant.toml list-groups.csv --object groups\n"),
+    ] {
+        let list = format!("list-{object}.csv");
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_reprovision"))
+            .args(["find", "--simulate=tenant.toml", "--object", object, "--out", &list])
+            .current_dir(desk.path())
+            .output()
+            .expect("find");
+        assert!(said(&output).contains(next), "{object}: {}", said(&output));
+    }
+}
+
+#[test]
 fn what_is_found_is_what_the_tenant_has() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(desk.path(), TENANT);

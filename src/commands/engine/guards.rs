@@ -75,12 +75,12 @@ impl Guards {
             .map(|(reason, count)| format!("{} × {}", thousands(**count), cause(**reason)))
             .collect();
         let guess = match found.first() {
-            Some((Reason::NotFound, _)) => "a list from another tenant?",
+            Some((Reason::NotFound, _)) => "perhaps a list from another tenant",
             Some((reason, _)) => next_step(**reason),
             None => "",
         };
         format!(
-            "{} of the first {} failed (limit {limit}). {}: {guess} To go on all the same: {}",
+            "{} of the first {} failed (limit {limit}). {}: {guess}. To go on all the same: {}",
             thousands(self.failed),
             count(self.answered, self.kind.plural()),
             counts.join(", "),
@@ -125,7 +125,7 @@ mod tests {
         let (at, why) = judged(&mut guards, Outcome::Failed, Some(Reason::NotFound), 30).expect("stopped");
         assert_eq!(at, 18, "the twentieth failure");
         let expected = format!(
-            "20 of the first 48 users failed (limit 5 %). 18 × {}, 2 × {}: a list from another tenant? \
+            "20 of the first 48 users failed (limit 5 %). 18 × {}, 2 × {}: perhaps a list from another tenant. \
              To go on all the same: reprovision run a.csv --max-failures 100%",
             cause(Reason::NotFound),
             cause(Reason::BadRequest)

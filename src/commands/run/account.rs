@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::config::{RunConfig, Source, Where};
 use crate::commands::pacing::limits_of;
 use crate::commands::screen::{say, tell};
+use crate::commands::typed::SIGN_IN;
 use crate::commands::with_help;
 use crate::error::{Error, Exit};
 use crate::input::Checked;
@@ -207,19 +208,6 @@ fn write_summary(folder: &Path, summary: &mut Summary, figures: &Figures) -> Res
     let path = folder.join("summary.json");
     sys::replace(&path, &bytes).map_err(|source| Error::file("replace", &path, source))
 }
-
-/// Flags that `verify` needs as well.
-const SIGN_IN: [&str; 9] = [
-    "--tenant",
-    "--auth",
-    "--cloud",
-    "--endpoint",
-    "--client-id",
-    "--certificate",
-    "--token-file",
-    "--ca-file",
-    "--config",
-];
 
 /// The commands to type next.
 fn next(config: &RunConfig, folder: &Path) -> Next {
