@@ -153,8 +153,10 @@ pub fn client(root: &Url, timeout: Duration, http1: bool) -> Result<Client, Erro
 /// # Errors
 /// `Error::Usage` says what to give instead.
 pub fn root(text: &str) -> Result<Url, Error> {
-    let wrong =
-        |why: &str| Error::Usage(format!("--endpoint {text:?} {why}, such as https://graph.microsoft.com"));
+    let wrong = |why: &str| {
+        let shown = without_user(text);
+        Error::Usage(format!("--endpoint {shown:?} {why}, such as https://graph.microsoft.com"))
+    };
     let url =
         Url::parse(text).map_err(|error| wrong(&format!("is no URL ({error}): give the Graph root")))?;
     if !url.username().is_empty()
@@ -178,6 +180,12 @@ pub fn root(text: &str) -> Result<Url, Error> {
             "would send the token in the clear: only https, or http to localhost: give the Graph root",
         )),
     }
+}
+
+/// What may be shown of an address: user and password, which stand before an `@`, and a query may be secrets.
+pub fn without_user(text: &str) -> &str {
+    let bare = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    bare.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// A literal loopback address or `localhost`.
@@ -388,6 +396,16 @@ mod tests {
             "x",
         ] {
             assert!(root(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_refused_is_shown_without_what_may_be_secret() {
+        for bad in
+            ["https://ann:canary@h", "ftp://ann:canary@h/", "https://ann:can@ary@h:x", "https://h?key=canary"]
+        {
+            let said = root(bad).expect_err(bad).chain();
+            assert!(said.contains("--endpoint ") && !said.contains("can") && !said.contains("ann"), "{said}");
         }
     }
 }

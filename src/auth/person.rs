@@ -107,8 +107,11 @@ impl Person {
         ));
         let end = Instant::now() + Duration::from_secs(device.expires_in.unwrap_or(900).min(3_600));
         let mut interval = Duration::from_secs(device.interval.unwrap_or(INTERVAL).clamp(1, 60));
+        let mut rest = interval;
         while Instant::now() < end {
-            sleep(interval).await;
+            // Whatever the host asks for, the code is worth nothing after its end.
+            sleep_until((Instant::now() + rest).min(end)).await;
+            rest = interval;
             let form = [
                 ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
                 ("device_code", device_code.expose_secret()),
@@ -117,12 +120,15 @@ impl Person {
                 Ok(grant) => return Ok(grant),
                 Err(Refused { error, failure }) => match (error.as_str(), failure) {
                     ("authorization_pending", _) => {}
-                    ("slow_down", _) => interval += SLOWER,
+                    ("slow_down", _) => {
+                        interval += SLOWER;
+                        rest = interval;
+                    }
                     ("authorization_declined" | "access_denied", _) => {
                         return Err(Failure::Final("the sign-in was declined; nothing was sent".to_owned()));
                     }
                     ("expired_token", _) => break,
-                    (_, Failure::Passing { .. }) => {}
+                    (_, Failure::Passing { after, .. }) => rest = interval.max(after.unwrap_or_default()),
                     (_, failure) => return Err(failure),
                 },
             }

@@ -378,8 +378,10 @@ fn endpoint(asked: &Service, cloud: graph::Cloud) -> Result<String, Error> {
     let Some(endpoint) = &asked.endpoint else { return Ok(cloud.root.to_owned()) };
     match Url::parse(endpoint).ok().as_ref().and_then(of_microsoft) {
         Some(known) if known != cloud => Err(Error::Usage(format!(
-            "--endpoint {endpoint} belongs to --cloud {}, and --cloud is {}: give one of them",
-            known.name, cloud.name
+            "--endpoint {} belongs to --cloud {}, and --cloud is {}: give one of them",
+            net::without_user(endpoint),
+            known.name,
+            cloud.name
         ))),
         _ => Ok(endpoint.clone()),
     }

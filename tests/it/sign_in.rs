@@ -211,6 +211,16 @@ fn a_device_code_whose_person_takes_a_while() {
     assert!(said(&output).contains("(device code)"), "{}", said(&output));
 }
 
+#[test]
+fn a_pause_that_the_host_asks_for_is_kept_between_two_looks_at_a_device_code() {
+    let stage = Stage::new(&format!("{CALM}[token]\nfaults = [429]\nfaults_wait_s = 4\n"), 3);
+    let began = std::time::Instant::now();
+    let output = stage.talk("device-code", |line| line.contains("enter the code SIM-ULATED"));
+    stage.all_accepted(&output);
+    // One interval before the look that was refused, and the pause.
+    assert!(began.elapsed() >= std::time::Duration::from_secs(1 + 4), "{:?}", began.elapsed());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_sign_in_that_takes_too_long_is_cancelled_by_ctrl_c() {
