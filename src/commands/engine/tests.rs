@@ -1,6 +1,7 @@
 //! The parts together: what happens to all when one of them breaks.
 
 use std::fs;
+use std::sync::atomic::AtomicU64;
 
 use tokio::time::timeout;
 
@@ -18,8 +19,8 @@ const IN_FLIGHT: u16 = 4;
 /// Nothing here takes a twentieth of it, and a broken test must not hang.
 const LONG: Duration = Duration::from_secs(20);
 
-/// Answers nobody before the run is stopped.
-struct Late(Stop);
+/// Answers nobody before the run is stopped, and counts who waits for that.
+struct Late(Stop, Arc<AtomicU64>);
 
 impl Exchange for Late {
     type Pass = ();
@@ -29,6 +30,7 @@ impl Exchange for Late {
     }
 
     async fn send(&self, (): &(), _id: &UserId) -> Attempt {
+        self.1.fetch_add(1, Relaxed);
         self.0.draining().await;
         Attempt::of(Kind::Accepted)
     }
@@ -87,8 +89,14 @@ fn begun<E>(folder: &std::path::Path, exchange: E) -> (Call<E>, Items, Journal) 
 async fn a_run_over_which_nobody_watches_any_more_is_stopped_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let stop = Stop::new();
-    let (call, items, journal) = begun(folder.path(), Late(stop.clone()));
-    let broken = |_| async { panic!("nobody thought of that") };
+    let sent = Arc::new(AtomicU64::new(0));
+    let (call, items, journal) = begun(folder.path(), Late(stop.clone(), sent.clone()));
+    let broken = |_| async move {
+        while sent.load(Relaxed) < u64::from(IN_FLIGHT) {
+            tokio::task::yield_now().await;
+        }
+        panic!("nobody thought of that")
+    };
     let ended = timeout(LONG, drive_under(call, items, journal, stop.clone(), broken)).await;
     let Ok(Ended::Written(Ok(()))) = ended else { panic!("{ended:?}") };
     let bug = "the watch over signals, --deadline and --max-stall ended unexpectedly";
