@@ -3,7 +3,9 @@
 use std::fs;
 #[cfg(unix)]
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Output, Stdio};
+use std::process::Output;
+#[cfg(unix)]
+use std::process::Stdio;
 #[cfg(unix)]
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
