@@ -114,6 +114,7 @@ impl Checked {
             header: self.layout.has_header,
             lead_ins: self.lead_ins,
             number: 0,
+            templates: !self.ours,
             examples: 0,
         })
     }
@@ -190,6 +191,8 @@ pub(super) struct Rows {
     /// Lines before the header that are still to come: one that looks so after it is a row.
     lead_ins: u64,
     number: u64,
+    /// Whether an example before the first row is a template's. In a `failed.csv` it was a row.
+    templates: bool,
     pub(super) examples: u64,
 }
 
@@ -210,7 +213,7 @@ impl Iterator for Rows {
                 if self.number == 0 && std::mem::take(&mut self.header) {
                     continue;
                 }
-                if self.number == 0 && is_example(cells) {
+                if self.number == 0 && self.templates && is_example(cells) {
                     self.examples += 1;
                     continue;
                 }

@@ -203,6 +203,18 @@ fn a_column_whose_name_holds_what_nobody_sees_is_found_again() {
 }
 
 #[test]
+fn an_example_row_is_a_templates_and_in_what_we_wrote_a_row() {
+    let template = b"name,id\nExample: Ann,ann@contoso.com\nBo,bo@contoso.com\n";
+    assert_eq!(ids(&read(template).expect("a list").1), ["bo@contoso.com"]);
+    // Of a list where it was the second row, and the first was accepted.
+    let failed = String::from_utf8(fed_back(b"name,id\nBo,bo@contoso.com\nExample: Ann,ann@contoso.com\n"))
+        .expect("UTF-8");
+    let lines: Vec<_> = failed.lines().filter(|line| !line.starts_with("Bo,")).collect();
+    let (_, items) = read(lines.join("\n").as_bytes()).expect("what we wrote");
+    assert_eq!(ids(&items), ["ann@contoso.com"], "{failed}");
+}
+
+#[test]
 fn cells_beyond_the_header_are_repeated_at_the_end() {
     let text = b"id,name\na@b,Ann,a note,\"more, of it\"\nc@d\n";
     let once = fed_back(text);
