@@ -555,7 +555,8 @@ fn same_tenant(old: Option<&Arc<Token>>, new: &Claims) -> Result<(), String> {
         None => "does not say for which it is".to_owned(),
     };
     Err(format!(
-        "wrong tenant: the token so far was for {}, and the new one {now}; nothing was sent with it. Sign in as before, or          name the tenant with --tenant and begin again",
+        "wrong tenant: the token so far was for {}, and the new one {now}; nothing was sent with it. Sign in as before, or \
+         name the tenant with --tenant and begin again",
         neutral(before, MAX_MESSAGE)
     ))
 }

@@ -57,13 +57,13 @@ pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'stat
 }
 
 /// A web page or JSON, which might pass for a list of one column: many a sign-in page was saved as `users.csv`. A brace
-/// alone may be one around an object id.
+/// or bracket alone may be one around an object id or a column's name.
 fn marked_up(head: &[u8]) -> Option<&'static str> {
     match head.trim_ascii_start() {
         [b'<', ..] => {
             Some("this is a web page or XML, not CSV: the download may have ended on a sign-in page")
         }
-        [b'[', ..] => Some(JSON),
+        [b'[', rest @ ..] if matches!(rest.trim_ascii_start(), [b'{' | b'[' | b'"' | b']', ..]) => Some(JSON),
         [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]) => Some(JSON),
         _ => None,
     }

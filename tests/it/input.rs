@@ -25,7 +25,7 @@ fn says(bytes: &[u8]) -> String {
 fn what_cannot_be_a_list_says_what_it_is() {
     let utf16: Vec<u8> = "id\r\nann@contoso.com\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let utf16_swapped: Vec<u8> = utf16.chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
-    let cases: [(&[u8], &str); 20] = [
+    let cases: [(&[u8], &str); 21] = [
         (b"", "empty"),
         (b"\n\r\n  \n", "nothing but blank lines"),
         (b"#TYPE x\r\n", "no line but lead-in"),
@@ -38,6 +38,7 @@ fn what_cannot_be_a_list_says_what_it_is() {
         (b"{\"value\":[{\"id\":\"a@b.c\"}]}\n", "JSON"),
         (b"{\n  \"value\": []\n}\n", "JSON"),
         (b"[\n{\"id\":\"a@b.c\"}]\n", "JSON"),
+        (b"[\"a@b.c\"]\n", "JSON"),
         (b"id\na@b;Ann\nc@d;Ben\n", "its rows are separated by ';', but the header is not"),
         (b"id,name\na@b\tAnn\nc@d\tBen\n", "its rows are separated by '\\t', but the header is not"),
         (&[0; 4096], "NUL"),
@@ -54,6 +55,8 @@ fn what_cannot_be_a_list_says_what_it_is() {
     assert!(says(b"id\n").is_empty(), "a header alone is a list of nobody");
     let braced = read(b"{0a1b2c3d-0000-1111-2222-abcdefabcdef}\n").expect("an object id in braces");
     assert_eq!(braced.0.users, 1);
+    let bracketed = read(b"[userPrincipalName]\na@b.c\n").expect("a name in brackets");
+    assert_eq!((bracketed.0.rows, bracketed.0.users), (1, 1));
 }
 
 #[test]
