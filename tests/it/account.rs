@@ -1,7 +1,6 @@
 //! The account of a run, with the binary: what is the same run, complete runs, stops, faces, and `summary.json` against its schema.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -472,6 +471,7 @@ fn two_starts_in_the_same_second_are_one_run() {
 #[cfg(unix)]
 #[test]
 fn a_second_signal_ends_at_once_and_the_same_command_goes_on() {
+    use std::io::{BufRead, BufReader, Read};
     use std::time::{Duration, Instant};
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
