@@ -9,8 +9,9 @@ use crate::harness::{finish, run_against, setting, stderr, users};
 
 /// The promise (`docs/performance.md`).
 const AT_MOST: Duration = Duration::from_millis(50);
-/// Starts of which the median is shown and the quickest judged: what other work takes from the rest is not the program's.
+/// Starts of which the median is judged; again, up to `TRIES` times, since other work of the machine is not the program's.
 const STARTS: usize = 20;
+const TRIES: usize = 3;
 const FEW: u64 = 100;
 /// The same with many rows, each of which is checked before anything is sent.
 const LONG_STARTS: usize = 5;
@@ -69,14 +70,20 @@ fn the_first_request_leaves_at_once() {
         let took = sorted(folder, &input, starts);
         println!(
             "start to first request, {rows} rows in {}: {:.1} ms (median of {starts}), {:.1} ms (the quickest)",
-            folder.parent().unwrap_or(folder).display(),
+            if folder.starts_with(memory) { "memory" } else { "the temporary folder" },
             took[starts / 2].as_secs_f64() * 1e3,
             took[0].as_secs_f64() * 1e3
         );
-        took[0]
+        took[starts / 2]
     };
     took(disk.path(), FEW, STARTS);
     took(disk.path(), setting("ROWS", 1_000_000), LONG_STARTS);
-    let took = took(judged.path(), FEW, STARTS);
-    assert!(took <= AT_MOST, "{took:?}, at most {AT_MOST:?}");
+    let tries: Vec<Duration> = (0..TRIES)
+        .map(|nth| {
+            let folder = judged.path().join(nth.to_string());
+            std::fs::create_dir(&folder).expect("a folder");
+            took(&folder, FEW, STARTS)
+        })
+        .collect();
+    assert!(tries.iter().any(|median| *median <= AT_MOST), "{tries:?}, at most {AT_MOST:?}");
 }
