@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 use tokio::time::sleep;
 
 use super::find::{filter, find};
+use super::typed::Typed;
 use super::verify::verify;
 use super::{kind, run, tell};
 use crate::cli::{Find, Run, Verify};
@@ -28,11 +29,6 @@ pub(super) const NO_SHARD: &str =
 /// As `find`, `run` and `verify`.
 pub(super) async fn closed(mut asked: Run) -> Result<Exit, Error> {
     let (wait, service, out) = (asked.verify, asked.service.clone(), asked.out.clone());
-    if wait.is_some() && service.simulate.is_some() {
-        return Err(Error::Usage(
-            "--verify needs a tenant that lives on: keep `reprovision simulate` running and give its --endpoint".to_owned(),
-        ));
-    }
     let list = if asked.from_find { Some(found(&mut asked).await?) } else { None };
     let list = match list {
         Some(Listed::Over(exit)) => return Ok(exit),
@@ -67,7 +63,11 @@ fn is_ours(folder: &Path) -> bool {
 
 /// The exit code where a signal ended the wait.
 async fn waited(wait: Duration, folder: &Path) -> Result<Option<Exit>, Error> {
-    let later = format!("reprovision verify {}", folder.display());
+    let run = RunFile::read(folder);
+    let later = run.map_or_else(
+        || format!("reprovision verify {}", folder.display()),
+        |run| Typed::about(&run, "verify", folder).line(),
+    );
     tell(&format!("Looking again in {}; Ctrl-C leaves that to: {later}", human(wait)));
     let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
     tokio::select! {
@@ -96,7 +96,8 @@ async fn found(asked: &mut Run) -> Result<Listed, Error> {
     fs::create_dir_all(RUNS).map_err(|source| Error::file("create", RUNS, source))?;
     let service = &asked.service;
     let what = format!(
-        "{:?} {:?} {:?} {} {}",
+        "{:?} {:?} {:?} {:?} {} {}",
+        service.simulate,
         service.tenant,
         service.endpoint,
         service.cloud,
@@ -107,8 +108,8 @@ async fn found(asked: &mut Run) -> Result<Listed, Error> {
     let mut hasher = SipHasher13::new();
     hasher.write(what.as_bytes());
     let list = Path::new(RUNS).join(format!("found-{}-{:016x}.csv", kind.plural(), hasher.finish()));
-    // Without a tenant named nobody knows whose list it is.
-    let known = service.tenant.is_some() || service.endpoint.is_some();
+    // Without a tenant named nobody knows whose list it is; a scenario is a tenant as well.
+    let known = service.tenant.is_some() || service.endpoint.is_some() || service.simulate.is_some();
     if known && !asked.new_run && list.exists() {
         tell(&format!("goes on with {}, found by an earlier call; --new-run finds anew", list.display()));
     } else {

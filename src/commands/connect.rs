@@ -29,6 +29,8 @@ const SHARE: f64 = 0.9;
 #[derive(Debug)]
 pub(super) struct Simulated {
     pub(super) simulator: Simulator,
+    /// The scenario as it was asked for: a built-in name or a file.
+    pub(super) name: String,
     /// Writes per second that fit its quota; `None` where it has none.
     pub(super) rate: Option<f64>,
     pub(super) title: String,
@@ -84,7 +86,7 @@ pub(super) async fn place(asked: &Service) -> Result<Place, Error> {
         .await
         .map_err(|error| Error::Internal(format!("the simulator: {error}")))?;
     let root = net::root(&simulator.url())?;
-    Ok(Place { root, simulator: Some(Simulated { simulator, rate, title }) })
+    Ok(Place { root, simulator: Some(Simulated { simulator, name: name.clone(), rate, title }) })
 }
 
 /// A built-in scenario, or one of the user's own. A signal is heard while its file is read.

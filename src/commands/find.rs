@@ -8,6 +8,7 @@ use url::Url;
 use super::connect::{Purpose, connect, place};
 use super::found::{Counts, List};
 use super::scanning::{Scanning, Stopped, Watching};
+use super::simulated::recall;
 use super::typed::{SIGN_IN, Typed};
 use super::{kind, say, tell};
 use crate::catalogue;
@@ -23,6 +24,9 @@ pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
     let kind = kind(asked.object);
     let purpose = Purpose { writes: false, kind, unattended: true };
     let connection = connect(&asked.service, place(&asked.service).await?, purpose).await?;
+    if let Some(simulated) = &connection.simulator {
+        recall(simulated, None);
+    }
     let filter = filter(&asked.only);
     let what = format!(
         "{} {} {} {} {}",
@@ -126,8 +130,9 @@ fn counted(counts: &mut Counts, filter: &Filter, object: &Object, now: Timestamp
     counts.licence += u64::from(object.licence_error);
     let (problem, count) = filter.find(object, now)?;
     counts.found += 1;
+    let known = catalogue::of_service_error(&problem.code, &problem.text).map_or("", |entry| &entry.title);
     let codes = counts.causes.entry(problem.service.clone()).or_default();
-    *codes.entry(problem.code.clone()).or_default() += 1;
+    *codes.entry(problem.code.clone()).or_default().entry(known.to_owned()).or_default() += 1;
     Some(found_row(object, problem, count))
 }
 
@@ -165,15 +170,16 @@ fn to_run(kind: ObjectKind, list: &Path) -> Typed {
     }
 }
 
-/// Counts by service and code, with what is known about the cause.
+/// Counts by service, code and what is known about the cause.
 fn causes(counts: &Counts) -> String {
     let mut lines: Vec<(u64, String)> = Vec::new();
     for (service, codes) in &counts.causes {
-        for (code, count) in codes {
-            let known = catalogue::of_service_error(code, "");
-            let cause = known.map_or_else(String::new, |entry| format!("  {}", entry.title));
+        for (code, causes) in codes {
             let code = if code.is_empty() { "(no code)" } else { code };
-            lines.push((*count, format!("{:>8}  {service}  {code}{cause}", thousands(*count))));
+            for (cause, count) in causes {
+                let line = format!("{:>8}  {service}  {code}  {cause}", thousands(*count));
+                lines.push((*count, line.trim_end().to_owned()));
+            }
         }
     }
     lines.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));

@@ -23,8 +23,8 @@ pub(super) struct Counts {
     pub(super) read: u64,
     /// With an unresolved service error that was looked for.
     pub(super) found: u64,
-    /// By service and code.
-    pub(super) causes: BTreeMap<String, BTreeMap<String, u64>>,
+    /// By service, code and what is known of the cause, in words.
+    pub(super) causes: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
     /// With a directory-sync error.
     pub(super) sync: u64,
     /// With a licence error.

@@ -358,7 +358,7 @@ fn place(wanted: &[Wanted], key: u128) -> Option<usize> {
 
 /// The id as it was sent: what a spreadsheet would have taken for a formula has an apostrophe in `results.csv`. GUIDs
 /// compare without braces.
-fn id_of<'a>(record: &'a Written<'_>) -> &'a str {
+pub(super) fn id_of<'a>(record: &'a Written<'_>) -> &'a str {
     let id = plain(&record.id);
     id.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(id)
 }

@@ -19,6 +19,7 @@ mod scanning;
 mod schedule;
 mod screen;
 mod simulate;
+mod simulated;
 mod status;
 mod streams;
 mod sweep;

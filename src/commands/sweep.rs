@@ -1,10 +1,12 @@
 //! `sweep`: the scheduled job. Verify the last run, find, leave out what is hopeless or cooling down, run, and tell what is new.
 
 use std::fs;
+use std::hash::Hasher;
 use std::io::{self, BufWriter, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use siphasher::sip::SipHasher13;
 
 use super::connect::{Connection, Purpose, connect, place};
 use super::find::filter;
@@ -12,6 +14,7 @@ use super::looking::Looking;
 use super::memory::{CAUSE_COLUMNS, Memory, recalled, remember};
 use super::run::run;
 use super::scanning::{Scanning, Stopped, Watching};
+use super::simulated::{is_of, recall};
 use super::{kind, say, tell};
 use crate::cli::Sweep;
 use crate::error::{Error, Exit};
@@ -57,16 +60,14 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
     let purpose = Purpose { writes: true, kind, unattended: asked.run.yes };
     let connection = connect(&service, place_, purpose).await?;
+    if let Some(simulated) = &connection.simulator {
+        recall(simulated, None);
+    }
     let last = last_run(Path::new(RUNS), &connection, kind);
     let tenant = connection.tenant.clone();
     let scanning = Scanning::new(connection, &service.api_version, kind, signals)?;
     let clocks = scanning.clocks();
-    let memory = Memory::open(
-        asked
-            .history
-            .clone()
-            .unwrap_or_else(|| Path::new(RUNS).join(format!("history-{}.csv", kind.plural()))),
-    )?;
+    let memory = Memory::open(remembered_in(asked.history.as_deref(), kind, scanning.is_simulated()))?;
     let kept = "nothing was sent, and nothing is remembered of this call; the same command starts again";
     if let Some((folder, run)) = &last {
         match verify_last(folder, run, &scanning).await {
@@ -81,9 +82,9 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     let mut night = Night::new(memory.read()?, policy);
     let cut_short = memory.cut_short();
     for folder in &cut_short {
-        recall(&mut night, folder, &clocks);
+        take_up(&mut night, folder, &clocks);
     }
-    let list = Path::new(RUNS).join(format!("sweep-{}.csv", kind.plural()));
+    let list = tonights_list(memory.path(), kind)?;
     let scanned = match scan(&scanning, &mut night, &filter(&asked.run.only), &list).await {
         Ok(scanned) => scanned,
         Err(stopped) => return scanning.ended(stopped, kept),
@@ -139,8 +140,31 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     Ok(exit)
 }
 
+/// Where the memory is. A simulated tenant has one of its own: a sweep forgets whom it does not meet.
+fn remembered_in(asked: Option<&Path>, kind: ObjectKind, simulated: bool) -> PathBuf {
+    let own = if simulated { "simulated-" } else { "" };
+    match asked {
+        None => Path::new(RUNS).join(format!("history-{own}{}.csv", kind.plural())),
+        Some(path) if !simulated => path.to_owned(),
+        Some(path) => {
+            let mut name = std::ffi::OsString::from(own);
+            name.push(path.file_name().unwrap_or_default());
+            path.with_file_name(name)
+        }
+    }
+}
+
+/// Where the list stands that is sent tonight: one for each memory, because sweeps with other memories, so of other
+/// tenants, may run at the same time.
+fn tonights_list(memory: &Path, kind: ObjectKind) -> Result<PathBuf, Error> {
+    let whole = std::path::absolute(memory).map_err(|source| Error::file("read", memory, source))?;
+    let mut hasher = SipHasher13::new();
+    hasher.write(whole.as_os_str().as_encoded_bytes());
+    Ok(Path::new(RUNS).join(format!("sweep-{}-{:016x}.csv", kind.plural(), hasher.finish())))
+}
+
 /// What a sweep sent that was killed before it could remember it. What cannot be read now is said, and hinders nobody.
-fn recall(night: &mut Night, folder: &Path, clocks: &Clocks) {
+fn take_up(night: &mut Night, folder: &Path, clocks: &Clocks) {
     match recalled(night, folder, clocks) {
         Ok(0) => {}
         Ok(retries) => tell(&format!(
@@ -157,16 +181,14 @@ fn recall(night: &mut Night, folder: &Path, clocks: &Clocks) {
 
 /// The newest run of this tenant, app, endpoint and kind.
 fn last_run(parent: &Path, connection: &Connection, kind: ObjectKind) -> Option<(PathBuf, RunFile)> {
-    if connection.simulator.is_some() {
-        // Every embedded simulator is a new tenant.
-        return None;
-    }
+    let sent_there = |run: &RunFile| match &connection.simulator {
+        Some(simulated) => is_of(run, simulated),
+        None => !run.simulated && run.identity.endpoint == connection.root.as_str(),
+    };
     let runs = fs::read_dir(parent).ok()?.flatten().filter_map(|entry| {
         let run = RunFile::read(&entry.path())?;
-        let ours = run.identity.tenant == connection.tenant
-            && run.identity.endpoint == connection.root.as_str()
-            && run.identity.object == kind
-            && !run.simulated;
+        let ours =
+            run.identity.tenant == connection.tenant && run.identity.object == kind && sent_there(&run);
         ours.then(|| (entry.path(), run))
     });
     runs.max_by_key(|(_, run)| run.started_at)
@@ -301,6 +323,23 @@ fn folder(parent: &Path, tenant: &str, now: Timestamp) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sweeps_of_other_tenants_share_neither_memory_nor_list() {
+        let users = ObjectKind::Users;
+        let own = remembered_in(None, users, false);
+        assert_eq!(own, Path::new(RUNS).join("history-users.csv"));
+        let real = Path::new("vol/contoso.csv");
+        assert_eq!(remembered_in(Some(real), users, false), real);
+        assert_eq!(remembered_in(Some(real), users, true), Path::new("vol/simulated-contoso.csv"));
+        let list = |memory: &Path| tonights_list(memory, users).expect("a path");
+        let memories =
+            [own.clone(), remembered_in(None, users, true), real.to_owned(), "fabrikam.csv".into()];
+        let lists: std::collections::BTreeSet<_> = memories.iter().map(|memory| list(memory)).collect();
+        assert_eq!(lists.len(), memories.len(), "{lists:?}");
+        assert_eq!(list(&own), list(&std::path::absolute(&own).expect("a path")), "the same memory");
+        assert_ne!(list(&own), tonights_list(&own, ObjectKind::Groups).expect("a path"));
+    }
 
     #[test]
     fn folders_are_named_by_time_and_tenant_and_never_taken_twice() {

@@ -10,6 +10,9 @@ use crate::rundir::RunFile;
 /// The one flag whose value may hold a secret, in a header for `curl` say. What is printed goes into mails and reports.
 const LEFT_OUT: &str = "--token-command";
 
+/// The scenario of `--simulate` without a name.
+const DEFAULT_SCENARIO: &str = "default";
+
 /// Flags that other commands about the same tenant need as well.
 pub(super) const SIGN_IN: [&str; 10] = [
     "--tenant",
@@ -59,7 +62,10 @@ impl Typed {
             flag("--object", identity.object.plural());
         }
         if run.simulated {
-            words.push("--simulate".to_owned());
+            words.push(match run.scenario().filter(|name| *name != DEFAULT_SCENARIO) {
+                Some(name) => format!("--simulate={name}"),
+                None => "--simulate".to_owned(),
+            });
         }
         Self { words, left_out: false }
     }

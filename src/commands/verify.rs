@@ -4,9 +4,10 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::connect::{Connection, Purpose, connect, place};
+use super::connect::{Connection, Place, Purpose, connect, place};
 use super::looking::{Looking, Sight};
 use super::scanning::Scanning;
+use super::simulated::{is_of, recall};
 use super::typed::Typed;
 use super::{say, tell};
 use crate::cli::Verify;
@@ -26,17 +27,34 @@ pub(super) async fn verify(asked: Verify) -> Result<Exit, Error> {
     let _lock = Lock::acquire(&folder)?;
     let run = read_run(&folder)?;
     let place = place(&asked.service).await?;
-    if place.root.as_str() != run.identity.endpoint {
-        return Err(Error::Usage(match run.simulated {
-            true => "this run was simulated, and its tenant ended with it; to verify one, keep `reprovision simulate` running and give its --endpoint".to_owned(),
-            false => format!("the run was sent to {}, and --cloud or --endpoint name {}", run.identity.endpoint, place.root),
-        }));
+    same_place(&place, &run, &folder)?;
+    if let Some(simulated) = &place.simulator {
+        recall(simulated, Some(&folder));
     }
     let purpose = Purpose { writes: false, kind: run.identity.object, unattended: true };
     let connection = connect(&asked.service, place, purpose).await?;
     same_tenant(&connection, &run)?;
     let scanning = Scanning::new(connection, &asked.service.api_version, run.identity.object, signals)?;
     look(&folder, &run, &scanning).await
+}
+
+/// Nobody is looked up elsewhere than where the run was sent.
+fn same_place(place: &Place, run: &RunFile, folder: &Path) -> Result<(), Error> {
+    let sent_to = &run.identity.endpoint;
+    Err(Error::Usage(match (&place.simulator, run.simulated) {
+        (None, false) if place.root.as_str() == sent_to => return Ok(()),
+        (Some(simulated), true) if is_of(run, simulated) => return Ok(()),
+        (None, false) => {
+            format!("the run was sent to {sent_to}, and --cloud or --endpoint name {}", place.root)
+        }
+        (Some(_), false) => format!(
+            "the run was sent to {sent_to} and not to a simulated tenant: leave --simulate out, or name a simulated run"
+        ),
+        (_, true) => format!(
+            "this run was simulated, and the users of its tenant are nowhere else: {}",
+            Typed::about(run, "verify", folder).line()
+        ),
+    }))
 }
 
 /// `run.json`, or what to do without it.
@@ -89,8 +107,12 @@ fn text(sight: &Sight, folder: &Path, run: &RunFile, scanning: &Scanning) -> Str
     ));
     let pending = sight.verdicts.get(&Verdict::Pending).copied().unwrap_or(0);
     if pending > 0 {
+        let takes = match run.simulated {
+            true => "The simulated tenant takes seconds",
+            false => "It takes 5–30 minutes, at times 24 hours",
+        };
         lines.push(format!(
-            "  pending: not processed yet. It takes 5–30 minutes, at times 24 hours; the first was accepted {}. Look again: {}",
+            "  pending: not processed yet. {takes}; the first was accepted {}. Look again: {}",
             since(sight.first),
             Typed::about(run, "verify", folder).line()
         ));

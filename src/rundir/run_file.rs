@@ -15,6 +15,8 @@ use crate::sys::{self, SinceBoot};
 
 /// Version of the form of `run.json`.
 pub const SCHEMA: u32 = 1;
+/// The setting that names the scenario of a simulated run.
+pub const SCENARIO: &str = "scenario";
 
 /// What makes two calls the same run. All else may differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +115,11 @@ impl RunFile {
     /// Rows that are to have a record.
     pub fn rows_in(&self) -> u64 {
         self.selected.unwrap_or(self.rows)
+    }
+
+    /// The scenario of a simulated run, as it was asked for; older versions did not keep it.
+    pub fn scenario(&self) -> Option<&str> {
+        self.settings.get(SCENARIO)?.as_str().filter(|_| self.simulated)
     }
 
     /// Reads it; `None` where it is missing or torn.

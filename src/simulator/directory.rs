@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -60,7 +60,8 @@ pub struct Census {
 pub(super) struct Directory {
     objects: Objects,
     epoch: Timestamp,
-    done: HashMap<Box<str>, (u32, Duration)>,
+    /// How often, and when last: seconds after the start, below zero for what a tenant of before had done.
+    done: HashMap<Box<str>, (u32, f64)>,
 }
 
 /// State of an object's error.
@@ -117,8 +118,16 @@ impl Directory {
     pub(super) fn accept(&mut self, id: &str, now: Duration) -> u32 {
         let entry = self.done.entry(id.into()).or_default();
         entry.0 += 1;
-        entry.1 = now;
+        entry.1 = now.as_secs_f64();
         entry.0
+    }
+
+    /// The action ran for an id before this tenant began, as one that was started earlier had it.
+    pub(super) fn remember(&mut self, set: Set, id: &str, at: Timestamp) {
+        let Some(found) = self.resolve(set, id) else { return };
+        let at = at.duration_since(self.epoch).as_secs_f64().min(0.0);
+        let before = self.done.entry(found.into()).or_insert((0, at));
+        *before = (before.0 + 1, before.1.max(at));
     }
 
     pub(super) fn accepted(&self) -> impl Iterator<Item = (&str, u32)> {
@@ -127,12 +136,7 @@ impl Directory {
 
     /// The object as a read shows it; members as in `$select`, without one the default set.
     pub(super) fn show(&self, set: Set, id: &str, select: Option<&str>, now: Duration) -> Value {
-        let number = id.rsplit_once('-').and_then(|(_, tail)| u64::from_str_radix(tail, 16).ok());
-        let name = match number.filter(|_| self.is_made_up()) {
-            Some(number) => format!("user{number}@simulated.example"),
-            None if id.contains('@') => id.to_owned(),
-            None => format!("{}@simulated.example", &id[..id.len().min(8)]),
-        };
+        let name = self.name(id);
         let display = format!("Simulated {}", name.split('@').next().unwrap_or_default());
         let mut whole = json!({ "id": id, "displayName": display, "userPrincipalName": name, "mail": name });
         if set != Set::Users
@@ -169,32 +173,64 @@ impl Directory {
         whole
     }
 
+    /// The object of the directory that an object id means.
+    fn member(&self, id: &str) -> Option<(Set, u64)> {
+        let number = u64::from_str_radix(id.get(24..)?, 16).ok()?;
+        let is = |set: Set| (1..=self.count(set)).contains(&number) && object_id(set, number) == id;
+        Set::ALL.into_iter().map(|(set, _)| (set, number)).find(|(set, _)| is(*set))
+    }
+
+    /// Sign-in name, or what stands for one.
+    fn name(&self, id: &str) -> String {
+        match self.member(id) {
+            Some((_, number)) => format!("user{number}@simulated.example"),
+            None if id.contains('@') => id.to_owned(),
+            None => format!("{}@simulated.example", id.chars().take(8).collect::<String>()),
+        }
+    }
+
     fn errors(&self, id: &str, now: Duration) -> Value {
         let (since, resolved) = match self.condition(id, now) {
             Condition::Fine => return json!([]),
             Condition::Broken { since, .. } => (since, false),
             Condition::Cleared { since } => (since, true),
         };
-        let (service, code, text) = match (share_of(id, "service") * 4.0) as u8 {
-            0 => (
+        let name = self.name(id);
+        let alias = name.split('@').next().unwrap_or_default();
+        let (service, code, text) = match (share_of(id, "service") * 8.0) as u8 {
+            0..3 => (
                 "exchange/NAMPRD09-001-01",
                 "ProxyAddressConflict",
-                "The proxy address \"SMTP:taken@simulated.example\" is already being used by the proxy addresses or LegacyExchangeDN.",
+                format!(
+                    "The proxy address \"SMTP:{name}\" is already being used by the proxy addresses or LegacyExchangeDN of \"{alias} (former)\". Please choose another proxy address."
+                ),
             ),
-            1 => (
+            3 => (
                 "exchange/NAMPRD09-001-01",
-                "RecipientNotFound",
-                "The name \"taken\" is already being used. Please try another name.",
+                "NameConflict",
+                format!("The name \"{alias}\" is already being used. Please try another name."),
             ),
-            2 => (
-                "SharePoint/Dublin",
-                "UserProfileError",
-                "The user profile could not be created. <b>=1+1</b>",
+            4 => (
+                "exchange/NAMPRD09-001-01",
+                "ExchangeGuidConflict",
+                format!(
+                    "The value \"{:08x}-0000-4000-9000-000000000000\" of property \"ExchangeGuid\" is used by another recipient object. Please specify a unique value.",
+                    (share_of(id, "guid") * f64::from(u32::MAX)) as u32
+                ),
             ),
+            5 => {
+                // Where details may be odd, they also hold what a page or a spreadsheet would take for its own.
+                let odd = if self.objects.broken_xml > 0.0 { " <b>=1+1</b>" } else { "" };
+                (
+                    "SharePoint/Dublin",
+                    "UserProfileError",
+                    format!("The user profile could not be created.{odd}"),
+                )
+            }
             _ => (
                 "MicrosoftCommunicationsOnline/NOAM-4A-S7",
                 "SipAddressConflict",
-                "The SIP address is used by another user.",
+                format!("The SIP address \"sip:{name}\" is used by another user."),
             ),
         };
         let record = |code: &str, text: &str| {
@@ -203,31 +239,46 @@ impl Directory {
                 "<ErrorRecord><ErrorCode>{code}</ErrorCode><ErrorDescription>{escaped}</ErrorDescription></ErrorRecord>"
             )
         };
-        let mut records = record(code, text);
+        let mut records = record(code, &text);
         if share_of(id, "many") < 0.2 {
-            records.push_str(&record("SecondaryError", "A second record of the same error."));
+            records.push_str(&record("NotUpdated", "The object was not updated in this service."));
         }
         let mut detail = format!(
             "<ServiceInstance><Name>{service}</Name><ObjectErrors>{records}</ObjectErrors></ServiceInstance>"
         );
         if share_of(id, "xml") < self.objects.broken_xml {
-            detail.truncate(detail.len() / 2);
+            detail = detail.chars().take(detail.chars().count() / 2).collect();
         }
         // The page's own sample has no zone.
         let zone = if service.starts_with("SharePoint") { "" } else { "Z" };
-        let since = self.epoch.as_second() + since as i64;
-        let created =
-            Timestamp::from_second(since).unwrap_or(self.epoch).strftime("%Y-%m-%dT%H:%M:%S").to_string();
+        let at = SignedDuration::try_from_secs_f64(since)
+            .ok()
+            .and_then(|since| self.epoch.checked_add(since).ok());
+        let created = at.unwrap_or(self.epoch).strftime("%Y-%m-%dT%H:%M:%S").to_string();
         let error = json!({ "@odata.type": "#microsoft.graph.serviceProvisioningXmlError", "createdDateTime": format!("{created}{zone}"),
             "isResolved": resolved, "serviceInstance": service, "errorDetail": detail });
         json!([error])
     }
 
+    /// Seconds after the start of the last midnight (UTC) at or before an instant. Errors are counted from there: a
+    /// tenant that is started anew shows them with the same times all day.
+    fn midnight(&self, at: f64) -> f64 {
+        let epoch = self.epoch.as_millisecond() as f64 / 1_000.0;
+        ((epoch + at) / DAY).floor() * DAY - epoch
+    }
+
+    /// Whether it is broken from the beginning on: so is whoever stands in a list of one's own.
+    fn is_broken(&self, id: &str) -> bool {
+        let is_stranger = self.is_made_up() && self.member(id).is_none();
+        self.objects.broken > 0.0 && (is_stranger || share_of(id, "broken") < self.objects.broken)
+    }
+
     /// Pure in id, the last acceptance and the time.
     fn condition(&self, id: &str, now: Duration) -> Condition {
         let now = now.as_secs_f64();
-        let began = if share_of(id, "broken") < self.objects.broken {
-            -share_of(id, "age") * OLDEST_DAYS * DAY
+        let asked = self.done.get(id).map(|(_, at)| *at);
+        let began = if self.is_broken(id) {
+            self.midnight(asked.unwrap_or(0.0).min(0.0)) - share_of(id, "age") * OLDEST_DAYS * DAY
         } else if share_of(id, "later") < self.objects.later {
             share_of(id, "day") * self.objects.later_days as f64 * DAY
         } else {
@@ -236,11 +287,11 @@ impl Directory {
         if began > now {
             return Condition::Fine;
         }
-        let Some((_, at)) = self.done.get(id) else {
+        let Some(at) = asked else {
             return Condition::Broken { since: began, again: false };
         };
         let [from, to] = self.objects.effect_s.map(|s| s as f64);
-        let effect = at.as_secs_f64() + from + share_of(id, "effect") * (to - from);
+        let effect = at + from + share_of(id, "effect") * (to - from);
         match effect <= now {
             false => Condition::Broken { since: began, again: false },
             true if share_of(id, "stubborn") < self.objects.stubborn => {
@@ -335,5 +386,61 @@ mod tests {
         assert!(after.failed_again * 2 < after.cleared && after.failed_again > 10, "{after:?}");
         let days = directory.census(Set::Users, at(20 * 86_400));
         assert!(days.unresolved + days.cleared > before.unresolved, "some break later");
+    }
+
+    /// Whether each error is resolved, and since when it stands.
+    fn errors(directory: &Directory, seconds: u64) -> Vec<(bool, String)> {
+        let shown = |id: &String| {
+            let now = Duration::from_secs(seconds);
+            let whole = directory.show(Set::Users, id, Some("serviceProvisioningErrors"), now);
+            let error = &whole["serviceProvisioningErrors"][0];
+            Some((error["isResolved"].as_bool()?, error["createdDateTime"].as_str()?.to_owned()))
+        };
+        directory.page(Set::Users, 0, 500).0.iter().filter_map(shown).collect()
+    }
+
+    #[test]
+    fn a_tenant_that_is_started_anew_goes_on_where_it_was() {
+        let objects = || Objects { later: 0.0, ..directory().objects };
+        let morning: Timestamp = "2026-11-23T06:00:00.700Z".parse().expect("a time");
+        let (hour, ids) = (SignedDuration::from_hours(1), directory().page(Set::Users, 0, 500).0);
+        let mut first = Directory::new(objects(), morning);
+        let untouched = errors(&first, 0);
+        assert_eq!(
+            errors(&Directory::new(objects(), morning + hour), 0),
+            untouched,
+            "the same times all day"
+        );
+        ids.iter().for_each(|id| assert_eq!(first.accept(id, Duration::from_secs(10)), 1));
+        let mut again = Directory::new(objects(), morning + hour);
+        let sent = morning + SignedDuration::from_secs(10);
+        ids.iter().for_each(|id| again.remember(Set::Users, &id.to_uppercase(), sent));
+        assert_eq!(
+            again.census(Set::Users, Duration::ZERO),
+            first.census(Set::Users, Duration::from_hours(1))
+        );
+        assert_eq!(errors(&again, 0), errors(&first, 3_600));
+        // An error that came back is never older than the request of the same second.
+        let sent = format!("{:.0}", sent);
+        let came_back = errors(&again, 0).into_iter().filter(|(resolved, _)| !resolved);
+        assert!(came_back.clone().count() > 3);
+        assert!(came_back.clone().all(|(_, since)| *since >= *sent.trim_end_matches('Z')), "{sent}");
+        let old = errors(&again, 0).into_iter().filter(|(resolved, _)| *resolved);
+        assert!(old.clone().count() > 3 && old.clone().all(|(_, since)| *since < *sent), "{sent}");
+    }
+
+    #[test]
+    fn whoever_stands_in_a_list_of_ones_own_has_an_error_where_the_directory_has_any() {
+        for (broken, found) in [(0.1, true), (0.0, false)] {
+            let objects = Objects { strangers: true, broken, ..directory().objects };
+            let directory = Directory::new(objects, Timestamp::UNIX_EPOCH);
+            for id in ["ann@contoso.com", "2265b1f5-91b7-4d8f-8cd6-000000000007", "é-\u{1f600}"] {
+                let id = directory.resolve(Set::Users, id).expect("a stranger");
+                let whole =
+                    directory.show(Set::Users, &id, Some("id,serviceProvisioningErrors"), Duration::ZERO);
+                assert_eq!(!whole["serviceProvisioningErrors"][0].is_null(), found, "{id}");
+                assert_ne!(directory.name(&id), "user7@simulated.example");
+            }
+        }
     }
 }

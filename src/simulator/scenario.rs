@@ -248,7 +248,8 @@ pub struct Objects {
     pub other_errors: f64,
     /// Share of errors whose detail is no well-formed XML.
     pub broken_xml: f64,
-    /// Whether well-formed ids outside the directory exist too, without errors: so that a list of one's own can be tried.
+    /// Whether well-formed ids outside the directory exist too, so that a list of one's own can be tried: each has an error
+    /// where `broken` is above 0.
     pub strangers: bool,
 }
 

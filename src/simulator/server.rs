@@ -162,6 +162,11 @@ impl Simulator {
         (token::APP, token::SECRET)
     }
 
+    /// The action ran for this id in a tenant that was started before this one: it counts as if it had been here.
+    pub fn remember(&self, set: Set, id: &str, at: Timestamp) {
+        self.shared.lock().directory.remember(set, id, at);
+    }
+
     /// What was counted so far.
     pub fn ledger(&self) -> Ledger {
         self.shared.lock().ledger.clone()

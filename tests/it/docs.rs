@@ -245,7 +245,8 @@ fn what_is_shown_as_printed_is_printed() {
         let quick = include_str!("../../samples/scenarios/default.toml")
             .replace("writes_per_second = 60.0", "writes_per_second = 600.0")
             .replace("stock = 120.0", "stock = 1200.0")
-            .replace("throttle_wait_s = [3, 5]", "throttle_wait_s = [1, 2]");
+            .replace("throttle_wait_s = [3, 5]", "throttle_wait_s = [1, 2]")
+            .replace("effect_s = [2, 20]", "effect_s = [0, 0]");
         fs::write(desk.path().join("quick.toml"), quick).expect("the scenario");
         for (command, shown) in transcripts(&text) {
             let line = command.replace("--simulate", "--simulate=quick.toml");

@@ -112,7 +112,7 @@ fn a_report_can_be_written_again_also_of_a_run_that_was_cut_short() {
     fs::remove_file(&path).expect("removed");
     let output = reprovision(folder.path(), &["report", "one"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let next = "fix the causes, then: reprovision run one/failed.csv --simulate\n";
+    let next = "fix the causes, then: reprovision run one/failed.csv --simulate=calm\n";
     assert!(said(&output).contains(next), "never a simulated list to a real tenant: {}", said(&output));
     assert_eq!(fs::read_to_string(&path).expect("report.html"), before);
     let results = folder.path().join("one/results.csv");

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::input::Options;
 use crate::model::{ObjectKind, Shard};
 use crate::net;
+use crate::rundir::SCENARIO;
 
 /// `--max-stall` without the flag: people wait less long than jobs.
 const STALL_TERMINAL: Duration = Duration::from_secs(600);
@@ -79,6 +80,8 @@ pub(super) struct RunConfig {
     pub(super) cloud: &'static str,
     /// What a simulated tenant is like.
     pub(super) simulated: Option<String>,
+    /// Its scenario as it was asked for.
+    pub(super) scenario: Option<String>,
     /// The command that goes on.
     pub(super) again: Typed,
 }
@@ -160,6 +163,7 @@ impl RunConfig {
                 cli::Cloud::China => "china",
             },
             simulated: place.simulator.as_ref().map(|simulated| simulated.title.clone()),
+            scenario: place.simulator.as_ref().map(|simulated| simulated.name.clone()),
             again: Typed::now().without("--limit").without_switch("--new-run"),
         })
     }
@@ -217,6 +221,7 @@ impl RunConfig {
             "max_failures": share(self.max_failures),
             "max_stall_s": self.max_stall.as_secs(),
             "deadline_s": self.deadline.map(|deadline| deadline.as_secs()),
+            SCENARIO: self.scenario,
         })
     }
 }

@@ -188,7 +188,7 @@ impl Ready {
         if !config.http1 {
             http = http.several(config.concurrency)?;
         }
-        // Every embedded simulator is a new tenant: what another one said is nothing to it.
+        // Every embedded simulator begins with a full quota: what another one said of its own is nothing to it.
         let state = match simulator {
             Some(_) => State::read(&claim.folder),
             None => newest_state(claim.parent(), &run.identity),

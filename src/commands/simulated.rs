@@ -1,0 +1,65 @@
+//! A simulated tenant from one call to the next: each call embeds a simulator of its own, and the records of earlier runs
+//! tell it whom it accepted before.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::connect::Simulated;
+use super::looking::id_of;
+use super::tell;
+use crate::error::Error;
+use crate::model::{ObjectKind, Outcome};
+use crate::rundir::{RunFile, each_record};
+use crate::simulator::Set;
+
+/// Where runs are.
+const RUNS: &str = "reprovision-runs";
+
+/// Tells the simulator whom the runs of its scenario got accepted: those below `reprovision-runs`, and the run in `also`. A
+/// run that cannot be read is said, and hinders nobody.
+pub(super) fn recall(simulated: &Simulated, also: Option<&Path>) {
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(RUNS).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let same = |one: &Path, other: &Path| match (fs::canonicalize(one), fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    };
+    if let Some(also) = also.filter(|also| !folders.iter().any(|folder| same(folder, also))) {
+        folders.push(also.to_owned());
+    }
+    for folder in folders {
+        let Some(run) = RunFile::read(&folder).filter(|run| is_of(run, simulated)) else { continue };
+        if let Err(error) = accepted(&folder, &run, |id, at| {
+            simulated.simulator.remember(set(run.identity.object), id, at);
+        }) {
+            tell(&format!(
+                "warning: the simulated tenant does not know all whom it accepted before: {}",
+                error.chain()
+            ));
+        }
+    }
+}
+
+/// Whether a run was sent to a simulated tenant of this scenario.
+pub(super) fn is_of(run: &RunFile, simulated: &Simulated) -> bool {
+    run.scenario() == Some(&simulated.name)
+}
+
+fn accepted(folder: &Path, run: &RunFile, mut each: impl FnMut(&str, Timestamp)) -> Result<(), Error> {
+    each_record(folder, run.rows, |record| {
+        if record.outcome == Outcome::Accepted {
+            each(id_of(record), record.settled_at().unwrap_or(run.started_at));
+        }
+    })
+    .map(drop)
+}
+
+fn set(kind: ObjectKind) -> Set {
+    match kind {
+        ObjectKind::Users => Set::Users,
+        ObjectKind::Groups => Set::Groups,
+        ObjectKind::Contacts => Set::Contacts,
+    }
+}
