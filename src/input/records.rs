@@ -33,6 +33,13 @@ impl Broken {
         Self { raw, why: "the quotes of this line do not balance" }
     }
 
+    fn ambiguous(raw: String) -> Self {
+        Self {
+            raw,
+            why: "programs split this line differently: a quoted cell with a blank before it holds the delimiter",
+        }
+    }
+
     fn long(raw: String) -> Self {
         Self { raw, why: "the line is longer than 64 KiB" }
     }
@@ -72,6 +79,7 @@ impl<R: BufRead> Records<R> {
         match split(&first, self.delimiter) {
             Split::Cells(cells) => return Ok(Ok(cells)),
             Split::Broken => return Ok(Err(Broken::quotes(first))),
+            Split::Ambiguous => return Ok(Err(Broken::ambiguous(first))),
             Split::Open => {}
         }
         let mut text = first.clone();
@@ -88,6 +96,7 @@ impl<R: BufRead> Records<R> {
                     return Ok(Ok(cells));
                 }
                 Split::Broken => return Ok(Err(Broken::quotes(first))),
+                Split::Ambiguous => return Ok(Err(Broken::ambiguous(first))),
                 Split::Open => {}
             }
             if used + 1 >= MAX_LINES {
@@ -156,13 +165,56 @@ enum Split {
     Cells(Vec<String>),
     /// A quoted cell has not ended.
     Open,
-    /// Something else than a delimiter or the end follows a closing quote.
+    /// Something else than blanks and a delimiter or the end follows a closing quote.
     Broken,
+    /// See [`Stray`].
+    Ambiguous,
 }
 
-/// RFC 4180: a quote is syntax only at the start of a cell; inside, two make one.
+/// Quotes in cells that do not begin with one. They are letters, but may be what is left of a cell that others split
+/// elsewhere, and then an id would be looked for in the wrong column.
+#[derive(Default)]
+struct Stray {
+    /// A blank stood between a closing quote and what ends the cell.
+    blank: bool,
+    /// A cell has a quote that is not one of a pair around it.
+    alone: bool,
+    /// A cell begins with a blank and a quote that ends in none of its letters …
+    opened: bool,
+    /// … and a later one has its end: one cell for PowerShell, which skips the blank, and several for Excel.
+    closed: bool,
+}
+
+impl Stray {
+    fn meets(&mut self, cell: &str) {
+        if !cell.contains('"') {
+            return;
+        }
+        let bare = cell.trim();
+        let (begins, ends) = (bare.starts_with('"'), bare.ends_with('"'));
+        if begins && ends && bare.len() > 1 {
+            return;
+        }
+        self.alone = true;
+        self.closed |= self.opened && ends;
+        self.opened |= begins;
+    }
+
+    fn judge(self, cells: Vec<String>) -> Split {
+        match self {
+            Self { closed: true, .. } => Split::Ambiguous,
+            Self { blank: true, alone: true, .. } => Split::Broken,
+            _ => Split::Cells(cells),
+        }
+    }
+}
+
+/// RFC 4180: a quote is syntax only at the start of a cell; inside, two make one. Blanks between a closing quote and what
+/// ends the cell are no part of it: Excel, PowerShell and Python end it there as well.
 fn split(text: &str, delimiter: u8) -> Split {
     let delimiter = char::from(delimiter);
+    let blank = |c: char| matches!(c, ' ' | '\t') && c != delimiter;
+    let mut stray = Stray::default();
     let mut cells = Vec::new();
     let mut rest = text;
     loop {
@@ -181,20 +233,24 @@ fn split(text: &str, delimiter: u8) -> Split {
                 }
             };
             cells.push(cell);
-            match after.strip_prefix(delimiter) {
+            let end = after.trim_start_matches(blank);
+            stray.blank |= end.len() < after.len();
+            match end.strip_prefix(delimiter) {
                 Some(more) => rest = more,
-                None if after.is_empty() => return Split::Cells(cells),
+                None if end.is_empty() => return stray.judge(cells),
                 None => return Split::Broken,
             }
         } else {
             match rest.split_once(delimiter) {
                 Some((cell, more)) => {
+                    stray.meets(cell);
                     cells.push(cell.to_owned());
                     rest = more;
                 }
                 None => {
+                    stray.meets(rest);
                     cells.push(rest.to_owned());
-                    return Split::Cells(cells);
+                    return stray.judge(cells);
                 }
             }
         }
@@ -228,6 +284,49 @@ mod tests {
         let rows = all("u1\n\"u2\nu3\nu4\n\"x\"y,z\nu5");
         let firsts: Vec<_> = rows.iter().map(|(line, cells)| (*line, cells.is_ok())).collect();
         assert_eq!(firsts, [(1, true), (2, false), (3, true), (4, true), (5, false), (6, true)]);
+    }
+
+    #[test]
+    fn a_blank_behind_a_closing_quote_ends_the_cell_unless_a_quote_is_left_over() {
+        for (line, cells) in [
+            ("\"a,b\" ,c", Some(&["a,b", "c"][..])),
+            ("\"a\"\t ,\"b\" ", Some(&["a", "b"])),
+            ("\"a\nb\" ,c", Some(&["a\nb", "c"])),
+            ("\"a\" , \"b\" ,c", Some(&["a", " \"b\" ", "c"])),
+            ("\"a\" b,c", None),
+            ("\"a\" \"b\",c", None),
+            // A quote too few, or too many, inside a cell: what follows may stand in the wrong column.
+            ("\"a \" , b\",c", None),
+            ("\"a\" ,5\" disk,c", None),
+            // Without the blank a quote behind a letter is a letter.
+            ("\"a\",5\" disk,c", Some(&["a", "5\" disk", "c"])),
+        ] {
+            let found = all(line).into_iter().next().expect("a record").1;
+            assert_eq!(
+                found.as_ref().ok().map(Vec::as_slice),
+                cells.map(|cells| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>()).as_deref(),
+                "{line}"
+            );
+        }
+        let mut tabs = Records::new(&b"\"a\"\t\"b\" \tc"[..], b'\t');
+        assert_eq!(
+            tabs.next().expect("read").expect("one").cells,
+            Ok(["a", "b", "c"].map(str::to_owned).to_vec())
+        );
+    }
+
+    #[test]
+    fn a_line_that_programs_split_differently_is_not_split() {
+        for (line, ok) in [
+            ("1, \"Berg, Ann\", \"boss@b.c\", \"ann@b.c\"", false),
+            ("1,\t\"Berg, Ann\" ,ann@b.c", false),
+            ("1, \"Ann\", \"ann@b.c\"", true),
+            ("1, \"Ann,ann@b.c", true),
+            ("1,5\" or 6\",ann@b.c", true),
+        ] {
+            let found = all(line).into_iter().next().expect("a record").1;
+            assert_eq!(found.is_ok(), ok, "{line}: {found:?}");
+        }
     }
 
     #[test]
