@@ -127,9 +127,6 @@ pub enum Error {
     /// Sign-in, permission or wrong tenant.
     #[error("{0}")]
     SignIn(String),
-    /// Ctrl-C before anything was sent.
-    #[error("{0}")]
-    Interrupted(String),
     /// The service did not give what was asked; safe to go on later.
     #[error("{0}")]
     Unavailable(String),
@@ -198,7 +195,6 @@ impl Error {
             Self::Usage(_) | Self::Input { .. } | Self::Damaged { .. } | Self::Network(_) => Exit::Usage,
             Self::File { .. } | Self::Internal(_) => Exit::Internal,
             Self::SignIn(_) => Exit::SignIn,
-            Self::Interrupted(_) => Exit::Interrupted,
             Self::Unavailable(_) => Exit::Stopped,
             Self::GuardRail(_) => Exit::GuardRail,
             Self::Locked { .. } => Exit::Locked,

@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 use tokio::time::sleep;
 
 use super::find::{filter, find};
+use super::signals::{ended_by, listen};
 use super::typed::Typed;
 use super::verify::verify;
 use super::{kind, run, tell};
@@ -16,7 +17,6 @@ use crate::cli::{Find, Run, Verify};
 use crate::error::{Error, Exit};
 use crate::report::human;
 use crate::rundir::{RunFile, find_run, read_results};
-use crate::sys::{Signal, Signals};
 
 /// Where runs are.
 const RUNS: &str = "reprovision-runs";
@@ -69,12 +69,12 @@ async fn waited(wait: Duration, folder: &Path) -> Result<Option<Exit>, Error> {
         |run| Typed::about(&run, "verify", folder).line(),
     );
     tell(&format!("Looking again in {}; Ctrl-C leaves that to: {later}", human(wait)));
-    let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let mut signals = listen()?;
     tokio::select! {
         () = sleep(wait) => Ok(None),
         signal = signals.next() => {
             tell(&format!("stopped; the run is complete. To look again: {later}"));
-            Ok(Some(if signal == Signal::Interrupt { Exit::Interrupted } else { Exit::Terminated }))
+            Ok(Some(ended_by(signal)))
         }
     }
 }

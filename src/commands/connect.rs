@@ -101,20 +101,12 @@ pub(super) async fn scenario(name: &str) -> Result<Scenario, Error> {
 /// Signs in, and refuses a token of another tenant or without the permission before anything is sent.
 ///
 /// # Errors
-/// `Error::SignIn` and `Error::Usage` with what to do; `Error::Network`; `Error::Interrupted`.
+/// `Error::SignIn` and `Error::Usage` with what to do; `Error::Network`.
 pub(super) async fn connect(asked: &Service, place: Place, purpose: Purpose) -> Result<Connection, Error> {
-    let signing_in = async {
-        match place {
-            Place { root, simulator: Some(simulator) } => simulated(asked, root, simulator),
-            Place { root, simulator: None } => {
-                sign_in(asked, root, purpose.unattended, Notices::to(tell)).await
-            }
-        }
-    };
-    let mut connection = tokio::select! {
-        connection = signing_in => connection?,
-        _ = tokio::signal::ctrl_c() => {
-            return Err(Error::Interrupted("stopped while signing in; nothing was sent".to_owned()));
+    let mut connection = match place {
+        Place { root, simulator: Some(simulator) } => simulated(asked, root, simulator)?,
+        Place { root, simulator: None } => {
+            sign_in(asked, root, purpose.unattended, Notices::to(tell)).await?
         }
     };
     connection.claims = connection.tokens.current().await.map_err(Error::SignIn)?.claims.clone();

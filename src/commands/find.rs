@@ -1,5 +1,6 @@
 //! `find`: who has unresolved service errors, as a CSV that `run` accepts.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -8,6 +9,7 @@ use url::Url;
 use super::connect::{Purpose, connect, place};
 use super::found::{Counts, List};
 use super::scanning::{Scanning, Stopped, Watching};
+use super::signals::{listen, unless_stopped};
 use super::simulated::recall;
 use super::typed::{SIGN_IN, Typed};
 use super::{kind, say, tell};
@@ -17,13 +19,17 @@ use crate::error::{Error, Exit};
 use crate::model::{Kind, ObjectKind};
 use crate::report::{count, thousands};
 use crate::scan::{Ended, Filter, Object, found_row};
-use crate::sys::Signals;
 
 pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
-    let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let mut signals = listen()?;
     let kind = kind(asked.object);
     let purpose = Purpose { writes: false, kind, unattended: true };
-    let connection = connect(&asked.service, place(&asked.service).await?, purpose).await?;
+    let service = &asked.service;
+    let connecting = async { connect(service, place(service).await?, purpose).await };
+    let connection = match unless_stopped(&mut signals, "nothing was read", connecting).await? {
+        ControlFlow::Continue(connection) => connection,
+        ControlFlow::Break(exit) => return Ok(exit),
+    };
     if let Some(simulated) = &connection.simulator {
         recall(simulated, None);
     }

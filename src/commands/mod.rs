@@ -18,6 +18,7 @@ mod run;
 mod scanning;
 mod schedule;
 mod screen;
+mod signals;
 mod simulate;
 mod simulated;
 mod status;

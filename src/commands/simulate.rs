@@ -4,15 +4,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::connect::scenario;
 use super::say;
+use super::signals::listen;
 use crate::cli::Simulate;
 use crate::error::{Error, Exit};
 use crate::simulator::{RULES, Simulator};
-use crate::sys::Signals;
 
 pub(super) async fn simulate(asked: Simulate) -> Result<Exit, Error> {
     let scenario = scenario(&asked.scenario).await?;
     let title = scenario.title.clone();
-    let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let mut signals = listen()?;
     let simulator = Simulator::start(scenario, SocketAddr::from((Ipv4Addr::LOCALHOST, asked.port)))
         .await
         .map_err(|error| Error::Usage(format!("cannot listen on port {}: {error}", asked.port)))?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::hash::Hasher;
 use std::io::{self, BufWriter, IsTerminal};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -14,9 +15,10 @@ use super::looking::Looking;
 use super::memory::{CAUSE_COLUMNS, Memory, recalled, remember};
 use super::run::run;
 use super::scanning::{Scanning, Stopped, Watching};
+use super::signals::{listen, unless_stopped};
 use super::simulated::{is_of, recall};
 use super::{kind, say, tell};
-use crate::cli::Sweep;
+use crate::cli::{Run, Sweep};
 use crate::error::{Error, Exit};
 use crate::graph::Clocks;
 use crate::model::ObjectKind;
@@ -24,7 +26,7 @@ use crate::net;
 use crate::report::{count, thousands};
 use crate::rundir::{Lock, RunFile};
 use crate::scan::{Cause, FOUND_HEADER, Filter, Night, Policy, Verdict, Worth, found_row};
-use crate::sys::{Replacement, Signals};
+use crate::sys::Replacement;
 
 /// Where runs are.
 const RUNS: &str = "reprovision-runs";
@@ -49,17 +51,12 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     }
     let kind = kind(asked.run.object);
     let service = asked.run.service.clone();
-    let place_ = place(&service).await?;
-    let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
-    if !asked.run.yes && !asks && place_.simulator.is_none() && !asked.run.dry_run {
-        return Err(Error::Usage("nobody to ask: add --yes (and --tenant); nothing was sent".to_owned()));
-    }
-    if asked.run.yes && service.tenant.is_none() && !net::is_loopback(&place_.root) {
-        return Err(Error::Usage("--yes needs --tenant: nobody looks at the tenant otherwise".to_owned()));
-    }
-    let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
-    let purpose = Purpose { writes: true, kind, unattended: asked.run.yes };
-    let connection = connect(&service, place_, purpose).await?;
+    let mut signals = listen()?;
+    let connecting = connect_for(&asked.run, kind);
+    let connection = match unless_stopped(&mut signals, "nothing was sent", connecting).await? {
+        ControlFlow::Continue(connection) => connection,
+        ControlFlow::Break(exit) => return Ok(exit),
+    };
     if let Some(simulated) = &connection.simulator {
         recall(simulated, None);
     }
@@ -161,6 +158,20 @@ fn tonights_list(memory: &Path, kind: ObjectKind) -> Result<PathBuf, Error> {
     let mut hasher = SipHasher13::new();
     hasher.write(whole.as_os_str().as_encoded_bytes());
     Ok(Path::new(RUNS).join(format!("sweep-{}-{:016x}.csv", kind.plural(), hasher.finish())))
+}
+
+/// Signs in, where somebody can say yes or has.
+async fn connect_for(asked: &Run, kind: ObjectKind) -> Result<Connection, Error> {
+    let place = place(&asked.service).await?;
+    let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if !asked.yes && !asks && place.simulator.is_none() && !asked.dry_run {
+        return Err(Error::Usage("nobody to ask: add --yes (and --tenant); nothing was sent".to_owned()));
+    }
+    if asked.yes && asked.service.tenant.is_none() && !net::is_loopback(&place.root) {
+        return Err(Error::Usage("--yes needs --tenant: nobody looks at the tenant otherwise".to_owned()));
+    }
+    let purpose = Purpose { writes: true, kind, unattended: asked.yes };
+    connect(&asked.service, place, purpose).await
 }
 
 /// What a sweep sent that was killed before it could remember it. What cannot be read now is said, and hinders nobody.

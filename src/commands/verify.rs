@@ -1,5 +1,6 @@
 //! `verify`: what became of the accepted users of a run.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -7,35 +8,53 @@ use jiff::Timestamp;
 use super::connect::{Connection, Place, Purpose, connect, place};
 use super::looking::{Looking, Sight};
 use super::scanning::Scanning;
+use super::signals::{listen, unless_stopped};
 use super::simulated::{is_of, recall};
 use super::typed::Typed;
 use super::{say, tell};
-use crate::cli::Verify;
+use crate::cli::{Service, Verify};
 use crate::error::{Error, Exit};
 use crate::report::{count, thousands};
 use crate::rundir::{Lock, RunFile, find_run};
 use crate::scan::Verdict;
-use crate::sys::Signals;
 
 /// Where runs are.
 const RUNS: &str = "reprovision-runs";
 
 pub(super) async fn verify(asked: Verify) -> Result<Exit, Error> {
-    let signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+    let mut signals = listen()?;
     let folder = find_run(Path::new(RUNS), asked.run.as_deref())?;
     tell(&format!("Run      {}", folder.display()));
     let _lock = Lock::acquire(&folder)?;
     let run = read_run(&folder)?;
-    let place = place(&asked.service).await?;
-    same_place(&place, &run, &folder)?;
-    if let Some(simulated) = &place.simulator {
-        recall(simulated, Some(&folder));
-    }
-    let purpose = Purpose { writes: false, kind: run.identity.object, unattended: true };
-    let connection = connect(&asked.service, place, purpose).await?;
-    same_tenant(&connection, &run)?;
+    let connecting = connect_to(&asked.service, &run, &folder);
+    let connection = match unless_stopped(&mut signals, "nothing was read", connecting).await? {
+        ControlFlow::Continue(connection) => connection,
+        ControlFlow::Break(exit) => return Ok(exit),
+    };
     let scanning = Scanning::new(connection, &asked.service.api_version, run.identity.object, signals)?;
     look(&folder, &run, &scanning).await
+}
+
+/// `run.json`, or what to do without it.
+fn read_run(folder: &Path) -> Result<RunFile, Error> {
+    RunFile::read(folder).ok_or_else(|| Error::Damaged {
+        path: folder.join("run.json"),
+        message: "it is missing or torn; the same `reprovision run` command writes it anew".to_owned(),
+    })
+}
+
+/// Signs in where the run was sent to.
+async fn connect_to(asked: &Service, run: &RunFile, folder: &Path) -> Result<Connection, Error> {
+    let place = place(asked).await?;
+    same_place(&place, run, folder)?;
+    if let Some(simulated) = &place.simulator {
+        recall(simulated, Some(folder));
+    }
+    let purpose = Purpose { writes: false, kind: run.identity.object, unattended: true };
+    let connection = connect(asked, place, purpose).await?;
+    same_tenant(&connection, run)?;
+    Ok(connection)
 }
 
 /// Nobody is looked up elsewhere than where the run was sent.
@@ -57,16 +76,8 @@ fn same_place(place: &Place, run: &RunFile, folder: &Path) -> Result<(), Error> 
     }))
 }
 
-/// `run.json`, or what to do without it.
-pub(super) fn read_run(folder: &Path) -> Result<RunFile, Error> {
-    RunFile::read(folder).ok_or_else(|| Error::Damaged {
-        path: folder.join("run.json"),
-        message: "it is missing or torn; the same `reprovision run` command writes it anew".to_owned(),
-    })
-}
-
 /// Nobody is looked up in another tenant.
-pub(super) fn same_tenant(connection: &Connection, run: &RunFile) -> Result<(), Error> {
+fn same_tenant(connection: &Connection, run: &RunFile) -> Result<(), Error> {
     if connection.tenant == run.identity.tenant {
         return Ok(());
     }
@@ -77,7 +88,7 @@ pub(super) fn same_tenant(connection: &Connection, run: &RunFile) -> Result<(), 
 }
 
 /// Looks at everybody who was accepted, writes the files, says what was found.
-pub(super) async fn look(folder: &Path, run: &RunFile, scanning: &Scanning) -> Result<Exit, Error> {
+async fn look(folder: &Path, run: &RunFile, scanning: &Scanning) -> Result<Exit, Error> {
     let mut looking = Looking::new(folder, run)?;
     if let Err(stopped) = looking.look(scanning).await {
         return scanning.ended(stopped, "nothing was written; the same command looks again");

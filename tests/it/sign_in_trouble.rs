@@ -250,3 +250,38 @@ fn a_file_is_read_and_a_command_run_again_when_a_new_token_is_needed() {
         assert!(way.starts_with("--token-file") || asked.lines().count() > 2, "{asked}{}", said(&output));
     }
 }
+
+/// Schedulers end a job with SIGTERM and a few seconds of grace; a sign-in may take minutes.
+#[cfg(unix)]
+#[test]
+fn every_command_that_signs_in_ends_when_it_is_asked_to() {
+    let stage = Stage::new(CALM, 3);
+    let done = stage.run("secret", &stage.secret());
+    stage.all_accepted(&done);
+    let asks = "echo asked > asked; exec sleep 50";
+    for command in
+        [&["find"][..], &["verify", "out"], &["sweep", "--yes"], &["run", "users.csv", "--yes", "--new-run"]]
+    {
+        for (signal, code) in [("-TERM", 143), ("-HUP", 143), ("-INT", 130)] {
+            let variables = [("REPROVISION_TOKEN_COMMAND", asks), ("REPROVISION_AUTH", "token")];
+            let mut child = stage.program(command, &variables).spawn().expect("started");
+            let asked = stage.folder.path().join("asked");
+            while !asked.exists() {
+                let ended = child.try_wait().expect("asked");
+                assert!(ended.is_none(), "{command:?} ends without asking for a token: {ended:?}");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let killed = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
+            assert!(killed.expect("kill").success());
+            let begun = Instant::now();
+            while child.try_wait().expect("asked").is_none() && begun.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let _ = child.kill();
+            let output = child.wait_with_output().expect("ended");
+            assert_eq!(output.status.code(), Some(code), "{command:?} {signal}: {}", said(&output));
+            assert!(said(&output).contains("stopped; nothing was "), "{command:?}: {}", said(&output));
+            fs::remove_file(asked).expect("removed");
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod prompt;
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use self::prompt::{Plan, input_lines, unusable_lines};
 use super::connect::{Connection, Purpose, connect, place};
 use super::engine::{Call, Ended, Guards, drive};
 use super::looking::remember_clocks;
+use super::signals::{ended_by, listen, unless_stopped};
 use super::{note, say, tell};
 use crate::cli::Run;
 use crate::error::{Error, Exit};
@@ -32,7 +34,7 @@ use crate::retry::RetryPolicy;
 use crate::rundir::{Identity, Journal, ReadBack, RunFile, SCHEMA, State, is_accounted, newest_state};
 use crate::simulator::Scenario;
 use crate::stop::Stop;
-use crate::sys::{self, Signal, Signals};
+use crate::sys::{self, Signals};
 
 /// The list that `--simulate` uses without an input.
 const BUILT_IN: &str = include_str!("../../../samples/users.csv");
@@ -49,26 +51,10 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 /// Where nothing could be sent.
 pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
     let asked_at = Instant::now();
-    let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
-    let ready = tokio::select! {
-        biased;
-        signal = signals.next() => {
-            tell("stopped; nothing was sent");
-            return Ok(ended_by(signal));
-        }
-        ready = prepare(&asked) => ready?,
-    };
-    match ready {
-        Prepared::Over(exit) => Ok(exit),
-        Prepared::Ready(ready) => ready.work(signals, asked_at).await,
-    }
-}
-
-/// What a signal ends a call with.
-fn ended_by(signal: Signal) -> Exit {
-    match signal {
-        Signal::Interrupt => Exit::Interrupted,
-        Signal::Terminate => Exit::Terminated,
+    let mut signals = listen()?;
+    match unless_stopped(&mut signals, "nothing was sent", prepare(&asked)).await? {
+        ControlFlow::Continue(Prepared::Ready(ready)) => ready.work(signals, asked_at).await,
+        ControlFlow::Continue(Prepared::Over(exit)) | ControlFlow::Break(exit) => Ok(exit),
     }
 }
 
@@ -244,7 +230,7 @@ impl Ready {
             notes: tokens.notices(),
         };
         let stopped = worked.reasons.iter().map(exit_of).fold(Exit::Done, Exit::worse);
-        let mut signals = Signals::listen().map_err(|error| Error::Internal(error.to_string()))?;
+        let mut signals = listen()?;
         let (asked, folder, lock) = (config.clone(), claim.folder.clone(), claim.lock());
         let written = spawn_blocking(move || {
             let _held = lock;
