@@ -76,19 +76,79 @@ fn github_and_azure_devops_sort_the_exit_codes() {
     let github = yaml("github");
     assert_eq!(github["on"]["schedule"][0]["cron"].as_str(), Some("5 3 * * *"));
     assert_eq!(github["permissions"]["id-token"].as_str(), Some("write"));
-    let step = &github["jobs"]["sweep"]["steps"][1];
+    let step = named(&github["jobs"]["sweep"]["steps"], "Sweep");
     let azure = yaml("azure-devops");
     assert_eq!(azure["schedules"][0]["cron"].as_str(), Some("5 3 * * *"));
-    let task = &azure["jobs"][0]["steps"][1];
+    let task = named(&azure["jobs"][0]["steps"], "Sweep");
     assert_eq!(task["env"]["SYSTEM_ACCESSTOKEN"].as_str(), Some("$(System.AccessToken)"));
+    let ended = named(&azure["jobs"][1]["steps"], "Exit code");
     #[cfg(unix)]
     {
         sorts_exit_codes(step["run"].as_str().expect("a script"));
+        let desk = tempfile::tempdir().expect("a folder");
         let script = task["inputs"]["inlineScript"].as_str().expect("a script");
-        sorts_exit_codes(&script.replace("$(Pipeline.Workspace)", "/tmp"));
+        let script = script.replace("$(Pipeline.Workspace)", &desk.path().display().to_string());
+        let ended = ended["script"].as_str().expect("a script");
+        // What one job hands over the other one takes.
+        sorts_exit_codes(&format!(
+            "said=$(\n{script}\n)\ncode=${{said##*]}}\n{}",
+            ended.replace("$(code)", "$code")
+        ));
     }
     #[cfg(not(unix))]
-    assert!(step["run"].as_str().is_some());
+    assert!(step["run"].as_str().is_some() && ended["script"].as_str().is_some());
+}
+
+/// The step of that name.
+fn named<'a>(steps: &'a Yaml, name: &str) -> &'a Yaml {
+    let is = |step: &&Yaml| ["name", "displayName"].iter().any(|key| step[*key].as_str() == Some(name));
+    steps.as_vec().expect("steps").iter().find(is).expect(name)
+}
+
+/// A cache that is saved only when all went well would forget the nights on which a person is called, and call again.
+#[test]
+fn a_night_that_fails_is_remembered_as_well() {
+    let github = yaml("github");
+    let steps = github["jobs"]["sweep"]["steps"].as_vec().expect("steps");
+    let uses = |action: &str| {
+        let is = |step: &&Yaml| step["uses"].as_str().is_some_and(|uses| uses.starts_with(action));
+        steps.iter().position(|step| is(&step)).map(|at| (at, &steps[at]))
+    };
+    assert!(uses("actions/cache@").is_none(), "it saves nothing when the job fails");
+    let (restored, _) = uses("actions/cache/restore@").expect("restored");
+    let (saved, save) = uses("actions/cache/save@").expect("saved");
+    let sweep = steps.iter().position(|step| step["name"].as_str() == Some("Sweep")).expect("swept");
+    assert!(restored < sweep && sweep < saved);
+    assert_eq!(save["if"].as_str(), Some("always()"));
+    assert_eq!(save["with"], {
+        let mut with = steps[restored]["with"].clone();
+        if let Yaml::Hash(with) = &mut with {
+            with.remove(&Yaml::String("restore-keys".to_owned()));
+        }
+        with
+    });
+    let azure = yaml("azure-devops");
+    let (sweep, ended) = (&azure["jobs"][0], &azure["jobs"][1]);
+    // The job with the cache always ends well; the one behind it fails.
+    let script = named(&sweep["steps"], "Sweep")["inputs"]["inlineScript"].as_str().expect("a script");
+    assert!(!script.contains("exit "), "{script}");
+    assert_eq!(ended["dependsOn"].as_str(), sweep["job"].as_str());
+    assert_eq!(
+        ended["variables"]["code"].as_str(),
+        Some("$[ dependencies.sweep.outputs['sweep.code'] ]"),
+        "job and step of the variable"
+    );
+}
+
+#[test]
+fn a_runner_of_the_host_gets_the_program_first() {
+    for (kind, job, key) in [("github", "sweep", "run"), ("azure-devops", "", "script")] {
+        let unit = yaml(kind);
+        let jobs = &unit["jobs"];
+        let steps = if job.is_empty() { &jobs[0]["steps"] } else { &jobs[job]["steps"] };
+        let build = named(steps, "Build")[key].as_str().expect("a script");
+        assert!(build.starts_with("cargo install --path . --locked"), "{kind}: {build}");
+    }
 }
 
 #[cfg(unix)]
@@ -96,6 +156,8 @@ fn github_and_azure_devops_sort_the_exit_codes() {
 fn cron_mails_only_where_a_person_is_needed() {
     let unit = unit("cron");
     let line = unit.lines().last().expect("a line");
+    // The paths of cron itself are /usr/bin and /bin alone.
+    assert!(unit.lines().any(|line| line.starts_with("PATH=/usr/local/bin:")), "{unit}");
     let fields: Vec<&str> = line.splitn(7, ' ').collect();
     assert_eq!(fields[..6], ["5", "3", "*", "*", "*", "reprovision"]);
     assert!(!fields[6].contains('%'), "cron takes % for a line end");
