@@ -77,16 +77,20 @@ fn without_empty_variables(command: Command) -> Command {
 
 /// The file's values as defaults: whatever else is given wins.
 fn with_file(command: Command, file: &Path) -> Result<Command, Error> {
-    let unread =
-        |source| Error::Usage(format!("{}: cannot read the settings file: {source}", file.display()));
-    let text = sys::read_settings(file).map_err(unread)?;
-    let text = String::from_utf8(text).map_err(|error| unread(io::Error::other(error.utf8_error())))?;
+    let unread = |source: io::Error| {
+        Error::Usage(format!("{}: cannot read the settings file: {source}", file.display()))
+    };
+    let bytes = sys::read_settings(file).map_err(unread)?;
+    let text = String::from_utf8_lossy(&bytes);
     let wrong = |at: usize, message: String| {
         let before = text.get(..at).unwrap_or(&text);
         let line = before.matches('\n').count() as u64 + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() as u64 + 1;
         Error::Input { file: file.to_owned(), line: Some(line), column: Some(column), message }
     };
+    if let Err(error) = std::str::from_utf8(&bytes) {
+        return Err(wrong(error.valid_up_to(), "this is not UTF-8: save the file as UTF-8".to_owned()));
+    }
     let table = DeTable::parse(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         wrong(at, format!("not TOML: {}", error.message()))
@@ -173,7 +177,7 @@ mod tests {
     use super::*;
     use crate::cli;
 
-    fn run(arguments: &[&str], file: &str) -> Result<Box<cli::Run>, String> {
+    fn run(arguments: &[&str], file: impl AsRef<[u8]>) -> Result<Box<cli::Run>, String> {
         let settings = tempfile::NamedTempFile::new().expect("a file");
         fs::write(settings.path(), file).expect("written");
         let path = settings.path().to_str().expect("UTF-8");
@@ -210,6 +214,12 @@ mod tests {
             let said = run(&[], file).expect_err(file);
             assert!(said.starts_with(expected), "{said}");
         }
+        let latin = run(&[], b"rate = 7\nlabel = \"caf\xe9\"").expect_err("Latin-1");
+        assert!(latin.starts_with("FILE, line 2, column 13: this is not UTF-8"), "{latin}");
+        assert_eq!(
+            run(&[], "\u{feff}rate = 7").expect("a byte order mark").rate.map(|rate| rate.per_second),
+            Some(7.0)
+        );
     }
 
     #[test]

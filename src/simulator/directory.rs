@@ -303,8 +303,11 @@ impl Directory {
 
     /// Ids of the collection from number `skip` on.
     pub(super) fn page(&self, set: Set, skip: u64, top: u64) -> (Vec<String>, bool) {
-        let last = self.count(set).min(skip + top);
-        ((skip + 1..=last).map(|number| object_id(set, number)).collect(), last < self.count(set))
+        let last = self.count(set).min(skip.saturating_add(top));
+        (
+            (skip.saturating_add(1)..=last).map(|number| object_id(set, number)).collect(),
+            last < self.count(set),
+        )
     }
 
     pub(super) fn census(&self, set: Set, now: Duration) -> Census {

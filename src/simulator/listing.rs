@@ -69,7 +69,7 @@ fn decide(
         let host = header(request, "host").unwrap_or("localhost");
         let mut next = url::form_urlencoded::Serializer::new(String::new());
         next.extend_pairs(query.iter().filter(|(name, _)| *name != "$skiptoken"));
-        next.append_pair("$skiptoken", &format!("m~{}", skip + top));
+        next.append_pair("$skiptoken", &format!("m~{}", skip.saturating_add(top)));
         page["@odata.nextLink"] = json!(format!("http://{host}{}?{}", request.uri().path(), next.finish()));
     }
     tenant.with_percentage(Answer::json(200, &page).with("x-ms-resource-unit", units.max(1).to_string()))
@@ -126,5 +126,7 @@ mod tests {
         assert_eq!(get(&mut tenant, filter).1["error"]["code"], "Request_UnsupportedQuery");
         assert_eq!(get(&mut tenant, "/beta/users/user9@simulated.example").0, 404);
         assert_eq!(get(&mut tenant, "/beta/users?$top=1000").0, 400);
+        let (status, page) = get(&mut tenant, &format!("/beta/users?$skiptoken=m~{}", u64::MAX));
+        assert!(status == 200 && page["value"].as_array().is_some_and(Vec::is_empty), "{page}");
     }
 }

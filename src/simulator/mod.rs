@@ -1,6 +1,7 @@
 //! A local Graph on loopback: a strict judge, not a mock. Imports nothing of ours, so that no mistake can agree with itself.
 
 mod batch;
+mod checks;
 mod directory;
 mod identity;
 mod ledger;

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::checks;
+
 /// The scenarios that are built in.
 const BUILT_IN: [(&str, &str); 9] = [
     ("calm", include_str!("../../samples/scenarios/calm.toml")),
@@ -271,52 +273,25 @@ impl Scenario {
             let known: Vec<_> = Self::names().collect();
             format!("scenario {name}: {error}; built in are {}", known.join(", "))
         })?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| format!("scenario {name}: {error}"))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let at = checks::place(&before, before.len());
+            format!("scenario {name}: {at}: this is not UTF-8: save the file as UTF-8")
+        })?;
         Self::parse(text).map_err(|error| format!("scenario {name}: {error}"))
     }
 
     /// Reads TOML.
     ///
     /// # Errors
-    /// Names the key, the line and what is wrong.
+    /// Names line and column, the key and what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        let sum = |shares: &[f64]| {
-            shares.iter().all(|share| (0.0..=1.0).contains(share)) && shares.iter().sum::<f64>() <= 1.0
-        };
-        if !sum(&scenario.faults.shares().map(|(share, _)| share)) {
-            return Err("[faults]: shares are 0 to 1 and at most 1 together".to_owned());
-        }
-        if !sum(&scenario.batch.shares().map(|(share, _)| share)) {
-            return Err("[batch]: shares are 0 to 1 and at most 1 together".to_owned());
-        }
-        let objects = &scenario.objects;
-        for (name, share) in [
-            ("missing", scenario.missing),
-            ("forbidden", scenario.forbidden),
-            ("poisoned", scenario.poisoned),
-            ("objects.broken", objects.broken),
-            ("objects.stubborn", objects.stubborn),
-            ("objects.later", objects.later),
-            ("objects.other_errors", objects.other_errors),
-            ("objects.broken_xml", objects.broken_xml),
-        ] {
-            if !(0.0..=1.0).contains(&share) {
-                return Err(format!("{name}: a share is 0 to 1"));
-            }
-        }
-        if scenario.refill != Refill::Bucket && scenario.window_s <= 0.0 {
-            return Err("window_s: a window needs its length in seconds".to_owned());
-        }
-        if !scenario.writes_per_second.is_finite() || scenario.writes_per_second < 0.0 {
-            return Err("writes_per_second: 0 or more".to_owned());
-        }
-        for (name, [from, to]) in
-            [("throttle_wait_s", scenario.throttle_wait_s), ("objects.effect_s", objects.effect_s)]
-        {
-            if from > to {
-                return Err(format!("{name}: from is above to"));
-            }
+        let scenario: Self = toml::from_str(text).map_err(|error| {
+            let at = checks::place(text, error.span().map_or(0, |span| span.start));
+            format!("{at}: {}", checks::said(error.message()))
+        })?;
+        if let Some((key, what)) = checks::wrong(&scenario) {
+            return Err(format!("{}: {key}: {what}", checks::place(text, checks::of_key(text, key))));
         }
         Ok(scenario)
     }
@@ -424,14 +399,44 @@ mod tests {
             let scenario = Scenario::load(name, |path| std::fs::read(path)).expect(name);
             assert!(!scenario.title.is_empty() && !scenario.expect.is_empty(), "{name}");
         }
-        for (text, named) in [
-            ("titel = 'x'", "titel"),
-            ("[faults]\nslow = 2.0", "[faults]"),
-            ("refill = 'window'", "window_s"),
-            ("missing = -1.0", "missing"),
-            ("throttle_wait_s = [5, 3]", "throttle_wait_s"),
+        for (text, said) in [
+            ("\ntitel = 'x'", "line 2, column 1: unknown field `titel`"),
+            ("[objects]\nusers = [1]", "line 2, column 9: expected u64"),
+            ("a = ", "line 1, column 5: "),
+            ("[faults]\nslow = 2.0", "line 1, column 1: faults: shares are 0 to 1"),
+            ("seed = 1\nmissing = -1.0", "line 2, column 11: missing: a share"),
+            ("refill = 'window'", "line 1, column 1: window_s: a window needs"),
+            ("throttle_wait_s = [5, 3]", "line 1, column 19: throttle_wait_s: from is above to"),
+            ("objects.broken = nan", "line 1, column 18: objects.broken: a share"),
+            ("writes_per_second = inf", "line 1, column 21: writes_per_second: 0 to 1e12"),
+            ("objects = { users = 9223372036854775807 }", "line 1, column 21: objects.users: at most"),
+            ("[token]\nfaults = [503, 0]", "line 2, column 10: token.faults: a status"),
+            ("[limits]\nrequests = [1.0, 0.0]", "line 2, column 12: limits.requests: an amount"),
         ] {
-            assert!(Scenario::parse(text).expect_err(text).contains(named), "{text}");
+            let error = Scenario::parse(text).expect_err(text);
+            assert!(error.starts_with(said), "{text}: {error}");
         }
+        let latin =
+            Scenario::load("x", |_| Ok(b"seed = 1\ntitle = 'caf\xe9'".to_vec())).expect_err("Latin-1");
+        assert!(latin.starts_with("scenario x: line 2, column 13: this is not UTF-8"), "{latin}");
+    }
+
+    #[test]
+    fn what_stands_in_a_file_that_is_no_scenario_is_not_repeated() {
+        let secret = "s3cr3t";
+        for text in [
+            format!("password = '{secret}'"),
+            format!("seed = '{secret}'"),
+            format!("refill = '{secret}'"),
+            format!("[expect]\na = '{secret}, expected no'"),
+            format!("title = '{secret}"),
+            format!("title = {secret}"),
+            format!("throttle_after = ['{secret}']"),
+        ] {
+            let error = Scenario::parse(&text).expect_err(&text);
+            assert!(error.starts_with("line ") && !error.contains(secret), "{text}: {error}");
+        }
+        let long = Scenario::parse(&format!("\"a\\n\\u001b{}\" = 1", "b".repeat(9_000))).expect_err("a key");
+        assert!(long.chars().count() < 500 && !long.chars().any(char::is_control), "{long}");
     }
 }

@@ -42,3 +42,4 @@ mod status;
 mod sweep;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod toml_files;
