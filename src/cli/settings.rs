@@ -39,8 +39,12 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, Error> {
         command = with_file(command, &file)?;
     }
     let first = arguments.get(1).map(PathBuf::from);
+    let other = one_dash(&arguments, &command);
     Ok(match command.try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => Parsed::Command(cli),
+        Err(said) if other.is_some() && is_about_a_flag(&said) => {
+            return Err(Error::Usage(other.unwrap_or_default()));
+        }
         Err(said) => match first
             .filter(|first| said.kind() == ErrorKind::InvalidSubcommand && first.is_file())
         {
@@ -50,6 +54,38 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, Error> {
             }
             None => Parsed::Said(said),
         },
+    })
+}
+
+/// What PowerShell calls what a flag of ours does.
+const POWERSHELL: [(&str, &str); 3] = [("whatif", "dry-run"), ("confirm", "yes"), ("force", "yes")];
+
+fn is_about_a_flag(said: &clap::Error) -> bool {
+    // `-Version` and `-Verbose` are `-V` and more letters to clap.
+    matches!(said.kind(), ErrorKind::UnknownArgument | ErrorKind::DisplayVersion)
+}
+
+/// A flag that was written as PowerShell writes its own, with one dash, and how it is written here.
+fn one_dash(arguments: &[OsString], command: &Command) -> Option<String> {
+    let inner = arguments.get(1).and_then(|name| command.find_subcommand(name));
+    let known: Vec<_> = [Some(command), inner]
+        .into_iter()
+        .flatten()
+        .flat_map(Command::get_arguments)
+        .filter_map(clap::Arg::get_long)
+        .chain(["help", "version"])
+        .collect();
+    let words = arguments.iter().skip(1).map_while(|word| word.to_str()).take_while(|word| *word != "--");
+    words.filter_map(|word| Some((word, word.strip_prefix('-')?))).find_map(|(word, name)| {
+        // Letters of `-q`, `-v`, `-h`, `-V` may stand together.
+        if name.starts_with('-') || name.chars().all(|letter| "qvhV".contains(letter)) {
+            return None;
+        }
+        let name = name.split([':', '=']).next().unwrap_or(name).to_ascii_lowercase();
+        let meant = POWERSHELL.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
+        let same = |long: &&&str| long.replace('-', "") == name.replace('-', "");
+        let long = meant.or_else(|| known.iter().find(same).copied()).filter(|long| known.contains(long))?;
+        Some(format!("{word}: flags begin with two dashes here: --{long}"))
     })
 }
 

@@ -10,6 +10,13 @@ const RANKS: [&[&str]; 3] = [
     &["userprincipalname", "upn", "username", "signinname"],
 ];
 
+/// How the accounts of a run begin, what they are called, and the list that is meant where one is given as a list: with an
+/// `id` like any other, they would have everybody sent again.
+const ACCOUNTS: [(&[&str], &str, &str); 2] = [
+    (&["row", "id", "outcome", "reason"], "results.csv", "failed.csv"),
+    (&["row", "id", "userPrincipalName", "displayName", "verdict"], "verified.csv", "still-failing.csv"),
+];
+
 /// Delimiters that are recognised by themselves.
 pub(super) const DELIMITERS: [u8; 4] = *b",;\t|";
 
@@ -105,6 +112,14 @@ pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, S
                 Err(format!("{} columns are called {wanted:?}: give --column by number, from 1", found.len()))
             }
         };
+    }
+    if let Some((_, own, instead)) = ACCOUNTS.iter().find(|(begins, ..)| {
+        begins.len() <= first.len() && begins.iter().zip(first).all(|(name, cell)| *name == cell.trim())
+    }) {
+        return Err(format!(
+            "this is the {own} of a run, and not a list: it names also who was accepted. To try the others again give {instead} \
+             beside it; to send all of them once more, add --column id"
+        ));
     }
     for rank in RANKS {
         let found: Vec<_> =

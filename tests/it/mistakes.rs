@@ -78,6 +78,13 @@ fn each_says_what_to_what_and_what_next() {
         ("run users.csv --cloud germany", 2, vec!["'germany'", "usgov-dod"]),
         ("run users.csv --endpoint http://graph.contoso.com", 2, vec!["in the clear", "https"]),
         ("run users.csv --config settings.toml", 2, vec!["settings.toml: cannot read the settings file"]),
+        // As PowerShell writes them.
+        ("run users.csv -WhatIf", 2, vec!["-WhatIf: flags begin with two dashes here: --dry-run"]),
+        ("run users.csv -Tenant contoso.com", 2, vec!["-Tenant: flags begin with two dashes here: --tenant"]),
+        ("run users.csv -MaxStall:10m", 2, vec!["here: --max-stall"]),
+        ("run users.csv -yes", 2, vec!["-yes: flags begin with two dashes here: --yes"]),
+        ("run users.csv -Verbose", 2, vec!["-Verbose: flags begin with two dashes here: --verbose"]),
+        ("run users.csv -Path", 2, vec!["unexpected argument '-P'"]),
         ("rum users.csv", 2, vec!["'rum'", "'run'"]),
         ("users.csv", 2, vec!["users.csv is a file, not a command: reprovision run users.csv"]),
         ("verify tuesday", 2, vec!["tuesday is no folder of a run", "reprovision-runs"]),
@@ -92,6 +99,27 @@ fn each_says_what_to_what_and_what_next() {
         }
         assert!(!desk.path().join("reprovision-runs").exists(), "{arguments} leaves nothing behind");
     }
+}
+
+/// Beside the list that is meant, with an `id` like any other: everybody would be sent again.
+#[test]
+fn the_account_of_a_run_is_no_list_unless_somebody_insists() {
+    let desk = tempfile::tempdir().expect("a folder");
+    fs::write(desk.path().join("users.csv"), GOOD).expect("the list");
+    let (code, said) = told(desk.path(), "run users.csv --simulate=calm --out out", &[]);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = told(desk.path(), "run out/results.csv --simulate=calm --out again", &[]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("this is the results.csv of a run") && said.contains("give failed.csv"), "{said}");
+    assert!(!desk.path().join("again").exists(), "nothing is left behind");
+    let (code, said) = told(desk.path(), "verify out --simulate=calm", &[]);
+    assert!(code == 0 || code == 4, "{said}");
+    let (code, said) = told(desk.path(), "run out/verified.csv --dry-run", &[]);
+    assert!(code == 2 && said.contains("give still-failing.csv"), "{code}: {said}");
+    let insisting = "run out/results.csv --simulate=calm --out again --column id";
+    assert_eq!(told(desk.path(), insisting, &[]).0, 0);
+    // What is fed back is a list.
+    assert_eq!(told(desk.path(), "run out/failed.csv --dry-run", &[]).0, 0);
 }
 
 #[test]
