@@ -1,7 +1,7 @@
 //! What `sweep` remembers from night to night: its history file, and the run that it is sending.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,13 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use super::is_there;
 use crate::error::Error;
 use crate::graph::Clocks;
-use crate::model::Outcome;
+use crate::model::{Outcome, neutral};
 use crate::rundir::{RunFile, each_record};
 use crate::scan::{Cause, FOUND_HEADER, History, Judged, Night};
 use crate::sys;
 
 /// Columns of the sweep's list beside those of `find`: the cause as the history knows it.
 pub(super) const CAUSE_COLUMNS: [&str; 2] = ["sweep_services", "sweep_codes"];
+/// Longest name of a tenant, in bytes: a domain has at most 253.
+const LONGEST_TENANT: u64 = 256;
 /// Ends the name of the file beside the history that names the runs being sent.
 const OPEN: &str = ".sending";
 
@@ -28,17 +30,23 @@ pub(super) struct Memory {
 
 impl Memory {
     /// # Errors
-    /// `Error::Locked` while another sweep uses it; `Error::Usage` where it is no file; `Error::File`.
-    pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
+    /// `Error::Locked` while another sweep uses it; `Error::Usage` where it is no file, or that of another tenant;
+    /// `Error::File`.
+    pub(super) fn open(path: PathBuf, tenant: &str) -> Result<Self, Error> {
         is_there(&path)?;
         if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
             fs::create_dir_all(above).map_err(|source| Error::file("create", above, source))?;
         }
         let beside = beside(&path, ".lock");
-        let lock = sys::open_private(&beside, OpenOptions::new().write(true).create(true).truncate(false))
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let lock = sys::open_private(&beside, &mut options)
             .map_err(|source| Error::file("create", &beside, source))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => {
+                belongs(&lock, &path, tenant).map_err(|source| Error::file("read", &beside, source))??;
+                Ok(Self { path, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => {
                 let holder = "another sweep with the same history".to_owned();
                 Err(Error::Locked { folder: path, holder })
@@ -108,14 +116,18 @@ struct Tried {
     accepted: bool,
 }
 
-/// What a run came to, into the memory: which refusals are news.
+/// What the last call of a run came to, into the memory: which refusals are news. What earlier calls sent was remembered then.
 ///
 /// # Errors
 /// `Error::File`, `Error::Damaged`.
 pub(super) fn remember(night: &mut Night, folder: &Path, clocks: &Clocks) -> Result<Judged, Error> {
     let mut refused = Judged::default();
     let Some(run) = RunFile::read(folder) else { return Ok(refused) };
+    let begun = by_service(run.started_at, clocks);
     each_try(folder, &run, clocks, |id, cause, tried| {
+        if tried.at < begun {
+            return;
+        }
         if tried.accepted {
             night.accepted(id, cause, tried.at);
         } else {
@@ -174,6 +186,25 @@ fn each_try(
     Ok(())
 }
 
+/// Whose memory it is stands in the lock beside it, from its first sweep on: a sweep forgets whom it does not meet, and
+/// meets nobody of another tenant.
+fn belongs(mut lock: &File, path: &Path, tenant: &str) -> io::Result<Result<(), Error>> {
+    let mut owner = String::new();
+    lock.take(LONGEST_TENANT).read_to_string(&mut owner)?;
+    if owner.is_empty() || !path.exists() {
+        lock.set_len(0)?;
+        lock.seek(SeekFrom::Start(0))?;
+        lock.write_all(tenant.as_bytes())?;
+    } else if owner != tenant {
+        return Ok(Err(Error::Usage(format!(
+            "{} remembers the tenant {}, and this sweep is of {tenant}: give it a --history FILE of its own; nothing was sent",
+            path.display(),
+            neutral(&owner, LONGEST_TENANT as usize)
+        ))));
+    }
+    Ok(Ok(()))
+}
+
 fn beside(path: &Path, tail: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(tail);
@@ -189,13 +220,19 @@ mod tests {
     fn a_memory_belongs_to_one_sweep_at_a_time_and_is_kept_whole() {
         let desk = tempfile::tempdir().expect("a folder");
         let path = desk.path().join("deep/history.csv");
-        let memory = Memory::open(path.clone()).expect("ours");
-        assert!(matches!(Memory::open(path.clone()), Err(Error::Locked { .. })));
+        let memory = Memory::open(path.clone(), "contoso").expect("ours");
+        assert!(matches!(Memory::open(path.clone(), "contoso"), Err(Error::Locked { .. })));
         assert!(memory.read().expect("none yet").is_baseline());
         let policy = Policy { cooldown: std::time::Duration::ZERO, give_up: 1 };
         memory.write(&Night::new(History::baseline(), policy)).expect("written");
         drop(memory);
-        let memory = Memory::open(path).expect("ours again");
+        let other = Memory::open(path.clone(), "fabrikam").expect_err("another tenant").chain();
+        assert!(other.contains("remembers the tenant contoso, and this sweep is of fabrikam"), "{other}");
+        let memory = Memory::open(path.clone(), "contoso").expect("ours again");
         assert!(!memory.read().expect("read back").is_baseline());
+        drop(memory);
+        fs::remove_file(&path).expect("moved away");
+        drop(Memory::open(path.clone(), "fab").expect("free for another tenant"));
+        drop(Memory::open(path, "fab").expect("and his from now on"));
     }
 }

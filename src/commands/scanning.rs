@@ -1,8 +1,11 @@
 //! What `find`, `verify` and `sweep` share: a reader on a gate of its own, a walk over all pages, signals, progress.
 
+use std::collections::HashSet;
+use std::hash::Hasher;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use siphasher::sip::SipHasher13;
 use url::Url;
 
 use super::connect::{Connection, Simulated};
@@ -26,6 +29,8 @@ const IN_FLIGHT: usize = 4 * MOST_PARTS;
 const TRIES: u32 = 8;
 /// Share of a delay that is random.
 const JITTER: f64 = 0.5;
+/// Pages in a row without an object that are followed: a service may show some, but not for ever.
+const MOST_EMPTY: u64 = 1_000;
 /// Without a terminal: one line a minute.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
@@ -106,9 +111,11 @@ impl Scanning {
         mut number: u64,
         mut each: impl FnMut(u64, Page, Timestamp) -> Result<bool, Error>,
     ) -> Result<(), Stopped> {
+        let mut way = Way::default();
         loop {
             let (page, date) = self.reader.page(number, &url).await?;
             let next = page.next.clone();
+            way.leads_on(number, &url, page.objects.is_empty()).map_err(Stopped::Error)?;
             let on = each(number, page, date.unwrap_or_else(Timestamp::now)).map_err(Stopped::Error)?;
             let Some(next) = next.filter(|_| on) else { return Ok(()) };
             url = Url::parse(&next).map_err(|error| {
@@ -148,6 +155,31 @@ impl Scanning {
                 attempt.message
             ))),
         }
+    }
+}
+
+/// The pages of a walk so far: a service that leads round in circles, or on and on through nothing, is followed no longer.
+#[derive(Default)]
+struct Way {
+    /// Hashes of the links: 8 bytes for some thousand objects.
+    seen: HashSet<u64>,
+    empty: u64,
+}
+
+impl Way {
+    /// A page was read.
+    fn leads_on(&mut self, number: u64, url: &Url, is_empty: bool) -> Result<(), Error> {
+        let mut hasher = SipHasher13::new();
+        hasher.write(url.as_str().as_bytes());
+        self.empty = if is_empty { self.empty + 1 } else { 0 };
+        let wrong = match (self.seen.insert(hasher.finish()), self.empty < MOST_EMPTY) {
+            (false, _) => "leads back to a page that was read before".to_owned(),
+            (true, false) => format!("shows {MOST_EMPTY} pages in a row without anybody on them"),
+            (true, true) => return Ok(()),
+        };
+        Err(Error::Unavailable(format!(
+            "the service {wrong}: it was read no further than page {number}, and nothing is made of it; try again later"
+        )))
     }
 }
 
@@ -195,5 +227,27 @@ impl Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         screen::stand(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(number: u64) -> Url {
+        Url::parse(&format!("https://h/users?$skiptoken={number}")).expect("a URL")
+    }
+
+    #[test]
+    fn a_service_that_leads_nowhere_is_not_followed_for_ever() {
+        let mut circle = Way::default();
+        assert!((1..=3).all(|number| circle.leads_on(number, &link(number), false).is_ok()));
+        let said = circle.leads_on(4, &link(2), false).expect_err("read before").chain();
+        assert!(said.contains("leads back to a page") && said.contains("page 4"), "{said}");
+        let mut desert = Way::default();
+        assert!((1..MOST_EMPTY).all(|number| desert.leads_on(number, &link(number), true).is_ok()));
+        assert!(desert.leads_on(0, &link(0), false).is_ok(), "somebody at last");
+        assert!((1..MOST_EMPTY).all(|number| desert.leads_on(0, &link(MOST_EMPTY + number), true).is_ok()));
+        assert!(desert.leads_on(0, &link(u64::MAX), true).is_err());
     }
 }

@@ -64,7 +64,8 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     let tenant = connection.tenant.clone();
     let scanning = Scanning::new(connection, &service.api_version, kind, signals)?;
     let clocks = scanning.clocks();
-    let memory = Memory::open(remembered_in(asked.history.as_deref(), kind, scanning.is_simulated()))?;
+    let memory = remembered_in(asked.history.as_deref(), kind, scanning.is_simulated());
+    let memory = Memory::open(memory, &tenant)?;
     let kept = "nothing was sent, and nothing is remembered of this call; the same command starts again";
     if let Some((folder, run)) = &last {
         match verify_last(folder, run, &scanning).await {
@@ -102,9 +103,11 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
         if !dry {
             memory.sending(&cut_short, &folder)?;
         }
+        let before = RunFile::read(&folder).map(|run| run.started_at);
         let ended = run(tonight).await;
-        // What was sent is remembered however the run ended.
-        let refused = if dry { 0 } else { remember(&mut night, &folder, &clocks)?.news };
+        // What was sent is remembered however the run ended; a folder that holds another run was not touched.
+        let touched = !dry && RunFile::read(&folder).map(|run| run.started_at) != before;
+        let refused = if touched { remember(&mut night, &folder, &clocks)?.news } else { 0 };
         let _ = fs::remove_file(&list);
         if dry {
             return ended;

@@ -231,6 +231,39 @@ fn a_next_page_on_another_host_is_not_followed() {
     assert!(output.stdout.is_empty(), "nothing is printed");
 }
 
+#[test]
+fn a_service_that_leads_in_a_circle_is_left() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let own = format!("http://{}", listener.local_addr().expect("an address"));
+    let next = format!("{own}/beta/users?again");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+            let mut head = String::new();
+            while let Ok(1..) = reader.read_line(&mut head)
+                && !head.ends_with("\r\n\r\n")
+            {}
+            let body = format!(r#"{{"value":[{{"id":"a"}}],"@odata.nextLink":"{next}"}}"#);
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_reprovision"))
+        .args(["find", "--endpoint", &own])
+        .current_dir(desk.path())
+        .env("REPROVISION_TOKEN", "simulated-token-of-no-value")
+        .env_remove("AZURE_TENANT_ID")
+        .output()
+        .expect("find");
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert!(said(&output).contains("leads back to a page that was read before"), "{}", said(&output));
+    assert!(output.stdout.is_empty(), "nothing is printed");
+}
+
 /// 20,000 users, 1,500 of them broken, effects within a second or two.
 const LOOP: &str = r#"
 title = "the closed loop"

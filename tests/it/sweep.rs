@@ -127,6 +127,35 @@ fn what_a_killed_sweep_sent_is_remembered_by_the_next() {
 }
 
 #[test]
+fn a_run_of_another_night_in_the_way_is_not_remembered_again() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let scenario = "title = 'x'\n[objects]\nusers = 100\nbroken = 0.5\nstubborn = 0.5\neffect_s = [1, 2]\n";
+    let service = Service::of(desk.path(), scenario);
+    let night = |code: i32| {
+        let arguments = ["sweep", "--yes", "--rate", "fixed:5000", "--out", "always-here"];
+        let output = service.command(desk.path(), &arguments).output().expect("sweep");
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        service.ask("/__advance?86400");
+        fs::read_to_string(desk.path().join("reprovision-runs/history-users.csv")).expect("history")
+    };
+    let first = night(0);
+    assert!(
+        first.lines().count() > 10 && first.lines().skip(1).all(|line| line.contains(",1,20")),
+        "{first}"
+    );
+    let accepted = service.account("/__ledger")["accepted"].clone();
+    // Who still fails is another list, and the folder holds a run.
+    for _ in 0..2 {
+        let then = night(2);
+        assert!(
+            then.lines().count() > 3 && then.lines().skip(1).all(|line| line.contains(",1,20")),
+            "{then}"
+        );
+    }
+    assert_eq!(service.account("/__ledger")["accepted"], accepted, "nothing was sent again");
+}
+
+#[test]
 fn groups_and_contacts_are_swept_as_well_with_memories_of_their_own() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenario = "title = 'x'\nseed = 5\n[objects]\nusers = 50\ngroups = 60\ncontacts = 70\nbroken = 0.3\neffect_s = [1, 2]\nstubborn = 0.0\n";
