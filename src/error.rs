@@ -167,7 +167,7 @@ const ELSEWHERE: &str = "work in a folder where you may write, or name one with 
 fn next_step(action: &str, kind: io::ErrorKind) -> Option<&'static str> {
     use io::ErrorKind as Kind;
     match kind {
-        Kind::StorageFull | Kind::QuotaExceeded => Some("make room there; the same command goes on"),
+        Kind::StorageFull | Kind::QuotaExceeded => Some("make room there; the same command continues"),
         Kind::PermissionDenied if action == "read" => Some("it belongs to somebody else"),
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Some(ELSEWHERE),
         Kind::NotADirectory | Kind::NotFound | Kind::AlreadyExists if action == "create" => Some(ELSEWHERE),
@@ -233,7 +233,7 @@ mod tests {
         );
         assert!(
             said("write", io::ErrorKind::StorageFull)
-                .ends_with("; make room there; the same command goes on")
+                .ends_with("; make room there; the same command continues")
         );
         assert!(said("read", io::ErrorKind::PermissionDenied).ends_with("; it belongs to somebody else"));
         assert_eq!(said("read", io::ErrorKind::NotFound), "cannot read out: entity not found");

@@ -281,7 +281,7 @@ fn words(error: &reqwest::Error) -> (String, bool) {
     }
     if has("Connection refused") || has("actively refused") {
         return (
-            format!("nobody listens there: is the address right, or does a firewall refuse? ({whole})"),
+            format!("nothing listens there: is the address right, or does a firewall refuse? ({whole})"),
             false,
         );
     }
@@ -350,7 +350,7 @@ fn tls(error: &reqwest::Error) -> Option<(String, bool)> {
             "the server asks for a client certificate, which reprovision does not give"
         }
         rustls::Error::InvalidMessage(_) => {
-            "what answers does not speak TLS: is this an http port, or a proxy that HTTPS_PROXY must name?"
+            "the other side does not speak TLS: is this an http port, or a proxy that HTTPS_PROXY must name?"
         }
         _ => return Some((format!("TLS: {found}"), false)),
     };

@@ -316,7 +316,7 @@ impl Shared {
                 let left = left.as_secs();
                 self.failed(&mut turn, &failure, expected, || {
                     format!(
-                        "the token at hand is good for {left} s more, and a new one is asked for until then; if none comes, the run stops and the same command goes on"
+                        "the current token is valid for {left} s more, and a new one is requested until then; if none comes, the run stops and the same command continues"
                     )
                 });
             }

@@ -12,7 +12,7 @@ pub struct Doctor {
     /// Which Graph, as whom.
     #[command(flatten)]
     pub service: Service,
-    /// Whose permissions are looked at
+    /// Kind of object whose permissions are checked
     #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", default_value = "users")]
     pub object: Object,
     /// One JSON document on standard output

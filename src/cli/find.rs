@@ -16,13 +16,13 @@ pub struct Find {
     /// Which Graph, as whom.
     #[command(flatten)]
     pub service: Service,
-    /// What to look at
+    /// Kind of object
     #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", default_value = "users")]
     pub object: Object,
-    /// Write the list to a file; an interrupted scan goes on from where it was. Otherwise to standard output, once it is complete
+    /// Write the list to a file, so that an interrupted scan can continue [default: standard output, once complete]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Counts by service and code instead of the list on standard output
+    /// Print counts by service and code instead of the list
     #[arg(long, env = "REPROVISION_SUMMARY", value_parser = BoolishValueParser::new())]
     pub summary: bool,
     /// Which errors. Last: its heading would hold for all that follows.
@@ -52,7 +52,7 @@ pub struct Only {
         value_delimiter = ','
     )]
     pub only_code: Vec<String>,
-    /// Errors published at least so long ago, such as 1d
+    /// Only errors published at least this long ago, such as 1d
     #[arg(long, env = "REPROVISION_OLDER_THAN", hide_short_help = true, value_name = "D", value_parser = duration)]
     pub older_than: Option<Duration>,
 }

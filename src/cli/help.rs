@@ -10,7 +10,7 @@ const EXAMPLES: [(&str, &[&str]); 11] = [
         "",
         &[
             "reprovision run --simulate                            # try it without a tenant",
-            "reprovision doctor --tenant contoso.com               # is sign-in well?",
+            "reprovision doctor --tenant contoso.com               # does sign-in work?",
             "reprovision find --tenant contoso.com --out users.csv # who needs it?",
             "reprovision run users.csv --tenant contoso.com",
             "reprovision verify --tenant contoso.com               # later: is it gone?",
@@ -54,34 +54,34 @@ const WITH_CODES: [&str; 6] = ["", "run", "find", "verify", "doctor", "sweep"];
 /// As `docs/operations.md#exit-codes`.
 const CODES: [(u8, &str); 11] = [
     (0, "all accepted, or nothing to do"),
-    (1, "our bug, or a file could not be written"),
+    (1, "a bug, or a file could not be written"),
     (2, "flags, settings or input; nothing was sent"),
     (3, "complete; some users failed or some rows were invalid"),
     (4, "complete; errors remain after verify"),
-    (5, "stopped early: the same command goes on"),
+    (5, "stopped early: the same command continues"),
     (6, "sign-in, permission or wrong tenant"),
-    (7, "a guard rail, or the question was declined"),
+    (7, "stopped by a guard rail, or the prompt was declined"),
     (8, "another process holds this run"),
-    (130, "Ctrl-C: the same command goes on"),
-    (143, "terminated: the same command goes on"),
+    (130, "Ctrl-C: the same command continues"),
+    (143, "terminated: the same command continues"),
 ];
 
 /// What a code means for one command, where that is something else; nothing: the command never ends so.
 const OTHER_CODES: [(&str, u8, &str); 13] = [
-    ("find", 0, "complete, whether somebody has an error or nobody"),
+    ("find", 0, "complete, with or without errors found"),
     ("find", 3, ""),
     ("find", 4, ""),
     ("find", 7, ""),
     ("verify", 0, "no errors remain"),
     ("verify", 3, ""),
     ("verify", 7, ""),
-    ("doctor", 0, "all is well"),
+    ("doctor", 0, "all checks passed"),
     ("doctor", 3, ""),
     ("doctor", 4, ""),
     // As `docs/closed-loop.md#every-night`.
-    ("sweep", 0, "nothing new, also when known users still fail"),
-    ("sweep", 3, "users were refused tonight who were not known to be"),
-    ("sweep", 4, "users failed again, or were given up, who were not known to fail"),
+    ("sweep", 0, "nothing new, even if known users still fail"),
+    ("sweep", 3, "new failures: retry requests were refused tonight"),
+    ("sweep", 4, "new failures: users failed again after a retry, or were given up"),
 ];
 
 fn codes(name: &str) -> String {

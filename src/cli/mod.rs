@@ -87,21 +87,21 @@ pub enum Command {
     Run(Box<Run>),
     /// List users, groups or contacts with unresolved service errors, as a CSV that run accepts
     Find(Box<Find>),
-    /// Look again at the accepted users of a run: cleared, pending, failed again, changed, had no error, gone
+    /// Read the accepted users of a run again: cleared, pending, failed again, changed, no error, gone
     Verify(Box<Verify>),
     /// Check sign-in, tenant, permissions, clock, proxy and TLS; nothing is written
     Doctor(Box<Doctor>),
     /// Render summary and report.html of a run again, or of several together
     Report(Report),
-    /// Say where a live or dead run stands, from its files
+    /// Show how far a run is, from its files; also after a crash
     Status(Status),
-    /// Print a unit that runs sweep every night
+    /// Print a job definition that runs sweep every night
     Schedule(Schedule),
-    /// The scheduled job: verify the last run, find, leave out what is hopeless or cooling down, run; tells what is new
+    /// The scheduled job: verify the last run, find, leave out errors not worth a retry, run; reports what is new
     Sweep(Box<Sweep>),
-    /// Say what an error means, who puts it right, and what to do next; offline
+    /// Say what an error means, who can fix it, and what to do next; offline
     Explain(Explain),
-    /// A local Graph on loopback to try everything on; prints its ledger when stopped
+    /// Run a local Graph simulator on loopback, to try everything; prints its ledger when stopped
     Simulate(Simulate),
     /// Print a completion script: `source <(reprovision completions bash)`, in PowerShell
     /// `reprovision completions powershell | Out-String | Invoke-Expression`
@@ -111,7 +111,7 @@ pub enum Command {
     },
     /// Print the manual page, of the program or of one command
     Man {
-        /// Of which command [default: of the program]
+        /// The command [default: the program itself]
         command: Option<String>,
     },
 }
@@ -156,13 +156,13 @@ pub struct Run {
     /// Column with the ids, by name or number from 1 [default: found by its name]
     #[arg(long, env = "REPROVISION_COLUMN", value_name = "NAME")]
     pub column: Option<String>,
-    /// Stop after N users; the same command goes on with the rest
+    /// Stop after N users; the same command without it does the rest
     #[arg(long, env = "REPROVISION_LIMIT", value_name = "N", value_parser = values::some_users)]
     pub limit: Option<u64>,
     /// Find the users with unresolved service errors instead of reading a list
     #[arg(long, env = "REPROVISION_FROM_FIND", value_parser = BoolishValueParser::new(), hide_short_help = true)]
     pub from_find: bool,
-    /// Look again so long after the run, such as 5m: cleared, pending, failed again (exit 4 while errors remain)
+    /// Verify this long after the run, such as 5m: cleared, pending, failed again (exit 4 while errors remain)
     #[arg(long, env = "REPROVISION_VERIFY", value_name = "D", value_parser = duration)]
     pub verify: Option<Duration>,
     /// Check everything, say what would happen and how long it takes; nothing is sent
@@ -171,14 +171,14 @@ pub struct Run {
     /// Folder of the run [default: below reprovision-runs, named by time, tenant and input]
     #[arg(long, env = "REPROVISION_OUT", value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Do not ask; needs --tenant for anything but a loopback endpoint
+    /// Do not ask for confirmation; needs --tenant unless the endpoint is on loopback
     #[arg(long, env = "REPROVISION_YES", value_parser = BoolishValueParser::new())]
     pub yes: bool,
 
     /// comma, semicolon, tab, pipe or one character [default: found in the header]
     #[arg(long, env = "REPROVISION_DELIMITER", value_name = "D", value_parser = values::delimiter, help_heading = "Input", hide_short_help = true)]
     pub delimiter: Option<u8>,
-    /// What the ids name
+    /// Kind of object that the ids name
     #[arg(
         long,
         env = "REPROVISION_OBJECT",
@@ -188,8 +188,8 @@ pub struct Run {
         hide_short_help = true
     )]
     pub object: Object,
-    /// Only this share of the rows, such as 2/4: so many machines work on one list without overlap; `4` alone takes
-    /// JOB_COMPLETION_INDEX for the first part. --rate and --initial-rate are for all shards together
+    /// Only this share of the rows, such as 2/4, so that several machines split one list; `4` alone takes the share's
+    /// number from JOB_COMPLETION_INDEX. --rate and --initial-rate are totals for all shards
     #[arg(long, env = "REPROVISION_SHARD", value_name = "I/N", value_parser = values::shard, help_heading = "Input", hide_short_help = true)]
     pub shard: Option<Shard>,
     /// Start over in a new folder even if an unfinished run of the same input exists
@@ -213,20 +213,20 @@ pub struct Run {
         hide_short_help = true
     )]
     pub ticket: Option<String>,
-    /// At most so many writes per second, 0.01 to 1000000, such as 16 or 16/s; fixed:16 sends at exactly that
+    /// Highest number of writes per second, 0.01 to 1000000, such as 16 or 16/s; fixed:16 sends at exactly that
     /// [default: as many as the service takes, found while running]
     #[arg(long, env = "REPROVISION_RATE", value_name = "R", value_parser = rate, help_heading = "Pace", hide_short_help = true)]
     pub rate: Option<Rate>,
-    /// What the search for the rate starts from, with 150 seconds of it in stock [default: 20/s, as documented]
+    /// Rate to start from, with 150 seconds of it in stock [default: 20/s, as documented]
     #[arg(long, env = "REPROVISION_INITIAL_RATE", value_name = "R", value_parser = per_second, help_heading = "Pace", hide_short_help = true)]
     pub initial_rate: Option<f64>,
-    /// Users in flight, 1 to 1000; more do not help: in flight needed = rate × latency
+    /// Most users in flight, 1 to 1000; needed are rate × latency, more do not help
     #[arg(long, env = "REPROVISION_CONCURRENCY", value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Pace", hide_short_help = true)]
     pub concurrency: u16,
     /// Users in one HTTP request, 1 to 20, at most --concurrency: saves requests, never quota
     #[arg(long, env = "REPROVISION_BATCH", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20), help_heading = "Pace", hide_short_help = true)]
     pub batch: u16,
-    /// x-ms-throttle-priority: a bulk job gives way to people
+    /// x-ms-throttle-priority; low lets requests of people go first
     #[arg(
         long,
         env = "REPROVISION_PRIORITY",
@@ -236,16 +236,16 @@ pub struct Run {
         hide_short_help = true
     )]
     pub priority: Priority,
-    /// Tries of one user on server errors and network faults; throttled ones are not counted
+    /// Attempts per user on server errors and network faults; throttled attempts are not counted
     #[arg(long, env = "REPROVISION_MAX_ATTEMPTS", value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Pace", hide_short_help = true)]
     pub max_attempts: u32,
-    /// Stop (exit 5) after so long without an answer for any user [default: 10m on a terminal, else 30m]
+    /// Stop (exit 5) after this long without an answer for any user [default: 10m on a terminal, else 30m]
     #[arg(long, env = "REPROVISION_MAX_STALL", value_name = "D", value_parser = duration, help_heading = "Guards", hide_short_help = true)]
     pub max_stall: Option<Duration>,
-    /// Stop starting work after so long (exit 5)
+    /// Start no new work after this long (exit 5)
     #[arg(long, env = "REPROVISION_DEADLINE", value_name = "D", value_parser = duration, help_heading = "Guards", hide_short_help = true)]
     pub deadline: Option<Duration>,
-    /// Stop (exit 7) when more users failed in this call: a number, or a share of those answered, then at least 20
+    /// Stop (exit 7) when more users than this failed in this call: a number, or a share of those answered (at least 20)
     #[arg(
         long,
         env = "REPROVISION_MAX_FAILURES",
@@ -255,7 +255,7 @@ pub struct Run {
         hide_short_help = true
     )]
     pub max_failures: MaxFailures,
-    /// Refuse an input with more users (exit 7)
+    /// Refuse an input with more users than this (exit 7)
     #[arg(
         long,
         env = "REPROVISION_EXPECT_MAX",

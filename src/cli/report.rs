@@ -16,17 +16,17 @@ pub enum RedactKind {
 pub struct Report {
     /// Folder of a run, or a unique part of its name [default: the newest]
     pub runs: Vec<PathBuf>,
-    /// One report for all of them: parts of one input, runs of several tenants; tells what is missing (exit 5)
+    /// One report for several runs (shards of one list, several tenants); lists missing rows (exit 5)
     #[arg(long)]
     pub merge: bool,
-    /// Leave out sign-in names and whatever may hold one; object ids stay
+    /// Leave out sign-in names and texts that may hold one; object ids stay
     #[arg(long, value_name = "WHAT")]
     pub redact: Option<RedactKind>,
     /// Where to write it [default: report.html in the run's folder, with --redact report-redacted.html,
     /// with --merge merged.html here]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Replace the file of --out
+    /// Overwrite the file of --out
     #[arg(long)]
     pub force: bool,
 }

@@ -21,7 +21,7 @@ pub struct Schedule {
     /// Tenant id or domain
     #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID or DOMAIN", default_value = "contoso.onmicrosoft.com", value_parser = plain)]
     pub tenant: String,
-    /// When, every night in UTC
+    /// Time of day, in UTC
     #[arg(long, value_name = "HH:MM", default_value = "02:10", value_parser = time)]
     pub at: (u8, u8),
 }

@@ -37,7 +37,7 @@ pub enum Auth {
     AzureDevops,
     /// The identity of an Azure machine or app service; AZURE_CLIENT_ID for a user-assigned one
     ManagedIdentity,
-    /// Whoever signed in with az login
+    /// The account signed in with az login
     Az,
     /// A browser on this machine, with the app of --client-id
     Browser,
@@ -51,7 +51,7 @@ pub struct Service {
     /// Tenant id or domain; an id is checked against every token
     #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID or DOMAIN")]
     pub tenant: Option<String>,
-    /// How to sign in; auto takes what the environment offers
+    /// How to sign in; auto uses what the environment offers
     #[arg(
         long,
         env = "REPROVISION_AUTH",
@@ -60,7 +60,7 @@ pub struct Service {
         hide_possible_values = true
     )]
     pub auth: Auth,
-    /// Use an embedded simulator: a built-in scenario or a scenario file; no tenant needed
+    /// Use a built-in simulator: a built-in scenario or a scenario file; no tenant needed
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "default", require_equals = true, conflicts_with_all = ["endpoint", "token_file", "token_command"])]
     pub simulate: Option<String>,
 
@@ -89,7 +89,7 @@ pub struct Service {
     /// HTTP/1.1 only
     #[arg(long, env = "REPROVISION_HTTP1", value_parser = BoolishValueParser::new(), help_heading = "Service", hide_short_help = true)]
     pub http1: bool,
-    /// Longest single request; waiting for Retry-After is outside it
+    /// Time limit of one request; waiting for Retry-After does not count
     #[arg(long, env = "REPROVISION_TIMEOUT", value_name = "D", default_value = "30s", value_parser = duration, help_heading = "Service", hide_short_help = true)]
     pub timeout: Duration,
     /// PEM with CAs to trust besides the machine's own

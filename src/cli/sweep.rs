@@ -14,13 +14,13 @@ pub struct Sweep {
     /// How to retry.
     #[command(flatten)]
     pub run: Run,
-    /// What is remembered from one sweep to the next: object ids and error codes, no names; one file for each tenant and kind of object [default: history-users.csv and the like below reprovision-runs]
+    /// Memory from one sweep to the next: object ids and error codes, no names; one file for each tenant and kind of object [default: history-users.csv and the like in reprovision-runs]
     #[arg(long, env = "REPROVISION_HISTORY", value_name = "FILE", help_heading = "Sweep")]
     pub history: Option<PathBuf>,
-    /// Leave an unchanged error alone for so long after a retry
+    /// Leave an unchanged error alone for this long after a retry
     #[arg(long, env = "REPROVISION_COOLDOWN", value_name = "D", default_value = "20h", value_parser = duration, help_heading = "Sweep")]
     pub cooldown: Duration,
-    /// Give an unchanged error up after so many retries
+    /// Give up an unchanged error after this many retries
     #[arg(long, env = "REPROVISION_GIVE_UP", value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Sweep")]
     pub give_up: u32,
 }

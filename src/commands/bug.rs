@@ -39,7 +39,7 @@ fn sentence(payload: &(dyn Any + Send), at: Option<&Location<'_>>) -> String {
     let at = at.map_or_else(String::new, |at| format!(" at {}:{}:{}", at.file(), at.line(), at.column()));
     let what = payload.downcast_ref::<&'static str>().map_or_else(String::new, |text| format!(": {text}"));
     format!(
-        "error: a bug in reprovision {}{at}{what}\n  please report this line; the same command goes on with what is not done",
+        "error: a bug in reprovision {}{at}{what}\n  please report this line; the same command continues with the rest",
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -56,7 +56,7 @@ mod tests {
         assert!(!said.contains("canary") && said.contains("bug.rs:"), "{said}");
         let said = sentence(&"a lock is poisoned", None);
         assert!(
-            said.contains(": a lock is poisoned\n") && said.contains("the same command goes on"),
+            said.contains(": a lock is poisoned\n") && said.contains("the same command continues"),
             "{said}"
         );
     }

@@ -23,7 +23,7 @@ const RUNS: &str = "reprovision-runs";
 
 /// Every machine would find a list of its own.
 pub(super) const NO_SHARD: &str =
-    "--shard splits a list that all machines have: find --out FILE first, then run FILE --shard on each";
+    "--shard needs the same list on all machines: find --out FILE first, then run FILE --shard on each";
 
 /// # Errors
 /// As `find`, `run` and `verify`.
@@ -68,7 +68,7 @@ async fn waited(wait: Duration, folder: &Path) -> Result<Option<Exit>, Error> {
         || format!("reprovision verify {}", folder.display()),
         |run| Typed::about(&run, "verify", folder).line(),
     );
-    tell(&format!("Looking again in {}; Ctrl-C leaves that to: {later}", human(wait)));
+    tell(&format!("Verifying in {}; to do that later instead, press Ctrl-C and use: {later}", human(wait)));
     let mut signals = listen()?;
     tokio::select! {
         () = sleep(wait) => Ok(None),
@@ -87,7 +87,7 @@ enum Listed {
 /// The list of an earlier call that was not worked off, or a new one.
 async fn found(asked: &mut Run) -> Result<Listed, Error> {
     if asked.input.is_some() {
-        return Err(Error::Usage("--from-find makes the list itself: leave the input out".to_owned()));
+        return Err(Error::Usage("--from-find makes its own list: leave out the input".to_owned()));
     }
     if asked.shard.is_some() {
         return Err(Error::Usage(NO_SHARD.to_owned()));
@@ -111,7 +111,10 @@ async fn found(asked: &mut Run) -> Result<Listed, Error> {
     // Without a tenant named nobody knows whose list it is; a scenario is a tenant as well.
     let known = service.tenant.is_some() || service.endpoint.is_some() || service.simulate.is_some();
     if known && !asked.new_run && list.exists() {
-        tell(&format!("goes on with {}, found by an earlier call; --new-run finds anew", list.display()));
+        tell(&format!(
+            "continues with {}, found by an earlier call; --new-run makes a new list",
+            list.display()
+        ));
     } else {
         let wanted = Find {
             service: service.clone(),

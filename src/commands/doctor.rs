@@ -57,7 +57,7 @@ pub(super) async fn doctor(asked: Doctor) -> Result<Exit, Error> {
     let network = network(&asked.service).await?;
     let mut found = Findings::default();
     if place.simulator.is_some() {
-        found.note("simulated", State::Ok, "SIMULATED  nothing of this is about a tenant");
+        found.note("simulated", State::Ok, "SIMULATED  none of this is about a real tenant");
     }
     let root = place.root.clone();
     let idle = if is_loopback(&root) { Vec::new() } else { idle_exceptions() };
@@ -163,12 +163,12 @@ fn tenant(found: &mut Findings, asked: &Service, connection: &Connection) {
         (Some(tid), None, _) => found.note(
             "tenant",
             State::Warning,
-            format!("{tid}; nobody asked for it: give --tenant, which --yes needs"),
+            format!("{tid}, the token's; --tenant was not given, and --yes needs it"),
         ),
         (None, ..) => found.note(
             "tenant",
             State::Warning,
-            "the token cannot be read: nobody compares its tenant with --tenant",
+            "the token cannot be read, so its tenant is not compared with --tenant",
         ),
     }
 }
@@ -235,11 +235,9 @@ async fn read(
                 "the token is refused (401): sign in again; is it a token for Microsoft Graph of this cloud?",
             ),
             403 => found.note("read", State::Failed, connection.refused(kind, false)),
-            429 => found.note(
-                "read",
-                State::Warning,
-                "Microsoft 365 asks this app to wait (429); the sign-in is good",
-            ),
+            429 => {
+                found.note("read", State::Warning, "Microsoft 365 asks this app to wait (429); sign-in works")
+            }
             status => found.note(
                 "read",
                 State::Warning,

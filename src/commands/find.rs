@@ -48,12 +48,12 @@ pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
         None => (List::scratch()?, None),
     };
     let goes_on = match &asked.out {
-        Some(_) => "the same command goes on from there",
-        None => "nothing was printed; with --out FILE the same command would go on from there",
+        Some(_) => "the same command continues from there",
+        None => "nothing was printed; with --out FILE the same command could continue from there",
     };
     if let Some(mark) = &mark {
         tell(&format!(
-            "goes on after page {}: {} read, {} found",
+            "continues after page {}: {} read, {} found",
             mark.pages,
             count(mark.counts.read, kind.plural()),
             thousands(mark.counts.found)
@@ -97,7 +97,7 @@ pub(super) async fn collect(
                 if matches!(attempt.status, Some(400 | 404 | 410))
                     && matches!(attempt.kind, Kind::Refused(_)) =>
             {
-                tell("the place where the scan was left is not known any more: it starts again");
+                tell("the position of the earlier scan is no longer valid: the scan starts again");
                 list.afresh()?;
             }
             Err(stopped) => return Err(stopped),

@@ -172,7 +172,7 @@ fn text(standing: &Standing, newest: bool) -> String {
             standing.operator, standing.host, standing.pid, standing.started_at
         ),
         "complete" => "State    complete".to_owned(),
-        _ => "State    stopped: nobody works on it; the same command goes on".to_owned(),
+        _ => "State    stopped: no process works on it; the same command continues".to_owned(),
     });
     // Not a hundred before it is.
     let share = (standing.done as f64 / standing.rows.max(1) as f64 * 100.0).floor();

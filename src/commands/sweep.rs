@@ -38,7 +38,8 @@ const NAMED: usize = 10;
 pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     if asked.run.from_find || asked.run.verify.is_some() {
         return Err(Error::Usage(
-            "sweep finds, and verifies the run before: leave --from-find and --verify out".to_owned(),
+            "sweep always finds users and verifies the last run: leave out --from-find and --verify"
+                .to_owned(),
         ));
     }
     if asked.run.shard.is_some() {
@@ -46,7 +47,7 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     }
     if asked.run.input.is_some() {
         return Err(Error::Usage(
-            "sweep finds its list itself: for a list of your own there is run".to_owned(),
+            "sweep makes its own list: to run a list of yours, use reprovision run".to_owned(),
         ));
     }
     let kind = kind(asked.run.object);
@@ -168,10 +169,14 @@ async fn connect_for(asked: &Run, kind: ObjectKind) -> Result<Connection, Error>
     let place = place(&asked.service).await?;
     let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
     if !asked.yes && !asks && place.simulator.is_none() && !asked.dry_run {
-        return Err(Error::Usage("nobody to ask: add --yes (and --tenant); nothing was sent".to_owned()));
+        return Err(Error::Usage(
+            "no terminal to ask for confirmation: add --yes (and --tenant); nothing was sent".to_owned(),
+        ));
     }
     if asked.yes && asked.service.tenant.is_none() && !net::is_loopback(&place.root) {
-        return Err(Error::Usage("--yes needs --tenant: nobody looks at the tenant otherwise".to_owned()));
+        return Err(Error::Usage(
+            "--yes needs --tenant, because nobody is asked to confirm the tenant".to_owned(),
+        ));
     }
     let purpose = Purpose { writes: true, kind, unattended: asked.yes };
     connect(&asked.service, place, purpose).await

@@ -40,7 +40,7 @@ pub(super) async fn verify(asked: Verify) -> Result<Exit, Error> {
 fn read_run(folder: &Path) -> Result<RunFile, Error> {
     RunFile::read(folder).ok_or_else(|| Error::Damaged {
         path: folder.join("run.json"),
-        message: "it is missing or torn; the same `reprovision run` command writes it anew".to_owned(),
+        message: "it is missing or incomplete; the same `reprovision run` command writes it again".to_owned(),
     })
 }
 

@@ -153,8 +153,8 @@ fn examine(
     let mut lead_ins = 0;
     let first = loop {
         match records.next().map_err(read)? {
-            None if lead_ins == 0 => return Err(fault("the input holds nothing but blank lines".to_owned())),
-            None => return Err(fault("there is no line but lead-in lines".to_owned())),
+            None if lead_ins == 0 => return Err(fault("the input has only blank lines".to_owned())),
+            None => return Err(fault("the input has only lead-in lines".to_owned())),
             Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => lead_ins += 1,
             Some(Gathered { cells: Ok(cells), .. }) => break cells,
             Some(Gathered { line, cells: Err(Broken { why, .. }) }) => {

@@ -79,7 +79,7 @@ fn no_text(head: &[u8]) -> Option<&'static str> {
         _ if even * 10 < odd || odd * 10 < even => Some(
             "this looks like UTF-16 without a byte order mark: save it as UTF-8, in PowerShell with -Encoding UTF8",
         ),
-        _ => Some("this is no text file: it holds NUL bytes"),
+        _ => Some("this is not a text file: it holds NUL bytes"),
     }
 }
 

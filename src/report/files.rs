@@ -48,7 +48,7 @@ pub fn load(folder: &Path) -> Result<Part, Error> {
         .and_then(|bytes| serde_json::from_slice::<Summary>(&bytes).ok())
         .filter(|summary| summary.of_all(&read.totals) && summary.run.started_at == run.started_at);
     let summary = written.unwrap_or_else(|| {
-        let cut = "it is still running, or was cut short; the same command goes on".to_owned();
+        let cut = "it is still running, or was cut short; the same command continues".to_owned();
         let stopped = if read.totals.records < run.rows_in() { vec![cut] } else { Vec::new() };
         Summary::new(run, &read.totals, stopped, Duration::ZERO, Duration::ZERO)
     });

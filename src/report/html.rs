@@ -286,7 +286,7 @@ impl Page<'_> {
             section {
                 h2 { "Needs hands" }
                 @if hands.is_empty() {
-                    p { "Nobody that is known of." }
+                    p { "No known cases." }
                 } @else {
                     p {
                         span data-figure="needs_hands" { (thousands(all)) } " " (noun(all, "rows"))

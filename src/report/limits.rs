@@ -35,7 +35,7 @@ impl Limits {
         }
         let used = match (self.rate, self.used) {
             (Some(rate), Some(used)) => {
-                format!("; {:.0} % of the {rate:.1} writes/s that it gives were used", used * 100.0)
+                format!("; {:.0} % of its {rate:.1} writes/s were used", used * 100.0)
             }
             _ => String::new(),
         };
@@ -63,6 +63,6 @@ mod tests {
         let (paused, used) = said.split_once("; ").expect("two parts");
         let owner = "(your app's limit in this tenant: 1,234 refused)";
         assert_eq!(paused, format!("paused by Microsoft 365 2 times, 1 min 1 s in all {owner}"));
-        assert_eq!(used, "98 % of the 20.0 writes/s that it gives were used");
+        assert_eq!(used, "98 % of its 20.0 writes/s were used");
     }
 }

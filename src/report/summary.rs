@@ -226,7 +226,7 @@ impl Summary {
             );
         }
         if !self.complete {
-            let _ = writeln!(out, "Go on     {}", next.again);
+            let _ = writeln!(out, "Continue  {}", next.again);
         } else if self.of(Outcome::Failed) + self.of(Outcome::Invalid) > 0 {
             let _ = writeln!(out, "Next      fix the causes, then: {}", next.retry);
         }

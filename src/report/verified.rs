@@ -59,7 +59,7 @@ impl Verified {
         for line in csv::Reader::from_reader(io::BufReader::new(file)).into_deserialize::<Line>() {
             let line = line.map_err(|error| Error::Damaged {
                 path: path.clone(),
-                message: format!("{error}; `reprovision verify` writes it anew"),
+                message: format!("{error}; `reprovision verify` writes it again"),
             })?;
             found.add(line);
         }

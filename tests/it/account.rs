@@ -188,7 +188,7 @@ fn another_list_in_the_same_folder_is_refused_and_a_finished_one_is_named() {
         "never touches old files",
     );
     ended(&run(folder, &["a.csv", "--simulate=calm"]), 0, "NEW");
-    ended(&run(folder, &["a.csv", "--simulate=calm"]), 0, "this list was done before");
+    ended(&run(folder, &["a.csv", "--simulate=calm"]), 0, "this list was run before");
     assert_eq!(runs(folder).len(), 2);
     fs::write(folder.join("a/results.csv"), "saved;by;Excel\r\n").expect("written");
     ended(&run(folder, &["a.csv", "--simulate=calm", "--out", "a"]), 2, "Excel");
@@ -205,7 +205,7 @@ fn a_fed_back_failed_csv_remembers_where_it_came_from() {
     ended(&first, 3, &format!("run {}", list.display()));
     let failed = fs::read_to_string(folder.join("a/failed.csv")).expect("read");
     fs::write(folder.join("fixed.csv"), failed.replace("wrong", "ann@contoso.com")).expect("fixed");
-    ended(&run(folder, &["fixed.csv", "--simulate=calm", "--out", "b"]), 0, "tries again what failed in a");
+    ended(&run(folder, &["fixed.csv", "--simulate=calm", "--out", "b"]), 0, "retries what failed in a");
     assert_eq!(json(&folder.join("b/run.json"))["retry_of"], serde_json::json!(["a"]));
 }
 
@@ -334,7 +334,7 @@ fn a_deadline_stops_a_run_and_one_that_a_pause_outlasts_stops_it_at_once() {
         command(folder).args(words).args(more).output().expect("the program runs")
     };
     let stopped = fixed(&["--simulate=calm", "--out", "a", "--deadline", "1s"]);
-    ended(&stopped, 5, "stopped: --deadline is over");
+    ended(&stopped, 5, "stopped: --deadline has passed");
     let done = json(&folder.join("a/summary.json"))["rows_out"].as_u64().expect("a number");
     assert!((1..60).contains(&done), "{}", said(&stopped));
     ended(&fixed(&["--simulate=calm", "--out", "a"]), 0, "60 rows in = 60 rows out");
@@ -346,7 +346,7 @@ fn a_deadline_stops_a_run_and_one_that_a_pause_outlasts_stops_it_at_once() {
     assert!(begun.elapsed().as_secs() < 60, "{:?}: {}", begun.elapsed(), said(&paused));
     // The pause still holds for the next call, which says so as well.
     let again = fixed(&["--simulate=pause.toml", "--out", "b", "--deadline", "1m"]);
-    ended(&again, 5, "and --deadline is over before that");
+    ended(&again, 5, "and --deadline ends before that");
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn a_run_killed_before_its_account_is_accounted_for_by_the_same_command_and_not_
     let list = fs::read_to_string(folder.join("a.csv")).expect("read") + "not an id\n";
     fs::write(folder.join("a.csv"), list).expect("written");
     let asked = ["a.csv", "--simulate=calm"];
-    ended(&run(folder, &[&asked[..], &["--limit", "2"]].concat()), 0, "Go on");
+    ended(&run(folder, &[&asked[..], &["--limit", "2"]].concat()), 0, "Continue  ");
     let out = runs(folder).remove(0);
     // What a call that was killed after its last record leaves: the files of the call before.
     let files = ["failed.csv", "summary.json", "report.html"].map(|name| out.join(name));
@@ -378,7 +378,7 @@ fn a_run_killed_before_its_account_is_accounted_for_by_the_same_command_and_not_
     assert!(failed.contains("not an id"), "{failed}");
     assert_eq!(json(&out.join("summary.json"))["complete"], true);
     // Now it is finished: the same list again is a new run.
-    ended(&run(folder, &asked), 3, "this list was done before");
+    ended(&run(folder, &asked), 3, "this list was run before");
     assert_eq!(runs(folder).len(), 2);
 }
 
@@ -493,7 +493,7 @@ fn a_second_signal_ends_at_once_and_the_same_command_goes_on() {
     // The second is one once the first was heard.
     let mut lines = BufReader::new(child.stderr.take().expect("piped"));
     let mut heard = String::new();
-    while !heard.contains("once more ends at once") {
+    while !heard.contains("a second Ctrl-C ends at once") {
         assert!(lines.read_line(&mut heard).expect("text") > 0, "{heard}");
     }
     let asked = Instant::now();
@@ -503,6 +503,6 @@ fn a_second_signal_ends_at_once_and_the_same_command_goes_on() {
     // 200 ms on an idle machine; whatever a busy one takes, it is not the 10 s that the first signal waits.
     assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
     output.stderr = heard.into_bytes();
-    ended(&output, 130, "Go on: ");
+    ended(&output, 130, "To continue: ");
     ended(&run(folder, &["a.csv", "--simulate=calm", "--out", "a"]), 0, "Finished");
 }

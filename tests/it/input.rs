@@ -27,8 +27,8 @@ fn what_cannot_be_a_list_says_what_it_is() {
     let utf16_swapped: Vec<u8> = utf16.chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
     let cases: [(&[u8], &str); 21] = [
         (b"", "empty"),
-        (b"\n\r\n  \n", "nothing but blank lines"),
-        (b"#TYPE x\r\n", "no line but lead-in"),
+        (b"\n\r\n  \n", "has only blank lines"),
+        (b"#TYPE x\r\n", "has only lead-in lines"),
         (b"PK\x03\x04rest", "Excel workbook"),
         (b"\x1f\x8brest", "gzip"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "Excel workbook"),

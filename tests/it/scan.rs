@@ -201,7 +201,7 @@ fn an_interrupted_find_goes_on_from_its_page() {
     assert_eq!(before, 40);
     let second = service.command(desk.path(), &["find", "--out", "list.csv"]).output().expect("find");
     assert_eq!(second.status.code(), Some(0), "{}", said(&second));
-    assert!(said(&second).contains("goes on after page 40"), "{}", said(&second));
+    assert!(said(&second).contains("continues after page 40"), "{}", said(&second));
     assert_eq!(
         service.account("/__ledger")["reads"].as_u64().expect("a count"),
         200,

@@ -191,7 +191,7 @@ fn a_sweep_says_what_stands_in_its_way() {
     let (code, told) = with(&["sweep"]);
     assert!(code == Some(2) && told.contains("add --yes"), "{told}");
     let (code, told) = with(&["sweep", "list.csv", "--yes"]);
-    assert!(code == Some(2) && told.contains("there is run"), "{told}");
+    assert!(code == Some(2) && told.contains("use reprovision run"), "{told}");
     let (code, told) = with(&["sweep", "--yes", "--expect-max", "5"]);
     assert!(code == Some(7), "a guard of run holds here as well: {told}");
     fs::write(desk.path().join("odd.csv"), "id,service\nx,y\n").expect("written");

@@ -253,7 +253,7 @@ fn the_question_reaches_the_person_whatever_is_piped() {
     let shown = asked(100, line, folder.path(), &service).end(2);
     assert_eq!(shown.screen, "");
     let said = std::fs::read_to_string(folder.path().join("said.txt")).expect("what was said");
-    assert!(said.contains("nobody to ask: add --yes"), "{said}");
+    assert!(said.contains("no terminal to ask for confirmation: add --yes"), "{said}");
 
     let line = "reprovision run users.csv --tenant contoso.com --new-run --yes -q 2> said.txt";
     let shown = asked(100, line, folder.path(), &service).end(0);
@@ -358,7 +358,7 @@ fn a_terminal_that_grows_and_shrinks_gets_a_bar_of_its_width() {
         .until(|screen| bar(screen).len() > 2 && bar(screen).iter().all(|line| line.chars().count() < 34));
     terminal.keys(CTRL_C);
     let shown = terminal.end(130);
-    assert!(shown.screen.contains("Go on"), "{}", shown.screen);
+    assert!(shown.screen.contains("Continue  "), "{}", shown.screen);
 }
 
 #[test]
@@ -397,10 +397,11 @@ fn ctrl_c_takes_the_bar_away_and_says_how_to_go_on() {
     let shown = terminal.end(130);
     let screen = &shown.screen;
     assert!(
-        screen.contains("stopping: waiting at most 10 s for what is in flight; once more ends at once"),
+        screen
+            .contains("stopping: waiting at most 10 s for requests in flight; a second Ctrl-C ends at once"),
         "{screen}"
     );
-    assert!(screen.contains("Go on     "), "{screen}");
+    assert!(screen.contains("Continue  "), "{screen}");
     assert!(
         !screen.contains('█') && !screen.contains('░') && !screen.contains("in flight 0"),
         "no rest of the bar:\n{screen}"

@@ -80,7 +80,7 @@ impl Guards {
             None => "",
         };
         format!(
-            "{} of the first {} failed (limit {limit}). {}: {guess}. To go on all the same: {}",
+            "{} of the first {} failed (limit {limit}). {}: {guess}. To continue anyway: {}",
             thousands(self.failed),
             count(self.answered, self.kind.plural()),
             counts.join(", "),
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(at, 18, "the twentieth failure");
         let expected = format!(
             "20 of the first 48 users failed (limit 5 %). 18 × {}, 2 × {}: perhaps a list from another tenant. \
-             To go on all the same: reprovision run a.csv --max-failures 100%",
+             To continue anyway: reprovision run a.csv --max-failures 100%",
             cause(Reason::NotFound),
             cause(Reason::BadRequest)
         );

@@ -36,7 +36,7 @@ impl Watch {
                         self.stop.abort(None);
                     } else {
                         self.stop.drain(why(signal));
-                        tell("stopping: waiting at most 10 s for what is in flight; once more ends at once");
+                        tell("stopping: waiting at most 10 s for requests in flight; a second Ctrl-C ends at once");
                     }
                 }
                 () = sleep(LOOK_EVERY) => {}
@@ -86,12 +86,12 @@ fn overdue(pace: &Pace, counters: &Counters, deadline: Option<Instant>, max_stal
         {
             let left = human(cooling.until.saturating_duration_since(Instant::now()));
             return Some(Why::Deadline(format!(
-                "Microsoft 365 asks for a pause of {left} more ({}), and --deadline is over before that",
+                "Microsoft 365 asks for a pause of {left} more ({}), and --deadline ends before that",
                 cooling.scope.owner()
             )));
         }
         if Instant::now() >= end {
-            return Some(Why::Deadline("--deadline is over".to_owned()));
+            return Some(Why::Deadline("--deadline has passed".to_owned()));
         }
     }
     (pace.silent_for() > max_stall).then(|| {
@@ -136,7 +136,7 @@ mod tests {
         sleep(Duration::from_millis(500)).await;
         assert_eq!(
             overdue(&own, &counters, Some(end), STALL),
-            Some(Why::Deadline("--deadline is over".to_owned()))
+            Some(Why::Deadline("--deadline has passed".to_owned()))
         );
     }
 

@@ -127,7 +127,7 @@ pub(super) fn account(
     if !complete && stopped.is_empty() && config.limit.is_none() {
         exit = Exit::Internal;
         stopped.push(format!(
-            "{} in, {} out: please report it; the same command goes on",
+            "{} in, {} out: please report it; the same command continues",
             count(run.rows_in(), "rows"),
             count(read.totals.records, "rows")
         ));
@@ -253,7 +253,7 @@ pub(super) fn exit_of(why: &Why) -> Exit {
 fn sentence(why: &Why) -> String {
     match why {
         Why::Interrupted => "by Ctrl-C".to_owned(),
-        Why::Terminated => "by the system, which asked to end".to_owned(),
+        Why::Terminated => "by SIGTERM or SIGHUP".to_owned(),
         Why::SignIn(text) => with_help(text),
         Why::Deadline(text)
         | Why::Stalled(text)

@@ -93,7 +93,8 @@ impl RunConfig {
         let service = &asked.service;
         if asked.yes && service.tenant.is_none() && !net::is_loopback(&place.root) && !asked.dry_run {
             return Err(Error::Usage(
-                "--yes needs --tenant: nobody looks at the tenant otherwise; nothing was sent".to_owned(),
+                "--yes needs --tenant, because nobody is asked to confirm the tenant; nothing was sent"
+                    .to_owned(),
             ));
         }
         let source = match &asked.input {

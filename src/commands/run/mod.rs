@@ -258,7 +258,8 @@ impl Ready {
 
 /// The last words of a process that was told to end at once: a blocked terminal keeps it no longer than the rest.
 async fn stopped_at_once(config: &RunConfig) {
-    let said = format!("stopped at once; all answers that came are kept. Go on: {}", config.again.line());
+    let said =
+        format!("stopped at once; all answers received are recorded. To continue: {}", config.again.line());
     let _ = timeout(LAST_WORDS, spawn_blocking(move || tell(&said))).await;
 }
 

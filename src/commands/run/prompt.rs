@@ -43,12 +43,12 @@ impl Plan<'_> {
         };
         if let Some(finished) = &self.finished {
             run.push_str(&format!(
-                "\n         this list was done before: {}; what failed then is in its failed.csv",
+                "\n         this list was run before: {}; its failed.csv lists what failed",
                 finished.display()
             ));
         }
         if !self.run.retry_of.is_empty() {
-            run.push_str(&format!("\n         tries again what failed in {}", self.run.retry_of.join(", ")));
+            run.push_str(&format!("\n         retries what failed in {}", self.run.retry_of.join(", ")));
         }
         let noted: Vec<_> = [("label", &self.run.label), ("ticket", &self.run.ticket)]
             .into_iter()
@@ -70,7 +70,7 @@ impl Plan<'_> {
         if let Some(title) = &self.config.simulated {
             // A scenario without a limit has no pace of its own.
             let pace = match self.config.pacing.simulated {
-                Some(_) => "; the pace starts at 0.9 of that unless --rate or --initial-rate say otherwise",
+                Some(_) => "; the pace starts at 0.9 of that unless --rate or --initial-rate is given",
                 None => "",
             };
             return format!("SIMULATED  {title}{pace}");
@@ -101,7 +101,9 @@ impl Plan<'_> {
             return Ok(Duration::ZERO);
         }
         let Some(terminal) = Terminal::open(&self.config.source) else {
-            return Err(Error::Usage("nobody to ask: add --yes (and --tenant); nothing was sent".to_owned()));
+            return Err(Error::Usage(
+                "no terminal to ask for confirmation: add --yes (and --tenant); nothing was sent".to_owned(),
+            ));
         };
         tell(&self.lines());
         let (asked, asked_at) = (Asked, Instant::now());
