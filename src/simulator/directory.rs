@@ -29,6 +29,15 @@ impl Set {
     pub(super) const ALL: [(Self, &'static str); 3] =
         [(Self::Users, "users"), (Self::Groups, "groups"), (Self::Contacts, "contacts")];
 
+    /// Name of the type of one.
+    pub(super) fn of_one(self) -> &'static str {
+        match self {
+            Self::Users => "user",
+            Self::Groups => "group",
+            Self::Contacts => "orgContact",
+        }
+    }
+
     fn digit(self) -> u64 {
         match self {
             Self::Users => 1,

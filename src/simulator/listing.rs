@@ -45,12 +45,22 @@ fn decide(
     if let Some(refused) = tenant.gate(now, Cost { writes: 0.0, units: f64::from(units.max(1)) }) {
         return refused;
     }
+    if let Some((answer, _)) = tenant.fault(now) {
+        return answer;
+    }
+    if let Some(unknown) = select.and_then(|select| unknown_property(set, select)) {
+        let what = format!(
+            "Could not find a property named '{unknown}' on type 'microsoft.graph.{}'.",
+            set.of_one()
+        );
+        return error(400, "BadRequest", &what);
+    }
     if query.contains_key("$filter") {
         return error(400, "Request_UnsupportedQuery", "Unsupported query.");
     }
     if let Some(key) = key {
         let Some((id, _)) = decoded(key) else { return error(404, "UnknownError", "") };
-        return match tenant.directory.resolve(set, &id) {
+        return match tenant.resolve(set, &id) {
             Some(found) => {
                 let answer = Answer::json(200, &tenant.directory.show(set, &found, select, now));
                 tenant.with_percentage(answer.with("x-ms-resource-unit", units.max(1).to_string()))
@@ -73,6 +83,16 @@ fn decide(
         page["@odata.nextLink"] = json!(format!("http://{host}{}?{}", request.uri().path(), next.finish()));
     }
     tenant.with_percentage(Answer::json(200, &page).with("x-ms-resource-unit", units.max(1).to_string()))
+}
+
+/// The first word of a `$select` that objects of this kind do not have.
+fn unknown_property(set: Set, select: &str) -> Option<&str> {
+    let all = ["id", "displayName", "mail", "serviceProvisioningErrors", "onPremisesProvisioningErrors"];
+    let of_users = ["userPrincipalName", "licenseAssignmentStates"];
+    select
+        .split(',')
+        .map(str::trim)
+        .find(|word| !(all.contains(word) || set == Set::Users && of_users.contains(word)))
 }
 
 #[cfg(test)]
@@ -128,5 +148,25 @@ mod tests {
         assert_eq!(get(&mut tenant, "/beta/users?$top=1000").0, 400);
         let (status, page) = get(&mut tenant, &format!("/beta/users?$skiptoken=m~{}", u64::MAX));
         assert!(status == 200 && page["value"].as_array().is_some_and(Vec::is_empty), "{page}");
+        for (path, status) in [
+            ("/beta/users?$select=id,licenseAssignmentStates", 200),
+            ("/beta/groups?$select=id,licenseAssignmentStates", 400),
+            ("/beta/contacts?$select=userPrincipalName", 400),
+            ("/beta/users/user3@simulated.example?$select=id,nonsense", 400),
+        ] {
+            assert_eq!(get(&mut tenant, path).0, status, "{path}");
+        }
+    }
+
+    #[test]
+    fn reads_meet_the_faults_that_writes_meet() {
+        for (rules, path, status) in [
+            ("faults.plain_503 = 1.0\nobjects.users = 5", "/beta/users", 503),
+            ("faults.reset_after = 1.0\nobjects.users = 5", "/beta/users", 0),
+            ("missing = 1.0", "/beta/users/a@b.c", 404),
+        ] {
+            let mut tenant = Tenant::new(Scenario::parse(rules).expect("a scenario"), Timestamp::UNIX_EPOCH);
+            assert_eq!(get(&mut tenant, path).0, status, "{rules}");
+        }
     }
 }

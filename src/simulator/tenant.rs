@@ -190,50 +190,11 @@ impl Tenant {
         if let Some(answer) = self.gate(now, WRITE) {
             return answer;
         }
-        let wait = self.scenario.faults.wait();
-        match draw(&mut self.random, &self.scenario.faults.shares()) {
-            None => {}
-            Some(Fault::ResetBefore) => return Answer::default(),
-            Some(Fault::ResetAfter) => {
+        if let Some((answer, done)) = self.fault(now) {
+            if done {
                 self.done_unsaid(set, id, now);
-                return Answer::default();
             }
-            Some(Fault::Done429) => {
-                self.done_unsaid(set, id, now);
-                return self.throttled(now, wait as f64, "Tenant_Application/Write", WaitForm::Integer);
-            }
-            Some(Fault::Status(500)) => {
-                return error(500, "Service_InternalServerError", "Something went wrong \u{1b}[31m=1+1");
-            }
-            Some(Fault::Status(status)) => return error(status, "UnknownError", ""),
-            Some(Fault::Html(status)) => return html(status),
-            Some(Fault::Wait503) => {
-                self.ledger.announced(now, Duration::from_secs(wait));
-                return error(503, "ServiceUnavailable", "Try later.").with("retry-after", wait.to_string());
-            }
-            Some(Fault::Busy) => {
-                self.turn += 1;
-                return match self.turn.is_multiple_of(2) {
-                    true => error(409, "Directory_ConcurrencyViolation", "Conflicting update."),
-                    false => error(423, "Locked", "The object is locked."),
-                };
-            }
-            Some(Fault::Throttle) => {
-                self.turn += 1;
-                let forms = [
-                    WaitForm::Integer,
-                    WaitForm::Fraction,
-                    WaitForm::Date,
-                    WaitForm::Message,
-                    WaitForm::Absent,
-                ];
-                let form = forms[(self.turn % 5) as usize];
-                let wait = wait as f64 - if form == WaitForm::Fraction { 0.751 } else { 0.0 };
-                return self.throttled(now, wait, "Tenant_Application/Write", form);
-            }
-            Some(fault @ (Fault::CutOff | Fault::Slow | Fault::Huge | Fault::NotUtf8)) => {
-                return odd_body(fault);
-            }
+            return answer;
         }
         if share_of(id, "poisoned") < self.scenario.poisoned {
             return error(500, "Service_InternalServerError", "This object always fails.");
@@ -245,13 +206,60 @@ impl Tenant {
                 "Insufficient privileges to complete the operation.",
             );
         }
-        let there =
-            self.directory.resolve(set, id).filter(|_| share_of(id, "missing") >= self.scenario.missing);
-        let Some(found) = there else { return not_found(id) };
+        let Some(found) = self.resolve(set, id) else { return not_found(id) };
         let times = self.directory.accept(&found, now);
         self.ledger.done(&found, times);
         let answer = Answer::status(204).with("x-ms-resource-unit", "1");
         self.with_percentage(answer)
+    }
+
+    /// A fault that a request meets, and whether its work was done all the same.
+    pub(super) fn fault(&mut self, now: Duration) -> Option<(Answer, bool)> {
+        let wait = self.scenario.faults.wait();
+        let answer = match draw(&mut self.random, &self.scenario.faults.shares())? {
+            Fault::ResetBefore => Answer::default(),
+            Fault::ResetAfter => return Some((Answer::default(), true)),
+            Fault::Done429 => {
+                let answer = self.throttled(now, wait as f64, "Tenant_Application/Write", WaitForm::Integer);
+                return Some((answer, true));
+            }
+            Fault::Status(500) => {
+                error(500, "Service_InternalServerError", "Something went wrong \u{1b}[31m=1+1")
+            }
+            Fault::Status(status) => error(status, "UnknownError", ""),
+            Fault::Html(status) => html(status),
+            Fault::Wait503 => {
+                self.ledger.announced(now, Duration::from_secs(wait));
+                error(503, "ServiceUnavailable", "Try later.").with("retry-after", wait.to_string())
+            }
+            Fault::Busy => {
+                self.turn += 1;
+                match self.turn.is_multiple_of(2) {
+                    true => error(409, "Directory_ConcurrencyViolation", "Conflicting update."),
+                    false => error(423, "Locked", "The object is locked."),
+                }
+            }
+            Fault::Throttle => {
+                self.turn += 1;
+                let forms = [
+                    WaitForm::Integer,
+                    WaitForm::Fraction,
+                    WaitForm::Date,
+                    WaitForm::Message,
+                    WaitForm::Absent,
+                ];
+                let form = forms[(self.turn % 5) as usize];
+                let wait = wait as f64 - if form == WaitForm::Fraction { 0.751 } else { 0.0 };
+                self.throttled(now, wait, "Tenant_Application/Write", form)
+            }
+            fault @ (Fault::CutOff | Fault::Slow | Fault::Huge | Fault::NotUtf8) => odd_body(fault),
+        };
+        Some((answer, false))
+    }
+
+    /// The object that an id means, if it is there.
+    pub(super) fn resolve(&self, set: Set, id: &str) -> Option<String> {
+        self.directory.resolve(set, id).filter(|_| share_of(id, "missing") >= self.scenario.missing)
     }
 
     /// Outages, forced throttles and quotas; `None` lets the request through.

@@ -82,6 +82,23 @@ fn what_is_found_is_what_the_tenant_has() {
 }
 
 #[test]
+fn what_is_found_is_complete_whatever_happens_to_the_pages() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let faults = "[faults]\nerror_500 = 0.1\nreset_before = 0.1\nhtml_502 = 0.05\nthrottle_429 = 0.1\ncut_off = 0.05\n";
+    let service =
+        Service::of(desk.path(), &format!("{TENANT}{faults}").replace("users = 4000", "users = 9000"));
+    let output = service.command(desk.path(), &["find"]).output().expect("find");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let found = ids(&output.stdout);
+    assert_eq!(found.len() as u64, service.account("/__ledger/errors")["users"]["unresolved"]);
+    assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "nobody twice");
+    assert!(
+        service.account("/__ledger")["reads"].as_u64().expect("a count") > 10,
+        "some page was asked for again"
+    );
+}
+
+#[test]
 fn a_found_list_is_fed_to_run_as_it_is() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(desk.path(), TENANT);
