@@ -16,10 +16,7 @@ use super::{kind, run, tell};
 use crate::cli::{Find, Run, Verify};
 use crate::error::{Error, Exit};
 use crate::report::human;
-use crate::rundir::{RunFile, find_run, read_results};
-
-/// Where runs are.
-const RUNS: &str = "reprovision-runs";
+use crate::rundir::{RUNS, RunFile, find_run, read_results};
 
 /// Every machine would find a list of its own.
 pub(super) const NO_SHARD: &str =

@@ -9,11 +9,8 @@ use super::{is_there, say, tell};
 use crate::cli::{RedactKind, Report};
 use crate::error::{Error, Exit};
 use crate::report::{Figures, Merged, Next, Page, Redact, load};
-use crate::rundir::find_run;
+use crate::rundir::{RUNS, find_run};
 use crate::sys;
-
-/// Where runs are.
-pub(super) const RUNS: &str = "reprovision-runs";
 
 /// Writes the reports asked for.
 ///

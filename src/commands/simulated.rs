@@ -11,11 +11,8 @@ use super::looking::id_of;
 use super::tell;
 use crate::error::Error;
 use crate::model::{ObjectKind, Outcome};
-use crate::rundir::{RunFile, each_record};
+use crate::rundir::{RUNS, RunFile, each_record};
 use crate::simulator::Set;
-
-/// Where runs are.
-const RUNS: &str = "reprovision-runs";
 
 /// Tells the simulator whom the runs of its scenario got accepted: those below `reprovision-runs`, and the run in `also`. A
 /// run that cannot be read is said, and hinders nobody.

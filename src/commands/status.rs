@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::report::RUNS;
 use super::{say, screen, tell};
 use crate::cli::Status;
 use crate::error::{Error, Exit};
 use crate::model::{Outcome, Scope};
 use crate::report::{ACCEPTED_MEANS, count, human, shard_sentence, thousands};
-use crate::rundir::{RunFile, State, each_record, find_run};
+use crate::rundir::{RUNS, RunFile, State, each_record, find_run};
 
 /// How often `--watch` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

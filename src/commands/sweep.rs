@@ -24,12 +24,10 @@ use crate::graph::Clocks;
 use crate::model::ObjectKind;
 use crate::net;
 use crate::report::{count, thousands};
-use crate::rundir::{Lock, RunFile};
+use crate::rundir::{Lock, RUNS, RunFile};
 use crate::scan::{Cause, FOUND_HEADER, Filter, Night, Policy, Verdict, Worth, found_row};
 use crate::sys::Replacement;
 
-/// Where runs are.
-const RUNS: &str = "reprovision-runs";
 /// Causes named to people.
 const NAMED: usize = 10;
 

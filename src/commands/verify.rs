@@ -15,11 +15,8 @@ use super::{say, tell};
 use crate::cli::{Service, Verify};
 use crate::error::{Error, Exit};
 use crate::report::{count, thousands};
-use crate::rundir::{Lock, RunFile, find_run};
+use crate::rundir::{Lock, RUNS, RunFile, find_run};
 use crate::scan::Verdict;
-
-/// Where runs are.
-const RUNS: &str = "reprovision-runs";
 
 pub(super) async fn verify(asked: Verify) -> Result<Exit, Error> {
     let mut signals = listen()?;

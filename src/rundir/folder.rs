@@ -15,6 +15,9 @@ use super::run_file::{Identity, RunFile, State};
 use crate::error::Error;
 use crate::sys;
 
+/// Where runs without `--out` live, below the folder in which the program is called.
+pub const RUNS: &str = "reprovision-runs";
+
 /// Longest part of a folder name that comes from outside.
 const LONGEST_PART: usize = 40;
 

@@ -14,7 +14,7 @@ mod run_file;
 
 pub use failed::{Failed, Original, write_original};
 pub use find::find_run;
-pub use folder::{Beside, Lock, lock_runs, look_beside, new_folder, newest_state, remove_debris};
+pub use folder::{Beside, Lock, RUNS, lock_runs, look_beside, new_folder, newest_state, remove_debris};
 pub use hashes::{FileHash, hashes, is_accounted};
 pub use journal::{Journal, Syncer};
 pub use line::Written;

@@ -7,11 +7,8 @@ use jiff::Timestamp;
 
 use super::config::Where;
 use crate::error::Error;
-use crate::rundir::{Lock, RunFile, lock_runs, look_beside, new_folder, remove_debris};
+use crate::rundir::{Lock, RUNS, RunFile, lock_runs, look_beside, new_folder, remove_debris};
 use crate::sys;
-
-/// Where runs without `--out` live.
-const RUNS: &str = "reprovision-runs";
 
 /// What a run writes, or replaces.
 const NAMES: [&str; 10] = [
