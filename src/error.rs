@@ -108,7 +108,7 @@ pub enum Error {
     /// A file of ours could not be written, read or replaced.
     #[error("cannot {action} {}", path.display())]
     File {
-        /// A verb: "write", "create", "replace", "sync", "read".
+        /// A verb: "write", "create", "replace", "sync", "read", [`CREATE_TEMPORARY`].
         action: &'static str,
         /// Which file.
         path: PathBuf,
@@ -163,11 +163,21 @@ fn place(line: Option<u64>, column: Option<u64>) -> String {
 
 const ELSEWHERE: &str = "work in a folder where you may write, or name one with --out";
 
+/// The verb for what is kept in the system's folder for temporary files, where no flag says otherwise.
+pub const CREATE_TEMPORARY: &str = "create the temporary";
+
+const ELSEWHERE_TEMPORARY: &str = if cfg!(windows) {
+    "set TMP to a folder where you may write"
+} else {
+    "set TMPDIR to a folder where you may write"
+};
+
 /// What to do about a file of ours that the system refuses.
 fn next_step(action: &str, kind: io::ErrorKind) -> Option<&'static str> {
     use io::ErrorKind as Kind;
     match kind {
         Kind::StorageFull | Kind::QuotaExceeded => Some("make room there; the same command continues"),
+        _ if action == CREATE_TEMPORARY => Some(ELSEWHERE_TEMPORARY),
         Kind::PermissionDenied if action == "read" => Some("it belongs to somebody else"),
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Some(ELSEWHERE),
         Kind::NotADirectory | Kind::NotFound | Kind::AlreadyExists if action == "create" => Some(ELSEWHERE),

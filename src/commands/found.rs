@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::is_there;
 use super::streams::OUT;
-use crate::error::Error;
+use crate::error::{CREATE_TEMPORARY, Error};
 use crate::scan::FOUND_HEADER;
 use crate::sys;
 
@@ -104,7 +104,7 @@ impl List {
     pub(super) fn scratch() -> Result<Self, Error> {
         let path = std::env::temp_dir().join(format!("reprovision-find-{}.csv", uuid::Uuid::new_v4()));
         let file = sys::open_private(&path, OpenOptions::new().read(true).write(true).create_new(true))
-            .map_err(|source| Error::file("create", &path, source))?;
+            .map_err(|source| Error::file(CREATE_TEMPORARY, &path, source))?;
         let mut list = Self { file, path, out: None, what: String::new(), bytes: 0 };
         list.begin()?;
         Ok(list)

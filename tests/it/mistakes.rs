@@ -176,4 +176,10 @@ fn a_folder_that_cannot_be_written_says_where_else_to_work() {
     let (code, said) = told(desk.path(), "run users.csv --simulate --out users.csv/run", &[]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("cannot create users.csv") && said.contains("--out"), "{said}");
+    // A dry run keeps nothing, so that no --out would help; nor does a list on standard output.
+    for command in ["run users.csv --dry-run", "find --simulate"] {
+        let (code, said) = told(desk.path(), command, &[("TMPDIR", "users.csv")]);
+        assert_eq!(code, 1, "{command}: {said}");
+        assert!(said.contains("set TMPDIR to a folder") && !said.contains("--out"), "{command}: {said}");
+    }
 }

@@ -71,6 +71,30 @@ fn kubernetes_fails_at_once_only_where_a_person_is_needed() {
     assert_eq!(container["args"][2].as_str(), Some("fabrikam.com"));
 }
 
+/// The unit gives arguments alone, a user and a folder: the image must have been made for them.
+#[test]
+fn the_image_is_what_the_kubernetes_unit_expects() {
+    let file = include_str!("../../Dockerfile");
+    let last = file.rsplit("\nFROM ").next().expect("the image that is kept");
+    let said = |word: &str| {
+        let line = last.lines().find_map(|line| line.strip_prefix(word));
+        line.unwrap_or_else(|| panic!("no {word} in {last}")).trim().to_owned()
+    };
+    let unit = yaml("kubernetes");
+    let pod = &unit["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    assert_eq!(pod["securityContext"]["runAsUser"].as_i64(), said("USER").parse().ok());
+    assert_eq!(container["workingDir"].as_str(), Some(&*said("WORKDIR")));
+    assert!(container["command"].is_badvalue(), "the image has its own");
+    let program = said("COPY --from=build");
+    let program = program.split(' ').next_back().expect("a place");
+    assert_eq!(said("ENTRYPOINT"), format!("[{program:?}]"));
+    let image = container["image"].as_str().expect("a name");
+    assert!(image.ends_with(concat!(":", env!("CARGO_PKG_VERSION"))), "{image}");
+    assert!(file.contains(&format!("docker build -t {image} .")), "{image}");
+    assert!(include_str!("../../.dockerignore").lines().any(|line| line == "target"));
+}
+
 #[test]
 fn github_and_azure_devops_sort_the_exit_codes() {
     let github = yaml("github");

@@ -25,7 +25,7 @@ use super::looking::remember_clocks;
 use super::signals::{ended_by, listen, unless_stopped};
 use super::{note, say, tell};
 use crate::cli::Run;
-use crate::error::{Error, Exit};
+use crate::error::{CREATE_TEMPORARY, Error, Exit};
 use crate::graph::{Client, ClientConfig};
 use crate::input::{Checked, check, look};
 use crate::model::{Outcome, WallClock, neutral};
@@ -359,7 +359,7 @@ impl Drop for Scratch {
 
 async fn dry_run(config: &RunConfig) -> Result<Exit, Error> {
     let folder = std::env::temp_dir().join(format!("reprovision-dry-run-{}", uuid::Uuid::new_v4()));
-    sys::create_folder(&folder).map_err(|source| Error::file("create", &folder, source))?;
+    sys::create_folder(&folder).map_err(|source| Error::file(CREATE_TEMPORARY, &folder, source))?;
     let scratch = Scratch(folder);
     let checked = read_input(config, scratch.0.join("input.csv")).await?;
     let simulated = if config.simulated.is_some() { "SIMULATED  " } else { "" };
