@@ -9,11 +9,11 @@ const EXAMPLES: [(&str, &[&str]); 11] = [
     (
         "",
         &[
-            "reprovision run --simulate                            # try it without a tenant",
-            "reprovision doctor --tenant contoso.com               # does sign-in work?",
-            "reprovision find --tenant contoso.com --out users.csv # who needs it?",
-            "reprovision run users.csv --tenant contoso.com",
-            "reprovision verify --tenant contoso.com               # later: is it gone?",
+            "reprovision run --simulate                             # try it without a tenant",
+            "reprovision doctor --tenant contoso.com                # does sign-in work?",
+            "reprovision find --tenant contoso.com --out broken.csv # who needs it?",
+            "reprovision run broken.csv --tenant contoso.com",
+            "reprovision verify --tenant contoso.com                # later: is it gone?",
         ],
     ),
     (
@@ -28,7 +28,7 @@ const EXAMPLES: [(&str, &[&str]); 11] = [
         "find",
         &[
             "reprovision find --tenant contoso.com --summary",
-            "reprovision find --tenant contoso.com --out users.csv",
+            "reprovision find --tenant contoso.com --out broken.csv",
             "reprovision find --only-service exchange --older-than 1d > old.csv",
         ],
     ),

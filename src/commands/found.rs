@@ -63,13 +63,29 @@ fn beside(out: &Path, tail: &str) -> PathBuf {
     name.into()
 }
 
+/// Whether a file begins as every list of `find` does, or is empty: a newer list may take its place. An export of the same
+/// name may not be lost.
+fn is_a_list(path: &Path) -> Result<bool, Error> {
+    let header = FOUND_HEADER.join(",");
+    let mut begins = Vec::with_capacity(header.len());
+    let read = File::open(path).and_then(|file| file.take(header.len() as u64).read_to_end(&mut begins));
+    read.map_err(|source| Error::file("read", path, source))?;
+    Ok(begins.is_empty() || begins == header.as_bytes())
+}
+
 impl List {
     /// For a file: goes on where an interrupted scan for the same `what` left it.
     ///
     /// # Errors
-    /// `Error::Locked` where another process is writing it; `Error::Usage` where it is no file; `Error::File`.
+    /// `Error::Locked` where another process is writing it; `Error::Usage` where it is no file, or one of somebody else's;
+    /// `Error::File`.
     pub(super) fn beside(out: &Path, what: String) -> Result<(Self, Option<Bookmark>), Error> {
-        is_there(out)?;
+        if is_there(out)? && !is_a_list(out)? {
+            return Err(Error::Usage(format!(
+                "{} exists and is no list that find wrote: name another file with --out, or move that one away; nothing was written",
+                out.display()
+            )));
+        }
         let path = beside(out, ".partial");
         let fail = |action, source| Error::file(action, &path, source);
         let mut file =
@@ -236,6 +252,22 @@ mod tests {
         let ids: Vec<_> = text.lines().skip(1).map(|line| &line[..1]).collect();
         assert_eq!(ids, ["1", "2", "3"]);
         assert_eq!(fs::read_dir(desk.path()).expect("the folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_newer_list_takes_the_place_of_a_list_and_of_nothing_else() {
+        let desk = tempfile::tempdir().expect("a folder");
+        let out = desk.path().join("users.csv");
+        let begin = || List::beside(&out, "what".to_owned()).map(|(list, _)| list);
+        let export = "\u{feff}id,userPrincipalName,displayName\n1,a@b.c,Ann\n";
+        fs::write(&out, export).expect("an export");
+        let said = begin().expect_err("somebody else's").chain();
+        assert!(said.contains("is no list that find wrote") && said.contains("another file"), "{said}");
+        assert_eq!(fs::read_to_string(&out).expect("the export"), export);
+        assert_eq!(fs::read_dir(desk.path()).expect("the folder").count(), 1, "nothing is left beside it");
+        fs::write(&out, "").expect("emptied");
+        begin().expect("an empty file is nobody's").finish(false).expect("in its place");
+        begin().expect("a list").finish(false).expect("in its place");
     }
 
     #[test]
