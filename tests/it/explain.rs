@@ -15,6 +15,11 @@ fn a_code_a_reason_and_a_text_are_explained_offline() {
     for (asked, found) in [
         (&["authorization_requestdenied"][..], "Authorization_RequestDenied: not permitted"),
         (&["gave_up"], "gave_up: no success"),
+        // What stands in the column beside it.
+        (&["404"], "not_found:"),
+        (&["403"], "no_permission:"),
+        (&["429"], "TooManyRequests:"),
+        (&["503"], "Service_InternalServerError:"),
         (&["Exchange: The name \"ann\" is already being used. Please try another name"], "NameInUse:"),
         (&["the", "proxy", "address", "x", "is", "already", "being", "used"], "ProxyAddressInUse:"),
     ] {
