@@ -74,7 +74,7 @@ fn kubernetes_fails_at_once_only_where_a_person_is_needed() {
 /// The unit gives arguments alone, a user and a folder: the image must have been made for them.
 #[test]
 fn the_image_is_what_the_kubernetes_unit_expects() {
-    let file = include_str!("../../Dockerfile");
+    let file = include_str!("../../samples/Dockerfile");
     let last = file.rsplit("\nFROM ").next().expect("the image that is kept");
     let said = |word: &str| {
         let line = last.lines().find_map(|line| line.strip_prefix(word));
@@ -91,8 +91,13 @@ fn the_image_is_what_the_kubernetes_unit_expects() {
     assert_eq!(said("ENTRYPOINT"), format!("[{program:?}]"));
     let image = container["image"].as_str().expect("a name");
     assert!(image.ends_with(concat!(":", env!("CARGO_PKG_VERSION"))), "{image}");
-    assert!(file.contains(&format!("docker build -t {image} .")), "{image}");
-    assert!(include_str!("../../.dockerignore").lines().any(|line| line == "target"));
+    let build = format!("docker build -f samples/Dockerfile -t {image} .");
+    assert!(file.contains(&build), "{image}");
+    assert!(include_str!("../../src/commands/schedule/kubernetes").contains(&build), "{image}");
+    assert!(
+        !file.contains("COPY . "),
+        "runs in the source folder, with ids of users, would become part of the image"
+    );
 }
 
 #[test]
