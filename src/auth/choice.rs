@@ -6,6 +6,7 @@ use std::future::Future;
 use std::path::Path;
 
 use super::outside::AzureCli;
+use crate::error::Error;
 
 /// The ways to sign in, in the order in which `auto` takes them; the last two only when named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +42,9 @@ impl Kind {
     }
 }
 
+/// How the variables begin that are about the sign-in.
+const SIGN_IN: [&str; 2] = ["AZURE_", "REPROVISION_"];
+
 /// The environment variables, and what the flags say instead of some of them.
 #[derive(Clone, Default)]
 pub struct Surroundings {
@@ -55,11 +59,30 @@ impl std::fmt::Debug for Surroundings {
 }
 
 impl Surroundings {
-    /// Of this process; a variable that is empty counts as unset, and so does one that is no text.
-    pub fn of_process() -> Self {
-        let text = |value: OsString| value.into_string().ok().filter(|value| !value.is_empty());
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-        Self { variables: variables.collect() }
+    /// Of this process; a variable that is empty counts as unset.
+    ///
+    /// # Errors
+    /// `Error::Usage` names a variable about the sign-in that is no text, never its value. Others of that kind count as unset.
+    pub fn of_process() -> Result<Self, Error> {
+        Self::of(std::env::vars_os())
+    }
+
+    fn of(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Error> {
+        let mut variables = BTreeMap::new();
+        for (name, value) in all {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) if value.is_empty() => {}
+                Ok(value) => drop(variables.insert(name, value)),
+                Err(_) if SIGN_IN.iter().any(|begins| name.starts_with(begins)) => {
+                    return Err(Error::Usage(format!(
+                        "{name} is not valid text (UTF-8): set it again, or unset it; nothing was sent"
+                    )));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(Self { variables })
     }
 
     /// A flag that stands for a variable wins over it.

@@ -193,7 +193,7 @@ pub(super) async fn sign_in(
 ) -> Result<Connection, Error> {
     let cloud = cloud(asked);
     let network = network(asked).await?;
-    let around = surroundings(asked);
+    let around = surroundings(asked)?;
     let authority = authority(&around, cloud, &root)?;
     let plan = Plan {
         around: &around,
@@ -288,15 +288,15 @@ fn named(auth: Auth) -> Option<Kind> {
 }
 
 /// The environment, with the flags that stand for a variable.
-fn surroundings(asked: &Service) -> Surroundings {
-    let mut around = Surroundings::of_process();
+fn surroundings(asked: &Service) -> Result<Surroundings, Error> {
+    let mut around = Surroundings::of_process()?;
     around.set("AZURE_TENANT_ID", asked.tenant.as_deref());
     around.set("AZURE_CLIENT_ID", asked.client_id.as_deref());
     let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
     around.set("AZURE_CLIENT_CERTIFICATE_PATH", text(&asked.certificate).as_deref());
     around.set("REPROVISION_TOKEN_FILE", text(&asked.token_file).as_deref());
     around.set("REPROVISION_TOKEN_COMMAND", asked.token_command.as_deref());
-    around
+    Ok(around)
 }
 
 fn cloud(asked: &Service) -> graph::Cloud {

@@ -25,7 +25,7 @@ const NETWORK: [&str; 3] = ["reqwest", "hyper_util", "rustls"];
 /// Starts the log that the flags ask for, if any.
 ///
 /// # Errors
-/// `Error::File` where the log file cannot be opened.
+/// `Error::Usage` where the log file cannot be opened: nothing has been done yet.
 pub(super) fn start(telling: &Telling) -> Result<(), Error> {
     let level = match telling.verbose.max(u8::from(telling.log_file.is_some())) {
         0 => return Ok(()),
@@ -34,8 +34,14 @@ pub(super) fn start(telling: &Telling) -> Result<(), Error> {
     };
     let writer = match &telling.log_file {
         Some(path) => {
-            let file = sys::open_private(path, OpenOptions::new().append(true).create(true))
-                .map_err(|source| Error::file("open", path, source))?;
+            let file =
+                sys::open_private(path, OpenOptions::new().append(true).create(true)).map_err(|source| {
+                    Error::Usage(format!(
+                        "--log-file {}: cannot be opened: {source}; name a file in a folder where you may write, or leave it \
+                         out; nothing was sent",
+                        path.display()
+                    ))
+                })?;
             BoxMakeWriter::new(Mutex::new(file))
         }
         None => BoxMakeWriter::new(Line::default),

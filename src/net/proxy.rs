@@ -6,13 +6,22 @@ use crate::error::Error;
 
 /// In the client's order; of a pair the first that is set counts, even if it is empty.
 const VARIABLES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
+const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
 
-/// Refuses an address that the client could not read: it would go without the proxy and say nothing.
+/// Refuses an address that the client could not read: it would go without the proxy and say nothing. Exceptions that it
+/// could not read would go through the proxy.
 ///
 /// # Errors
 /// `Error::Usage` names the variable, never its value: that may hold a password.
 pub(super) fn check() -> Result<(), Error> {
+    let exceptions =
+        EXCEPTIONS.into_iter().find_map(|name| std::env::var_os(name).map(|value| (name, value)));
+    if let Some((variable, _)) = exceptions.filter(|(_, value)| value.to_str().is_none()) {
+        return Err(Error::Usage(format!(
+            "{variable} is not valid text: write host names and addresses, separated with commas"
+        )));
+    }
     match named() {
         Some((variable, value)) => read(&value).map(drop).map_err(|why| {
             Error::Usage(format!(
@@ -34,7 +43,7 @@ pub fn proxy_name() -> Option<String> {
 
 /// Entries of `NO_PROXY` that fit no host, with what to write instead.
 pub fn idle_exceptions() -> Vec<String> {
-    let list = first_set(&["NO_PROXY", "no_proxy"]).unwrap_or_default();
+    let list = first_set(&EXCEPTIONS).unwrap_or_default();
     list.split(',').map(str::trim).filter_map(idle).collect()
 }
 
@@ -56,13 +65,14 @@ fn idle(entry: &str) -> Option<String> {
 
 fn named() -> Option<(&'static str, String)> {
     VARIABLES.iter().find_map(|pair| {
-        let name = pair.iter().find(|name| std::env::var(name).is_ok())?;
+        let name = pair.iter().find(|name| std::env::var_os(name).is_some())?;
         first_set(pair).filter(|value| !value.is_empty()).map(|value| (*name, value))
     })
 }
 
+/// What is no text keeps a character in the place of each such byte, by which it is refused as an address.
 fn first_set(names: &[&str]) -> Option<String> {
-    names.iter().find_map(|name| std::env::var(name).ok())
+    names.iter().find_map(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
 }
 
 fn read(value: &str) -> Result<Url, &'static str> {

@@ -183,3 +183,44 @@ fn a_folder_that_cannot_be_written_says_where_else_to_work() {
         assert!(said.contains("set TMPDIR to a folder") && !said.contains("--out"), "{command}: {said}");
     }
 }
+
+#[test]
+fn a_log_file_that_cannot_be_opened_says_what_to_do() {
+    let desk = tempfile::tempdir().expect("a folder");
+    fs::write(desk.path().join("users.csv"), GOOD).expect("the list");
+    let (code, said) = told(desk.path(), "run --simulate --yes --log-file users.csv/run.log", &[]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("--log-file users.csv/run.log: cannot be opened: "), "{said}");
+    assert!(said.contains("name a file in a folder where you may write"), "{said}");
+}
+
+/// Passed by, they would have the run go without the proxy, or sign in as somebody else.
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_refused_by_name() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let desk = tempfile::tempdir().expect("a folder");
+    fs::write(desk.path().join("users.csv"), GOOD).expect("the list");
+    for (name, why) in [
+        ("HTTPS_PROXY", "HTTPS_PROXY is no proxy address"),
+        ("https_proxy", "https_proxy is no proxy address"),
+        ("ALL_PROXY", "ALL_PROXY is no proxy address"),
+        ("NO_PROXY", "NO_PROXY is not valid text"),
+        ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_SECRET is not valid text (UTF-8): set it again, or unset it"),
+        ("REPROVISION_TOKEN", "REPROVISION_TOKEN is not valid text (UTF-8)"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_reprovision"))
+            .args("run users.csv --yes --tenant contoso.com --max-stall 2s --progress none".split(' '))
+            .current_dir(desk.path())
+            .env_clear()
+            .env("REPROVISION_TOKEN", "pasted")
+            .env(name, OsStr::from_bytes(b"http://canary:\xe9@127.0.0.1:9"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("the program runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name}: {said}");
+        assert!(said.contains(why) && !said.contains("canary"), "{name}: {said}");
+    }
+}
