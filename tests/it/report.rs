@@ -112,8 +112,9 @@ fn a_report_can_be_written_again_also_of_a_run_that_was_cut_short() {
     fs::remove_file(&path).expect("removed");
     let output = reprovision(folder.path(), &["report", "one"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let next = "fix the causes, then: reprovision run one/failed.csv --simulate=calm\n";
-    assert!(said(&output).contains(next), "never a simulated list to a real tenant: {}", said(&output));
+    let list = std::path::Path::new("one").join("failed.csv");
+    let next = format!("fix the causes, then: reprovision run {} --simulate=calm\n", list.display());
+    assert!(said(&output).contains(&next), "never a simulated list to a real tenant: {}", said(&output));
     assert_eq!(fs::read_to_string(&path).expect("report.html"), before);
     let results = folder.path().join("one/results.csv");
     let text = fs::read_to_string(&results).expect("results.csv");
