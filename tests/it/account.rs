@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::stage::said;
+
 use serde_json::Value;
 
 /// Fifty users at this rate take a fraction of a second.
@@ -27,10 +29,6 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
 fn users(folder: &Path, name: &str, rows: u64) {
     let lines: String = (1..=rows).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
     fs::write(folder.join(name), format!("id\n{lines}")).expect("the input");
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 fn ended(output: &Output, code: i32, text: &str) {

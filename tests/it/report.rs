@@ -2,22 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+
+use crate::stage::{reprovision, said};
 
 use serde_json::Value;
-
-fn reprovision(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_reprovision"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("AZURE_TENANT_ID")
-        .output()
-        .expect("the program runs")
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 /// Twenty users, three of them by sign-in name, and three rows that nobody should send.
 fn run(folder: &Path) {

@@ -2,17 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-fn reprovision(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_reprovision"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("REPROVISION_TOKEN")
-        .env_remove("AZURE_TENANT_ID")
-        .output()
-        .expect("the program runs")
-}
+use crate::stage::{reprovision, said};
 
 fn users(folder: &Path, rows: u64) {
     let lines: String =
@@ -37,10 +28,6 @@ fn outcomes(folder: &Path) -> Vec<(u64, String)> {
         .collect();
     rows.sort();
     rows
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::service::Service;
+use crate::stage::said;
 
 /// A tenant with errors of every kind.
 const TENANT: &str = r#"
@@ -21,10 +22,6 @@ broken = 0.075
 other_errors = 0.02
 broken_xml = 0.02
 "#;
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 fn ids(text: &[u8]) -> Vec<String> {
     let mut reader = csv::Reader::from_reader(text);

@@ -3,19 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::service::Service;
+use crate::stage::said;
 
 /// Users of the list; every tenth stands in it a second time, in other letters.
 const USERS: u64 = 300;
 const ROWS: u64 = USERS + USERS / 10 + 3;
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 fn list(desk: &Path) {
     let mut text = "name,id\n".to_owned();

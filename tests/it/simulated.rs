@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+
+use crate::stage::{reprovision, said};
 
 /// The built-in scenario without its waits.
 fn quick(folder: &Path) {
@@ -15,21 +16,6 @@ fn quick(folder: &Path) {
         .replace("users = 12000", "users = 4000")
         .replace("effect_s = [2, 20]", "effect_s = [0, 0]");
     fs::write(folder.join("quick.toml"), text).expect("the scenario");
-}
-
-fn reprovision(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_reprovision"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("REPROVISION_TOKEN")
-        .env_remove("AZURE_TENANT_ID")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program runs")
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// With `--simulate=quick.toml`, to this exit code.

@@ -2,18 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
+
+use crate::stage::reprovision;
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_reprovision"))
-        .args(["run", "list.csv", "--simulate=calm", "--rate", "2000", "--progress", "none", "--out", "out"])
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("REPROVISION_TOKEN")
-        .env_remove("AZURE_TENANT_ID")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program runs")
+    let asked =
+        ["run", "list.csv", "--simulate=calm", "--rate", "2000", "--progress", "none", "--out", "out"];
+    reprovision(folder, &[&asked[..], arguments].concat())
 }
 
 /// Rows of `results.csv` in order, and how many requests they cost.

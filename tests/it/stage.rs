@@ -1,4 +1,4 @@
-//! A simulator with TLS and the program signing in against it: what the sign-in tests share.
+//! What tests share: the program started in a folder, and a simulator with TLS against which it signs in.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -120,6 +120,18 @@ impl Stage {
             }
         }
     }
+}
+
+/// Runs the program in a folder, with nobody to ask and no tenant or token but those it is told.
+pub(crate) fn reprovision(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_reprovision"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("REPROVISION_TOKEN")
+        .env_remove("AZURE_TENANT_ID")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs")
 }
 
 /// Both streams.

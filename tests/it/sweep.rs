@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::service::Service;
+use crate::stage::said;
 
 /// Some clear, some come back for ever, some break in the course of the month.
 const TENANT: &str = r#"
@@ -20,10 +21,6 @@ later = 0.1
 later_days = 24
 effect_s = [60, 600]
 "#;
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 fn sweep(service: &Service, desk: &Path) -> (i32, String) {
     let arguments = ["sweep", "--yes", "--rate", "fixed:5000", "--concurrency", "64"];
