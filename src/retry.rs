@@ -170,8 +170,7 @@ mod tests {
 
     #[test]
     fn throttles_use_no_attempts_but_have_an_end() {
-        let throttled =
-            Attempt::of(Kind::Throttled(Throttle { retry_after: None, scope: Scope::Tenant, quota: true }));
+        let throttled = Attempt::of(Kind::Throttled(Throttle { scope: Scope::Tenant, quota: true }));
         let history = |throttled| History { throttled, ..History::default() };
         assert_eq!(POLICY.decide(&history(99), &throttled), Decision::RetryIn(Duration::ZERO));
         assert_eq!(POLICY.decide(&history(100), &throttled), failed(Reason::ThrottledOut));

@@ -117,9 +117,8 @@ pub(super) fn judged(
     attempt.status = Some(reply.status);
     told(&mut attempt, &reply.headers);
     let body = &reply.body[..reply.body.len().min(LONGEST_BODY)];
-    let meaning = meaning(reply.status, &reply.headers, body, now);
-    Meaning { kind: attempt.kind, code: attempt.code, message: attempt.message } = meaning;
-    attempt
+    let Meaning { kind, code, message, retry_after } = meaning(reply.status, &reply.headers, body, now);
+    Attempt { kind, code, message, retry_after, ..attempt }
 }
 
 /// The body of a batch, and the `client-request-id` of each part. Parts are named by their place, which is unique
@@ -426,11 +425,8 @@ mod tests {
     #[test]
     fn a_whole_that_failed_says_no_final_word_about_anybody() {
         let transient = Kind::Transient;
-        let asked = Kind::Throttled(crate::model::Throttle {
-            retry_after: Some(Duration::from_secs(7)),
-            scope: crate::model::Scope::Tenant,
-            quota: true,
-        });
+        let asked =
+            Kind::Throttled(crate::model::Throttle { scope: crate::model::Scope::Tenant, quota: true });
         // What says the same for each part.
         for (status, kind) in [
             (Some(429), asked),
@@ -500,24 +496,16 @@ mod tests {
         let mut answer = answered(&format!(r#"{{"responses":[{},{}]}}"#, part(0, 429), part(1, 204)));
         answer.headers.insert(DATE, HeaderValue::from_static(date));
         let parts = decode(&answer, 2);
-        let waits = parts
-            .iter()
-            .flatten()
-            .map(|part| judged(answer.attempt.clone(), part, SystemTime::now(), classify).kind);
-        let asked = Kind::Throttled(crate::model::Throttle {
-            retry_after: Some(Duration::from_secs(30)),
-            scope: crate::model::Scope::AppInTenant,
-            quota: true,
-        });
-        assert_eq!(waits.collect::<Vec<_>>(), [asked, Kind::Accepted]);
+        let judge = |part: &Reply<'_>| judged(answer.attempt.clone(), part, SystemTime::now(), classify);
+        let waits: Vec<_> = parts.iter().flatten().map(|part| judge(part).retry_after).collect();
+        assert_eq!(waits[0], Some(Duration::from_secs(30)));
         // A part that tells its own time is believed.
         let own = r#""Date":"Mon, 23 Nov 2026 21:00:10 GMT","retry-after""#;
         answer.body = part(0, 429).replace(r#""retry-after""#, own).into_bytes();
         answer.body = [&b"{\"responses\":["[..], &answer.body, b"]}"].concat();
         let reply = decode(&answer, 1).remove(0).expect("an answer");
-        let judged = judged(answer.attempt.clone(), &reply, SystemTime::now(), classify).kind;
-        let Kind::Throttled(throttle) = judged else { panic!("{judged:?}") };
-        assert_eq!(throttle.retry_after, Some(Duration::from_secs(20)));
+        let judged = judged(answer.attempt.clone(), &reply, SystemTime::now(), classify);
+        assert_eq!(judged.retry_after, Some(Duration::from_secs(20)));
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! What an answer means. Pure: status, headers and body in, a verdict out (`docs/graph.md#errors`).
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use serde_json::Value;
@@ -26,12 +26,22 @@ pub struct Meaning {
     pub code: Box<str>,
     /// For people, neutral, at most 300 characters.
     pub message: Box<str>,
+    /// The readable wait, whatever the status.
+    pub retry_after: Option<Duration>,
+}
+
+impl Meaning {
+    /// The request was accepted.
+    pub(super) fn yes(retry_after: Option<Duration>) -> Self {
+        Self { kind: Kind::Accepted, code: "".into(), message: "".into(), retry_after }
+    }
 }
 
 /// Classifies one answer. `body` is as much of it as was read.
 pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Meaning {
+    let retry_after = retry_after(headers, now);
     if status == 204 {
-        return Meaning { kind: Kind::Accepted, code: "".into(), message: "".into() };
+        return Meaning::yes(retry_after);
     }
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
     let Said { code, message, object } = said(body);
@@ -41,21 +51,17 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
         .is_some_and(|kind| kind.contains("html"))
         || body.starts_with(b"<");
     let graph = code.is_some();
-    let wait = || retry_after(headers, now).or_else(|| in_message(message.as_deref().unwrap_or("")));
-    let throttled =
-        |quota, retry_after| Kind::Throttled(Throttle { retry_after, scope: scope(headers), quota });
+    let retry_after = retry_after.or_else(|| in_message(message.as_deref().unwrap_or("")));
+    let throttled = |quota| Kind::Throttled(Throttle { scope: scope(headers), quota });
     let kind = match status {
         _ if ACCEPTED.contains(&status) && !html && !graph && (object || body.is_empty()) => Kind::Accepted,
         ..=399 | 407 | 511 | 600.. => Kind::Transient(Fault::NotGraph),
         401 => Kind::Unauthorized { claims: claims(headers) },
-        429 => throttled(true, wait()),
-        503 | 504 => match wait() {
-            Some(wait) => throttled(false, Some(wait)),
-            None if status == 503 => Kind::Transient(Fault::Unavailable),
-            None => Kind::Transient(Fault::Server),
-        },
+        429 => throttled(true),
+        503 | 504 if retry_after.is_some() => throttled(false),
+        503 => Kind::Transient(Fault::Unavailable),
         409 | 423 => Kind::Busy,
-        408 | 500 | 502 | 505 | 506 | 508..=599 => Kind::Transient(Fault::Server),
+        408 | 500 | 502 | 504 | 505 | 506 | 508..=599 => Kind::Transient(Fault::Server),
         // What is left is final for the user, and a final word must be Graph's own.
         _ if html && !graph => Kind::Transient(Fault::NotGraph),
         400 => Kind::Refused(Reason::BadRequest),
@@ -65,7 +71,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
         _ => Kind::Refused(Reason::Refused),
     };
     if kind == Kind::Accepted {
-        return Meaning { kind, code: "".into(), message: "".into() };
+        return Meaning::yes(retry_after);
     }
     let message = match message {
         Some(message) => message,
@@ -79,7 +85,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
         None => format!("HTTP {status} without a message"),
     };
     let code = neutral(&code.unwrap_or_default(), MAX_CODE);
-    Meaning { kind, code: code.into(), message: neutral(&message, MAX_MESSAGE).into() }
+    Meaning { kind, code: code.into(), message: neutral(&message, MAX_MESSAGE).into(), retry_after }
 }
 
 /// Where a redirect points, without what may be secret in it.
@@ -162,9 +168,8 @@ mod tests {
     const NOT_GRAPH: Kind = Kind::Transient(Fault::NotGraph);
     const REFUSED: Kind = Kind::Refused(Reason::Refused);
 
-    fn throttled(wait: Option<u64>, quota: bool) -> Kind {
-        let retry_after = wait.map(std::time::Duration::from_secs);
-        Kind::Throttled(Throttle { retry_after, scope: Scope::AppInTenant, quota })
+    fn throttled(quota: bool) -> Kind {
+        Kind::Throttled(Throttle { scope: Scope::AppInTenant, quota })
     }
 
     /// What a status means by itself, with an OData error, and with a web page.
@@ -181,7 +186,7 @@ mod tests {
             404 => word(Kind::Refused(Reason::NotFound)),
             408 | 500 | 502 | 504 | 505 | 506 | 508..=510 | 512..=599 => same(Kind::Transient(Fault::Server)),
             409 | 423 => same(Kind::Busy),
-            429 => same(throttled(None, true)),
+            429 => same(throttled(true)),
             503 => same(Kind::Transient(Fault::Unavailable)),
             402 | 405 | 406 | 410..=422 | 424..=428 | 430..=499 | 501 | 507 => word(REFUSED),
             other => panic!("{other} is not in the table"),
@@ -325,19 +330,24 @@ mod tests {
     fn throttles_in_all_forms() {
         let body =
             r#"{"error":{"code":"Request_ThrottledTemporarily","message":"Please try after 12 seconds."}}"#;
-        assert_eq!(of(429, &[], body).kind, throttled(Some(12), true));
-        assert_eq!(of(429, &[("retry-after", "3")], body).kind, throttled(Some(3), true), "the header first");
-        assert_eq!(of(429, &[("retry-after", "3")], HTML).kind, throttled(Some(3), true));
-        let headers = [("retry-after", "0.249"), ("x-ms-throttle-scope", "Tenant/Write/a/b")];
-        let Kind::Throttled(throttle) = of(429, &headers, "").kind else { panic!("not throttled") };
+        let said = |status, headers: &[(&'static str, &str)], body| {
+            let Meaning { kind, retry_after, .. } = of(status, headers, body);
+            (kind, retry_after.map(|wait| wait.as_millis()))
+        };
+        assert_eq!(said(429, &[], body), (throttled(true), Some(12_000)));
         assert_eq!(
-            (throttle.retry_after.map(|wait| wait.as_millis()), throttle.scope),
-            (Some(249), Scope::Tenant)
+            said(429, &[("retry-after", "3")], body),
+            (throttled(true), Some(3_000)),
+            "the header first"
         );
+        assert_eq!(said(429, &[("retry-after", "3")], HTML), (throttled(true), Some(3_000)));
+        let headers = [("retry-after", "0.249"), ("x-ms-throttle-scope", "Tenant/Write/a/b")];
+        let tenant = Kind::Throttled(Throttle { scope: Scope::Tenant, quota: true });
+        assert_eq!(said(429, &headers, ""), (tenant, Some(249)));
         for status in [503, 504] {
-            assert_eq!(of(status, &[("retry-after", "3")], HTML).kind, throttled(Some(3), false));
+            assert_eq!(said(status, &[("retry-after", "3")], HTML), (throttled(false), Some(3_000)));
             assert!(matches!(of(status, &[("retry-after", "soon")], "").kind, Kind::Transient(_)));
-            assert_eq!(of(status, &[], body).kind, throttled(Some(12), false), "in the message only");
+            assert_eq!(said(status, &[], body), (throttled(false), Some(12_000)), "in the message only");
         }
         for (text, expected) in [
             ("Application/Write/a/b", Scope::App),
@@ -350,6 +360,14 @@ mod tests {
                 panic!()
             };
             assert_eq!(throttle.scope, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn wait_is_read_whatever_the_status() {
+        for status in 200..=599 {
+            let wait = of(status, &[("retry-after", "7")], ODATA).retry_after;
+            assert_eq!(wait, Some(Duration::from_secs(7)), "{status}");
         }
     }
 

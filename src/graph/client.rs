@@ -315,7 +315,8 @@ async fn read(
             }
         }
     }
-    let Meaning { kind, code, message } = meaning(status, &headers, &body, SystemTime::now());
+    let Meaning { kind, code, message, retry_after } = meaning(status, &headers, &body, SystemTime::now());
+    attempt.retry_after = retry_after;
     match cut_off {
         // The status is a yes, but the answer did not arrive whole: only a whole yes is a yes.
         Some(error) if !refused => broken(attempt, error),

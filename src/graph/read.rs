@@ -9,6 +9,7 @@ use url::Url;
 use super::batch::{self, judged};
 use super::classify::{Meaning, classify};
 use super::client::Client;
+use super::retry_after::retry_after;
 use crate::auth::Token;
 use crate::model::{Attempt, Fault, Kind, Reason};
 
@@ -75,14 +76,14 @@ impl Client {
 pub(super) fn classify_read(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Meaning {
     let bare = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
     if status == 200 && bare.starts_with(b"{") {
-        return Meaning { kind: Kind::Accepted, code: "".into(), message: "".into() };
+        return Meaning::yes(retry_after(headers, now));
     }
     let meaning = classify(status, headers, body, now);
     if meaning.kind != Kind::Accepted {
         return meaning;
     }
     let message = format!("HTTP {status} without the JSON that was asked for").into();
-    Meaning { kind: Kind::Transient(Fault::NotGraph), code: "".into(), message }
+    Meaning { kind: Kind::Transient(Fault::NotGraph), message, ..meaning }
 }
 
 /// The service's own time of an answer.

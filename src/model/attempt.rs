@@ -25,6 +25,8 @@ pub struct Attempt {
     pub sent_at: Timestamp,
     /// From sending to the end of the answer.
     pub latency: Duration,
+    /// The readable wait of the answer, whatever its status, above zero and at most 24 h; counted from receipt.
+    pub retry_after: Option<Duration>,
     /// `x-ms-throttle-limit-percentage`, where sent: 0.8 to 1.8 (`docs/graph.md#headers`).
     pub throttle_percentage: Option<f64>,
     /// Which token it was sent with: counts up by one with every renewal.
@@ -51,11 +53,9 @@ pub enum Kind {
     Refused(super::Reason),
 }
 
-/// What a throttled answer said.
-#[derive(Clone, Debug, PartialEq)]
+/// What a throttled answer said beside its wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttle {
-    /// The announced wait, counted from receipt of the answer. `None`: absent or unreadable.
-    pub retry_after: Option<Duration>,
     /// Whose limit it was.
     pub scope: Scope,
     /// Whether the answer was a 429 (quota) and not a 503 or 504 with a wait (the law's rate stays untouched by those).
@@ -141,8 +141,15 @@ impl Attempt {
             request_id: "".into(),
             sent_at: Timestamp::UNIX_EPOCH,
             latency: Duration::ZERO,
+            retry_after: None,
             throttle_percentage: None,
             token_generation: 1,
         }
+    }
+}
+
+impl From<Kind> for Attempt {
+    fn from(kind: Kind) -> Self {
+        Self::of(kind)
     }
 }

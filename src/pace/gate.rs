@@ -322,7 +322,7 @@ impl Flow {
                     self.waits.spells += 1;
                 }
                 self.limited.get_or_insert((now, 0));
-                self.cooldowns.refused(throttle.scope, throttle.retry_after, sent, now);
+                self.cooldowns.refused(throttle.scope, attempt.retry_after, sent, now);
                 self.waits.refused[throttle.scope.index()] += 1;
                 if let Some(cooling) = self.cooldowns.running(now) {
                     self.waits.longest = self.waits.longest.max(cooling.length);

@@ -58,21 +58,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn attempt(reply: &Reply) -> Attempt {
-    let mut used = None;
+    let (mut used, mut retry_after) = (None, None);
     let kind = match reply {
         Reply::Served(share) => {
             used = *share;
             Kind::Accepted
         }
-        Reply::Refused { wait, scope, quota } => Kind::Throttled(Throttle {
-            retry_after: wait.map(Duration::from_millis),
-            scope: Scope::ALL[*scope],
-            quota: *quota,
-        }),
+        Reply::Refused { wait, scope, quota } => {
+            retry_after = wait.map(Duration::from_millis);
+            Kind::Throttled(Throttle { scope: Scope::ALL[*scope], quota: *quota })
+        }
         Reply::Fault => Kind::Transient(Fault::Timeout),
         Reply::Unauthorized => Kind::Unauthorized { claims: None },
     };
-    Attempt { throttle_percentage: used, ..Attempt::of(kind) }
+    Attempt { throttle_percentage: used, retry_after, ..Attempt::of(kind) }
 }
 
 /// One part in flight.

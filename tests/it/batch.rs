@@ -82,17 +82,17 @@ fn attempt(kind: Kind) -> Attempt {
     Attempt { latency: LATENCY, ..Attempt::of(kind) }
 }
 
-fn own(kind: Kind) -> Part {
-    Part::Own(attempt(kind))
+fn own(kind: impl Into<Attempt>) -> Part {
+    Part::Own(Attempt { latency: LATENCY, ..kind.into() })
 }
 
 fn accepted() -> Part {
     own(Kind::Accepted)
 }
 
-fn throttled(seconds: u64) -> Kind {
-    let retry_after = Some(Duration::from_secs(seconds));
-    Kind::Throttled(Throttle { retry_after, scope: Scope::default(), quota: true })
+fn throttled(seconds: u64) -> Attempt {
+    let kind = Kind::Throttled(Throttle { scope: Scope::default(), quota: true });
+    Attempt { retry_after: Some(Duration::from_secs(seconds)), ..attempt(kind) }
 }
 
 struct Ran {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reprovision::dispatch::{Dispatch, Exchange};
-use reprovision::model::{Attempt, Event, Item, Kind, Record, Row, UserId, WallClock};
+use reprovision::model::{Attempt, Event, Item, Record, Row, UserId, WallClock};
 use reprovision::pool;
 use reprovision::retry::RetryPolicy;
 use reprovision::stop::Stop;
@@ -26,11 +26,12 @@ pub(crate) struct Scripted<T, L, S> {
     pub(crate) sent: Arc<Mutex<Vec<Duration>>>,
 }
 
-impl<T, L, S> Exchange for Scripted<T, L, S>
+impl<T, L, S, A> Exchange for Scripted<T, L, S>
 where
     T: Fn() -> Instant + Send + Sync + 'static,
     L: Fn(usize) -> Duration + Send + Sync + 'static,
-    S: Fn(Duration, usize, &str) -> Kind + Send + Sync + 'static,
+    S: Fn(Duration, usize, &str) -> A + Send + Sync + 'static,
+    A: Into<Attempt>,
 {
     type Pass = ();
 
@@ -48,7 +49,7 @@ where
         };
         let latency = (self.latency)(number);
         sleep(latency).await;
-        Attempt { latency, ..Attempt::of((self.script)(at, number, id.as_str())) }
+        Attempt { latency, ..(self.script)(at, number, id.as_str()).into() }
     }
 
     fn rejected(&self, _attempt: &Attempt) {}

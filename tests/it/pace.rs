@@ -13,7 +13,12 @@ use tokio::time::{Instant, sleep};
 use crate::crew::{self, Scripted, user};
 
 /// Answers by the time since the start and the number of the request.
-type Script = Box<dyn Fn(Duration, usize, &str) -> Kind + Send + Sync>;
+type Script = Box<dyn Fn(Duration, usize, &str) -> Attempt + Send + Sync>;
+
+/// A script of answers, or of kinds where nothing else matters.
+fn script<A: Into<Attempt>>(answer: impl Fn(Duration, usize, &str) -> A + Send + Sync + 'static) -> Script {
+    Box::new(move |at, number, id| answer(at, number, id).into())
+}
 
 /// An answer takes so long.
 const LATENCY: Duration = Duration::from_millis(100);
@@ -73,18 +78,15 @@ async fn run_with(
     Ran { records, sent, took: began.elapsed() }
 }
 
-fn throttled(wait: u64) -> Kind {
-    Kind::Throttled(Throttle {
-        retry_after: Some(Duration::from_secs(wait)),
-        scope: Scope::default(),
-        quota: true,
-    })
+fn throttled(wait: u64) -> Attempt {
+    let kind = Kind::Throttled(Throttle { scope: Scope::default(), quota: true });
+    Attempt { retry_after: Some(Duration::from_secs(wait)), ..answer(kind) }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_stops_the_run_and_whoever_is_in_flight_gets_his_record() {
     let stop = Stop::new();
-    let script: Script = Box::new(|_, number, _| match number {
+    let script = script(|_, number, _| match number {
         2 => panic!("nobody thought of that"),
         _ => Kind::Accepted,
     });
@@ -103,7 +105,7 @@ async fn nothing_leaves_before_the_wait_is_over_and_then_one_probe() {
         20.0,
         32,
         &Stop::new(),
-        Box::new(|_, number, _| if number == 50 { throttled(41) } else { Kind::Accepted }),
+        script(|_, number, _| if number == 50 { throttled(41) } else { Kind::Accepted.into() }),
     )
     .await;
     assert_eq!(ran.records.len(), 200);
@@ -121,12 +123,11 @@ async fn nothing_leaves_before_the_wait_is_over_and_then_one_probe() {
 #[tokio::test(start_paused = true)]
 async fn ten_minutes_of_outage_fail_nobody() {
     let out = Duration::from_secs(5)..Duration::from_secs(605);
-    let script: Script =
-        Box::new(
-            move |at, _, _| {
-                if out.contains(&at) { Kind::Transient(Fault::Unavailable) } else { Kind::Accepted }
-            },
-        );
+    let script = script(
+        move |at, _, _| {
+            if out.contains(&at) { Kind::Transient(Fault::Unavailable) } else { Kind::Accepted }
+        },
+    );
     let ran = run(1_000, 18.0, 32, &Stop::new(), script).await;
     assert_eq!(ran.records.len(), 1_000);
     assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
@@ -141,10 +142,9 @@ async fn ten_minutes_of_outage_fail_nobody() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_costs_nobody_one_of_two_tries() {
     let out = Duration::ZERO..Duration::from_secs(600);
-    let script: Script =
-        Box::new(
-            move |at, _, _| if out.contains(&at) { Kind::Transient(Fault::Timeout) } else { Kind::Accepted },
-        );
+    let script = script(
+        move |at, _, _| if out.contains(&at) { Kind::Transient(Fault::Timeout) } else { Kind::Accepted },
+    );
     let (stop, began) = (Stop::new(), Instant::now());
     let exchange = scripted(began, began, script, Arc::default());
     let (feed, rows) = mpsc::channel(25);
@@ -161,8 +161,8 @@ async fn an_outage_costs_nobody_one_of_two_tries() {
 
 #[tokio::test(start_paused = true)]
 async fn one_poisoned_user_fails_alone() {
-    let script: Script =
-        Box::new(
+    let script =
+        script(
             |_, _, id| {
                 if id == "user100@contoso.com" { Kind::Transient(Fault::Server) } else { Kind::Accepted }
             },
@@ -176,8 +176,8 @@ async fn one_poisoned_user_fails_alone() {
 async fn users_who_are_poisoned_fail_also_where_nobody_else_is_left() {
     // One of ten. The others are accepted within seconds, the sixty are tried for a minute more.
     let poisoned = |id: &str| id.split('@').next().is_some_and(|name| name.ends_with('7'));
-    let script: Script =
-        Box::new(move |_, _, id| if poisoned(id) { Kind::Transient(Fault::Server) } else { Kind::Accepted });
+    let script =
+        script(move |_, _, id| if poisoned(id) { Kind::Transient(Fault::Server) } else { Kind::Accepted });
     let stop = Stop::new();
     let ran = tokio::time::timeout(Duration::from_secs(180), run(600, 100.0, 100, &stop, script)).await;
     let ran = ran.expect("no pause for them");
@@ -194,14 +194,14 @@ async fn draining_cuts_a_long_wait_short_and_claims_nobody() {
         sleep(Duration::from_secs(10)).await;
         raise.drain(Why::Interrupted);
     });
-    let ran = run(100, 50.0, 8, &stop, Box::new(|_, _, _| throttled(3_600))).await;
+    let ran = run(100, 50.0, 8, &stop, script(|_, _, _| throttled(3_600))).await;
     assert_eq!(ran.took, Duration::from_secs(10));
     assert!(ran.records.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_hour_at_the_fixed_rate_never_passes_it() {
-    let ran = run(20_000, 20.0, 32, &Stop::new(), Box::new(|_, _, _| Kind::Accepted)).await;
+    let ran = run(20_000, 20.0, 32, &Stop::new(), script(|_, _, _| Kind::Accepted)).await;
     assert_eq!(ran.records.len(), 20_000);
     let busiest = ran.sent.windows(21).map(|window| window[20] - window[0]).min().expect("requests");
     assert!(busiest >= Duration::from_millis(999), "21 requests in {busiest:?} at 20/s");
@@ -241,9 +241,9 @@ async fn a_group_leaves_at_once_and_is_paid_part_by_part() {
 async fn a_group_that_finds_itself_the_probe_leaves_as_one() {
     let pace = Pace::new(Law::Fixed, Bounds { rate: 1_000.0, group: 20, in_flight: 100 }, None);
     let mut ticket = pace.admit(2).await;
-    pace.settle(&mut ticket, 1, &answer(throttled(5)));
+    pace.settle(&mut ticket, 1, &throttled(5));
     let began = Instant::now();
-    pace.settle(&mut ticket, 2, &answer(throttled(9)));
+    pace.settle(&mut ticket, 2, &throttled(9));
     let mut probe = pace.admit(20).await;
     assert_eq!(
         (probe.parts(), began.elapsed()),
@@ -270,7 +270,7 @@ async fn a_stopped_and_continued_process_sends_no_burst() {
             sleep(Duration::from_secs(100)).await;
             tokio::time::advance(Duration::from_secs(60)).await;
         });
-        let ran = run_at(pace, 4_000, 32, &Stop::new(), Box::new(|_, _, _| Kind::Accepted)).await;
+        let ran = run_at(pace, 4_000, 32, &Stop::new(), script(|_, _, _| Kind::Accepted)).await;
         let after: Vec<_> = ran.sent.iter().filter(|at| **at >= Duration::from_secs(160)).collect();
         let stood = ran.sent.windows(2).map(|pair| pair[1] - pair[0]).max().expect("requests");
         assert!(stood >= Duration::from_secs(59), "the process did not stand still: {stood:?}");
@@ -283,7 +283,7 @@ async fn a_stopped_and_continued_process_sends_no_burst() {
 async fn who_waits_for_a_token_together_does_not_leave_together() {
     for (law, most_in_a_second) in [(Law::Fixed, 3), (known(2.0), 3)] {
         let pace = Pace::new(law, Bounds { rate: 2.0, in_flight: 32, group: 1 }, None);
-        let accept: Script = Box::new(|_, _, _| Kind::Accepted);
+        let accept = script(|_, _, _| Kind::Accepted);
         let ran = run_with(pace, 80, 32, &Stop::new(), accept, Duration::from_secs(20)).await;
         assert_eq!(ran.records.len(), 80);
         assert!(ran.sent.iter().all(|at| *at >= Duration::from_secs(20)));
@@ -304,12 +304,11 @@ fn known(rate: f64) -> Law {
 #[tokio::test(start_paused = true)]
 async fn an_outage_teaches_the_law_nothing() {
     let out = Duration::from_secs(200)..Duration::from_secs(800);
-    let script: Script =
-        Box::new(
-            move |at, _, _| {
-                if out.contains(&at) { Kind::Transient(Fault::Unavailable) } else { Kind::Accepted }
-            },
-        );
+    let script = script(
+        move |at, _, _| {
+            if out.contains(&at) { Kind::Transient(Fault::Unavailable) } else { Kind::Accepted }
+        },
+    );
     let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
     let ran = run_at(pace.clone(), 12_000, 32, &Stop::new(), script).await;
     assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
@@ -343,13 +342,13 @@ async fn silence_does_not_count_an_announced_wait_but_every_failed_probe() {
     let mut ticket = pace.admit(1).await;
     sleep(Duration::from_secs(40)).await;
     assert_eq!(pace.silent_for(), Duration::from_secs(40));
-    pace.settle(&mut ticket, 1, &answer(throttled(300)));
+    pace.settle(&mut ticket, 1, &throttled(300));
     sleep(Duration::from_secs(300)).await;
     assert_eq!(pace.silent_for(), Duration::from_secs(40), "a wait of 300 s was announced");
     // A service that announces one wait after the other answers nobody either: only the longest is left out.
     for _ in 0..3 {
         let mut probe = pace.admit(1).await;
-        pace.settle(&mut probe, 1, &answer(throttled(300)));
+        pace.settle(&mut probe, 1, &throttled(300));
     }
     let _ = pace.admit(1).await;
     assert_eq!(pace.silent_for(), Duration::from_secs(40 + 3 * 300));
@@ -382,7 +381,7 @@ async fn of_two_restored_waits_for_one_scope_the_later_end_holds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_duration_counts_from_the_first_sending_and_not_from_the_queue_before_it() {
-    let ran = run(40, 1.0, 32, &Stop::new(), Box::new(|_, _, _| Kind::Accepted)).await;
+    let ran = run(40, 1.0, 32, &Stop::new(), script(|_, _, _| Kind::Accepted)).await;
     assert_eq!(ran.records.len(), 40);
     for record in ran.records {
         assert_eq!(record.duration_ms, Some(100), "row {}", record.row);
@@ -392,7 +391,7 @@ async fn a_duration_counts_from_the_first_sending_and_not_from_the_queue_before_
 #[tokio::test(start_paused = true)]
 async fn nobody_is_sent_for_whom_no_record_can_be_written() {
     let sent = Arc::new(Mutex::new(Vec::new()));
-    let script: Script = Box::new(|_, _, _| Kind::Accepted);
+    let script = script(|_, _, _| Kind::Accepted);
     let (feed, rows) = mpsc::channel(16);
     // The journal thread has ended without a word: a panic.
     let (events, inbox) = mpsc::channel(16);
@@ -416,8 +415,7 @@ async fn nobody_is_sent_for_whom_no_record_can_be_written() {
 async fn refusals_waits_and_what_was_used_are_counted() {
     let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
     // One refusal in a thousand seconds; the probe takes a tenth of a second.
-    let script: Script =
-        Box::new(|_, number, _| if number == 1_000 { throttled(10) } else { Kind::Accepted });
+    let script = script(|_, number, _| if number == 1_000 { throttled(10) } else { Kind::Accepted.into() });
     run_at(pace.clone(), 20_000, 32, &Stop::new(), script).await;
     let waits = pace.waits();
     assert_eq!((waits.refused, waits.spells), ([1, 0, 0], 1));
@@ -432,7 +430,7 @@ async fn refusals_waits_and_what_was_used_are_counted() {
 async fn what_was_used_is_told_where_it_was_half() {
     let pace = Pace::new(known(20.0), Bounds { in_flight: 1, ..Bounds::default() }, None);
     // One in flight, a tenth of a second each: ten in a second where twenty are allowed.
-    let script: Script = Box::new(|_, number, _| if number == 10 { throttled(1) } else { Kind::Accepted });
+    let script = script(|_, number, _| if number == 10 { throttled(1) } else { Kind::Accepted.into() });
     run_at(pace.clone(), 10_000, 1, &Stop::new(), script).await;
     let used = pace.waits().used.expect("a limit was met");
     assert!((0.49..=0.51).contains(&used), "{used}");
@@ -499,7 +497,7 @@ async fn refusals_that_come_together_are_one_spell() {
     assert_eq!(pace.learned().expect("it learns").1, Some(Instant::now()), "the last sending");
     let began = Instant::now();
     for (ticket, row) in tickets.iter_mut().zip(1..) {
-        pace.settle(ticket, row, &answer(throttled(5)));
+        pace.settle(ticket, row, &throttled(5));
         sleep(Duration::from_secs(1)).await;
     }
     let mut probe = pace.admit(1).await;
@@ -508,7 +506,7 @@ async fn refusals_that_come_together_are_one_spell() {
     let waits = pace.waits();
     assert_eq!((waits.refused, waits.spells, waits.waited), ([3, 0, 0], 1, Duration::from_secs(7)));
     let mut ticket = pace.admit(1).await;
-    pace.settle(&mut ticket, 1, &answer(throttled(9)));
+    pace.settle(&mut ticket, 1, &throttled(9));
     sleep(Duration::from_secs(2)).await;
     let waits = pace.waits();
     assert_eq!((waits.spells, waits.longest), (2, Duration::from_secs(9)));

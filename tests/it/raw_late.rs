@@ -17,15 +17,12 @@ async fn a_refusal_is_known_by_its_head_while_its_body_drips() {
     let refusals = [
         (
             "429 Too Many Requests\r\nRetry-After: 41",
-            Kind::Throttled(Throttle {
-                retry_after: Some(Duration::from_secs(41)),
-                scope: Scope::default(),
-                quota: true,
-            }),
+            Kind::Throttled(Throttle { scope: Scope::default(), quota: true }),
+            Some(Duration::from_secs(41)),
         ),
-        ("404 Not Found", Kind::Refused(Reason::NotFound)),
+        ("404 Not Found", Kind::Refused(Reason::NotFound), None),
     ];
-    for (head, kind) in refusals {
+    for (head, kind, wait) in refusals {
         let head = format!("HTTP/1.1 {head}\r\nContent-Length: 1000\r\n\r\n");
         let drip = Play::Drip(vec![b'{'; 1000], Duration::from_millis(100));
         let server = Server::start(vec![vec![Play::Say(head.into_bytes()), drip]]);
@@ -33,7 +30,7 @@ async fn a_refusal_is_known_by_its_head_while_its_body_drips() {
         let pass = client.prepare().await.expect("a token");
         let began = Instant::now();
         let attempt = client.send(&pass, &UserId::parse("ann@contoso.com").expect("an id")).await;
-        assert_eq!(attempt.kind, kind);
+        assert_eq!((attempt.kind, attempt.retry_after), (kind, wait));
         assert!(began.elapsed() < SOON, "{:?}: the others went on sending", began.elapsed());
     }
 }

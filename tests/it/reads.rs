@@ -18,17 +18,16 @@ use url::Url;
 /// Less than the half minute between two probes of an outage, and enough for a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Kinds in the order of sending; afterwards everything is accepted. A fault at the first place of a batch is that of
+/// Answers in the order of sending; afterwards everything is accepted. A fault at the first place of a batch is that of
 /// the whole.
 struct Scripted {
-    kinds: Mutex<Vec<Kind>>,
+    answers: Mutex<Vec<Attempt>>,
 }
 
 impl Scripted {
     fn next(&self) -> Reading {
-        let mut kinds = self.kinds.lock().expect("no panic holds it");
-        let kind = if kinds.is_empty() { Kind::Accepted } else { kinds.remove(0) };
-        let attempt = Attempt::of(kind);
+        let mut answers = self.answers.lock().expect("no panic holds it");
+        let attempt = if answers.is_empty() { Kind::Accepted.into() } else { answers.remove(0) };
         Reading { attempt, body: b"{}".to_vec(), date: None, of_whole: false }
     }
 }
@@ -69,15 +68,15 @@ fn asked(count: u64) -> Vec<Asked> {
     (0..count).map(|number| Asked { number, path: format!("/users/{number}") }).collect()
 }
 
-fn throttled(seconds: u64) -> Kind {
-    let retry_after = Some(Duration::from_secs(seconds));
-    Kind::Throttled(Throttle { retry_after, scope: Scope::default(), quota: true })
+fn throttled(seconds: u64) -> Attempt {
+    let kind = Kind::Throttled(Throttle { scope: Scope::default(), quota: true });
+    Attempt { retry_after: Some(Duration::from_secs(seconds)), ..Attempt::of(kind) }
 }
 
-fn gate(kinds: Vec<Kind>, stop: &Stop) -> Dispatch<Scripted> {
+fn gate(answers: Vec<Attempt>, stop: &Stop) -> Dispatch<Scripted> {
     let bounds = Bounds { group: 20, ..Bounds::default() };
     let pace = Pace::new(Law::Fixed, bounds, None);
-    Dispatch::new(Scripted { kinds: Mutex::new(kinds) }, pace, stop.clone())
+    Dispatch::new(Scripted { answers: Mutex::new(answers) }, pace, stop.clone())
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +94,7 @@ async fn a_throttled_read_holds_the_next_one_back_and_then_one_probe() {
 
 #[tokio::test(start_paused = true)]
 async fn the_longest_wait_of_the_parts_holds_for_all() {
-    let dispatch = gate(vec![Kind::Accepted, throttled(9), throttled(4)], &Stop::new());
+    let dispatch = gate(vec![Kind::Accepted.into(), throttled(9), throttled(4)], &Stop::new());
     let began = Instant::now();
     assert_eq!(dispatch.get_batch(&asked(3)).await.expect("it runs").len(), 3);
     dispatch.get(1, &url()).await.expect("it runs");
@@ -104,7 +103,7 @@ async fn the_longest_wait_of_the_parts_holds_for_all() {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_of_reads_that_fails_whole_is_one_fault_and_no_outage() {
-    let dispatch = gate(vec![Kind::Transient(Fault::Timeout)], &Stop::new());
+    let dispatch = gate(vec![Kind::Transient(Fault::Timeout).into()], &Stop::new());
     let began = Instant::now();
     for kind in [Kind::Transient(Fault::Timeout), Kind::Accepted] {
         let readings = dispatch.get_batch(&asked(20)).await.expect("it runs");

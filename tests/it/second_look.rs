@@ -18,7 +18,7 @@ use crate::crew::{self, Scripted};
 const TOKEN: Duration = Duration::from_millis(400);
 
 /// Answers the n-th request, from 1, after so long.
-type Script = fn(usize) -> (Duration, Kind);
+type Script = fn(usize) -> (Duration, Attempt);
 
 fn rows(users: u64) -> mpsc::Receiver<Item> {
     let (feed, rows) = mpsc::channel(64);
@@ -49,8 +49,9 @@ async fn sent(users: u64, late: usize, script: Script) -> Vec<u128> {
     sent.iter().map(Duration::as_millis).collect()
 }
 
-fn throttled(wait: Duration) -> Kind {
-    Kind::Throttled(Throttle { retry_after: Some(wait), scope: Scope::default(), quota: true })
+fn throttled(wait: Duration) -> Attempt {
+    let kind = Kind::Throttled(Throttle { scope: Scope::default(), quota: true });
+    Attempt { retry_after: Some(wait), ..Attempt::of(kind) }
 }
 
 const TENTH: Duration = Duration::from_millis(100);
@@ -60,7 +61,7 @@ async fn a_cool_down_that_began_while_a_token_was_fetched_is_kept_to_the_instant
     // Two users may leave at once; the second has to wait for his token, and the first is refused meanwhile.
     let sent = sent(2, 2, |number| match number {
         1 => (TENTH, throttled(Duration::from_secs(41))),
-        _ => (TENTH, Kind::Accepted),
+        _ => (TENTH, Kind::Accepted.into()),
     });
     assert_eq!(sent.await, [0, 41_100, 41_200]);
 }
@@ -70,8 +71,8 @@ async fn a_cool_down_that_was_over_before_the_token_came_lets_nobody_leave_besid
     let sent = sent(2, 2, |number| match number {
         1 => (TENTH, throttled(TENTH * 2)),
         // The probe, which leaves before the second has his token, and is answered long after it.
-        2 => (TENTH * 10, Kind::Accepted),
-        _ => (TENTH, Kind::Accepted),
+        2 => (TENTH * 10, Kind::Accepted.into()),
+        _ => (TENTH, Kind::Accepted.into()),
     });
     assert_eq!(sent.await, [0, 300, 1_300]);
 }
@@ -80,8 +81,8 @@ async fn a_cool_down_that_was_over_before_the_token_came_lets_nobody_leave_besid
 async fn an_outage_that_began_while_a_token_was_fetched_is_waited_for() {
     // Twenty fail while the last waits for his token.
     let sent = sent(21, 21, |number| match number {
-        1..=20 => (TENTH, Kind::Transient(Fault::Timeout)),
-        _ => (TENTH, Kind::Accepted),
+        1..=20 => (TENTH, Kind::Transient(Fault::Timeout).into()),
+        _ => (TENTH, Kind::Accepted.into()),
     });
     let sent = sent.await;
     assert_eq!(sent[..22], [&[0; 20][..], &[30_100, 30_200]].concat());
@@ -91,7 +92,7 @@ async fn an_outage_that_began_while_a_token_was_fetched_is_waited_for() {
 async fn a_probe_that_waits_for_its_token_leaves_when_it_has_it() {
     let sent = sent(1, 2, |number| match number {
         1 => (TENTH, throttled(Duration::from_secs(5))),
-        _ => (TENTH, Kind::Accepted),
+        _ => (TENTH, Kind::Accepted.into()),
     });
     assert_eq!(sent.await, [0, 5_500]);
 }

@@ -99,6 +99,7 @@ impl Exchange for App {
         sleep(half).await;
         let (now, mut tally) = (self.now(), locked(&self.tally));
         tally.in_flight -= 1;
+        let mut retry_after = None;
         let (kind, used) = match answer {
             Answer::Taken { used } => {
                 tally.accepted += 1;
@@ -112,13 +113,13 @@ impl Exchange for App {
             Answer::Refused { wait, used } => {
                 tally.refused += 1;
                 tally.gate = tally.gate.max(now + wait.unwrap_or(0.0));
-                let retry_after = wait.map(Duration::from_secs_f64);
-                (Kind::Throttled(Throttle { retry_after, scope: Scope::default(), quota: true }), used)
+                retry_after = wait.map(Duration::from_secs_f64);
+                (Kind::Throttled(Throttle { scope: Scope::default(), quota: true }), used)
             }
             Answer::Down => (Kind::Transient(Fault::Unavailable), None),
             Answer::TokenExpired => (Kind::Unauthorized { claims: None }, None),
         };
-        attempt(kind, used, token.generation)
+        Attempt { retry_after, ..attempt(kind, used, token.generation) }
     }
 
     fn rejected(&self, _attempt: &Attempt) {}

@@ -115,8 +115,9 @@ mod tests {
     async fn refused(retry_after: Option<Duration>) -> Arc<Pace> {
         let pace = Pace::new(Law::Fixed, Bounds::default(), None);
         let mut ticket = pace.admit(1).await;
-        let throttle = Throttle { retry_after, scope: Scope::default(), quota: true };
-        pace.settle(&mut ticket, 1, &Attempt::of(Kind::Throttled(throttle)));
+        let throttle = Throttle { scope: Scope::default(), quota: true };
+        let attempt = Attempt { retry_after, ..Attempt::of(Kind::Throttled(throttle)) };
+        pace.settle(&mut ticket, 1, &attempt);
         pace
     }
 
