@@ -17,6 +17,7 @@ use crate::cli::{Find, Run, Verify};
 use crate::error::{Error, Exit};
 use crate::report::human;
 use crate::rundir::{RUNS, RunFile, find_run, read_results};
+use crate::sys;
 
 /// Every machine would find a list of its own.
 pub(super) const NO_SHARD: &str =
@@ -90,7 +91,7 @@ async fn found(asked: &mut Run) -> Result<Listed, Error> {
         return Err(Error::Usage(NO_SHARD.to_owned()));
     }
     let kind = kind(asked.object);
-    fs::create_dir_all(RUNS).map_err(|source| Error::file("create", RUNS, source))?;
+    sys::create_folders(Path::new(RUNS)).map_err(|source| Error::file("create", RUNS, source))?;
     let service = &asked.service;
     let what = format!(
         "{:?} {:?} {:?} {:?} {} {}",

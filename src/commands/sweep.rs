@@ -26,7 +26,7 @@ use crate::net;
 use crate::report::{count, thousands};
 use crate::rundir::{Lock, RUNS, RunFile};
 use crate::scan::{Cause, FOUND_HEADER, Filter, Night, Policy, Verdict, Worth, found_row};
-use crate::sys::Replacement;
+use crate::sys::{self, Replacement};
 
 /// Causes named to people.
 const NAMED: usize = 10;
@@ -82,6 +82,8 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
         take_up(&mut night, folder, &clocks);
     }
     let list = tonights_list(memory.path(), kind)?;
+    // The first sweep in a folder: its history may stand elsewhere.
+    sys::create_folders(Path::new(RUNS)).map_err(|source| Error::file("create", RUNS, source))?;
     let scanned = match scan(&scanning, &mut night, &filter(&asked.run.only), &list).await {
         Ok(scanned) => scanned,
         Err(stopped) => return scanning.ended(stopped, kept),

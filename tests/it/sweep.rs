@@ -202,3 +202,28 @@ fn a_sweep_says_what_stands_in_its_way() {
     }
     assert_eq!(service.account("/__ledger")["accepted"], 0, "nothing was sent");
 }
+
+#[test]
+fn sweep_in_an_empty_folder_works_night_after_night() {
+    let scenario = "title = 'x'\n[objects]\nusers = 60\nbroken = 0.5\neffect_s = [1, 2]\nstubborn = 0.0\n";
+    for history in [None, Some("history.csv"), Some("deep/er/history.csv")] {
+        let (desk, scenarios) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let service = Service::of(scenarios.path(), scenario);
+        let broken = service.account("/__ledger/errors")["users"]["untouched"].clone();
+        let night = || {
+            let mut arguments = vec!["sweep", "--yes", "--rate", "fixed:5000", "--deadline", "4h"];
+            arguments.extend(history.iter().flat_map(|file| ["--history", *file]));
+            let output = service.command(desk.path(), &arguments).output().expect("sweep");
+            assert_eq!(output.status.code(), Some(0), "{history:?}: {}", said(&output));
+            service.ask("/__advance?86400");
+            said(&output)
+        };
+        let first = night();
+        assert!(first.contains("the baseline"), "{first}");
+        assert_eq!(service.account("/__ledger")["accepted"], broken, "{history:?}");
+        let second = night();
+        assert!(second.contains("Last run") && !second.contains("baseline"), "{history:?}: {second}");
+        assert_eq!(service.account("/__ledger")["accepted"], broken, "all were cleared: {second}");
+    }
+}
