@@ -23,4 +23,5 @@ pub mod scan;
 pub mod simulator;
 pub mod stop;
 pub mod sys;
+pub mod terminal;
 pub mod worker;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::is_there;
-use super::streams::OUT;
 use crate::error::{CREATE_TEMPORARY, Error};
 use crate::scan::FOUND_HEADER;
 use crate::sys;
+use crate::terminal::streams::OUT;
 
 /// Bytes given to standard output at once.
 const AT_ONCE: usize = 64 * 1024;

@@ -1,15 +1,12 @@
-//! One file a command: wiring only. All printing is here.
+//! One file a command: wiring only.
 
-mod bug;
 mod closing;
 mod connect;
 mod doctor;
 mod engine;
 mod explain;
 mod find;
-mod footer;
 mod found;
-mod logging;
 mod looking;
 mod memory;
 mod pacing;
@@ -17,12 +14,10 @@ mod report;
 mod run;
 mod scanning;
 mod schedule;
-mod screen;
 mod signals;
 mod simulate;
 mod simulated;
 mod status;
-mod streams;
 mod sweep;
 mod typed;
 mod verify;
@@ -33,12 +28,13 @@ use std::path::Path;
 
 use tokio::runtime::{Builder, Runtime};
 
-pub use self::bug::guarded;
-use self::screen::{note, say, tell};
 use crate::cli::{self, Cli, Command, Object};
 use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
 use crate::sys;
+use crate::terminal::console::{self as screen, note, say, tell};
+pub use crate::terminal::guarded;
+use crate::terminal::log as logging;
 
 /// Threads that send. A request costs some 15 microseconds, so that one sends more than any quota allows; a second one
 /// costs a quarter more CPU and saves no time: the two wake each other. Files have threads of their own.

@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher13;
 use url::Url;
 
 use super::connect::{Connection, Simulated};
-use super::{note, screen, tell};
+use super::{note, tell};
 use crate::dispatch::Dispatch;
 use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
@@ -20,6 +20,7 @@ use crate::retry::RetryPolicy;
 use crate::scan::{Ended, Page, Reader, page_path};
 use crate::stop::{Stop, Why};
 use crate::sys::{Signal, Signals};
+use crate::terminal::console as screen;
 
 /// Reads a second: the smallest tenants give 350 resource units a second (`docs/graph.md#quotas`), others need some.
 const READS_PER_SECOND: f64 = 200.0;

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{say, screen, tell};
+use super::{say, tell};
 use crate::cli::Status;
 use crate::error::{Error, Exit};
 use crate::model::{Outcome, Scope};
 use crate::report::{ACCEPTED_MEANS, count, human, shard_sentence, thousands};
 use crate::rundir::{RUNS, RunFile, State, each_record, find_run};
+use crate::terminal::console as screen;
 
 /// How often `--watch` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

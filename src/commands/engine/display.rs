@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::layout::bar;
 use super::{Counters, LOOK_EVERY};
-use crate::commands::footer::Footer;
-use crate::commands::screen::Screen;
 use crate::model::stamp;
 use crate::pace::{Pace, Waiting};
 use crate::report::human;
 use crate::stop::Stop;
+use crate::terminal::console::Screen;
+use crate::terminal::status_line::Footer;
 
 /// Without a terminal: one line a minute.
 const LINE_EVERY: Duration = Duration::from_secs(60);

@@ -3,8 +3,8 @@
 use std::iter;
 
 use super::display::Look;
-use crate::commands::footer::MARGIN;
 use crate::report::{human, thousands};
+use crate::terminal::status_line::MARGIN;
 
 /// A shorter bar shows nothing, a longer one not more.
 const CELLS: std::ops::RangeInclusive<usize> = 8..=60;

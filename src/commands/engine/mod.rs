@@ -23,7 +23,6 @@ pub(super) use display::Form;
 pub(super) use guards::Guards;
 
 use self::alarm::Alarm;
-use super::screen;
 use crate::dispatch::{Dispatch, Exchange};
 use crate::error::Error;
 use crate::input::Items;
@@ -34,6 +33,7 @@ use crate::retry::RetryPolicy;
 use crate::rundir::{Journal, Learnt, Lock};
 use crate::stop::{Stop, Why};
 use crate::sys::Signals;
+use crate::terminal::console as screen;
 use crate::worker::Workers;
 
 /// Events on their way: enough to keep everybody busy, few enough to be nothing.

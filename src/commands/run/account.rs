@@ -7,7 +7,6 @@ use jiff::Timestamp;
 
 use super::config::{RunConfig, Source, Where};
 use crate::commands::pacing::limits_of;
-use crate::commands::screen::{say, tell};
 use crate::commands::typed::SIGN_IN;
 use crate::commands::with_help;
 use crate::error::{Error, Exit};
@@ -20,6 +19,7 @@ use crate::rundir::{
 };
 use crate::stop::Why;
 use crate::sys;
+use crate::terminal::console::{say, tell};
 
 /// How the work ended.
 #[derive(Debug, Default)]

@@ -8,13 +8,13 @@ use crate::cli::{self, LogFormat, MaxFailures, Progress, Run};
 use crate::commands::connect::Place;
 use crate::commands::engine::Form;
 use crate::commands::pacing::Pacing;
-use crate::commands::screen;
 use crate::commands::{kind, typed::Typed};
 use crate::error::Error;
 use crate::input::Options;
 use crate::model::{ObjectKind, Shard};
 use crate::net;
 use crate::rundir::SCENARIO;
+use crate::terminal::console as screen;
 
 /// `--max-stall` without the flag: people wait less long than jobs.
 const STALL_TERMINAL: Duration = Duration::from_secs(600);

@@ -16,7 +16,7 @@ const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// One of the two.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub struct Stream {
     writer: OnceLock<Option<Sender<Written>>>,
     /// Handed over and not written.
     pending: AtomicUsize,
@@ -29,9 +29,9 @@ pub(super) struct Stream {
 type Written = (Vec<u8>, SyncSender<io::Result<()>>);
 
 /// Results.
-pub(super) static OUT: Stream = Stream::new(|| Box::new(io::stdout()));
+pub static OUT: Stream = Stream::new(|| Box::new(io::stdout()));
 /// All else.
-pub(super) static ERR: Stream = Stream::new(|| Box::new(io::stderr()));
+pub static ERR: Stream = Stream::new(|| Box::new(io::stderr()));
 
 impl Stream {
     const fn new(open: fn() -> Box<dyn Write>) -> Self {
@@ -42,7 +42,7 @@ impl Stream {
     ///
     /// # Errors
     /// As the system says; `TimedOut` where nobody reads and this process was asked to end.
-    pub(super) fn write(&'static self, bytes: Vec<u8>) -> io::Result<()> {
+    pub fn write(&'static self, bytes: Vec<u8>) -> io::Result<()> {
         let Some(writer) = self.writer.get_or_init(|| self.start()) else {
             return put(&mut (self.open)(), &bytes);
         };

@@ -7,12 +7,12 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 /// Columns left free at the right: a terminal echoes `^C` where the cursor is, and a full line would wrap.
-pub(super) const MARGIN: usize = 3;
+pub const MARGIN: usize = 3;
 
 /// Nothing at all where standard error is no terminal. Drawn with plain movements of the cursor, without colours; no mode
 /// of the terminal is changed, so that none is left behind however the process ends.
 #[derive(Debug)]
-pub(super) struct Footer {
+pub struct Footer {
     term: Term,
     bar: ProgressBar,
     text: String,
@@ -20,7 +20,7 @@ pub(super) struct Footer {
 
 impl Footer {
     /// Draws if asked to and if there is a terminal.
-    pub(super) fn new(wanted: bool) -> Self {
+    pub fn new(wanted: bool) -> Self {
         let term = Term::buffered_stderr();
         let target = if wanted && term.is_term() {
             ProgressDrawTarget::term_like(Box::new(Narrow {
@@ -38,12 +38,12 @@ impl Footer {
     }
 
     /// Columns of the terminal now.
-    pub(super) fn columns(&self) -> usize {
+    pub fn columns(&self) -> usize {
         usize::from(self.term.size().1)
     }
 
     /// These lines instead of those before. A terminal that cannot be written is nobody's failure.
-    pub(super) fn show(&mut self, text: &str) {
+    pub fn show(&mut self, text: &str) {
         if self.text != text {
             text.clone_into(&mut self.text);
             self.bar.set_message(self.text.clone());
@@ -51,7 +51,7 @@ impl Footer {
     }
 
     /// Prints something above.
-    pub(super) fn above(&mut self, print: impl FnOnce()) {
+    pub fn above(&mut self, print: impl FnOnce()) {
         if self.text.is_empty() {
             print();
         } else {
@@ -60,7 +60,7 @@ impl Footer {
     }
 
     /// Takes the lines away for good.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.text.clear();
         self.bar.finish_and_clear();
     }

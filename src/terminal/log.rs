@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, registry};
 
-use super::screen::pass;
+use super::console::pass;
 use crate::cli::{LogFormat, Telling};
 use crate::error::Error;
 use crate::model::stamp;
@@ -26,7 +26,7 @@ const NETWORK: [&str; 3] = ["reqwest", "hyper_util", "rustls"];
 ///
 /// # Errors
 /// `Error::Usage` where the log file cannot be opened: nothing has been done yet.
-pub(super) fn start(telling: &Telling) -> Result<(), Error> {
+pub fn start(telling: &Telling) -> Result<(), Error> {
     let level = match telling.verbose.max(u8::from(telling.log_file.is_some())) {
         0 => return Ok(()),
         1 => LevelFilter::INFO,

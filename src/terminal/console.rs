@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::footer::Footer;
+use super::status_line::Footer;
 use super::streams::{ERR, OUT};
 use crate::cli::{LogFormat, Telling};
 use crate::model::stamp;
@@ -28,33 +28,33 @@ static QUIET: AtomicBool = AtomicBool::new(false);
 static JSON: AtomicBool = AtomicBool::new(false);
 
 /// The flags of every command, once at the start.
-pub(super) fn listen_to(telling: &Telling) {
+pub fn listen_to(telling: &Telling) {
     QUIET.store(telling.quiet, Relaxed);
     JSON.store(telling.log_format == LogFormat::Json, Relaxed);
 }
 
 /// `--quiet`
-pub(super) fn is_quiet() -> bool {
+pub fn is_quiet() -> bool {
     QUIET.load(Relaxed)
 }
 
 /// `--log-format`
-pub(super) fn log_format() -> LogFormat {
+pub fn log_format() -> LogFormat {
     if JSON.load(Relaxed) { LogFormat::Json } else { LogFormat::Text }
 }
 
 /// To standard output: results only. A closed pipe is nobody's failure.
-pub(super) fn say(text: &str) {
+pub fn say(text: &str) {
     let _ = OUT.write(format!("{text}\n").into_bytes());
 }
 
 /// To standard error: warnings, errors, questions. While a display runs, it prints the line and nobody waits.
-pub(super) fn tell(text: &str) {
+pub fn tell(text: &str) {
     pass(&dressed(text));
 }
 
 /// As `--log-format` wants it: one object a line, or the text.
-pub(super) fn dressed(text: &str) -> Cow<'_, str> {
+pub fn dressed(text: &str) -> Cow<'_, str> {
     if log_format() == LogFormat::Text {
         return text.into();
     }
@@ -68,7 +68,7 @@ pub(super) fn dressed(text: &str) -> Cow<'_, str> {
 }
 
 /// [`tell`] for a line that has its form already.
-pub(super) fn pass(text: &str) {
+pub fn pass(text: &str) {
     let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match running {
         Some(screen) => {
@@ -84,14 +84,14 @@ pub(super) fn pass(text: &str) {
 }
 
 /// Whether something is drawn by default: not in a pipe, not in a job, not where the cursor cannot move.
-pub(super) fn draws() -> bool {
+pub fn draws() -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let plain = set("CI").is_some() || set("TERM").is_some_and(|term| term == "dumb");
     io::stderr().is_terminal() && !plain && !is_quiet() && log_format() == LogFormat::Text
 }
 
 /// Keeps a line at the foot of the terminal while a scan goes on; `None` takes it away.
-pub(super) fn stand(text: Option<&str>) {
+pub fn stand(text: Option<&str>) {
     let mut standing = STANDING.lock().unwrap_or_else(PoisonError::into_inner);
     match text {
         Some(text) => standing.get_or_insert_with(|| Footer::new(true)).show(text),
@@ -100,7 +100,7 @@ pub(super) fn stand(text: Option<&str>) {
 }
 
 /// To standard error unless `--quiet`: what is good to know.
-pub(super) fn note(text: &str) {
+pub fn note(text: &str) {
     if !is_quiet() {
         tell(text);
     }
@@ -112,23 +112,23 @@ fn print(text: &str) {
 
 /// The right to print on standard error while work is going on. One at a time.
 #[derive(Debug)]
-pub(super) struct Screen(mpsc::Receiver<String>);
+pub struct Screen(mpsc::Receiver<String>);
 
 impl Screen {
     /// From now on [`tell`] hands its lines to this.
-    pub(super) fn take() -> Self {
+    pub fn take() -> Self {
         let (lines, screen) = mpsc::sync_channel(LINES);
         *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
         Self(screen)
     }
 
     /// One line above what is drawn.
-    pub(super) fn print(&self, footer: &mut Footer, line: &str) {
+    pub fn print(&self, footer: &mut Footer, line: &str) {
         footer.above(|| print(line));
     }
 
     /// Prints what comes for so long, or until [`release`].
-    pub(super) fn print_for(&self, footer: &mut Footer, time: Duration) {
+    pub fn print_for(&self, footer: &mut Footer, time: Duration) {
         let until = Instant::now() + time;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             match self.0.recv_timeout(left) {
@@ -152,12 +152,12 @@ impl Screen {
     }
 
     /// What is still on its way.
-    pub(super) fn print_rest(self) {
+    pub fn print_rest(self) {
         self.0.try_iter().for_each(|line| print(&line));
     }
 }
 
 /// Lines from now on are printed where they are told; the running display hears that it is over.
-pub(super) fn release() {
+pub fn release() {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner).take();
 }

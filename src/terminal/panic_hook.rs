@@ -5,7 +5,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, AssertUnwindSafe, Location, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::screen::dressed;
+use super::console::dressed;
 use super::streams::ERR;
 use crate::error::Exit;
 
@@ -53,7 +53,7 @@ mod tests {
         let here = Location::caller();
         let put_together = format!("no header for Bearer {}", "canary");
         let said = sentence(&put_together, Some(here));
-        assert!(!said.contains("canary") && said.contains("bug.rs:"), "{said}");
+        assert!(!said.contains("canary") && said.contains("panic_hook.rs:"), "{said}");
         let said = sentence(&"a lock is poisoned", None);
         assert!(
             said.contains(": a lock is poisoned\n") && said.contains("the same command continues"),
