@@ -1,14 +1,13 @@
-//! What differs by platform: private files, syncing a folder, replacing a file, core dumps, the host's name, signals.
+//! What differs by platform: private files, syncing a folder, replacing a file, core dumps, the host's name.
 
 mod boot;
 mod group;
 mod patient;
+mod signals;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Once, mpsc};
 use std::time::{Duration, Instant};
 
 pub use boot::{SinceBoot, since_boot};
@@ -16,6 +15,7 @@ pub use group::{Group, has_terminal};
 #[cfg(all(test, unix))]
 pub(crate) use patient::make_pipe;
 pub use patient::{Patient, read_settings};
+pub use signals::{Signal, Signals, asked_to_end};
 
 /// Who is to write a file of settings or secrets that is a pipe gets so long: a program that takes longer has hung.
 pub const PIPE_PATIENCE: Duration = Duration::from_secs(60);
@@ -217,110 +217,6 @@ pub fn operator() -> String {
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
         .unwrap_or_else(|| "unknown".to_owned())
-}
-
-/// Which signal asked us to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGINT, Ctrl-C.
-    Interrupt,
-    /// SIGTERM, SIGHUP, a closed console.
-    Terminate,
-}
-
-/// Whether a signal asked this process to end; known only where somebody [listens](Signals::listen).
-pub fn asked_to_end() -> bool {
-    ASKED_TO_END.load(Relaxed)
-}
-
-static ASKED_TO_END: AtomicBool = AtomicBool::new(false);
-
-/// The signals of this process; a write over a file size limit becomes an error instead of ending it.
-#[cfg(unix)]
-pub struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-    _too_large: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn open() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        /// SIGXFSZ on Linux and macOS alike.
-        const TOO_LARGE: i32 = 25;
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-            _too_large: signal(SignalKind::from_raw(TOO_LARGE))?,
-        })
-    }
-
-    /// The next one.
-    pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
-            _ = self.hang_up.recv() => Signal::Terminate,
-        }
-    }
-}
-
-/// The signals of this process.
-#[cfg(windows)]
-pub struct Signals {
-    c: tokio::signal::windows::CtrlC,
-    interrupt: tokio::signal::windows::CtrlBreak,
-    close: tokio::signal::windows::CtrlClose,
-}
-
-#[cfg(windows)]
-impl Signals {
-    fn open() -> io::Result<Self> {
-        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
-        Ok(Self { c: ctrl_c()?, interrupt: ctrl_break()?, close: ctrl_close()? })
-    }
-
-    /// The next one.
-    pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.c.recv() => Signal::Interrupt,
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.close.recv() => Signal::Terminate,
-        }
-    }
-}
-
-impl Signals {
-    /// Starts to listen. A thread of its own notes the first one, so that whoever blocks this one, or all that belong to
-    /// the runtime, learns that all is [to end](asked_to_end).
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn listen() -> io::Result<Self> {
-        static NOTES: Once = Once::new();
-        NOTES.call_once(|| {
-            let (ready, hears) = mpsc::channel();
-            let note = move || -> io::Result<()> {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-                runtime.block_on(async {
-                    let mut first = Self::open()?;
-                    drop(ready);
-                    first.next().await;
-                    ASKED_TO_END.store(true, Relaxed);
-                    Ok(())
-                })
-            };
-            // Without it a signal is heard all the same, but by those who wait for nothing.
-            if std::thread::Builder::new().spawn(note).is_ok() {
-                // Ends when it listens, or cannot.
-                let _: Result<(), _> = hears.recv();
-            }
-        });
-        Self::open()
-    }
 }
 
 #[cfg(test)]

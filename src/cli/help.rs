@@ -67,21 +67,35 @@ const CODES: [(u8, &str); 11] = [
 ];
 
 /// What a code means for one command, where that is something else; nothing: the command never ends so.
-const OTHER_CODES: [(&str, u8, &str); 13] = [
+const OTHER_CODES: [(&str, u8, &str); 27] = [
     ("find", 0, "complete, with or without errors found"),
+    ("find", 2, "wrong flags or settings; nothing was read"),
     ("find", 3, ""),
     ("find", 4, ""),
     ("find", 7, ""),
+    ("find", 8, "another process writes the same list"),
     ("verify", 0, "no errors remain"),
+    ("verify", 2, "wrong flags or settings, or no run to verify"),
     ("verify", 3, ""),
+    ("verify", 5, "the service did not answer: the same command starts again"),
     ("verify", 7, ""),
+    ("verify", 130, "Ctrl-C: the same command starts again"),
+    ("verify", 143, "terminated: the same command starts again"),
     ("doctor", 0, "all checks passed"),
+    ("doctor", 2, "wrong flags or settings"),
     ("doctor", 3, ""),
     ("doctor", 4, ""),
+    ("doctor", 5, ""),
+    ("doctor", 6, "a check failed: network, sign-in, permission or tenant"),
+    ("doctor", 7, ""),
+    ("doctor", 8, ""),
+    ("doctor", 130, "Ctrl-C"),
+    ("doctor", 143, "terminated"),
     // As `docs/closed-loop.md#every-night`.
     ("sweep", 0, "nothing new, even if known users still fail"),
     ("sweep", 3, "new failures: retry requests were refused tonight"),
     ("sweep", 4, "new failures: users failed again after a retry, or were given up"),
+    ("sweep", 8, "another process holds this run or this history"),
 ];
 
 fn codes(name: &str) -> String {
@@ -153,7 +167,7 @@ mod tests {
     #[test]
     fn the_codes_of_a_command_are_its_own() {
         let closed_loop = include_str!("../../docs/closed-loop.md");
-        for (_, code, meaning) in OTHER_CODES.iter().filter(|(name, _, _)| *name == "sweep") {
+        for (_, code, meaning) in OTHER_CODES.iter().filter(|(name, code, _)| *name == "sweep" && *code < 5) {
             assert!(codes("sweep").contains(&format!("  {code}    {meaning}")), "{code}");
             let first = meaning.split(',').next().unwrap_or(meaning);
             assert!(
@@ -164,6 +178,17 @@ mod tests {
             );
         }
         assert!(!codes("find").contains("\n  3 ") && codes("verify").contains("\n  4 "));
+        let numbers = |name: &str| {
+            let codes = codes(name);
+            let first = |line: &str| line.split_whitespace().next().and_then(|code| code.parse().ok());
+            codes.lines().filter_map(first).collect::<Vec<u8>>()
+        };
+        assert_eq!(numbers("doctor"), [0, 1, 2, 6, 130, 143]);
+        assert_eq!(numbers("find"), [0, 1, 2, 5, 6, 8, 130, 143]);
+        assert_eq!(numbers("verify"), [0, 1, 2, 4, 5, 6, 8, 130, 143]);
+        for reads in ["find", "verify", "doctor"] {
+            assert!(!codes(reads).contains("sent"), "{reads} never sends a write: {}", codes(reads));
+        }
     }
 
     #[test]

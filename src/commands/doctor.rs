@@ -1,10 +1,13 @@
 //! `doctor`: what a run would meet, checked one by one; nothing is written to the tenant.
 
+use std::ops::ControlFlow;
+
 use reqwest::header::AUTHORIZATION;
 use serde::Serialize;
 use url::Url;
 
 use super::connect::{Connection, network, place, sign_in, simulated};
+use super::signals::{listen, unless_stopped};
 use super::{kind, say};
 use crate::auth::{Notices, Permitted, permitted, said_of_clock};
 use crate::cli::{Doctor, Service};
@@ -52,7 +55,19 @@ impl Findings {
     }
 }
 
+/// Checks one after the other, and prints what was found.
+///
+/// # Errors
+/// `Error::Usage` or `Error::Network` for settings with which no check is possible; `Error::Internal`.
 pub(super) async fn doctor(asked: Doctor) -> Result<Exit, Error> {
+    let mut signals = listen()?;
+    let checked = unless_stopped(&mut signals, "nothing was changed", check_all(asked)).await?;
+    Ok(match checked {
+        ControlFlow::Continue(exit) | ControlFlow::Break(exit) => exit,
+    })
+}
+
+async fn check_all(asked: Doctor) -> Result<Exit, Error> {
     let place = place(&asked.service).await?;
     let network = network(&asked.service).await?;
     let mut found = Findings::default();

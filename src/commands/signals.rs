@@ -1,4 +1,4 @@
-//! Signals outside the work itself: what one ends a call with, and waiting that one cuts short.
+//! Signals outside the work itself: the exit code that one means, and waiting that one cuts short.
 
 use std::ops::ControlFlow;
 
@@ -6,7 +6,8 @@ use super::tell;
 use crate::error::{Error, Exit};
 use crate::sys::{Signal, Signals};
 
-/// From now on a signal ends nothing by itself: whoever waits must hear it.
+/// Installs the signal handlers. From now on a signal does not end the process, so every wait must also poll the
+/// returned [`Signals`].
 ///
 /// # Errors
 /// `Error::Internal` where the system refuses.
@@ -14,7 +15,7 @@ pub(super) fn listen() -> Result<Signals, Error> {
     Signals::listen().map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// The code of a call that a signal ended.
+/// The exit code of an invocation that a signal ended.
 pub(super) fn ended_by(signal: Signal) -> Exit {
     match signal {
         Signal::Interrupt => Exit::Interrupted,
@@ -22,11 +23,11 @@ pub(super) fn ended_by(signal: Signal) -> Exit {
     }
 }
 
-/// What comes before the work: files that may be pipes, a sign-in host that is slow or asks for a pause, the question.
-/// A signal drops it, says that it was stopped and `so_far` what that means, and is the end of the call.
+/// Does what comes before the work: reads files that may be pipes, signs in at a host that is slow or asks for a pause,
+/// asks the question. A signal drops it and prints `so_far`, which says what was or was not done; then the invocation ends.
 ///
 /// # Errors
-/// As `work`.
+/// Those of `work`.
 pub(super) async fn unless_stopped<T>(
     signals: &mut Signals,
     so_far: &str,

@@ -35,6 +35,7 @@ mod service;
 mod shard;
 mod sign_in;
 mod sign_in_trouble;
+mod signals;
 mod simulated;
 mod small;
 mod stage;
