@@ -44,3 +44,4 @@ mod sweep;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod toml_files;
+mod units;
