@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use reprovision::terminal::guarded;
 use reprovision::{cli, commands};
 
 /// A user costs a few dozen small allocations; this one takes a seventh less CPU for all of a run than that of glibc.
@@ -9,8 +10,8 @@ use reprovision::{cli, commands};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    ExitCode::from(commands::guarded(|| match cli::parse(std::env::args_os().collect()) {
-        Ok(cli::Parsed::Command(cli)) => commands::main(cli).code(),
+    ExitCode::from(guarded(|hook| match cli::parse(std::env::args_os().collect()) {
+        Ok(cli::Parsed::Command(cli)) => commands::main(cli, hook).code(),
         Ok(cli::Parsed::Said(said)) => {
             // Help goes to standard output, a wrong flag to standard error; a closed pipe is nobody's failure.
             let _ = said.print();

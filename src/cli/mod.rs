@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::model::Shard;
+use crate::model::{LogFormat, Shard};
 
 pub use doctor::Doctor;
 pub use explain::Explain;
@@ -70,14 +70,6 @@ pub struct Telling {
     /// Settings file in TOML: long flags of run without dashes, such as `rate = 16`; a flag or a variable wins
     #[arg(long, global = true, env = "REPROVISION_CONFIG", value_name = "FILE", hide_short_help = true)]
     pub config: Option<PathBuf>,
-}
-
-/// `--log-format`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum LogFormat {
-    Text,
-    Json,
 }
 
 /// The commands. Only `run` and `sweep` write to a tenant.

@@ -3,10 +3,26 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::model::Shard;
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use crate::model::{LogFormat, Shard};
 
 /// The index, from 0, that Kubernetes gives a pod of an indexed job.
 const JOB_INDEX: &str = "JOB_COMPLETION_INDEX";
+
+impl ValueEnum for LogFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Text, Self::Json]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }))
+    }
+}
 
 /// When to stop because of failed users.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::is_there;
+use crate::commands::console;
 use crate::error::{CREATE_TEMPORARY, Error};
 use crate::scan::FOUND_HEADER;
 use crate::sys;
-use crate::terminal::streams::OUT;
 
 /// Bytes given to standard output at once.
 const AT_ONCE: usize = 64 * 1024;
@@ -202,7 +202,7 @@ impl List {
                 if read.map_err(|source| fail("read", source))? == 0 {
                     break;
                 }
-                match OUT.write(part) {
+                match console().result_bytes(part) {
                     Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(false),

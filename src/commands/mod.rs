@@ -25,26 +25,50 @@ mod verify;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{self, Cli, Command, Object};
 use crate::error::{Error, Exit};
-use crate::model::ObjectKind;
+use crate::model::{LogFormat, ObjectKind};
 use crate::sys;
-use crate::terminal::console::{self as screen, note, say, tell};
-pub use crate::terminal::guarded;
-use crate::terminal::log as logging;
+use crate::terminal::{Console, PanicHook, start_log};
 
 /// Threads that send. A request costs some 15 microseconds, so that one sends more than any quota allows; a second one
 /// costs a quarter more CPU and saves no time: the two wake each other. Files have threads of their own.
 const SENDERS: usize = 1;
 
+/// The console of this process, until every command is handed one.
+static CONSOLE: OnceLock<Console> = OnceLock::new();
+
+/// The console of this process.
+fn console() -> &'static Console {
+    CONSOLE.get_or_init(|| Console::new(false, LogFormat::Text))
+}
+
+fn say(text: &str) {
+    console().result(text);
+}
+
+fn tell(text: &str) {
+    match text.split_once(": ") {
+        Some(("error", rest)) => console().error(rest),
+        Some(("warning", rest)) => console().warn(rest),
+        _ => console().status(text),
+    }
+}
+
+fn note(text: &str) {
+    console().note(text);
+}
+
 /// Runs a command to its exit code.
-pub fn main(cli: Cli) -> Exit {
+pub fn main(cli: Cli, hook: &PanicHook) -> Exit {
     sys::forbid_core_dumps();
-    screen::listen_to(&cli.telling);
-    if let Err(error) = logging::start(&cli.telling) {
+    let console = CONSOLE.get_or_init(|| Console::new(cli.telling.quiet, cli.telling.log_format));
+    hook.report_to(console);
+    if let Err(error) = start_log(console, cli.telling.verbose, cli.telling.log_file.as_deref()) {
         return fail(&error);
     }
     let mut runtime = Builder::new_multi_thread();

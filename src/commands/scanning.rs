@@ -10,6 +10,7 @@ use url::Url;
 
 use super::connect::{Connection, Simulated};
 use super::{note, tell};
+use crate::commands::console;
 use crate::dispatch::Dispatch;
 use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
@@ -20,7 +21,6 @@ use crate::retry::RetryPolicy;
 use crate::scan::{Ended, Page, Reader, page_path};
 use crate::stop::{Stop, Why};
 use crate::sys::{Signal, Signals};
-use crate::terminal::console as screen;
 
 /// Reads a second: the smallest tenants give 350 resource units a second (`docs/graph.md#quotas`), others need some.
 const READS_PER_SECOND: f64 = 200.0;
@@ -210,14 +210,14 @@ pub(super) struct Watching {
 
 impl Watching {
     pub(super) fn new() -> Self {
-        Self { line: Instant::now(), draws: screen::draws() }
+        Self { line: Instant::now(), draws: console().draws() }
     }
 
     /// So many objects were read, so many of them fit.
     pub(super) fn at(&mut self, kind: ObjectKind, read: u64, found: u64, what: &str) {
         let text = format!("{} read, {} {what}", count(read, kind.plural()), thousands(found));
         if self.draws {
-            screen::stand(Some(&format!("  {text}")));
+            console().set_status_line(Some(&format!("  {text}")));
         } else if self.line.elapsed() >= LINE_EVERY {
             self.line = Instant::now();
             note(&text);
@@ -227,7 +227,7 @@ impl Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        screen::stand(None);
+        console().set_status_line(None);
     }
 }
 

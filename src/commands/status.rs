@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use super::{say, tell};
 use crate::cli::Status;
+use crate::commands::console;
 use crate::error::{Error, Exit};
 use crate::model::{Outcome, Scope};
 use crate::report::{ACCEPTED_MEANS, count, human, shard_sentence, thousands};
 use crate::rundir::{RUNS, RunFile, State, each_record, find_run};
-use crate::terminal::console as screen;
 
 /// How often `--watch` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ struct Standing {
 /// `Error::Usage` where no run is meant; `Error::Damaged`, `Error::File`.
 pub(super) fn status(asked: &Status) -> Result<Exit, Error> {
     let folder = find_run(Path::new(RUNS), asked.run.as_deref())?;
-    let redrawn = io::stdout().is_terminal() && screen::draws();
+    let redrawn = io::stdout().is_terminal() && console().draws();
     loop {
         let began = Instant::now();
         let standing = look(&folder)?;
@@ -74,9 +74,9 @@ pub(super) fn status(asked: &Status) -> Result<Exit, Error> {
             say(&line);
         } else if running && redrawn {
             // Again and again in the same place; the last look stays.
-            screen::stand(Some(&text(&standing, asked.run.is_none())));
+            console().set_status_line(Some(&text(&standing, asked.run.is_none())));
         } else {
-            screen::stand(None);
+            console().set_status_line(None);
             say(&text(&standing, asked.run.is_none()));
         }
         if !running {

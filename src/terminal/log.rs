@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
@@ -13,26 +14,26 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt, registry};
 
-use super::console::pass;
-use crate::cli::{LogFormat, Telling};
+use super::console::Console;
 use crate::error::Error;
-use crate::model::stamp;
+use crate::model::{LogFormat, stamp};
 use crate::sys;
 
 /// Libraries heard with `-vvv`. Not hyper and not h2: their frames and headers may hold a token.
 const NETWORK: [&str; 3] = ["reqwest", "hyper_util", "rustls"];
 
-/// Starts the log that the flags ask for, if any.
+/// Starts the log, if one is asked for: `verbose` counts the flags `-v`, and a `file` stands for at least one of them.
+/// Without a file the lines go to the console.
 ///
 /// # Errors
 /// `Error::Usage` where the log file cannot be opened: nothing has been done yet.
-pub fn start(telling: &Telling) -> Result<(), Error> {
-    let level = match telling.verbose.max(u8::from(telling.log_file.is_some())) {
+pub fn start_log(console: &Console, verbose: u8, file: Option<&Path>) -> Result<(), Error> {
+    let level = match verbose.max(u8::from(file.is_some())) {
         0 => return Ok(()),
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    let writer = match &telling.log_file {
+    let writer = match file {
         Some(path) => {
             let file =
                 sys::open_private(path, OpenOptions::new().append(true).create(true)).map_err(|source| {
@@ -44,16 +45,18 @@ pub fn start(telling: &Telling) -> Result<(), Error> {
                 })?;
             BoxMakeWriter::new(Mutex::new(file))
         }
-        None => BoxMakeWriter::new(Line::default),
+        None => {
+            let console = console.clone();
+            BoxMakeWriter::new(move || Line { console: console.clone(), bytes: Vec::new() })
+        }
     };
     let mut heard = Targets::new().with_target(env!("CARGO_PKG_NAME"), level);
-    if telling.verbose > 2 {
+    if verbose > 2 {
         heard = heard.with_targets(NETWORK.map(|name| (name, LevelFilter::DEBUG)));
     }
     // No colours: lines are read by programs as often as by people.
-    let layer =
-        fmt::layer().with_ansi(false).with_timer(Utc).with_target(telling.verbose > 2).with_writer(writer);
-    let layer = match telling.log_format {
+    let layer = fmt::layer().with_ansi(false).with_timer(Utc).with_target(verbose > 2).with_writer(writer);
+    let layer = match console.format() {
         LogFormat::Text => layer.boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
@@ -70,13 +73,16 @@ impl FormatTime for Utc {
     }
 }
 
-/// One event, told when it is whole.
-#[derive(Debug, Default)]
-struct Line(Vec<u8>);
+/// One event, printed as a whole when it is dropped.
+#[derive(Debug)]
+struct Line {
+    console: Console,
+    bytes: Vec<u8>,
+}
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -87,6 +93,6 @@ impl Write for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        pass(String::from_utf8_lossy(&self.0).trim_end());
+        self.console.line(String::from_utf8_lossy(&self.bytes).trim_end());
     }
 }

@@ -1,9 +1,14 @@
-//! The only module that prints: streams, console, status line, log.
+//! The only module that prints: console, status line, progress display, log.
 
-pub mod console;
-pub mod log;
+mod console;
+mod layout;
+mod log;
 mod panic_hook;
-pub mod status_line;
-pub mod streams;
+mod progress_display;
+mod status_line;
+mod streams;
 
-pub use panic_hook::guarded;
+pub use console::Console;
+pub use log::start_log;
+pub use panic_hook::{PanicHook, guarded};
+pub use progress_display::{ProgressDisplay, ProgressForm};

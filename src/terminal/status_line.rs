@@ -7,20 +7,20 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 /// Columns left free at the right: a terminal echoes `^C` where the cursor is, and a full line would wrap.
-pub const MARGIN: usize = 3;
+pub(super) const MARGIN: usize = 3;
 
 /// Nothing at all where standard error is no terminal. Drawn with plain movements of the cursor, without colours; no mode
 /// of the terminal is changed, so that none is left behind however the process ends.
 #[derive(Debug)]
-pub struct Footer {
+pub(super) struct StatusLine {
     term: Term,
     bar: ProgressBar,
     text: String,
 }
 
-impl Footer {
+impl StatusLine {
     /// Draws if asked to and if there is a terminal.
-    pub fn new(wanted: bool) -> Self {
+    pub(super) fn new(wanted: bool) -> Self {
         let term = Term::buffered_stderr();
         let target = if wanted && term.is_term() {
             ProgressDrawTarget::term_like(Box::new(Narrow {
@@ -38,12 +38,12 @@ impl Footer {
     }
 
     /// Columns of the terminal now.
-    pub fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         usize::from(self.term.size().1)
     }
 
     /// These lines instead of those before. A terminal that cannot be written is nobody's failure.
-    pub fn show(&mut self, text: &str) {
+    pub(super) fn show(&mut self, text: &str) {
         if self.text != text {
             text.clone_into(&mut self.text);
             self.bar.set_message(self.text.clone());
@@ -51,7 +51,7 @@ impl Footer {
     }
 
     /// Prints something above.
-    pub fn above(&mut self, print: impl FnOnce()) {
+    pub(super) fn above(&mut self, print: impl FnOnce()) {
         if self.text.is_empty() {
             print();
         } else {
@@ -60,13 +60,13 @@ impl Footer {
     }
 
     /// Takes the lines away for good.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.text.clear();
         self.bar.finish_and_clear();
     }
 }
 
-impl Drop for Footer {
+impl Drop for StatusLine {
     fn drop(&mut self) {
         self.clear();
     }

@@ -1,64 +1,67 @@
-//! Standard output and standard error, each written by a thread of its own: who was asked to end waits for no reader.
+//! An output stream written by a thread of its own, so that a process that was asked to end does not wait for a reader.
 
+use std::fmt;
 use std::io::{self, Write};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender, SyncSender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::sys;
 
-/// How often a writer that waits looks whether all is to end.
-const LOOK: Duration = Duration::from_millis(50);
-/// A reader that is slow and alive gets so long for a line after that, once.
-const LAST_CHANCE: Duration = Duration::from_millis(500);
+/// How often a waiting writer checks whether the process was asked to end.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
+/// After a signal, a slow reader gets this long for one more line.
+const GRACE: Duration = Duration::from_millis(500);
 
-/// One of the two.
-#[derive(Debug)]
-pub struct Stream {
-    writer: OnceLock<Option<Sender<Written>>>,
-    /// Handed over and not written.
-    pending: AtomicUsize,
-    /// Nobody reads, and nobody waits until that has changed.
+type Target = Arc<Mutex<Box<dyn Write + Send>>>;
+/// Bytes to write, and the channel that reports the result to the caller.
+type Request = (Vec<u8>, SyncSender<io::Result<()>>);
+
+/// Standard output, standard error, or what stands in for them.
+pub(super) struct Stream {
+    target: Target,
+    /// The thread that writes; `None` where the system gave no thread, so that callers write themselves.
+    writer: OnceLock<Option<Sender<Request>>>,
+    /// Requests that the thread has not finished yet.
+    pending: Arc<AtomicUsize>,
+    /// Set when a stop was requested and the reader did not respond. While it is set, `write` queues the bytes and returns
+    /// `TimedOut` without waiting.
     given_up: AtomicBool,
-    open: fn() -> Box<dyn Write>,
 }
 
-/// On its way, with who waits for it.
-type Written = (Vec<u8>, SyncSender<io::Result<()>>);
-
-/// Results.
-pub static OUT: Stream = Stream::new(|| Box::new(io::stdout()));
-/// All else.
-pub static ERR: Stream = Stream::new(|| Box::new(io::stderr()));
-
 impl Stream {
-    const fn new(open: fn() -> Box<dyn Write>) -> Self {
-        Self { writer: OnceLock::new(), pending: AtomicUsize::new(0), given_up: AtomicBool::new(false), open }
+    pub(super) fn new(target: Box<dyn Write + Send>) -> Self {
+        Self {
+            target: Arc::new(Mutex::new(target)),
+            writer: OnceLock::new(),
+            pending: Arc::default(),
+            given_up: AtomicBool::new(false),
+        }
     }
 
     /// Writes, and waits until it is written.
     ///
     /// # Errors
-    /// As the system says; `TimedOut` where nobody reads and this process was asked to end.
-    pub fn write(&'static self, bytes: Vec<u8>) -> io::Result<()> {
+    /// As the system says; `TimedOut` where the reader does not read and this process was asked to end.
+    pub(super) fn write(&self, bytes: Vec<u8>) -> io::Result<()> {
         let Some(writer) = self.writer.get_or_init(|| self.start()) else {
-            return put(&mut (self.open)(), &bytes);
+            return put(&self.target, &bytes);
         };
         let stands_still = self.pending.fetch_add(1, Relaxed) > 0 && self.given_up.load(Relaxed);
         self.given_up.store(stands_still, Relaxed);
-        let (written, hears) = mpsc::sync_channel(1);
-        if writer.send((bytes, written)).is_err() {
+        let (report, result) = mpsc::sync_channel(1);
+        if writer.send((bytes, report)).is_err() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if stands_still {
-            // It comes in its turn if somebody reads before all is over.
+            // The bytes are written in their turn if the reader reads again before the process ends.
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let mut left = LAST_CHANCE;
+        let mut left = GRACE;
         loop {
-            match hears.recv_timeout(LOOK) {
+            match result.recv_timeout(CHECK_EVERY) {
                 Ok(written) => return written,
                 Err(RecvTimeoutError::Disconnected) => return Err(io::ErrorKind::BrokenPipe.into()),
                 Err(RecvTimeoutError::Timeout) if !sys::asked_to_end() => {}
@@ -66,28 +69,35 @@ impl Stream {
                     self.given_up.store(true, Relaxed);
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                Err(RecvTimeoutError::Timeout) => left = left.saturating_sub(LOOK),
+                Err(RecvTimeoutError::Timeout) => left = left.saturating_sub(CHECK_EVERY),
             }
         }
     }
 
-    /// `None` where the system gives no thread: then whoever writes waits himself.
-    fn start(&'static self) -> Option<Sender<Written>> {
-        let (lines, inbox) = mpsc::channel::<Written>();
+    fn start(&self) -> Option<Sender<Request>> {
+        let (requests, inbox) = mpsc::channel::<Request>();
+        let (target, pending) = (self.target.clone(), self.pending.clone());
         let writing = move || {
-            let mut to = (self.open)();
-            for (bytes, written) in inbox {
-                let done = put(&mut to, &bytes);
-                self.pending.fetch_sub(1, Relaxed);
-                // Whoever gave up does not hear it.
-                let _ = written.send(done);
+            for (bytes, report) in inbox {
+                let result = put(&target, &bytes);
+                pending.fetch_sub(1, Relaxed);
+                // A caller that has given up has dropped its end.
+                let _ = report.send(result);
             }
         };
-        thread::Builder::new().spawn(writing).ok().map(|_| lines)
+        thread::Builder::new().spawn(writing).ok().map(|_| requests)
     }
 }
 
-fn put(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    to.write_all(bytes)?;
-    to.flush()
+impl fmt::Debug for Stream {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.debug_struct("Stream").field("pending", &self.pending).finish_non_exhaustive()
+    }
+}
+
+fn put(target: &Target, bytes: &[u8]) -> io::Result<()> {
+    // A panic while writing leaves nothing half-changed in the lock itself.
+    let mut target = target.lock().unwrap_or_else(PoisonError::into_inner);
+    target.write_all(bytes)?;
+    target.flush()
 }

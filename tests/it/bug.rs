@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Output};
 
-use reprovision::commands::guarded;
+use reprovision::terminal::guarded;
 
 /// Says to this test binary that it is to be the program that panics, and where.
 const PLAY: &str = "REPROVISION_TEST_PLAY";
@@ -22,7 +22,7 @@ fn played(place: &str) -> Output {
 #[test]
 fn a_panic_is_said_without_what_the_program_holds_and_ends_with_1() {
     if let Ok(place) = std::env::var(PLAY) {
-        let code = guarded(|| match place.as_str() {
+        let code = guarded(|_| match place.as_str() {
             "main" => panic!("no header for {CANARY}{}", place.len()),
             "thread" => {
                 let ended = std::thread::spawn(|| panic!("a literal")).join();

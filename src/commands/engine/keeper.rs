@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::Counters;
 use super::alarm::Alarm;
 use crate::commands::pacing::state_of;
+use crate::commands::tell;
 use crate::pace::Pace;
 use crate::rundir::{Learnt, Lock};
-use crate::terminal::console::tell;
 
 /// `state.json` follows the cool-downs within 50 ms.
 const EVERY: Duration = Duration::from_millis(40);

@@ -1,10 +1,9 @@
 //! The running parts of one call: input thread, pool, journal thread, syncer, state keeper, watch, display.
 
 mod alarm;
-mod display;
 mod guards;
 mod keeper;
-mod layout;
+mod progress;
 mod recorder;
 #[cfg(test)]
 mod tests;
@@ -19,10 +18,10 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
-pub(super) use display::Form;
 pub(super) use guards::Guards;
 
 use self::alarm::Alarm;
+use crate::commands::{console, tell};
 use crate::dispatch::{Dispatch, Exchange};
 use crate::error::Error;
 use crate::input::Items;
@@ -33,7 +32,7 @@ use crate::retry::RetryPolicy;
 use crate::rundir::{Journal, Learnt, Lock};
 use crate::stop::{Stop, Why};
 use crate::sys::Signals;
-use crate::terminal::console as screen;
+use crate::terminal::{ProgressDisplay, ProgressForm};
 use crate::worker::Workers;
 
 /// Events on their way: enough to keep everybody busy, few enough to be nothing.
@@ -68,7 +67,7 @@ pub(super) struct Call<E> {
     pub(super) max_stall: Duration,
     /// When `--deadline` is over.
     pub(super) deadline: Option<Instant>,
-    pub(super) form: Form,
+    pub(super) form: ProgressForm,
     /// Users this call is to answer.
     pub(super) to_do: u64,
     pub(super) folder: PathBuf,
@@ -106,7 +105,7 @@ impl Counters {
     fn troubled(&self, message: &str) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.is_empty() && self.answered.load(Relaxed) == 0 {
-            screen::tell(&format!("warning: no answer yet: {message}; trying again"));
+            tell(&format!("warning: no answer yet: {message}; trying again"));
         }
         *trouble = message.into();
     }
@@ -166,14 +165,8 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
         let place = (call.folder, call.lock);
         keeper::keep(call.pace.clone(), place, call.learned, counters.clone(), alarm)
     };
-    let display = display::show(display::Shown {
-        form: call.form,
-        to_do: call.to_do,
-        simulated: call.simulated,
-        pace: call.pace.clone(),
-        counters: counters.clone(),
-        stop: stop.clone(),
-    });
+    let read = progress::reader(call.pace.clone(), counters.clone(), stop.clone());
+    let display = ProgressDisplay::start(console(), call.form, call.to_do, call.simulated, read);
     let at_once = Arc::new(AtomicBool::new(false));
     let watch = {
         let alarm = Alarm::new(&stop, "the watch over signals, --deadline and --max-stall");
@@ -219,16 +212,16 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
         () = hurried => None,
     };
     counters.over.store(true, Relaxed);
-    screen::release();
+    display.finish();
     keeper.thread().unpark();
     if at_once.load(Relaxed) {
-        let _ = tokio::task::spawn_blocking(move || display.recv_timeout(LAST_WORDS)).await;
+        let _ = tokio::task::spawn_blocking(move || display.ended(LAST_WORDS)).await;
         return Ended::AtOnce;
     }
     watch.abort();
     let _ = tokio::task::spawn_blocking(move || (reader.join(), keeper.join())).await;
     // A blocked terminal is left behind.
-    let _ = tokio::task::spawn_blocking(move || display.recv_timeout(DISPLAY_ENDS)).await;
+    let _ = tokio::task::spawn_blocking(move || display.ended(DISPLAY_ENDS)).await;
     Ended::Written(match written {
         Some(Ok(Ok(ended))) => ended,
         _ => Err(Error::Internal("the journal thread ended unexpectedly".to_owned())),

@@ -75,7 +75,7 @@ fn begun<E>(folder: &std::path::Path, exchange: E) -> (Call<E>, Items, Journal) 
         guards: Guards::new(MaxFailures::Share(1.0), ObjectKind::Users, String::new(), String::new()),
         max_stall: LONG,
         deadline: None,
-        form: Form::None,
+        form: ProgressForm::None,
         to_do: USERS,
         folder: folder.to_owned(),
         lock: Lock::acquire(folder).expect("free"),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Counters, LOOK_EVERY};
+use crate::commands::tell;
 use crate::pace::{Pace, Waiting};
 use crate::report::human;
 use crate::stop::{Stop, Why};
 use crate::sys::{Signal, Signals};
-use crate::terminal::console::tell;
 
 pub(super) struct Watch {
     pub(super) pace: Arc<Pace>,

@@ -9,6 +9,7 @@ use super::config::{RunConfig, Source, Where};
 use crate::commands::pacing::limits_of;
 use crate::commands::typed::SIGN_IN;
 use crate::commands::with_help;
+use crate::commands::{say, tell};
 use crate::error::{Error, Exit};
 use crate::input::Checked;
 use crate::model::Outcome;
@@ -19,7 +20,6 @@ use crate::rundir::{
 };
 use crate::stop::Why;
 use crate::sys;
-use crate::terminal::console::{say, tell};
 
 /// How the work ended.
 #[derive(Debug, Default)]

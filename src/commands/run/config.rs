@@ -4,17 +4,17 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::{self, LogFormat, MaxFailures, Progress, Run};
+use crate::cli::{self, MaxFailures, Progress, Run};
 use crate::commands::connect::Place;
-use crate::commands::engine::Form;
+use crate::commands::console;
 use crate::commands::pacing::Pacing;
 use crate::commands::{kind, typed::Typed};
 use crate::error::Error;
 use crate::input::Options;
-use crate::model::{ObjectKind, Shard};
+use crate::model::{LogFormat, ObjectKind, Shard};
 use crate::net;
 use crate::rundir::SCENARIO;
-use crate::terminal::console as screen;
+use crate::terminal::ProgressForm;
 
 /// `--max-stall` without the flag: people wait less long than jobs.
 const STALL_TERMINAL: Duration = Duration::from_secs(600);
@@ -74,7 +74,7 @@ pub(super) struct RunConfig {
     pub(super) http1: bool,
     pub(super) label: Option<String>,
     pub(super) ticket: Option<String>,
-    pub(super) form: Form,
+    pub(super) form: ProgressForm,
     /// Tenant as it was asked for.
     pub(super) tenant: Option<String>,
     pub(super) cloud: &'static str,
@@ -228,14 +228,14 @@ impl RunConfig {
 }
 
 /// `--progress`, and what a terminal, `--quiet`, `CI` and `TERM=dumb` make of `auto`.
-fn form(asked: Progress) -> Form {
-    let lines = if screen::log_format() == LogFormat::Json { Form::Json } else { Form::Lines };
+fn form(asked: Progress) -> ProgressForm {
+    let lines = if console().format() == LogFormat::Json { ProgressForm::Json } else { ProgressForm::Lines };
     match asked {
-        Progress::Bar => Form::Bar,
+        Progress::Bar => ProgressForm::Bar,
         Progress::Lines => lines,
-        Progress::None => Form::None,
-        Progress::Auto if screen::is_quiet() => Form::None,
-        Progress::Auto if screen::draws() => Form::Bar,
+        Progress::None => ProgressForm::None,
+        Progress::Auto if console().is_quiet() => ProgressForm::None,
+        Progress::Auto if console().draws() => ProgressForm::Bar,
         Progress::Auto => lines,
     }
 }

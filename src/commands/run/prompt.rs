@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::config::{Consent, RunConfig, Source};
+use crate::commands::{note, tell};
 use crate::error::Error;
 use crate::input::Checked;
 use crate::report::{count, thousands};
 use crate::rundir::RunFile;
-use crate::terminal::console::{note, tell};
 
 /// What the first lines tell.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::iter;
 
-use super::display::Look;
+use super::progress_display::View;
 use crate::report::{human, thousands};
 use crate::terminal::status_line::MARGIN;
 
@@ -12,19 +12,20 @@ const CELLS: std::ops::RangeInclusive<usize> = 8..=60;
 const GAP: &str = "  ";
 
 /// The lines for a terminal with so many columns. None is longer, and no word is broken that fits one.
-pub(super) fn bar(look: &Look, to_do: u64, simulated: bool, columns: usize) -> String {
+pub(super) fn bar(view: &View, total: u64, simulated: bool, columns: usize) -> String {
+    let progress = &view.progress;
     let width = columns.saturating_sub(MARGIN).max(1);
-    let share = (look.done as f64 / to_do.max(1) as f64).min(1.0);
+    let share = (progress.answered as f64 / total.max(1) as f64).min(1.0);
     let mut first = vec![
-        format!("{} / {}", thousands(look.done), thousands(to_do)),
+        format!("{} / {}", thousands(progress.answered), thousands(total)),
         format!("{:.0} %", (share * 100.0).floor()),
     ];
     if simulated {
         first.insert(0, "SIMULATED".to_owned());
     }
     let place = first.len();
-    if let Some(left) = look.left {
-        first.push(format!("{:.1}/s", look.rate));
+    if let Some(left) = view.left {
+        first.push(format!("{:.1}/s", view.rate));
         first.push(format!("{} left", human(left)));
     }
     let taken: usize = first.iter().map(|part| part.chars().count() + GAP.len()).sum();
@@ -34,10 +35,10 @@ pub(super) fn bar(look: &Look, to_do: u64, simulated: bool, columns: usize) -> S
         first.insert(place, "█".repeat(full) + &"░".repeat(cells - full));
     }
     let second = [
-        format!("accepted {}", thousands(look.accepted)),
-        format!("failed {}", thousands(look.failed)),
-        format!("in flight {}", look.in_flight),
-        look.waiting.clone().unwrap_or_else(|| "Ctrl-C stops safely".to_owned()),
+        format!("accepted {}", thousands(progress.accepted)),
+        format!("failed {}", thousands(progress.failed)),
+        format!("in flight {}", progress.in_flight),
+        progress.waiting.clone().unwrap_or_else(|| "Ctrl-C stops safely".to_owned()),
     ];
     let mut lines = flowed(&first, width);
     lines.extend(flowed(&second, width));
@@ -82,24 +83,29 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::Progress;
 
-    fn look(waiting: Option<&str>) -> Look {
-        Look {
-            done: 12_401,
+    fn view(waiting: Option<&str>) -> View {
+        let progress = Progress {
+            answered: 12_401,
             accepted: 12_380,
             failed: 21,
             throttled: 4,
             in_flight: 32,
-            rate: 19.97,
-            left: Some(Duration::from_secs(1_380)),
             waiting: waiting.map(str::to_owned),
-        }
+        };
+        View { progress, rate: 19.97, left: Some(Duration::from_secs(1_380)) }
+    }
+
+    fn at_the_start(answered: u64) -> View {
+        let progress = Progress { answered, ..view(None).progress };
+        View { progress, rate: 0.0, left: None }
     }
 
     #[test]
     fn one_line_for_the_bar_and_one_for_the_counts_where_there_is_room() {
         assert_eq!(
-            bar(&look(None), 40_000, false, 80),
+            bar(&view(None), 40_000, false, 80),
             "  12,401 / 40,000  31 %  █████████░░░░░░░░░░░░░░░░░░░░░░  20.0/s  23 min left\n  \
              accepted 12,380  failed 21  in flight 32  Ctrl-C stops safely"
         );
@@ -109,7 +115,7 @@ mod tests {
     fn a_narrow_terminal_breaks_between_parts_and_a_long_part_between_words() {
         let paused = "paused by Microsoft 365 (your app's limit in this tenant): 41 s left";
         assert_eq!(
-            bar(&look(Some(paused)), 40_000, true, 40).lines().collect::<Vec<_>>(),
+            bar(&view(Some(paused)), 40_000, true, 40).lines().collect::<Vec<_>>(),
             [
                 "  SIMULATED  12,401 / 40,000  31 %",
                 "  20.0/s  23 min left",
@@ -125,7 +131,7 @@ mod tests {
     fn no_line_is_wider_than_the_terminal_whatever_its_width() {
         for columns in 1..200 {
             let said = bar(
-                &look(Some("Microsoft 365 does not answer (for 2 min); trying again in 30 s")),
+                &view(Some("Microsoft 365 does not answer (for 2 min); trying again in 30 s")),
                 40_000,
                 true,
                 columns,
@@ -139,8 +145,7 @@ mod tests {
 
     #[test]
     fn a_list_that_is_done_is_full_and_an_empty_one_is_nothing() {
-        let done = Look { done: 10, left: None, ..look(None) };
-        assert!(bar(&done, 10, false, 80).contains("10 / 10  100 %  ████████"));
-        assert!(bar(&Look { done: 0, left: None, ..look(None) }, 0, false, 80).contains("0 / 0  0 %  ░░"));
+        assert!(bar(&at_the_start(10), 10, false, 80).contains("10 / 10  100 %  ████████"));
+        assert!(bar(&at_the_start(0), 0, false, 80).contains("0 / 0  0 %  ░░"));
     }
 }
