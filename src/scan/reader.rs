@@ -8,10 +8,10 @@ use tokio::time::sleep;
 use url::Url;
 
 use super::object::{Object, Page, object_query, page, parse_object};
-use crate::dispatch::{Asked, Dispatch, Reads};
+use crate::engine::dispatch::{Asked, Dispatch, Reads};
+use crate::engine::retry::{Decision, RetryPolicy, Tries};
 use crate::graph::{MOST_PARTS, object_path};
 use crate::model::{Attempt, Fault, Kind, ObjectKind, Outcome, Reason, UserId};
-use crate::retry::{Decision, RetryPolicy, Tries};
 use crate::stop::Stop;
 
 /// Batches of reads under way at once: reads cost no writes, and one page of a scan is one.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reprovision::auth::{TokenSource, Tokens};
-use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::engine::dispatch::{Dispatch, Exchange};
 use reprovision::graph::{Client, ClientConfig, Connections, Part};
 use reprovision::model::{
     Attempt, Fault, Item, Kind, ObjectKind, Outcome, Record, Row, Scope, Throttle, UserId, WallClock,

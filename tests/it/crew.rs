@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::engine::dispatch::{Dispatch, Exchange};
+use reprovision::engine::pool;
+use reprovision::engine::retry::RetryPolicy;
+use reprovision::engine::worker::Workers;
 use reprovision::model::{Attempt, Event, Item, Record, Row, UserId, WallClock};
-use reprovision::pool;
-use reprovision::retry::RetryPolicy;
 use reprovision::stop::Stop;
-use reprovision::worker::Workers;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 

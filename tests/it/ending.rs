@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::engine::dispatch::{Dispatch, Exchange};
 use reprovision::model::{Attempt, Event, Fault, Item, Kind, Outcome, Reason, Record, UserId};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::stop::{Phase, Stop, Why};

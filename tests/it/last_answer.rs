@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reprovision::dispatch::{Asked, Dispatch, Exchange, Reads};
+use reprovision::engine::dispatch::{Asked, Dispatch, Exchange, Reads};
 use reprovision::graph::{Part, Reading};
 use reprovision::model::{Attempt, Kind, Row, UserId};
 use reprovision::pace::{Bounds, Law, Pace};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::engine::dispatch::{Dispatch, Exchange};
 use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Reason, Record, Scope, Throttle};
 use reprovision::pace::{Adaptive, Bounds, Cooling, Law, Learned, Pace, Waiting};
 use reprovision::stop::{Stop, Why};

@@ -7,13 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use reprovision::auth::{TokenSource, Tokens};
-use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::engine::dispatch::{Dispatch, Exchange};
+use reprovision::engine::retry::RetryPolicy;
+use reprovision::engine::worker::Workers;
 use reprovision::graph::{Client, ClientConfig, Connections, Part};
 use reprovision::model::{Attempt, Event, Fault, Kind, ObjectKind, Outcome, Reason, Row, UserId, WallClock};
 use reprovision::pace::{Bounds, Law, Pace};
-use reprovision::retry::RetryPolicy;
 use reprovision::stop::Stop;
-use reprovision::worker::Workers;
 use secrecy::SecretString;
 use tokio::sync::{Semaphore, mpsc};
 use url::Url;

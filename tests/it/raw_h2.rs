@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use reprovision::auth::{TokenSource, Tokens};
-use reprovision::dispatch::Exchange;
+use reprovision::engine::dispatch::Exchange;
 use reprovision::graph::{Client, ClientConfig, Connections};
 use reprovision::model::{Attempt, Fault, Kind, ObjectKind, Reason, UserId, WallClock};
 use secrecy::SecretString;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use reprovision::dispatch::Exchange;
+use reprovision::engine::dispatch::Exchange;
 use reprovision::model::{Kind, Reason, Scope, Throttle, UserId};
 
 use crate::raw::{Play, Server};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reprovision::auth::{TokenSource, Tokens};
-use reprovision::dispatch::{Asked, Dispatch, Exchange, Reads};
+use reprovision::engine::dispatch::{Asked, Dispatch, Exchange, Reads};
 use reprovision::graph::{Client, ClientConfig, Connections, Reading, object_path};
 use reprovision::model::{Attempt, Fault, Kind, ObjectKind, Reason, Scope, Throttle, UserId, WallClock};
 use reprovision::pace::{Bounds, Law, Pace};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::engine::dispatch::{Dispatch, Exchange};
 use reprovision::graph::Part;
 use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Record, Scope, Throttle, UserId};
 use reprovision::pace::{Bounds, Law, Pace};

@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reprovision::dispatch::{Dispatch, Exchange};
+use reprovision::engine::dispatch::{Dispatch, Exchange};
+use reprovision::engine::pool;
+use reprovision::engine::retry::RetryPolicy;
+use reprovision::engine::worker::Workers;
 use reprovision::model::{
     Attempt, Event, Fault, Item, Kind, Outcome, Row, Scope, Throttle, UserId, WallClock,
 };
 use reprovision::pace::Pace;
-use reprovision::pool;
-use reprovision::retry::RetryPolicy;
 use reprovision::stop::Stop;
-use reprovision::worker::Workers;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 

@@ -22,18 +22,18 @@ pub(super) use guards::Guards;
 
 use self::alarm::Alarm;
 use crate::commands::{console, tell};
-use crate::dispatch::{Dispatch, Exchange};
+use crate::engine::dispatch::{Dispatch, Exchange};
+use crate::engine::pool;
+use crate::engine::retry::RetryPolicy;
+use crate::engine::worker::Workers;
 use crate::error::Error;
 use crate::input::Items;
 use crate::model::{Item, WallClock};
 use crate::pace::Pace;
-use crate::pool;
-use crate::retry::RetryPolicy;
 use crate::rundir::{Journal, Learnt, Lock};
 use crate::stop::{Stop, Why};
 use crate::sys::Signals;
 use crate::terminal::{ProgressDisplay, ProgressForm};
-use crate::worker::Workers;
 
 /// Events on their way: enough to keep everybody busy, few enough to be nothing.
 const CHANNEL: usize = 256;

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
-use crate::dispatch::Dispatch;
-pub use crate::dispatch::Exchange;
+use crate::engine::dispatch::Dispatch;
+pub use crate::engine::dispatch::Exchange;
+use crate::engine::retry::{Decision, RetryPolicy, Tries};
 use crate::model::{Attempt, Event, Finished, Outcome, Reason, Record, Row, Text, WallClock, count, stamp};
-use crate::retry::{Decision, RetryPolicy, Tries};
 use crate::stop::{Stop, Why};
 
 /// What every worker of a run shares.

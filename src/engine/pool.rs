@@ -11,9 +11,9 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use crate::engine::worker::{Exchange, Workers};
 use crate::model::{Event, Finished, Item};
 use crate::stop::{Stop, Why};
-use crate::worker::{Exchange, Workers};
 
 /// Fewest slots: the outage rule needs 20 different users at work even with one in flight, and room beside them.
 const FEWEST_SLOTS: usize = 64;

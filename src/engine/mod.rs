@@ -1,0 +1,6 @@
+//! The way of one user: pool, worker, retry decision, and the dispatch through which every request is sent.
+
+pub mod dispatch;
+pub mod pool;
+pub mod retry;
+pub mod worker;
