@@ -16,6 +16,9 @@ pub enum RedactKind {
 pub struct Report {
     /// Folder of a run, or a unique part of its name [default: the newest]
     pub runs: Vec<PathBuf>,
+    /// Tenant id or domain whose newest run is meant where no run is named [default: the newest of all]
+    #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID or DOMAIN")]
+    pub tenant: Option<String>,
     /// One report for several runs (shards of one list, several tenants); lists missing rows (exit 5)
     #[arg(long)]
     pub merge: bool,
@@ -36,6 +39,9 @@ pub struct Report {
 pub struct Status {
     /// Folder of a run, or a unique part of its name [default: the newest]
     pub run: Option<PathBuf>,
+    /// Tenant id or domain whose newest run is meant where no run is named [default: the newest of all]
+    #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID or DOMAIN")]
+    pub tenant: Option<String>,
     /// Look again every two seconds until the run ends
     #[arg(long)]
     pub watch: bool,

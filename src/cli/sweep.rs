@@ -14,7 +14,7 @@ pub struct Sweep {
     /// How to retry.
     #[command(flatten)]
     pub run: Run,
-    /// Memory from one sweep to the next: object ids and error codes, no names; one file for each tenant and kind of object [default: history-users.csv and the like in reprovision-runs]
+    /// Memory from one sweep to the next: object ids and error codes, no names; one file for each tenant and kind of object [default: history-TENANT-users.csv and the like in reprovision-runs]
     #[arg(long, env = "REPROVISION_HISTORY", value_name = "FILE", help_heading = "Sweep")]
     pub history: Option<PathBuf>,
     /// Leave an unchanged error alone for this long after a retry

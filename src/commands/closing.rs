@@ -12,11 +12,11 @@ use super::find::{filter, find};
 use super::signals::{ended_by, listen};
 use super::typed::Typed;
 use super::verify::verify;
-use super::{kind, run, tell};
+use super::{kind, run, say, tell};
 use crate::cli::{Find, Run, Verify};
 use crate::error::{Error, Exit};
 use crate::report::human;
-use crate::rundir::{RUNS, RunFile, find_run, read_results};
+use crate::rundir::{RUNS, RunFile, read_results};
 use crate::sys;
 
 /// Every machine would find a list of its own.
@@ -26,25 +26,29 @@ pub(super) const NO_SHARD: &str =
 /// # Errors
 /// As `find`, `run` and `verify`.
 pub(super) async fn closed(mut asked: Run) -> Result<Exit, Error> {
-    let (wait, service, out) = (asked.verify, asked.service.clone(), asked.out.clone());
-    let list = if asked.from_find { Some(found(&mut asked).await?) } else { None };
-    let list = match list {
-        Some(Listed::Over(exit)) => return Ok(exit),
-        Some(Listed::At(list)) => Some(list),
-        None => None,
+    let (wait, service) = (asked.verify, asked.service.clone());
+    let mut listed = Exit::Done;
+    let list = if asked.from_find {
+        match found(&mut asked).await? {
+            Listed::Over(exit) => return Ok(exit),
+            Listed::At(list, exit) => {
+                listed = exit;
+                Some(list)
+            }
+        }
+    } else {
+        None
     };
-    let dry = asked.dry_run;
-    let exit = run::run(asked).await?;
-    if dry {
-        return Ok(exit);
-    }
-    let Ok(folder) = find_run(Path::new(RUNS), out.as_deref()) else { return Ok(exit) };
+    let ended = run::run(asked).await?;
+    let exit = listed.worse(ended.exit);
+    // Without a folder nothing was sent, and no other run is verified in its place.
+    let Some(folder) = ended.folder else { return Ok(exit) };
     if let Some(list) = list.filter(|list| is_over(&folder, list)) {
         // The run's folder has its copy.
         let _ = fs::remove_file(list);
     }
     match wait {
-        Some(wait) if matches!(exit, Exit::Done | Exit::SomeFailed) && is_ours(&folder) => {
+        Some(wait) if matches!(ended.exit, Exit::Done | Exit::SomeFailed) => {
             if let Some(stopped) = waited(wait, &folder).await? {
                 return Ok(stopped);
             }
@@ -52,11 +56,6 @@ pub(super) async fn closed(mut asked: Run) -> Result<Exit, Error> {
         }
         _ => Ok(exit),
     }
-}
-
-/// Whether this process was the last to work on the run.
-fn is_ours(folder: &Path) -> bool {
-    RunFile::read(folder).is_some_and(|run| run.pid == std::process::id())
 }
 
 /// The exit code where a signal ended the wait.
@@ -78,7 +77,8 @@ async fn waited(wait: Duration, folder: &Path) -> Result<Option<Exit>, Error> {
 }
 
 enum Listed {
-    At(PathBuf),
+    /// Where the list is, and the exit code of the scan that found it.
+    At(PathBuf, Exit),
     Over(Exit),
 }
 
@@ -108,7 +108,8 @@ async fn found(asked: &mut Run) -> Result<Listed, Error> {
     let list = Path::new(RUNS).join(format!("found-{}-{:016x}.csv", kind.plural(), hasher.finish()));
     // Without a tenant named nobody knows whose list it is; a scenario is a tenant as well.
     let known = service.tenant.is_some() || service.endpoint.is_some() || service.simulate.is_some();
-    if known && !asked.new_run && list.exists() {
+    let mut exit = Exit::Done;
+    if known && !asked.new_run && list.exists() && !is_without_rows(&list) {
         tell(&format!(
             "continues with {}, found by an earlier call; --new-run makes a new list",
             list.display()
@@ -121,13 +122,27 @@ async fn found(asked: &mut Run) -> Result<Listed, Error> {
             out: Some(list.clone()),
             summary: false,
         };
-        let exit = find(wanted).await?;
-        if exit != Exit::Done {
+        exit = find(wanted).await?;
+        if !matches!(exit, Exit::Done | Exit::SomeFailed) {
+            return Ok(Listed::Over(exit));
+        }
+        if is_without_rows(&list) {
+            // An empty list left behind would be taken for the list of an interrupted run by every later invocation.
+            fs::remove_file(&list).map_err(|source| Error::file("remove", &list, source))?;
+            say(&format!(
+                "nothing to do: none of the {} read has an error that was looked for",
+                kind.plural()
+            ));
             return Ok(Listed::Over(exit));
         }
     }
     asked.input = Some(list.clone());
-    Ok(Listed::At(list))
+    Ok(Listed::At(list, exit))
+}
+
+/// Whether a list has a header and nothing else.
+fn is_without_rows(list: &Path) -> bool {
+    csv::Reader::from_path(list).is_ok_and(|mut list| list.records().next().is_none())
 }
 
 /// Whether every row of the list has its record.

@@ -25,6 +25,9 @@ use crate::sys;
 /// Share of a scenario's quota that is used without `--rate`.
 const SHARE: f64 = 0.9;
 
+/// Stands for the tenant where the token does not tell it and none was asked for.
+pub(super) const UNKNOWN_TENANT: &str = "unknown";
+
 /// The simulator behind `--simulate`.
 #[derive(Debug)]
 pub(super) struct Simulated {
@@ -111,7 +114,7 @@ pub(super) async fn connect(asked: &Service, place: Place, purpose: Purpose) -> 
     };
     connection.claims = connection.tokens.current().await.map_err(Error::SignIn)?.claims.clone();
     if connection.simulator.is_none() {
-        let asked_for = asked.tenant.clone().unwrap_or_else(|| "unknown".to_owned());
+        let asked_for = asked.tenant.clone().unwrap_or_else(|| UNKNOWN_TENANT.to_owned());
         connection.tenant = connection.claims.tid.clone().unwrap_or(asked_for);
     }
     connection.require(purpose.kind, purpose.writes)?;
@@ -250,7 +253,7 @@ async fn chosen(plan: &Plan<'_>, unattended: bool) -> Result<Kind, Error> {
         let taken = choice.kind.flag();
         if unattended {
             return Err(Error::Usage(format!(
-                "the environment offers more than one way to sign in; with --yes say which: --auth {taken} or {}",
+                "the environment offers more than one way to sign in. Name one: --auth {taken} or {}",
                 also.join(" or ")
             )));
         }

@@ -55,6 +55,12 @@ impl Memory {
         }
     }
 
+    /// Whether the history at `path` is that of `tenant`, or does not say whose it is.
+    pub(super) fn may_belong(path: &Path, tenant: &str) -> bool {
+        let owner = fs::read_to_string(beside(path, ".lock")).unwrap_or_default();
+        owner.is_empty() || owner == tenant
+    }
+
     /// Where it stands.
     pub(super) fn path(&self) -> &Path {
         &self.path

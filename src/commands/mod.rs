@@ -161,6 +161,11 @@ fn kind(object: Object) -> ObjectKind {
     }
 }
 
+/// Which run was taken where none was named.
+fn the_newest(tenant: Option<&str>) -> String {
+    tenant.map_or_else(|| "the newest".to_owned(), |tenant| format!("the newest of {tenant}"))
+}
+
 /// Whether a file of the user's choice is there already. What is no plain file is refused: the file would take the place of
 /// a link, a pipe or a device.
 ///

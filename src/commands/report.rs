@@ -5,11 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::typed::Typed;
-use super::{is_there, say, tell};
+use super::{is_there, say, tell, the_newest};
 use crate::cli::{RedactKind, Report};
 use crate::error::{Error, Exit};
 use crate::report::{Figures, Merged, Next, Page, Redact, load};
-use crate::rundir::{RUNS, find_run};
+use crate::rundir::{RUNS, find_run, newest_of};
 use crate::sys;
 
 /// Writes the reports asked for.
@@ -20,12 +20,13 @@ pub(super) fn report(asked: &Report) -> Result<Exit, Error> {
     let parent = Path::new(RUNS);
     let mut folders = Vec::new();
     if asked.runs.is_empty() {
-        let newest = find_run(parent, None)?;
-        tell(&format!("Run       {} (the newest)", newest.display()));
+        let tenant = asked.tenant.as_deref();
+        let (newest, _) = newest_of(parent, tenant)?;
+        tell(&format!("Run       {} ({})", newest.display(), the_newest(tenant)));
         folders.push(newest);
     }
     for run in &asked.runs {
-        folders.push(find_run(parent, Some(run))?);
+        folders.push(find_run(parent, run)?);
     }
     let redact = match asked.redact {
         Some(RedactKind::Upn) => Redact::Upn,

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{say, tell};
+use super::{say, tell, the_newest};
 use crate::cli::Status;
 use crate::commands::console;
 use crate::error::{Error, Exit};
 use crate::model::{Outcome, Scope};
 use crate::report::{ACCEPTED_MEANS, count, human, shard_sentence, thousands};
-use crate::rundir::{RUNS, RunFile, State, each_record, find_run};
+use crate::rundir::{RUNS, RunFile, State, each_record, find_run, newest_of};
 
 /// How often `--watch` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -62,7 +62,12 @@ struct Standing {
 /// # Errors
 /// `Error::Usage` where no run is meant; `Error::Damaged`, `Error::File`.
 pub(super) fn status(asked: &Status) -> Result<Exit, Error> {
-    let folder = find_run(Path::new(RUNS), asked.run.as_deref())?;
+    let (runs, tenant) = (Path::new(RUNS), asked.tenant.as_deref());
+    let (folder, newest) = match &asked.run {
+        Some(run) => (find_run(runs, run)?, None),
+        None => (newest_of(runs, tenant)?.0, Some(the_newest(tenant))),
+    };
+    let newest = newest.as_deref();
     let redrawn = io::stdout().is_terminal() && console().draws();
     loop {
         let began = Instant::now();
@@ -74,10 +79,10 @@ pub(super) fn status(asked: &Status) -> Result<Exit, Error> {
             say(&line);
         } else if running && redrawn {
             // Again and again in the same place; the last look stays.
-            console().set_status_line(Some(&text(&standing, asked.run.is_none())));
+            console().set_status_line(Some(&text(&standing, newest)));
         } else {
             console().set_status_line(None);
-            say(&text(&standing, asked.run.is_none()));
+            say(&text(&standing, newest));
         }
         if !running {
             return Ok(Exit::Done);
@@ -156,13 +161,14 @@ fn is_held(folder: &Path) -> Result<bool, Error> {
     }
 }
 
-fn text(standing: &Standing, newest: bool) -> String {
+/// `newest` says why this run is shown, where none was named.
+fn text(standing: &Standing, newest: Option<&str>) -> String {
     let mut lines = Vec::new();
     let simulated = if standing.simulated { "SIMULATED  " } else { "" };
     lines.push(format!(
         "Run      {simulated}{}{}",
         standing.folder.display(),
-        if newest { " (the newest)" } else { "" }
+        newest.map_or_else(String::new, |newest| format!(" ({newest})"))
     ));
     lines.push(format!("         {} · {}", standing.tenant, standing.input));
     lines.extend(standing.shard.iter().map(|shard| format!("         {shard}")));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use siphasher::sip::SipHasher13;
 
-use super::connect::{Connection, Purpose, connect, place};
+use super::connect::{Connection, Purpose, UNKNOWN_TENANT, connect, place};
 use super::find::filter;
 use super::looking::Looking;
 use super::memory::{CAUSE_COLUMNS, Memory, recalled, remember};
@@ -24,12 +24,14 @@ use crate::graph::Clocks;
 use crate::model::ObjectKind;
 use crate::net;
 use crate::report::{count, thousands};
-use crate::rundir::{Lock, RUNS, RunFile};
+use crate::rundir::{Lock, RUNS, RunFile, newest_run};
 use crate::scan::{Cause, FOUND_HEADER, Filter, Night, Policy, Verdict, Worth, found_row};
 use crate::sys::{self, Replacement};
 
 /// Causes named to people.
 const NAMED: usize = 10;
+/// Longest part of a file's name that is made of a tenant, in characters: an id has 36.
+const LONGEST_PART: usize = 40;
 
 /// # Errors
 /// As `find`, `verify` and `run`; `Error::Locked` while another sweep uses the same history.
@@ -63,7 +65,10 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     let tenant = connection.tenant.clone();
     let scanning = Scanning::new(connection, &service.api_version, kind, signals)?;
     let clocks = scanning.clocks();
-    let memory = remembered_in(asked.history.as_deref(), kind, scanning.is_simulated());
+    let memory = match &asked.history {
+        Some(history) => named_history(history, scanning.is_simulated()),
+        None => own_history(Path::new(RUNS), kind, &tenant, scanning.is_simulated()),
+    };
     let memory = Memory::open(memory, &tenant)?;
     let kept = "nothing was sent, and nothing is remembered of this call; the same command starts again";
     if let Some((folder, run)) = &last {
@@ -111,9 +116,9 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
         let refused = if touched { remember(&mut night, &folder, &clocks)?.news } else { 0 };
         let _ = fs::remove_file(&list);
         if dry {
-            return ended;
+            return ended.map(|ended| ended.exit);
         }
-        match ended {
+        match ended.map(|ended| ended.exit) {
             Ok(Exit::SomeFailed) if refused == 0 => tell("all that failed were known to fail"),
             Ok(ended) => exit = ended,
             Err(error) => {
@@ -141,18 +146,27 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     Ok(exit)
 }
 
-/// Where the memory is. A simulated tenant has one of its own: a sweep forgets whom it does not meet.
-fn remembered_in(asked: Option<&Path>, kind: ObjectKind, simulated: bool) -> PathBuf {
-    let own = if simulated { "simulated-" } else { "" };
-    match asked {
-        None => Path::new(RUNS).join(format!("history-{own}{}.csv", kind.plural())),
-        Some(path) if !simulated => path.to_owned(),
-        Some(path) => {
-            let mut name = std::ffi::OsString::from(own);
-            name.push(path.file_name().unwrap_or_default());
-            path.with_file_name(name)
-        }
+/// The file that `--history` names. A simulated tenant has one of its own beside it: a sweep removes the objects that it
+/// does not see.
+fn named_history(history: &Path, simulated: bool) -> PathBuf {
+    if !simulated {
+        return history.to_owned();
     }
+    let mut name = std::ffi::OsString::from("simulated-");
+    name.push(history.file_name().unwrap_or_default());
+    history.with_file_name(name)
+}
+
+/// The file without `--history`: one for each tenant and kind of object. A tenant whose history was begun under the name that
+/// was once the same for all tenants goes on with that file.
+fn own_history(runs: &Path, kind: ObjectKind, tenant: &str, simulated: bool) -> PathBuf {
+    let of_all = runs.join(format!("history-{}.csv", kind.plural()));
+    if tenant == UNKNOWN_TENANT {
+        return of_all;
+    }
+    let own = runs.join(format!("history-{}-{}.csv", name_part(tenant), kind.plural()));
+    let is_taken = !simulated && !own.exists() && of_all.is_file() && Memory::may_belong(&of_all, tenant);
+    if is_taken { of_all } else { own }
 }
 
 /// Where the list stands that is sent tonight: one for each memory, because sweeps with other memories, so of other
@@ -198,19 +212,15 @@ fn take_up(night: &mut Night, folder: &Path, clocks: &Clocks) {
     }
 }
 
-/// The newest run of this tenant, app, endpoint and kind.
+/// The newest run of this tenant, endpoint and kind of object.
 fn last_run(parent: &Path, connection: &Connection, kind: ObjectKind) -> Option<(PathBuf, RunFile)> {
-    let sent_there = |run: &RunFile| match &connection.simulator {
-        Some(simulated) => is_of(run, simulated),
-        None => !run.simulated && run.identity.endpoint == connection.root.as_str(),
-    };
-    let runs = fs::read_dir(parent).ok()?.flatten().filter_map(|entry| {
-        let run = RunFile::read(&entry.path())?;
-        let ours =
-            run.identity.tenant == connection.tenant && run.identity.object == kind && sent_there(&run);
-        ours.then(|| (entry.path(), run))
-    });
-    runs.max_by_key(|(_, run)| run.started_at)
+    newest_run(parent, |run| {
+        let sent_there = match &connection.simulator {
+            Some(simulated) => is_of(run, simulated),
+            None => !run.simulated && run.identity.endpoint == connection.root.as_str(),
+        };
+        sent_there && run.identity.tenant == connection.tenant && run.identity.object == kind
+    })
 }
 
 async fn verify_last(folder: &Path, run: &RunFile, scanning: &Scanning) -> Result<(), Stopped> {
@@ -327,9 +337,7 @@ fn told(night: &Night, scanned: &Scanned, cleared: u64, kind: ObjectKind, simula
 
 /// `<parent>/<UTC>-<tenant>-sweep`, with `-2` and so on where the name is taken.
 fn folder(parent: &Path, tenant: &str, now: Timestamp) -> PathBuf {
-    let clean: String =
-        tenant.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
-    let name = format!("{}-{clean}-sweep", now.strftime("%Y%m%dT%H%M%SZ"));
+    let name = format!("{}-{}-sweep", now.strftime("%Y%m%dT%H%M%SZ"), name_part(tenant));
     let mut path = parent.join(&name);
     let mut count = 2;
     while path.exists() {
@@ -339,25 +347,55 @@ fn folder(parent: &Path, tenant: &str, now: Timestamp) -> PathBuf {
     path
 }
 
+/// A tenant as a part of a file's name.
+fn name_part(tenant: &str) -> String {
+    let clean = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    tenant.chars().map(clean).take(LONGEST_PART).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn sweeps_of_other_tenants_share_neither_memory_nor_list() {
-        let users = ObjectKind::Users;
-        let own = remembered_in(None, users, false);
-        assert_eq!(own, Path::new(RUNS).join("history-users.csv"));
+        let desk = tempfile::tempdir().expect("a folder");
+        let (runs, users) = (desk.path(), ObjectKind::Users);
+        let of = |tenant: &str| own_history(runs, users, tenant, false);
+        assert_eq!(of("Contoso.com"), runs.join("history-contoso-com-users.csv"));
+        assert_eq!(of("simulated"), runs.join("history-simulated-users.csv"));
+        assert_eq!(of(UNKNOWN_TENANT), runs.join("history-users.csv"));
         let real = Path::new("vol/contoso.csv");
-        assert_eq!(remembered_in(Some(real), users, false), real);
-        assert_eq!(remembered_in(Some(real), users, true), Path::new("vol/simulated-contoso.csv"));
+        assert_eq!(named_history(real, false), real);
+        assert_eq!(named_history(real, true), Path::new("vol/simulated-contoso.csv"));
+        let own = of("a");
         let list = |memory: &Path| tonights_list(memory, users).expect("a path");
-        let memories =
-            [own.clone(), remembered_in(None, users, true), real.to_owned(), "fabrikam.csv".into()];
+        let memories = [own.clone(), of("b"), real.to_owned(), "fabrikam.csv".into()];
         let lists: std::collections::BTreeSet<_> = memories.iter().map(|memory| list(memory)).collect();
         assert_eq!(lists.len(), memories.len(), "{lists:?}");
         assert_eq!(list(&own), list(&std::path::absolute(&own).expect("a path")), "the same memory");
         assert_ne!(list(&own), tonights_list(&own, ObjectKind::Groups).expect("a path"));
+    }
+
+    #[test]
+    fn a_history_of_before_is_kept_by_the_tenant_that_it_belongs_to() {
+        let desk = tempfile::tempdir().expect("a folder");
+        let of = |tenant: &str| own_history(desk.path(), ObjectKind::Users, tenant, false);
+        let (before, own) =
+            (desk.path().join("history-users.csv"), desk.path().join("history-fabrikam-users.csv"));
+        fs::write(&before, "").expect("a history");
+        assert_eq!(of("contoso"), before, "nothing says whose it is");
+        let simulated = own_history(desk.path(), ObjectKind::Users, "simulated", true);
+        assert_eq!(
+            simulated,
+            desk.path().join("history-simulated-users.csv"),
+            "a real one is never simulated"
+        );
+        fs::write(desk.path().join("history-users.csv.lock"), "contoso").expect("whose it is");
+        assert_eq!((of("contoso"), of("fabrikam")), (before, own.clone()));
+        fs::write(desk.path().join("history-contoso-users.csv"), "").expect("a history of its own");
+        assert_eq!(of("contoso"), desk.path().join("history-contoso-users.csv"));
+        assert_eq!(of("fabrikam"), own);
     }
 
     #[test]

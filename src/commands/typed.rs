@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::connect::UNKNOWN_TENANT;
 use crate::graph::{CLOUDS, GLOBAL};
 use crate::model::ObjectKind;
 use crate::rundir::RunFile;
@@ -48,7 +49,7 @@ impl Typed {
         let identity = &run.identity;
         if !run.simulated {
             // A token that cannot be read, and no tenant asked for.
-            if identity.tenant != "unknown" {
+            if identity.tenant != UNKNOWN_TENANT {
                 flag("--tenant", &identity.tenant);
             }
             let root = identity.endpoint.trim_end_matches('/');

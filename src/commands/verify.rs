@@ -1,7 +1,7 @@
 //! `verify`: what became of the accepted users of a run.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -11,17 +11,16 @@ use super::scanning::Scanning;
 use super::signals::{listen, unless_stopped};
 use super::simulated::{is_of, recall};
 use super::typed::Typed;
-use super::{say, tell};
+use super::{say, tell, the_newest};
 use crate::cli::{Service, Verify};
 use crate::error::{Error, Exit};
 use crate::report::{count, thousands};
-use crate::rundir::{Lock, RUNS, RunFile, find_run};
+use crate::rundir::{Lock, RUNS, RunFile, find_run, newest_of, newest_run};
 use crate::scan::Verdict;
 
 pub(super) async fn verify(asked: Verify) -> Result<Exit, Error> {
     let mut signals = listen()?;
-    let folder = find_run(Path::new(RUNS), asked.run.as_deref())?;
-    tell(&format!("Run      {}", folder.display()));
+    let folder = meant(&asked)?;
     let _lock = Lock::acquire(&folder)?;
     let run = read_run(&folder)?;
     let connecting = connect_to(&asked.service, &run, &folder);
@@ -31,6 +30,28 @@ pub(super) async fn verify(asked: Verify) -> Result<Exit, Error> {
     };
     let scanning = Scanning::new(connection, &asked.service.api_version, run.identity.object, signals)?;
     look(&folder, &run, &scanning).await
+}
+
+/// The run that is named, or the newest: of the simulated tenant, of the tenant that is named, or of all.
+fn meant(asked: &Verify) -> Result<PathBuf, Error> {
+    let runs = Path::new(RUNS);
+    let (folder, why) = match (&asked.run, &asked.service.simulate, asked.service.tenant.as_deref()) {
+        (Some(run), ..) => (find_run(runs, run)?, String::new()),
+        (None, Some(scenario), _) => {
+            let newest = newest_run(runs, |run| run.scenario() == Some(scenario.as_str()));
+            let (folder, _) = newest.ok_or_else(|| {
+                Error::Usage(format!(
+                    "no run of the simulated tenant {scenario} below {}. Name the folder of one, or leave --simulate out",
+                    runs.display()
+                ))
+            })?;
+            (folder, String::new())
+        }
+        (None, None, None) => (newest_of(runs, None)?.0, String::new()),
+        (None, None, tenant) => (newest_of(runs, tenant)?.0, format!(" ({})", the_newest(tenant))),
+    };
+    tell(&format!("Run      {}{why}", folder.display()));
+    Ok(folder)
 }
 
 /// `run.json`, or what to do without it.

@@ -13,11 +13,11 @@ mod resume;
 mod run_file;
 
 pub use failed::{Failed, Original, write_original};
-pub use find::find_run;
+pub use find::{find_run, newest_of, newest_run};
 pub use folder::{Beside, Lock, RUNS, lock_runs, look_beside, new_folder, newest_state, remove_debris};
 pub use hashes::{FileHash, hashes, is_accounted};
 pub use journal::{Journal, Syncer};
 pub use line::Written;
 pub use page::write_page;
 pub use read_back::{Expected, ReadBack, Rows, Totals, each_record, read_account, read_results};
-pub use run_file::{Identity, Learnt, RunFile, SCENARIO, SCHEMA, State};
+pub use run_file::{Identity, Learnt, RunFile, SCENARIO, SCHEMA, State, TENANT_NAME};

@@ -17,6 +17,8 @@ use crate::sys::{self, SinceBoot};
 pub const SCHEMA: u32 = 1;
 /// The setting that names the scenario of a simulated run.
 pub const SCENARIO: &str = "scenario";
+/// The setting that holds the tenant as it was asked for, which may be a domain.
+pub const TENANT_NAME: &str = "tenant_name";
 
 /// What makes two calls the same run. All else may differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +122,11 @@ impl RunFile {
     /// The scenario of a simulated run, as it was asked for; older versions did not keep it.
     pub fn scenario(&self) -> Option<&str> {
         self.settings.get(SCENARIO)?.as_str().filter(|_| self.simulated)
+    }
+
+    /// The tenant as it was asked for; `None` where none was named, and for a simulated run.
+    pub fn tenant_name(&self) -> Option<&str> {
+        self.settings.get(TENANT_NAME)?.as_str().filter(|_| !self.simulated)
     }
 
     /// Reads it; `None` where it is missing or torn.

@@ -19,6 +19,7 @@ mod input;
 mod kill;
 mod last_answer;
 mod mistakes;
+mod newest;
 mod pace;
 mod raw;
 mod raw_h2;

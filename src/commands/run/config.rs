@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::input::Options;
 use crate::model::{LogFormat, ObjectKind, Shard};
 use crate::net;
-use crate::rundir::SCENARIO;
+use crate::rundir::{SCENARIO, TENANT_NAME};
 use crate::terminal::ProgressForm;
 
 /// `--max-stall` without the flag: people wait less long than jobs.
@@ -223,6 +223,7 @@ impl RunConfig {
             "max_stall_s": self.max_stall.as_secs(),
             "deadline_s": self.deadline.map(|deadline| deadline.as_secs()),
             SCENARIO: self.scenario,
+            TENANT_NAME: self.tenant,
         })
     }
 }

@@ -45,21 +45,38 @@ const RUN_NAME: usize = 120;
 /// The last words of a process that is to end at once may take so long.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
+/// What an invocation came to.
+pub(super) struct RunEnd {
+    pub(super) exit: Exit,
+    /// The run that it worked on or found complete; `None` where there was nothing to do, or nothing was to be sent.
+    pub(super) folder: Option<PathBuf>,
+}
+
+impl From<Exit> for RunEnd {
+    fn from(exit: Exit) -> Self {
+        Self { exit, folder: None }
+    }
+}
+
 /// Runs to an exit code.
 ///
 /// # Errors
 /// Where nothing could be sent.
-pub(super) async fn run(asked: Run) -> Result<Exit, Error> {
+pub(super) async fn run(asked: Run) -> Result<RunEnd, Error> {
     let asked_at = Instant::now();
     let mut signals = listen()?;
     match unless_stopped(&mut signals, "nothing was sent", prepare(&asked)).await? {
-        ControlFlow::Continue(Prepared::Ready(ready)) => ready.work(signals, asked_at).await,
-        ControlFlow::Continue(Prepared::Over(exit)) | ControlFlow::Break(exit) => Ok(exit),
+        ControlFlow::Continue(Prepared::Ready(ready)) => {
+            let folder = Some(ready.claim.folder.clone());
+            ready.work(signals, asked_at).await.map(|exit| RunEnd { exit, folder })
+        }
+        ControlFlow::Continue(Prepared::Over(ended)) => Ok(ended),
+        ControlFlow::Break(exit) => Ok(exit.into()),
     }
 }
 
 enum Prepared {
-    Over(Exit),
+    Over(RunEnd),
     Ready(Box<Ready>),
 }
 
@@ -90,7 +107,7 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
         look(input)?;
     }
     if asked.dry_run {
-        return dry_run(&config).await.map(Prepared::Over);
+        return dry_run(&config).await.map(|exit| Prepared::Over(exit.into()));
     }
     let purpose = Purpose { writes: true, kind: config.kind, unattended: asked.yes };
     let connection = connect(&asked.service, place, purpose).await?;
@@ -100,12 +117,12 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
     if checked.rows == 0 {
         tell(&input_lines(&config, &checked));
         say("nothing to do: the list has a header and no rows");
-        return Ok(Prepared::Over(Exit::Done));
+        return Ok(Prepared::Over(Exit::Done.into()));
     }
     if checked.selected == 0 {
         tell(&input_lines(&config, &checked));
         say("nothing to do: no row belongs to this shard");
-        return Ok(Prepared::Over(Exit::Done));
+        return Ok(Prepared::Over(Exit::Done.into()));
     }
     if let Some(most) = config.expect_max.filter(|most| checked.users > *most) {
         return Err(Error::GuardRail(format!(
@@ -135,7 +152,8 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
             // This call accounts for it.
             claim.keep();
         }
-        return complete(&config, &claim.folder, run, rows, &read).map(Prepared::Over);
+        let exit = complete(&config, &claim.folder, run, rows, &read)?;
+        return Ok(Prepared::Over(RunEnd { exit, folder: Some(claim.folder.clone()) }));
     }
     let answered = read.totals.of(Outcome::Accepted) + read.totals.of(Outcome::Failed);
     let to_do = checked.users.saturating_sub(answered);
