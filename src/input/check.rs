@@ -1,31 +1,32 @@
 //! The checking pass before anything is sent.
 
 use std::hash::Hasher;
-use std::io::BufReader;
 use std::path::Path;
 
 use encoding_rs::Encoding;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::advice::{Advice, Fault, Given, Refusal};
+use super::agree::Agreement;
 use super::cell::{id_text, trim};
 use super::copy::copy_and_hash;
-use super::encoding::{Utf8Reader, detect};
-use super::header::{
-    DELIMITERS, LISTED as LISTED_COLUMNS, Layout, delimiter_of, is_lead_in, layout, separator,
-};
+use super::encoding::detect;
+use super::first::{Start, id_like, ids_in};
+use super::header::{Layout, choose, is_ours, known};
+use super::lead_in::DELIMITERS;
 use super::lost::Lost;
-use super::records::{Broken, Gathered, Records};
+use super::records::Gathered;
 use super::rows::Found;
 use crate::error::Error;
-use crate::model::{Reading, Shard, UserId, count, neutral};
+use crate::model::{ObjectKind, Reading, Shard, UserId, count};
 
 /// Unusable lines listed before the first request.
 const LISTED: usize = 10;
 /// Bytes of a short line: a GUID alone has 37.
 const SHORT_LINE: u64 = 32;
-/// Rows looked at to say which column would fit.
+/// Rows looked at to say what is wrong with the cells.
 const SAMPLED: usize = 1_000;
-/// Longest sample and column name in that sentence, in characters.
+/// Longest sample of a cell, in characters.
 const SAMPLE: usize = 40;
 
 /// What the user said about the input.
@@ -35,8 +36,10 @@ pub struct Options {
     pub column: Option<String>,
     /// `--delimiter`.
     pub delimiter: Option<u8>,
-    /// Whether the first line is a header, where an earlier look decided it.
-    pub header: Option<bool>,
+    /// `--object`: what the ids name.
+    pub object: ObjectKind,
+    /// How an earlier look split the list.
+    pub reading: Option<Reading>,
     /// `--shard`: the rows that are this call's.
     pub shard: Option<Shard>,
 }
@@ -47,8 +50,8 @@ impl From<Reading> for Options {
         Self {
             column: Some(reading.column.to_string()),
             delimiter: u8::try_from(reading.delimiter).ok(),
-            header: Some(reading.header),
-            shard: None,
+            reading: Some(reading),
+            ..Self::default()
         }
     }
 }
@@ -90,11 +93,21 @@ pub struct Checked {
     lost: Lost,
     pub(super) shard: Option<Shard>,
     pub(super) layout: Layout,
-    /// Cells of the first record.
-    width: usize,
+    pub(super) start: Start,
+    object: ObjectKind,
     pub(super) ours: bool,
     /// Later rows with the id of an earlier one, by row: eight bytes for each of them.
     pub(super) same: Vec<(u32, u32)>,
+}
+
+/// What a cell holds beside an id.
+enum Held {
+    /// Another id.
+    Several,
+    /// What looks like the other cells of the row, behind this character.
+    Parted(char),
+    /// Something else.
+    More,
 }
 
 /// Copies the input to `copy` and checks it whole. `-` is standard input.
@@ -123,61 +136,31 @@ fn examine(
     bytes: u64,
 ) -> Result<Checked, Error> {
     let fault = |message: String| Error::Input { file: input.to_owned(), line: None, column: None, message };
-    let read = |source| Error::file("read", copy, source);
     if bytes == 0 {
         let why = if input == Path::new("-") { "; did the command before the pipe fail?" } else { "" };
         return Err(fault(format!("the input is empty{why}")));
     }
-    let encoding = detect(copy).map_err(read)?.map_err(|message| fault(message.to_owned()))?;
-    let delimiter = match options.delimiter {
-        Some(delimiter) => delimiter,
-        None => {
-            let mut records =
-                Records::new(BufReader::new(Utf8Reader::open(copy, encoding).map_err(read)?), b'\0');
-            loop {
-                match records.next().map_err(read)? {
-                    Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => {
-                        if let Some(delimiter) = separator(&cells[0]) {
-                            break delimiter;
-                        }
-                    }
-                    Some(Gathered { cells: Ok(cells), .. }) => break delimiter_of(&cells.join("")),
-                    Some(Gathered { cells: Err(broken), .. }) => break delimiter_of(&broken.raw),
-                    None => break b',',
-                }
-            }
-        }
-    };
-    let mut records =
-        Records::new(BufReader::new(Utf8Reader::open(copy, encoding).map_err(read)?), delimiter);
-    let mut lead_ins = 0;
-    let first = loop {
-        match records.next().map_err(read)? {
-            None if lead_ins == 0 => return Err(fault("the input has only blank lines".to_owned())),
-            None => return Err(fault("the input has only lead-in lines".to_owned())),
-            Some(Gathered { cells: Ok(cells), .. }) if is_lead_in(&cells[0]) => lead_ins += 1,
-            Some(Gathered { cells: Ok(cells), .. }) => break cells,
-            Some(Gathered { line, cells: Err(Broken { why, .. }) }) => {
-                return Err(Error::Input {
-                    file: input.to_owned(),
-                    line: Some(line),
-                    column: None,
-                    message: format!("the header cannot be read as CSV: {why}"),
-                });
-            }
-        }
-    };
-    let mut layout = layout(&first, options.column.as_deref()).map_err(fault)?;
-    layout.has_header = options.header.unwrap_or(layout.has_header);
-    let width = first.len();
-    let ours = first.iter().any(|name| name.trim() == "reprovision_run");
+    let encoding = detect(copy).map_err(|source| Error::file("read", copy, source))?;
+    let given =
+        Given { input, copy, bytes, encoding: encoding.map_err(|message| fault(message.to_owned()))? };
+    match attempt(&given, options) {
+        Ok(checked) => Ok(Checked { sha256, ..checked }),
+        Err(Fault::Refused(refusal)) => Err(refusal.into_error(&given, options)),
+        Err(Fault::Failed(error)) => Err(error),
+    }
+}
+
+/// Reads the whole list as the options say.
+pub(super) fn attempt(given: &Given<'_>, options: &Options) -> Result<Checked, Fault> {
+    let start = Start::find(given, options)?;
     let mut checked = Checked {
-        sha256,
-        bytes,
-        encoding,
-        delimiter,
-        column_name: layout.name.clone(),
-        header: layout.has_header.then_some(first),
+        sha256: String::new(),
+        bytes: given.bytes,
+        encoding: given.encoding,
+        delimiter: start.delimiter,
+        header: start.header().map(<[String]>::to_vec),
+        layout: choose(&start, options)?,
+        column_name: String::new(),
         rows: 0,
         selected: 0,
         users: 0,
@@ -185,21 +168,22 @@ fn examine(
         invalid: 0,
         unusable: Vec::new(),
         trimmed: 0,
-        lead_ins,
+        lead_ins: start.lead_ins,
         examples: 0,
         lost: Lost::default(),
         shard: options.shard,
-        layout,
-        width,
-        ours,
+        ours: is_ours(&start.first),
+        object: options.object,
+        start,
         same: Vec::new(),
     };
-    checked.pass(input, copy)?;
+    checked.column_name.clone_from(&checked.layout.name);
+    checked.pass(given)?;
     Ok(checked)
 }
 
 impl Checked {
-    fn pass(&mut self, input: &Path, copy: &Path) -> Result<(), Error> {
+    fn pass(&mut self, given: &Given<'_>) -> Result<(), Fault> {
         let key = (fastrand::u64(..), fastrand::u64(..));
         let mut ids: Vec<([u32; 4], u32)> = Vec::new();
         // Growing would copy, with both in memory; what is reserved and never touched costs none. Where the system will
@@ -208,17 +192,19 @@ impl Checked {
         let mut sample = None;
         // Whether a column is the right one is asked of the whole list, so that all shards of it agree.
         let (mut unusable, mut unusable_line) = (0, None);
-        let mut rows = self.read(copy)?;
+        let mut agreement = self.layout.second.map(|second| Agreement::new(self.layout.column, second));
+        let mut rows = self.read(given.copy)?;
         for row in rows.by_ref() {
             let (number, gathered) = row?;
             let Ok(row) = u32::try_from(number) else {
-                return Err(Error::Input {
-                    file: input.to_owned(),
-                    line: Some(gathered.line),
-                    column: None,
-                    message: "more than 4,294,967,295 rows: split the file".to_owned(),
-                });
+                return Err(Refusal::new("more than 4,294,967,295 rows: split the file".to_owned())
+                    .at(gathered.line)
+                    .into());
             };
+            if let (Some(agreement), Ok(cells)) = (&mut agreement, &gathered.cells) {
+                agreement.look(gathered.line, cells);
+            }
+            self.refuse_second_id(&gathered)?;
             self.rows = number;
             self.lost.look(&gathered);
             match self.id(&gathered) {
@@ -253,20 +239,14 @@ impl Checked {
             }
         }
         self.examples = rows.examples;
-        if self.rows > 1 && unusable * 2 > self.rows {
-            return Err(Error::Input {
-                file: input.to_owned(),
-                line: unusable_line,
-                column: Some(self.layout.column as u64 + 1),
-                message: format!(
-                    "{} of {} rows hold no usable id in column {:?} (such as {:?}); {}",
-                    unusable,
-                    self.rows,
-                    self.column_name,
-                    sample.unwrap_or_default(),
-                    self.columns(copy)?,
-                ),
-            });
+        if let Some(refusal) = agreement.and_then(Agreement::refusal) {
+            return Err(refusal.into());
+        }
+        // What is in a list of ours was looked at when it was written: those who cannot be sent stay in it.
+        if self.rows > 1 && unusable * 2 > self.rows && !self.ours {
+            return Err(self
+                .mostly_unusable(given, unusable, unusable_line, &sample.unwrap_or_default())?
+                .into());
         }
         // By the first half, which tells nearly all apart: arrays are compared word by word.
         let half = |hash: &[u32; 4]| u64::from(hash[0]) << 32 | u64::from(hash[1]);
@@ -285,47 +265,78 @@ impl Checked {
         Ok(())
     }
 
-    /// Each column with a sample and how many of the first rows hold an id there, and the flag that would fit.
-    fn columns(&self, copy: &Path) -> Result<String, Error> {
-        let mut columns: Vec<(Option<String>, u64)> = Vec::new();
-        let (mut rows, mut parted) = (0, None);
+    /// Where there is no header and one column was taken for the only one, another id beside it would be lost.
+    fn refuse_second_id(&self, gathered: &Gathered) -> Result<(), Refusal> {
+        let Ok(cells) = &gathered.cells else { return Ok(()) };
+        let others = || cells.iter().enumerate().filter(|(at, _)| *at != self.layout.column);
+        if !self.layout.alone || !others().any(|(_, cell)| id_like(cell)) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+                "this line holds more than one id, and a list has one id a line. Put each id on a line of its own, or \
+                 add a header line with the names of the columns"
+                    .to_owned(),
+            ).at(gathered.line))
+    }
+
+    /// Most rows have no id in the chosen column: another column with a known name, another delimiter, or the cells.
+    fn mostly_unusable(
+        &self,
+        given: &Given<'_>,
+        unusable: u64,
+        line: Option<u64>,
+        sample: &str,
+    ) -> Result<Refusal, Error> {
+        let mut why = format!(
+            "{unusable} of {} rows hold no usable id in column {:?} (such as {sample:?})",
+            self.rows, self.column_name
+        );
+        let mut advice: Vec<_> = known(self.start.header().unwrap_or_default(), self.object)
+            .into_iter()
+            .filter(|at| *at != self.layout.column)
+            .map(Advice::Column)
+            .collect();
+        advice.extend(self.other_delimiter().map(Advice::Delimiter));
+        let held = self.cells_hold(given.copy)?;
+        match &held {
+            Some(Held::Several) => {
+                why.push_str(". A list has one id a line: put each id on a line of its own")
+            }
+            Some(Held::Parted(by)) => why.push_str(&format!(
+                ". Its rows are separated by {by:?}, but the header is not: put the same in both"
+            )),
+            Some(Held::More) => why.push_str(". Leave only the id in the cell, without names and brackets"),
+            None => {}
+        }
+        let mut refusal =
+            if held.is_some() { Refusal::new(why).only_listing() } else { Refusal::new(why).listing() };
+        refusal.line = line;
+        refusal.column = Some(self.layout.column as u64 + 1);
+        refusal.advice = advice;
+        refusal.lead = "To read {what}, add {flag}";
+        refusal.one = true;
+        Ok(refusal)
+    }
+
+    /// What the cells of the chosen column hold instead of an id, as the first that holds one with something else tells.
+    fn cells_hold(&self, copy: &Path) -> Result<Option<Held>, Error> {
         for row in self.read(copy)?.take(SAMPLED) {
             let Ok(cells) = row?.1.cells else { continue };
-            rows += 1;
             let cell = cells.get(self.layout.column).map_or("", String::as_str);
             let holds_id =
                 |by: &char| cell.split(*by).any(|part| UserId::parse(id_text(part, false).0).is_ok());
-            parted = parted.or_else(|| {
-                DELIMITERS.map(char::from).into_iter().filter(|by| cell.contains(*by)).find(holds_id)
-            });
-            columns.resize(columns.len().max(cells.len()), (None, 0));
-            for (cell, (sample, usable)) in cells.iter().zip(&mut columns) {
-                let (text, _) = id_text(cell, self.ours);
-                *usable += u64::from(UserId::parse(text).is_ok());
-                if sample.is_none() && !text.is_empty() {
-                    *sample = Some(neutral(text, SAMPLE));
+            match ids_in(cell) {
+                0 => {}
+                1 if UserId::parse(id_text(cell, self.ours).0).is_ok() => {}
+                1 => {
+                    let parted =
+                        DELIMITERS.map(char::from).into_iter().filter(|by| cell.contains(*by)).find(holds_id);
+                    return Ok(Some(parted.map_or(Held::More, Held::Parted)));
                 }
+                _ => return Ok(Some(Held::Several)),
             }
         }
-        let name = |at: usize| {
-            let name = self.header.as_ref().and_then(|header| header.get(at));
-            name.map_or_else(String::new, |name| format!(" {:?}", neutral(name.trim(), SAMPLE)))
-        };
-        let best = (0..columns.len()).max_by_key(|at| (columns[*at].1, std::cmp::Reverse(*at)));
-        let fits = match best.filter(|at| columns[*at].1 * 2 > rows && *at != self.layout.column) {
-            Some(at) => format!("--column {} would fit", at + 1),
-            None => match (self.other_delimiter(), parted) {
-                (Some(other), _) => format!("its name holds {other:?}: --delimiter {other:?} may fit"),
-                (None, Some(by)) => {
-                    format!("its rows are separated by {by:?}, but the header is not: put the same in both")
-                }
-                (None, None) => "no other column holds ids".to_owned(),
-            },
-        };
-        let listed = columns.iter().enumerate().take(LISTED_COLUMNS).map(|(at, (sample, _))| {
-            format!("{}{} (such as {:?})", at + 1, name(at), sample.as_deref().unwrap_or_default())
-        });
-        Ok(format!("{fits}. The columns are: {}", listed.collect::<Vec<_>>().join(", ")))
+        Ok(None)
     }
 
     /// What the bytes were read as, as people write it.
@@ -338,7 +349,8 @@ impl Checked {
         Reading {
             delimiter: char::from(self.delimiter),
             column: self.layout.column + 1,
-            header: self.layout.has_header,
+            header: self.start.has_header,
+            skipped: self.start.skipped,
         }
     }
 
@@ -351,16 +363,13 @@ impl Checked {
                 true => "id".to_owned(),
                 false => format!("column {}", at + 1),
             };
-            (0..self.width).map(name).collect()
+            (0..self.start.first.len()).map(name).collect()
         })
     }
 
     /// A delimiter inside the name of the id column: the file is separated by that.
-    fn other_delimiter(&self) -> Option<char> {
-        DELIMITERS
-            .map(char::from)
-            .into_iter()
-            .find(|c| u32::from(self.delimiter) != u32::from(*c) && self.column_name.contains(*c))
+    fn other_delimiter(&self) -> Option<u8> {
+        DELIMITERS.into_iter().find(|by| *by != self.delimiter && self.column_name.contains(char::from(*by)))
     }
 
     /// What was assumed about the input, a sentence each, for people.
@@ -375,6 +384,14 @@ impl Checked {
         }
         if self.lead_ins > 0 {
             said.push(format!("{} before the header left out", count(self.lead_ins, "lines")));
+        }
+        if self.start.titles > 0 {
+            said.push(format!(
+                "{} above the header in line {} left out, beginning with {:?}",
+                count(self.start.titles, "title lines"),
+                self.start.first_line,
+                self.start.title
+            ));
         }
         if self.examples > 0 {
             said.push(format!("{} of the template left out", count(self.examples, "example lines")));

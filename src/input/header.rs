@@ -1,13 +1,113 @@
-//! Lead-in lines, the delimiter, and which column holds the ids.
+//! Names of columns: which are known to hold ids, which one is meant, and which belong to something else than the row's user.
 
-use super::cell::{id_text, trim};
-use crate::model::{UserId, count, neutral};
+use super::advice::{Advice, Refusal};
+use super::cell::trim;
+use super::check::Options;
+use super::export;
+use super::first::{Start, filled, id_like, ids_in};
+use crate::model::{ObjectKind, UserId, count, neutral};
 
-/// Column names by rank, without case, blanks, `_` and `-`; object ids before sign-in names.
-const RANKS: [&[&str]; 3] = [
-    &["id", "objectid", "userid", "azureadobjectid", "externaldirectoryobjectid", "groupid", "contactid"],
-    &["memberobjectidorupn", "memberobjectidoruserprincipalname"],
-    &["userprincipalname", "upn", "username", "signinname"],
+/// Names of id columns by rank, without case, blanks and punctuation; object ids before UPNs. A group or a contact has no UPN, and `groupId` and
+/// `contactId` stand also in lists of users, where they are not the users' ids.
+fn ranks(object: ObjectKind) -> &'static [&'static [&'static str]] {
+    match object {
+        ObjectKind::Users => &[
+            &["id", "objectid", "userid", "azureadobjectid", "externaldirectoryobjectid"],
+            &["memberobjectidorupn", "memberobjectidoruserprincipalname"],
+            UPNS,
+        ],
+        ObjectKind::Groups => {
+            &[&["id", "objectid", "groupid", "azureadobjectid", "externaldirectoryobjectid"]]
+        }
+        ObjectKind::Contacts => &[&["id", "objectid", "contactid", "externaldirectoryobjectid"]],
+    }
+}
+
+/// Names of columns with UPNs.
+const UPNS: &[&str] = &["userprincipalname", "upn", "username", "signinname"];
+
+/// Names that say by themselves whose id they hold, in whatever list they stand.
+fn telling(object: ObjectKind) -> &'static [&'static str] {
+    match object {
+        ObjectKind::Users => &["userid", "userobjectid", "externaldirectoryobjectid"],
+        ObjectKind::Groups => &["groupid", "externaldirectoryobjectid"],
+        ObjectKind::Contacts => &["contactid", "externaldirectoryobjectid"],
+    }
+}
+
+/// Properties that stand in brackets in the headers of Entra's bulk templates, behind a label in the language of the portal.
+const TEMPLATE: [&str; 22] = [
+    "userPrincipalName",
+    "memberObjectIdOrUpn",
+    "memberObjectIdOrUserPrincipalName",
+    "objectId",
+    "displayName",
+    "passwordProfile",
+    "accountEnabled",
+    "givenName",
+    "surname",
+    "jobTitle",
+    "department",
+    "usageLocation",
+    "streetAddress",
+    "state",
+    "country",
+    "physicalDeliveryOfficeName",
+    "city",
+    "postalCode",
+    "telephoneNumber",
+    "mobile",
+    "inviteeEmail",
+    "customizedMessageBody",
+];
+
+/// Words in the names of columns about a person other than the row's user.
+const PERSONS: [&str; 26] = [
+    "manager",
+    "supervisor",
+    "boss",
+    "owner",
+    "sponsor",
+    "approver",
+    "delegate",
+    "assistant",
+    "creator",
+    "createdby",
+    "modifiedby",
+    "invitedby",
+    "inviter",
+    "initiat",
+    "actor",
+    "reportsto",
+    "vorgesetzt",
+    "führungskraft",
+    "leiter",
+    "besitzer",
+    "eigentümer",
+    "responsable",
+    "supérieur",
+    "propriétaire",
+    "propietario",
+    "chef",
+];
+/// Words in the names of columns about something that is no person.
+const THINGS: [&str; 16] = [
+    "group",
+    "device",
+    "licen",
+    "sku",
+    "mailbox",
+    "application",
+    "tenant",
+    "team",
+    "role",
+    "request",
+    "correlation",
+    "gruppe",
+    "gerät",
+    "lizenz",
+    "postfach",
+    "appareil",
 ];
 
 /// How the accounts of a run begin, what they are called, and the list that is meant where one is given as a list: with an
@@ -17,145 +117,275 @@ const ACCOUNTS: [(&[&str], &str, &str); 2] = [
     (&["row", "id", "userPrincipalName", "displayName", "verdict"], "verified.csv", "still-failing.csv"),
 ];
 
-/// Delimiters that are recognised by themselves.
-pub(super) const DELIMITERS: [u8; 4] = *b",;\t|";
+/// The header of `find`'s list.
+const FOUND: [&str; 7] =
+    ["id", "userPrincipalName", "displayName", "service", "error_code", "error_since", "error_text"];
 
-/// Columns named in a message; exports have up to fifty.
-pub(super) const LISTED: usize = 60;
 /// Longest column name shown, in characters.
 const SHOWN: usize = 80;
 
-/// PowerShell's type line, the version line of an Entra template, or Excel's separator line.
-pub(super) fn is_lead_in(line: &str) -> bool {
-    let line = line.trim_start_matches('"').to_ascii_lowercase();
-    line.starts_with("#type ") || line.starts_with("version:v") || line.starts_with("sep=")
+/// Whether a list with this header was written by reprovision.
+pub(super) fn is_ours(header: &[String]) -> bool {
+    let names = || header.iter().map(|name| name.trim());
+    names().any(|name| name == "reprovision_run") || names().eq(FOUND)
 }
 
-/// The delimiter that Excel's separator line names.
-pub(super) fn separator(line: &str) -> Option<u8> {
-    let line = line.trim_start_matches('"');
-    let named = line.get(..4).filter(|key| key.eq_ignore_ascii_case("sep=")).and(line.as_bytes().get(4));
-    named.copied().filter(|byte| (byte.is_ascii_graphic() || *byte == b'\t') && *byte != b'"')
-}
-
-/// The example row that Entra's templates come with.
-pub(super) fn is_example(cells: &[String]) -> bool {
-    cells
-        .iter()
-        .find(|cell| !cell.trim().is_empty())
-        .is_some_and(|cell| cell.trim_start().starts_with("Example:"))
-}
-
-/// The delimiter that stands most often outside quotes in the header line; a comma if none does.
-pub(super) fn delimiter_of(line: &str) -> u8 {
-    let mut quoted = false;
-    let mut counts = [0_u32; 4];
-    for byte in line.bytes() {
-        if byte == b'"' {
-            quoted = !quoted;
-        } else if !quoted && let Some(at) = DELIMITERS.iter().position(|delimiter| *delimiter == byte) {
-            counts[at] += 1;
-        }
-    }
-    let most = counts.iter().copied().max().unwrap_or(0);
-    let at = counts.iter().position(|count| *count == most && most > 0).unwrap_or(0);
-    DELIMITERS[at]
-}
-
-fn normal(name: &str) -> String {
-    let name = match (name.find('['), name.find(']')) {
-        (Some(open), Some(close)) if open < close => &name[open + 1..close],
-        _ => name,
-    };
+/// A name without case, blanks and punctuation. Of a name in Entra's templates the property in brackets counts.
+pub(super) fn normal(name: &str) -> String {
+    let name = template_property(name).unwrap_or(name);
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+fn template_property(name: &str) -> Option<&str> {
+    let (label, rest) = name.split_once('[')?;
+    let property = rest.split_once(']')?.0.trim();
+    let known = TEMPLATE.iter().any(|one| one.eq_ignore_ascii_case(property));
+    (known && !is_of_another(label)).then_some(property)
+}
+
+/// Whether a name tells that its column is about another person or thing than the row's user.
+pub(super) fn is_of_another(name: &str) -> bool {
+    let bare: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    PERSONS.iter().chain(&THINGS).any(|word| bare.contains(word))
+}
+
+/// The rank of a name as that of an id column.
+fn rank(name: &str, object: ObjectKind) -> Option<usize> {
+    let name = normal(name);
+    ranks(object).iter().position(|rank| rank.contains(&&*name))
+}
+
+/// Whether a line has the name of an id column, of whatever kind of object.
+pub(super) fn has_known_name(cells: &[String]) -> bool {
+    const ALL: [ObjectKind; 3] = [ObjectKind::Users, ObjectKind::Groups, ObjectKind::Contacts];
+    cells.iter().any(|name| ALL.iter().any(|object| rank(name, *object).is_some()))
+}
+
+/// Columns with a known id name, the best first.
+pub(super) fn known(header: &[String], object: ObjectKind) -> Vec<usize> {
+    let mut found: Vec<_> =
+        (0..header.len()).filter_map(|at| Some((rank(&header[at], object)?, at))).collect();
+    found.sort_unstable();
+    found.into_iter().map(|(_, at)| at).collect()
+}
+
+/// Columns that hold users, groups or contacts by their own name, in a list that is about something else. A second UPN
+/// in such a list may be anybody's.
+fn self_telling(header: &[String], object: ObjectKind) -> Vec<usize> {
+    let names: Vec<_> = header.iter().map(|name| normal(name)).collect();
+    let with =
+        |is: &dyn Fn(&str) -> bool| -> Vec<usize> { (0..names.len()).filter(|at| is(&names[*at])).collect() };
+    let upns = match object {
+        ObjectKind::Users => {
+            let exact = with(&|name| UPNS.contains(&name));
+            let ends = with(&|name| {
+                ["upn", "userprincipalname"].iter().any(|end| name.ends_with(end))
+                    && !PERSONS.iter().any(|word| name.contains(word))
+            });
+            if exact.is_empty() && ends.len() == 1 { ends } else { exact }
+        }
+        ObjectKind::Groups | ObjectKind::Contacts => Vec::new(),
+    };
+    let told = telling(object).iter().flat_map(|one| with(&|name| name == *one));
+    upns.into_iter().chain(told).collect()
+}
+
+/// Columns that are called so: the exact name, else without case, else without blanks and punctuation as well.
+pub(super) fn named(header: &[String], wanted: &str) -> Vec<usize> {
+    let wanted = wanted.trim();
+    let with = |is: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        (0..header.len()).filter(|at| is(trim(&header[*at]))).collect()
+    };
+    let bare = normal(wanted);
+    let exact = with(&|name| name == wanted);
+    if !exact.is_empty() {
+        return exact;
+    }
+    let same = with(&|name| name.to_lowercase() == wanted.to_lowercase());
+    if !same.is_empty() || bare.is_empty() {
+        return same;
+    }
+    with(&|name| normal(name) == bare)
+}
+
+/// What to type after `--column` for a column: its name where a shell takes it as it stands, else its number.
+pub(super) fn word_for(header: Option<&[String]>, at: usize) -> String {
+    let name = header.and_then(|header| Some((header, trim(header.get(at)?))));
+    let plain = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    };
+    match name {
+        Some((header, name)) if plain(name) && named(header, name) == [at] => name.to_owned(),
+        _ => (at + 1).to_string(),
+    }
 }
 
 /// Where the ids stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    pub(super) has_header: bool,
     pub(super) column: usize,
     pub(super) name: String,
+    /// Another column with a known id name, where nobody chose: both must mean the same user.
+    pub(super) second: Option<usize>,
+    /// The only column of the first line that holds anything, where there is no header and nobody chose.
+    pub(super) alone: bool,
 }
 
-/// Chooses the column from the first record.
+impl Layout {
+    fn of(start: &Start, column: usize) -> Self {
+        let name = match start.has_header {
+            true => trim(&start.first[column]).to_owned(),
+            false => (column + 1).to_string(),
+        };
+        Self { column, name, second: None, alone: false }
+    }
+}
+
+/// Chooses the id column.
 ///
 /// # Errors
-/// Says which columns there are and which flag would fit.
-pub(super) fn layout(first: &[String], wanted: Option<&str>) -> Result<Layout, String> {
-    let names = || {
-        let shown = first.iter().take(LISTED).map(|name| neutral(name.trim(), SHOWN));
-        let more = if first.len() > LISTED { ", …" } else { "" };
-        format!("{}{more}", shown.collect::<Vec<_>>().join(", "))
-    };
-    let is_id = |cell: &String| UserId::parse(id_text(cell, false).0).is_ok();
-    let is_row = first.iter().any(is_id);
-    if let Some(wanted) = wanted {
-        if let Ok(number) = wanted.parse::<usize>() {
-            return match first.get(number.wrapping_sub(1)) {
-                Some(name) => {
-                    let name = if is_row { wanted } else { trim(name) }.to_owned();
-                    Ok(Layout { has_header: !is_row, column: number - 1, name })
-                }
-                None => Err(format!(
-                    "--column {number}: the list has {}: {}",
-                    count(first.len() as u64, "columns"),
-                    names()
-                )),
-            };
-        }
-        let found: Vec<_> = (0..first.len()).filter(|at| normal(&first[*at]) == normal(wanted)).collect();
-        return match found[..] {
-            [column] => Ok(Layout { has_header: true, column, name: trim(&first[column]).to_owned() }),
-            [] => Err(format!("no column {wanted:?}; the columns are: {}", names())),
-            _ => {
-                Err(format!("{} columns are called {wanted:?}: give --column by number, from 1", found.len()))
-            }
-        };
+/// Says what hinders, and which columns or flags to try.
+pub(super) fn choose(start: &Start, options: &Options) -> Result<Layout, Refusal> {
+    if let Some(wanted) = options.column.as_deref() {
+        return asked_for(start, wanted);
     }
+    let (first, object) = (&start.first, options.object);
     if let Some((_, own, instead)) = ACCOUNTS.iter().find(|(begins, ..)| {
         begins.len() <= first.len() && begins.iter().zip(first).all(|(name, cell)| *name == cell.trim())
     }) {
-        return Err(format!(
-            "this is the {own} of a run, and not a list: it names also who was accepted. To try the others again give {instead} \
-             beside it; to send all of them once more, add --column id"
-        ));
+        return Err(Refusal::new(format!(
+            "this is the {own} of a run, and not a list: it names also who was accepted. To try the others again give \
+             {instead} beside it; to send all of them once more, add --column id"
+        )));
     }
-    for rank in RANKS {
-        let found: Vec<_> =
-            (0..first.len()).filter(|at| rank.contains(&normal(&first[*at]).as_str())).collect();
-        match found[..] {
-            [] => {}
-            [column] => {
-                return Ok(Layout { has_header: true, column, name: trim(&first[column]).to_owned() });
-            }
-            [a, b, ..] => {
-                return Err(format!(
-                    "two columns could hold the ids: {:?} (column {}) and {:?} (column {}); choose with --column",
-                    first[a].trim(),
-                    a + 1,
-                    first[b].trim(),
-                    b + 1
-                ));
-            }
+    if !start.has_header {
+        return without_header(start);
+    }
+    if let Some((what, telltale, is)) = export::of_another(first, object) {
+        let mut refusal = Refusal::new(format!(
+            "this looks like an export of {what} (it has a column {:?}), not like a list of {}",
+            neutral(first[telltale].trim(), SHOWN),
+            object.plural()
+        ));
+        refusal.advice.extend(is.map(Advice::Object));
+        refusal.advice.extend(self_telling(first, object).into_iter().map(Advice::Column));
+        refusal.lead = "If {what} are meant, add {flag}";
+        refusal.one = true;
+        return Err(refusal.listing_if_none());
+    }
+    let known = known(first, object);
+    match known[..] {
+        [] => {}
+        [one, other, ..] if rank(&first[one], object) == rank(&first[other], object) => {
+            let named = |at: usize| format!("{:?} (column {})", neutral(first[at].trim(), SHOWN), at + 1);
+            let mut refusal =
+                Refusal::new(format!("two columns could hold the ids: {} and {}", named(one), named(other)));
+            refusal.advice = vec![Advice::Column(one), Advice::Column(other)];
+            refusal.lead = "Choose with {flag}";
+            return Err(refusal.listing_if_none());
+        }
+        [one, ..] => return Ok(Layout { second: known.get(1).copied(), ..Layout::of(start, one) }),
+    }
+    if let [only] = filled(first)[..] {
+        return one_column(start, only);
+    }
+    let mut refusal = Refusal::new("no column is known to hold ids".to_owned());
+    refusal.advice = [(ObjectKind::Groups, "groupid"), (ObjectKind::Contacts, "contactid")]
+        .into_iter()
+        .filter(|(_, own)| first.iter().any(|name| normal(name) == *own))
+        .map(|(kind, _)| Advice::Object(kind))
+        .collect();
+    refusal.lead = "If {what} are meant, add {flag}";
+    Err(refusal.listing())
+}
+
+fn asked_for(start: &Start, wanted: &str) -> Result<Layout, Refusal> {
+    let first = &start.first;
+    if let Ok(number) = wanted.trim().parse::<usize>()
+        && number.checked_sub(1).is_some_and(|at| at < first.len())
+    {
+        return Ok(Layout::of(start, number - 1));
+    }
+    let found = if start.has_header { named(first, wanted) } else { Vec::new() };
+    match found[..] {
+        [column] => Ok(Layout::of(start, column)),
+        [] if wanted.trim().parse::<usize>().is_ok() => Err(Refusal::new(format!(
+            "no column {wanted}: line {} has {}. If it is a title, delete the lines above the header",
+            start.first_line,
+            count(first.len() as u64, "columns")
+        ))
+        .listing()),
+        [] if !start.has_header => Err(Refusal::new(format!(
+            "no column {wanted:?}: the first line is a row, and the list has no header"
+        ))
+        .listing()),
+        [] => Err(Refusal::new(format!("no column {wanted:?}")).listing()),
+        _ => {
+            let mut refusal = Refusal::new(format!("{} columns are called {wanted:?}", found.len()));
+            refusal.advice = found.into_iter().map(Advice::Column).collect();
+            refusal.lead = "Choose with {flag}";
+            Err(refusal.listing_if_none())
         }
     }
-    if let [only] = first {
-        // No column is called so: it is a sign-in name with a slip, and its row is not to be lost.
-        let is_row = is_row || only.contains('@');
-        return Ok(Layout {
-            has_header: !is_row,
-            column: 0,
-            name: if is_row { "1" } else { trim(only) }.to_owned(),
-        });
+}
+
+/// A list of one column needs no known name, unless the name tells that it is somebody else's.
+fn one_column(start: &Start, only: usize) -> Result<Layout, Refusal> {
+    let name = start.first[only].trim();
+    let wider = start.next.iter().any(|cells| filled(cells).iter().any(|at| *at != only));
+    if wider {
+        return Err(Refusal::new(format!(
+            "line {} has one column, {:?}, and the lines below have more. If it is a title, delete the lines above \
+             the header",
+            start.first_line,
+            neutral(name, SHOWN)
+        )));
     }
-    if is_row {
-        let at = first.iter().position(is_id).unwrap_or(0) + 1;
-        return Err(format!(
-            "the first line looks like data, not like a header; if it is, choose the id column by number: --column {at}"
+    let bare = normal(name);
+    let of_a_thing =
+        THINGS.iter().any(|word| bare.contains(word)) && (bare.ends_with("id") || bare.ends_with("guid"));
+    if of_a_thing || PERSONS.iter().any(|word| bare.contains(word)) {
+        let mut refusal = Refusal::new(format!(
+            "the only column, {:?}, does not name the users of the list",
+            neutral(name, SHOWN)
         ));
+        refusal.advice = vec![Advice::Column(only)];
+        refusal.lead = "If {what} are meant, add {flag}";
+        return Err(refusal);
     }
-    Err(format!("no column is known to hold ids; choose one with --column: {}", names()))
+    Ok(Layout::of(start, only))
+}
+
+fn without_header(start: &Start) -> Result<Layout, Refusal> {
+    let first = &start.first;
+    let filled = filled(first);
+    let ids: usize = first.iter().map(|cell| ids_in(cell)).sum();
+    // Programs for mail put a blank or a name between the addresses.
+    let as_mail = first.iter().skip(1).any(|cell| cell.starts_with(' ') || cell.contains('<'));
+    let kind = |at: &usize| UserId::parse(trim(&first[*at])).map(|id| id.is_guid()).ok();
+    let same_kind = filled.iter().all(|at| kind(at).is_some() && kind(at) == kind(&filled[0]));
+    let together = first.iter().any(|cell| ids_in(cell) > 1);
+    if together || (ids > 1 && as_mail) || (same_kind && (ids > 2 || (ids > 1 && start.next.is_empty()))) {
+        return Err(Refusal::new(format!(
+                "{ids} ids on one line, and a list has one id a line. Put each id on a line of its own, without names \
+                 and brackets. If each line is about one user, add a header line with the names of the columns"
+            )).at(start.first_line));
+    }
+    if let [only] = filled[..] {
+        return Ok(Layout { alone: true, ..Layout::of(start, only) });
+    }
+    let like: Vec<_> = filled.into_iter().filter(|at| id_like(&first[*at])).collect();
+    let mut refusal = Refusal::new(match like.len() {
+        0 | 1 => "the first line looks like data, not like a header".to_owned(),
+        many => format!(
+            "the first line looks like data, not like a header, and {many} of its columns could hold the ids. If they \
+             are of different users, write one id a line"
+        ),
+    });
+    refusal.advice = like.into_iter().map(Advice::Column).collect();
+    refusal.lead = "If each line is one user, choose the id column by number: {flag}";
+    Err(refusal.listing_if_none())
 }
 
 #[cfg(test)]
@@ -167,114 +397,41 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_programs_put_before_the_header_is_known_by_its_beginning() {
-        for line in
-            ["#TYPE Microsoft.Open.AzureAD", "\"#type x", "Version:v1.0", "\"version:v1.0", "sep=;", "SEP=,"]
-        {
-            assert!(is_lead_in(line), "{line}");
-        }
-        for line in ["#TYPEX", "#TYPE", "version", "version:1", "separator", "id", "", " sep=;"] {
-            assert!(!is_lead_in(line), "{line}");
-        }
-    }
-
-    #[test]
-    fn the_separator_is_the_byte_after_its_key() {
-        for (line, named) in [
-            ("sep=;", Some(b';')),
-            ("\"SEP=|", Some(b'|')),
-            ("sep=\t", Some(b'\t')),
-            ("sep=", None),
-            ("sep= ", None),
-            ("sep=\"", None),
-            ("sep=\u{e9}", None),
-            ("se\u{e9}=;", None),
-            ("step=;", None),
-        ] {
-            assert_eq!(separator(line), named, "{line:?}");
-        }
-    }
-
-    #[test]
-    fn an_example_is_told_by_its_first_cell_that_holds_anything() {
-        for (line, example) in [
-            ("Example: chris@contoso.com,x", true),
-            (" , Example: x", true),
-            ("x,Example: y", false),
-            ("Example,y", false),
-            (" , ", false),
-        ] {
-            assert_eq!(is_example(&cells(line)), example, "{line}");
-        }
-    }
-
-    #[test]
-    fn the_delimiter_is_the_most_frequent_outside_quotes() {
-        for (line, delimiter) in [
-            ("id", b','),
-            ("a;b;c,d", b';'),
-            ("a\tb", b'\t'),
-            ("a|b|c;d", b'|'),
-            ("\"a;b;c\",d", b','),
-            ("\"a\";\"b,c,d\";e", b';'),
-            ("a;b,c", b','),
-        ] {
-            assert_eq!(delimiter_of(line), delimiter, "{line}");
-        }
-    }
-
-    #[test]
-    fn a_name_is_compared_without_its_trimmings() {
+    fn only_brackets_of_entras_templates_name_a_column() {
         for (name, same) in [
             ("Object Id", "objectid"),
             ("User name [userPrincipalName] Required", "userprincipalname"),
+            ("User name (example: chris@contoso.com) [userPrincipalName] *", "userprincipalname"),
+            ("Benutzername [userPrincipalName] Erforderlich", "userprincipalname"),
+            ("Vorgesetzter [userPrincipalName]", "vorgesetzteruserprincipalname"),
+            ("manager[id]", "managerid"),
+            ("Email Address [Required]", "emailaddressrequired"),
             ("]a[", "a"),
-            ("a]", "a"),
             ("External_Directory-ObjectId", "externaldirectoryobjectid"),
         ] {
             assert_eq!(normal(name), same, "{name}");
         }
     }
 
-    fn chosen(line: &str, wanted: Option<&str>) -> Result<(bool, usize, String), String> {
-        layout(&cells(line), wanted).map(|found| (found.has_header, found.column, found.name))
-    }
-
     #[test]
-    fn the_column_is_the_one_asked_for_else_the_best_known_name() {
-        let is = |has_header, column, name: &str| Ok((has_header, column, name.to_owned()));
-        assert_eq!(chosen("name, mail ", Some("2")), is(true, 1, "mail"));
-        assert_eq!(chosen("Ann,ann@contoso.com", Some("2")), is(false, 1, "2"));
-        assert_eq!(chosen("name,E_Mail", Some("e mail")), is(true, 1, "E_Mail"));
-        assert_eq!(chosen("upn,Object Id ", None), is(true, 1, "Object Id"));
-        assert_eq!(chosen("mail,UPN", None), is(true, 1, "UPN"));
-        assert_eq!(chosen(" mails ", None), is(true, 0, "mails"));
-        assert_eq!(chosen("ann@contoso.com", None), is(false, 0, "1"));
-        assert_eq!(chosen("ann@@contoso.com", None), is(false, 0, "1"));
-    }
-
-    #[test]
-    fn what_cannot_be_chosen_says_what_would_fit() {
-        for (line, wanted, said) in [
-            ("a,b", Some("0"), "--column 0: the list has 2 columns: a, b"),
-            ("a,b", Some("3"), "--column 3: the list has 2 columns: a, b"),
-            ("a,b", Some("c"), "no column \"c\"; the columns are: a, b"),
-            ("a,A,b", Some("a"), "2 columns are called \"a\": give --column by number, from 1"),
-            (
-                "id,x,Object Id",
-                None,
-                "two columns could hold the ids: \"id\" (column 1) and \"Object Id\" (column 3); choose with --column",
-            ),
-            (
-                "Ann,ann@contoso.com",
-                None,
-                "the first line looks like data, not like a header; if it is, choose the id column by number: --column 2",
-            ),
-            ("a,b", None, "no column is known to hold ids; choose one with --column: a, b"),
-        ] {
-            assert_eq!(chosen(line, wanted), Err(said.to_owned()), "{line} {wanted:?}");
+    fn what_is_typed_for_a_column_means_that_column() {
+        let header = cells("id,User name,a,A,2,e-mail,naïve,id2");
+        for (at, word) in ["id", "2", "a", "A", "5", "e-mail", "7", "id2"].into_iter().enumerate() {
+            assert_eq!(word_for(Some(&header), at), word);
         }
-        let wide = |columns| chosen(&vec!["x"; columns].join(","), None).expect_err("none is known");
-        assert!(!wide(LISTED).contains('…') && wide(LISTED + 1).ends_with("x, …"));
+        assert_eq!(word_for(None, 0), "1");
+        assert_eq!(word_for(Some(&cells("id,id")), 1), "2");
+    }
+
+    #[test]
+    fn a_list_of_ours_is_known_by_its_header() {
+        for (header, ours) in [
+            ("name,reprovision_run", true),
+            ("id,userPrincipalName,displayName,service,error_code,error_since,error_text", true),
+            ("id,userPrincipalName,displayName", false),
+            ("my_reprovision_run", false),
+        ] {
+            assert_eq!(is_ours(&cells(header)), ours, "{header}");
+        }
     }
 }

@@ -1,10 +1,15 @@
 //! The input: bytes → text → records → ids; one checking pass, then a stream of the rows to do.
 
+mod advice;
+mod agree;
 mod cell;
 mod check;
 mod copy;
 mod encoding;
+mod export;
+mod first;
 mod header;
+mod lead_in;
 mod lost;
 mod records;
 mod rows;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::cell::id_text;
 use super::check::Checked;
 use super::encoding::Utf8Reader;
-use super::header::is_example;
+use super::lead_in::is_example;
 use super::records::{Broken, Gathered, Records};
 use crate::error::Error;
 use crate::model::{BadId, Item, Outcome, Reason, Record, Row, Text, UserId, neutral, plain, stamp};
@@ -111,8 +111,7 @@ impl Checked {
         Ok(Rows {
             records: Records::new(BufReader::with_capacity(1 << 16, open), self.delimiter),
             copy: copy.to_owned(),
-            header: self.layout.has_header,
-            lead_ins: self.lead_ins,
+            skipped: self.start.skipped,
             number: 0,
             templates: !self.ours,
             examples: 0,
@@ -187,9 +186,8 @@ impl Iterator for Items {
 pub(super) struct Rows {
     records: Records<BufReader<Utf8Reader>>,
     copy: PathBuf,
-    header: bool,
-    /// Lines before the header that are still to come: one that looks so after it is a row.
-    lead_ins: u64,
+    /// Physical line at which the last record above the rows begins.
+    skipped: u64,
     number: u64,
     /// Whether an example before the first row is a template's. In a `failed.csv` it was a row.
     templates: bool,
@@ -205,14 +203,10 @@ impl Iterator for Rows {
                 Ok(gathered) => gathered?,
                 Err(source) => return Some(Err(Error::file("read", &self.copy, source))),
             };
+            if gathered.line <= self.skipped {
+                continue;
+            }
             if let Ok(cells) = &gathered.cells {
-                if self.lead_ins > 0 {
-                    self.lead_ins -= 1;
-                    continue;
-                }
-                if self.number == 0 && std::mem::take(&mut self.header) {
-                    continue;
-                }
                 if self.number == 0 && self.templates && is_example(cells) {
                     self.examples += 1;
                     continue;

@@ -11,4 +11,6 @@ pub struct Reading {
     pub column: usize,
     /// Whether the first line is a header.
     pub header: bool,
+    /// Physical line at which the last record above the rows begins: the header, or a line before the first row; 0 where there is none.
+    pub skipped: u64,
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use reprovision::input::{Checked, Options, check};
-use reprovision::model::Item;
+use reprovision::model::{Item, ObjectKind};
 
 /// What a file is read as.
 struct Expected {
@@ -93,7 +93,8 @@ fn every_export_is_read_as_it_is() {
     for expected in EXPORTS {
         let file = expected.file;
         let copy = desk.path().join("input.csv");
-        let checked = checked(file, &copy, &Options::default()).expect(file);
+        let object = if file.contains("-groups-") { ObjectKind::Groups } else { ObjectKind::Users };
+        let checked = checked(file, &copy, &Options { object, ..Options::default() }).expect(file);
         assert_eq!(checked.encoding.name(), expected.encoding, "{file}");
         assert_eq!(char::from(checked.delimiter), char::from(expected.delimiter), "{file}");
         assert_eq!(checked.column_name, expected.column, "{file}");

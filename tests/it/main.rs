@@ -5,6 +5,7 @@ mod batch;
 #[cfg(unix)]
 mod blocked;
 mod bug;
+mod columns;
 mod crew;
 // Pages say the same everywhere; their commands are for a shell.
 #[cfg(unix)]

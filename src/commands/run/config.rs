@@ -109,7 +109,8 @@ impl RunConfig {
             options: Options {
                 column: asked.column.clone(),
                 delimiter: asked.delimiter,
-                header: None,
+                object: kind(asked.object),
+                reading: None,
                 shard: asked.shard,
             },
             kind: kind(asked.object),
