@@ -206,11 +206,12 @@ impl Iterator for Rows {
             if gathered.line <= self.skipped {
                 continue;
             }
-            if let Ok(cells) = &gathered.cells {
-                if self.number == 0 && self.templates && is_example(cells) {
-                    self.examples += 1;
-                    continue;
-                }
+            if self.number == 0
+                && self.templates
+                && gathered.cells.as_ref().is_ok_and(|cells| is_example(cells))
+            {
+                self.examples += 1;
+                continue;
             }
             self.number += 1;
             return Some(Ok((self.number, gathered)));
