@@ -39,8 +39,7 @@ pub(super) struct Flow {
     last_answer: Instant,
     waits: Waits,
     shut_since: Option<Instant>,
-    /// When the first refusal came, and what was served since.
-    limited: Option<(Instant, u64)>,
+    usage: Option<Usage>,
 }
 
 /// How often and how long the service made us wait, by whose limit ([`Scope::index`]).
@@ -56,8 +55,38 @@ pub struct Waits {
     pub waited: Duration,
     /// Writes per second that the service gives, where it was learned.
     pub rate: Option<f64>,
-    /// Share of it that was used since the first refusal, 0 to 1; `None` where no limit was met or no rate is known.
+    /// Share of it that was used since the first refusal, 0 to 1; `None` where no limit was met, where no rate is known,
+    /// and where the list ended before what the service gave during a pause could be used.
     pub used: Option<f64>,
+}
+
+/// How much of the quota is used from the first refusal on.
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    since: Instant,
+    served: u64,
+    /// Beginning of the last pause, what was served before it, and the length of all pauses before it.
+    last_pause: (Instant, u64, Duration),
+}
+
+impl Usage {
+    fn begin(now: Instant) -> Self {
+        Self { since: now, served: 0, last_pause: (now, 0, Duration::ZERO) }
+    }
+
+    /// The share of `rate` writes per second that was used until `last_answer`. `waited` is the length of all pauses.
+    /// The time since the last pause began counts only if enough users were left to use what the service gave in it:
+    /// otherwise the figure would tell how long the list was.
+    fn share(&self, rate: f64, waited: Duration, last_answer: Instant) -> Option<f64> {
+        let (paused_at, served_before, waited_before) = self.last_pause;
+        let given = rate * waited.saturating_sub(waited_before).as_secs_f64();
+        let (served, until) = match (self.served - served_before) as f64 >= given {
+            true => (self.served, last_answer),
+            false => (served_before, paused_at),
+        };
+        let seconds = until.saturating_duration_since(self.since).as_secs_f64();
+        (seconds > 0.0).then(|| (served as f64 / (rate * seconds).max(1.0)).min(1.0))
+    }
 }
 
 /// Why nothing leaves at the moment.
@@ -221,11 +250,10 @@ impl Pace {
         let pause =
             state.shut_since.map_or(Duration::ZERO, |since| Instant::now().saturating_duration_since(since));
         let rate = state.law.learned().and_then(|learned| learned.rate);
-        let used = rate.zip(state.limited).map(|(rate, (since, served))| {
-            let seconds = state.last_answer.saturating_duration_since(since).as_secs_f64();
-            (served as f64 / (rate * seconds).max(1.0)).min(1.0)
-        });
-        Waits { rate, used, waited: state.waits.waited + pause, ..state.waits.clone() }
+        let waited = state.waits.waited + pause;
+        let used =
+            rate.zip(state.usage).and_then(|(rate, usage)| usage.share(rate, waited, state.last_answer));
+        Waits { rate, used, waited, ..state.waits.clone() }
     }
 
     fn state(&self) -> MutexGuard<'_, Flow> {
@@ -265,7 +293,7 @@ impl Flow {
             last_answer: Instant::now(),
             waits: Waits::default(),
             shut_since: None,
-            limited: None,
+            usage: None,
         }
     }
 
@@ -317,11 +345,12 @@ impl Flow {
         self.law.on_attempt(verdict, attempt.throttle_percentage, sent, now);
         match &attempt.kind {
             Kind::Throttled(throttle) => {
+                let usage = self.usage.get_or_insert_with(|| Usage::begin(now));
                 if self.shut_since.is_none() {
                     self.shut_since = Some(now);
                     self.waits.spells += 1;
+                    usage.last_pause = (now, usage.served, self.waits.waited);
                 }
-                self.limited.get_or_insert((now, 0));
                 self.cooldowns.refused(throttle.scope, attempt.retry_after, sent, now);
                 self.waits.refused[throttle.scope.index()] += 1;
                 if let Some(cooling) = self.cooldowns.running(now) {
@@ -349,8 +378,8 @@ impl Flow {
         self.outage.answered(row);
         let shut = self.cooldowns.is_shut();
         self.cooldowns.served(sent);
-        if let Some((_, served)) = &mut self.limited {
-            *served += 1;
+        if let Some(usage) = &mut self.usage {
+            usage.served += 1;
         }
         if shut && !self.cooldowns.is_shut() {
             if let Some(since) = self.shut_since.take() {

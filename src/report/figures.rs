@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,35 @@ pub struct Hand {
     pub next_step: String,
 }
 
+/// First request and last answer of a run. The times of records are UTC with a fixed number of digits, so that their
+/// texts compare as the times do.
+#[derive(Clone, Debug, Default)]
+pub struct Span {
+    first_sent: String,
+    last_finished: String,
+}
+
+impl Span {
+    /// Adds a record; one that was not sent changes nothing.
+    pub fn add<T: Deref<Target = str>>(&mut self, record: &Record<T>) {
+        let sent: &str = &record.first_sent_at;
+        if !sent.is_empty() && (self.first_sent.is_empty() || sent < self.first_sent.as_str()) {
+            sent.clone_into(&mut self.first_sent);
+        }
+        let finished: &str = &record.finished_at;
+        if record.attempts > 0 && finished > self.last_finished.as_str() {
+            finished.clone_into(&mut self.last_finished);
+        }
+    }
+
+    /// Zero where nobody was sent.
+    pub fn length(&self) -> Duration {
+        let at = |text: &str| text.parse::<Timestamp>().ok();
+        let ends = at(&self.first_sent).zip(at(&self.last_finished));
+        ends.and_then(|(first, last)| Duration::try_from(last.duration_since(first)).ok()).unwrap_or_default()
+    }
+}
+
 /// The figures of one run, or of several that are merged.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -94,6 +124,8 @@ pub struct Figures {
     last: (String, Option<Timestamp>),
     /// Failed and invalid rows, all of them.
     pub failed: u64,
+    /// First request and last answer.
+    pub span: Span,
 }
 
 impl Figures {
@@ -126,6 +158,7 @@ impl Figures {
 
     /// Adds a record to the last run.
     pub fn add<T: Deref<Target = str>>(&mut self, record: &Record<T>) {
+        self.span.add(record);
         if record.attempts > 0 {
             let at = (record.attempts as usize).min(MOST_ATTEMPTS) - 1;
             self.attempts[at] += 1;

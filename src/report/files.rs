@@ -4,17 +4,17 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::figures::Figures;
+use super::figures::{Figures, Span};
 use super::html::{Page, Part, Redact};
 use super::summary::Summary;
 use super::verified::Verified;
 use crate::error::Error;
-use crate::rundir::{RunFile, read_results, write_page};
+use crate::rundir::{RunFile, each_record, write_page};
 
 /// Adds what the records tell to the account of a call that ends, and writes `report.html`.
 ///
 /// # Errors
-/// `Error::File`; as `read_results`.
+/// `Error::File`; as `each_record`.
 pub fn complete(folder: &Path, summary: &mut Summary, figures: &Figures) -> Result<(), Error> {
     summary.tell(figures);
     // The account is needed again afterwards, and a part owns its own.
@@ -37,12 +37,13 @@ pub fn rewrite(folder: &Path) -> Result<(), Error> {
 /// Reads what a folder holds: its summary, or where the run was cut short, one made of its records.
 ///
 /// # Errors
-/// `Error::Usage` where it is no folder of a run; as `read_results`.
+/// `Error::Usage` where it is no folder of a run; as `each_record`.
 pub fn load(folder: &Path) -> Result<Part, Error> {
     let run = RunFile::read(folder).ok_or_else(|| {
         Error::Usage(format!("{} is no folder of a run: it has no readable run.json", folder.display()))
     })?;
-    let read = read_results(folder, run.rows)?;
+    let mut span = Span::default();
+    let read = each_record(folder, run.rows, |record| span.add(record))?;
     let written = fs::read(folder.join("summary.json"))
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Summary>(&bytes).ok())
@@ -50,7 +51,10 @@ pub fn load(folder: &Path) -> Result<Part, Error> {
     let summary = written.unwrap_or_else(|| {
         let cut = "it is still running, or was cut short; the same command continues".to_owned();
         let stopped = if read.totals.records < run.rows_in() { vec![cut] } else { Vec::new() };
-        Summary::new(run, &read.totals, stopped, Duration::ZERO, Duration::ZERO)
+        let mut summary = Summary::new(run, &read.totals, stopped, Duration::ZERO, Duration::ZERO);
+        summary.lasted(&span);
+        summary.exit_code = summary.own_exit().code();
+        summary
     });
     Ok(Part { name: name(folder), summary, verified: Verified::read(folder)? })
 }

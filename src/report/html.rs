@@ -203,7 +203,6 @@ impl Page<'_> {
         let durations = self.figures.durations();
         let requests: u64 = self.parts.iter().map(|part| part.summary.requests).sum();
         let throttled: u64 = self.parts.iter().map(|part| part.summary.throttled).sum();
-        let apart = self.parts.iter().any(|part| part.summary.limits_met_others());
         let most = self.figures.attempts.into_iter().max().unwrap_or(0);
         let last = self.figures.attempts.len();
         html! {
@@ -211,12 +210,17 @@ impl Page<'_> {
                 h2 { "Effort" }
                 p {
                     span data-figure="requests" { (thousands(requests)) } " " (noun(requests, "requests"))
-                    @if apart { " " (COUNTED) } ", "
-                    span data-figure="throttled" { (thousands(throttled)) } " of them refused by a limit"
                     @match self.parts {
-                        [part] if !apart => { ", longest wait asked for " (human_s(part.summary.longest_wait_s)) }
-                        [part] => @if let Some(limits) = part.summary.limits_of_call() { "; " (limits) }
-                        _ => {}
+                        // Two counts of throttled requests side by side would look like a mistake.
+                        [part] if part.summary.limits_met_others() => {
+                            " " (COUNTED)
+                            @if let Some(limits) = part.summary.limits_of_call() { "; " (limits) }
+                        }
+                        parts => {
+                            @if parts.iter().any(|part| part.summary.limits_met_others()) { " " (COUNTED) }
+                            ", " span data-figure="throttled" { (thousands(throttled)) } " of them throttled"
+                            @if let [part] = parts { ", longest wait asked for " (human_s(part.summary.longest_wait_s)) }
+                        }
                     }
                 }
                 @if durations.users > 0 {
@@ -272,13 +276,17 @@ impl Page<'_> {
 
     fn needs_hands(&self) -> Markup {
         let mut hands: Vec<(usize, &Hand)> = self.figures.hands().map(|hand| (hand.part, hand)).collect();
-        let mut all = self.figures.failed;
+        let failed = self.figures.failed;
+        let mut still_failing = 0;
         for (at, verified) in
             self.parts.iter().enumerate().filter_map(|(at, part)| Some((at, part.verified.as_ref()?)))
         {
             hands.extend(verified.hands.values().map(|hand| (at, hand)));
-            all += verified.still_there();
+            still_failing += verified.still_there();
         }
+        let all = failed + still_failing;
+        let lists = [("failed.csv", failed), ("still-failing.csv", still_failing)];
+        let lists: Vec<_> = lists.into_iter().filter(|(_, rows)| *rows > 0).map(|(name, _)| name).collect();
         hands.sort_by_key(|(part, hand)| (*part, hand.row));
         hands.truncate(MOST_HANDS);
         let shown = hands.len() as u64;
@@ -290,10 +298,9 @@ impl Page<'_> {
                 } @else {
                     p {
                         span data-figure="needs_hands" { (thousands(all)) } " " (noun(all, "rows"))
-                        @if all > shown { "; the first " (thousands(shown)) " are named here, all of them" } @else { "; they stand" }
-                        " in " code { "failed.csv" }
-                        @if self.parts.iter().any(|part| part.verified.is_some()) { " and " code { "still-failing.csv" } }
-                        ", which " code { "reprovision run" } " takes once the causes are gone"
+                        @if all > shown { "; the first " (thousands(shown)) " are named here" }
+                        ". Once the causes are gone, give " code { "reprovision run" } " the list "
+                        @for (at, name) in lists.iter().enumerate() { @if at > 0 { " and then " } code { (name) } }
                     }
                     table.stack {
                         thead { tr { th.number { "Row" } th { "Name" } th { "Service" } th { "Cause" } th { "Who" } th { "Next step" } } }
@@ -343,7 +350,7 @@ fn when(line: &Timeline, name: Option<&str>) -> Markup {
                 figcaption {
                     span.key.accepted {} "accepted, at most " (format!("{:.1}", line.peak())) "/s"
                     @if line.width > 1 { " (mean over " (line.width) " s)" }
-                    @if throttled > 0 { span.key.throttled {} "users of this moment had been refused by a limit: " (count(throttled, "requests")) }
+                    @if throttled > 0 { span.key.throttled {} "throttled before, of the users of this moment: " (count(throttled, "requests")) }
                 }
                 @for silence in &line.silences {
                     p.dim {
@@ -382,7 +389,8 @@ fn asked(part: &Part) -> Markup {
                 (row("Label", run.label.as_deref().unwrap_or_default()))
                 (row("Ticket", run.ticket.as_deref().unwrap_or_default()))
                 (row("Begun", &moment(run.created_at)))
-                (row("Last call", &format!("{}, {}", moment(run.started_at), human_s(part.summary.wall_s))))
+                (row("Last invocation", &format!("{}, {}", moment(run.started_at), human_s(part.summary.wall_s))))
+                (row("From the first request to the last answer", &human_s(part.summary.elapsed_s)))
                 (row("Exit code", &part.summary.exit_code.to_string()))
                 (row("Settings", &settings.join(" · ")))
                 (row("Version", &run.version))

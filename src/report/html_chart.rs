@@ -13,14 +13,14 @@ const FEWEST_BINS: usize = 24;
 /// Units across a bar.
 const ACROSS: f64 = 1_000.0;
 
-/// Accepted per second over time; below it a strip where requests were refused by a limit.
+/// Accepted per second over time; below it a strip where requests were throttled.
 pub(super) fn timeline(line: &Timeline) -> Markup {
     let bins = line.bins.len().max(FEWEST_BINS) as f64;
     let most = line.bins.iter().map(|bin| bin.accepted).max().unwrap_or(0).max(1) as f64;
     let whole = HEIGHT + STRIP + 2.0;
     html! {
         svg.chart viewBox=(format!("0 0 {bins} {whole}")) preserveAspectRatio="none" role="img"
-            aria-label="Accepted users per second over time, and where requests were refused by a limit" {
+            aria-label="Accepted users per second over time, and where requests were throttled" {
             rect.none x="0" y=(HEIGHT) width=(bins) height="0.5" {}
             @for (at, bin) in line.bins.iter().enumerate() {
                 @let height = bin.accepted as f64 / most * (HEIGHT - 4.0);

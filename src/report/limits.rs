@@ -18,7 +18,7 @@ pub struct Limits {
     pub waited_s: f64,
     /// Writes per second that the service gives, where it was learned.
     pub rate: Option<f64>,
-    /// Share of it that was used since the first refusal, 0 to 1.
+    /// Share of it that was used since the first refusal, 0 to 1; `None` where it cannot be measured.
     pub used: Option<f64>,
 }
 
@@ -27,7 +27,7 @@ impl Limits {
     pub fn text(&self) -> Option<String> {
         let owner = |(name, count): (&String, &u64)| {
             let owner = Scope::from_name(name).map_or_else(|| name.clone(), |scope| scope.owner().to_owned());
-            format!("{owner}: {} refused", thousands(*count))
+            format!("{owner}: {} throttled", thousands(*count))
         };
         let owners: Vec<_> = self.refused.iter().map(owner).collect();
         if owners.is_empty() {
@@ -61,7 +61,7 @@ mod tests {
         };
         let said = limits.text().expect("a limit was met");
         let (paused, used) = said.split_once("; ").expect("two parts");
-        let owner = "(your app's limit in this tenant: 1,234 refused)";
+        let owner = "(your app's limit in this tenant: 1,234 throttled)";
         assert_eq!(paused, format!("paused by Microsoft 365 2 times, 1 min 1 s in all {owner}"));
         assert_eq!(used, "98 % of its 20.0 writes/s were used");
     }

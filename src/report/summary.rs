@@ -7,14 +7,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Cause, Durations, Figures};
+use super::figures::{Cause, Durations, Figures, Span};
 use super::limits::Limits;
-use super::words::{ACCEPTED_MEANS, COUNTED, THIS_CALL, human_s};
+use super::words::{ACCEPTED_MEANS, COUNTED, THIS_INVOCATION, human_s};
+use crate::error::Exit;
 use crate::model::{Outcome, count, noun, thousands};
 use crate::rundir::{FileHash, RunFile, Totals};
 
 /// Causes printed; the rest stands in report.html.
 const MOST_CAUSES: usize = 10;
+
+/// Seconds by which the records may span more than the one invocation that wrote them: their times are rounded.
+const ROUNDING_S: f64 = 1.0;
 
 /// The commands that go on from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +73,11 @@ pub struct Summary {
     /// What the limits of the service did to this call, rows without a record included.
     #[serde(default)]
     pub limits: Limits,
-    /// Length of this call in seconds.
+    /// Length of this invocation in seconds; where it was killed or only writes missing files, as `elapsed_s`.
     pub wall_s: f64,
+    /// From the first request to the last answer in the records, over all invocations, in seconds.
+    #[serde(default)]
+    pub elapsed_s: f64,
     /// Lines of results.csv that could not be read and were done again.
     pub damaged_lines: u64,
     /// The other files of the run as they were then.
@@ -107,6 +114,7 @@ impl Summary {
             longest_wait_s: longest_wait.as_secs_f64(),
             limits: Limits::default(),
             wall_s: wall.as_secs_f64(),
+            elapsed_s: 0.0,
             damaged_lines: 0,
             files: Vec::new(),
             notes: Vec::new(),
@@ -120,6 +128,15 @@ impl Summary {
         self.causes = figures.causes();
         self.durations_ms = figures.durations();
         self.attempts = figures.attempts.to_vec();
+        self.lasted(&figures.span);
+    }
+
+    /// Takes the length from the records. It is that of the invocation too where no other is known: it was killed.
+    pub(super) fn lasted(&mut self, span: &Span) {
+        self.elapsed_s = span.length().as_secs_f64();
+        if self.wall_s == 0.0 {
+            self.wall_s = self.elapsed_s;
+        }
     }
 
     /// Whether it counts what the records count.
@@ -137,6 +154,15 @@ impl Summary {
         self.totals.get(outcome.as_str()).copied().unwrap_or(0)
     }
 
+    /// The exit code that the records alone call for.
+    pub fn own_exit(&self) -> Exit {
+        match self.complete {
+            false => Exit::Stopped,
+            true if self.of(Outcome::Failed) + self.of(Outcome::Invalid) > 0 => Exit::SomeFailed,
+            true => Exit::Done,
+        }
+    }
+
     /// Whether the limits of this call met other requests than the records count: those for rows that have no record yet,
     /// or not those of an earlier call.
     pub fn limits_met_others(&self) -> bool {
@@ -146,19 +172,32 @@ impl Summary {
     /// The same in words, for the requests of this call; nothing where no limit was met.
     pub fn limits_of_call(&self) -> Option<String> {
         let (longest, limits) = (human_s(self.longest_wait_s), self.limits.text()?);
-        Some(format!("{THIS_CALL}: longest wait {longest}, {limits}"))
+        let throttled = thousands(self.limits.refused.values().sum());
+        Some(format!("{THIS_INVOCATION}: {throttled} throttled, longest wait {longest}, {limits}"))
     }
 
-    /// What it took, in lines that say whose requests they count where those are not the same.
+    /// What it took. Where the records and this invocation count different requests, each has a line that says so, and
+    /// only the invocation's says how many were throttled.
     fn effort(&self) -> Vec<String> {
-        let (requests, throttled) = (count(self.requests, "requests"), thousands(self.throttled));
+        let requests = count(self.requests, "requests");
         if self.limits_met_others() {
-            let of_records = format!("{requests} {COUNTED}, {throttled} refused by a limit");
-            return [of_records].into_iter().chain(self.limits_of_call()).collect();
+            return [format!("{requests} {COUNTED}")].into_iter().chain(self.limits_of_call()).collect();
         }
-        let longest = human_s(self.longest_wait_s);
-        let all = format!("{requests}, {throttled} refused by a limit, longest wait {longest}");
+        let (throttled, longest) = (thousands(self.throttled), human_s(self.longest_wait_s));
+        let all = format!("{requests}, {throttled} throttled, longest wait {longest}");
         [all].into_iter().chain(self.limits.text()).collect()
+    }
+
+    /// How long it took: this invocation, and where an earlier one had a part in it, all of them.
+    fn took(&self) -> String {
+        let invocation = human_s(self.wall_s);
+        match self.elapsed_s > self.wall_s + ROUNDING_S {
+            true => format!(
+                "{invocation} in this invocation, {} after the first request",
+                human_s(self.elapsed_s)
+            ),
+            false => invocation,
+        }
     }
 
     /// For people.
@@ -173,7 +212,7 @@ impl Summary {
             false if limited => "Stopped by --limit",
             false => "Stopped",
         };
-        let _ = writeln!(out, "{simulated}{ended} after {}", human_s(self.wall_s));
+        let _ = writeln!(out, "{simulated}{ended} after {}", self.took());
         for (name, text) in [("label", &self.run.label), ("ticket", &self.run.ticket)] {
             if let Some(text) = text {
                 let _ = writeln!(out, "  {name} {text}");

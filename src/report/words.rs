@@ -9,11 +9,11 @@ use crate::model::Reason;
 pub const ACCEPTED_MEANS: &str = "accepted: Microsoft 365 took the request; whether the error is gone is known in \
 5–30 minutes, at times 24 hours";
 
-/// Whose requests are counted, where not all have led to a record.
-pub(super) const COUNTED: &str = "in all calls for rows that are done";
+/// Which requests are counted, where not all have led to a record.
+pub(super) const COUNTED: &str = "for finished rows, over all invocations";
 
-/// Whose requests the limits met.
-pub(super) const THIS_CALL: &str = "in this call, rows that are not done included";
+/// Which requests the limits met.
+pub(super) const THIS_INVOCATION: &str = "this invocation, unfinished rows included";
 
 /// What a reason means, in a few words.
 pub fn cause(reason: Reason) -> &'static str {

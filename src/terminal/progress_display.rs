@@ -40,7 +40,7 @@ pub(super) struct View {
     pub(super) progress: Progress,
     /// Users answered per second.
     pub(super) rate: f64,
-    /// Time left at this rate; `None` where there is no rate.
+    /// Time left at this rate; `None` where there is no rate, and while nothing is sent.
     pub(super) left: Option<Duration>,
 }
 
@@ -79,7 +79,7 @@ impl ProgressDisplay {
             let mut past = VecDeque::from([(Instant::now(), 0)]);
             let mut last_line = Instant::now();
             while !shown.over.load(Relaxed) {
-                let view = View::of(read(), shown.total, &mut past);
+                let view = View::at(Instant::now(), read(), shown.total, &mut past);
                 match shown.form {
                     ProgressForm::Bar => {
                         drawn.show(&bar(&view, shown.total, shown.simulated, drawn.columns()));
@@ -114,16 +114,20 @@ impl ProgressDisplay {
 }
 
 impl View {
-    fn of(progress: Progress, total: u64, past: &mut VecDeque<(Instant, u64)>) -> Self {
-        let (now, done) = (Instant::now(), progress.answered);
-        past.push_back((now, done));
+    fn at(now: Instant, progress: Progress, total: u64, past: &mut VecDeque<(Instant, u64)>) -> Self {
+        let done = progress.answered;
+        let sends = progress.waiting.is_none();
+        // While nothing is sent the rate falls towards nothing, and the time left would only grow.
+        if sends {
+            past.push_back((now, done));
+        }
         while past.len() > 2 && past.front().is_some_and(|(at, _)| now - *at > RATE_OVER) {
             past.pop_front();
         }
         let (since, before) = past.front().copied().unwrap_or((now, done));
         let rate = (done - before) as f64 / (now - since).as_secs_f64().max(0.001);
         let open = total.saturating_sub(done);
-        let left = (rate > 0.0).then(|| Duration::from_secs_f64((open as f64 / rate).min(1e9)));
+        let left = (sends && rate > 0.0).then(|| Duration::from_secs_f64((open as f64 / rate).min(1e9)));
         Self { progress, rate, left }
     }
 }
@@ -158,5 +162,30 @@ impl Thread {
              in_flight={in_flight} rate={:.1}/s eta={eta} throttled={throttled}{waiting}",
             self.total, view.rate
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_left_is_shown_while_nothing_is_sent() {
+        let begin = Instant::now();
+        let second = |second| begin + Duration::from_secs(second);
+        let mut past = VecDeque::from([(begin, 0)]);
+        let mut left = |at, answered, waiting: Option<&str>| {
+            let waiting = waiting.map(str::to_owned);
+            let progress = Progress { answered, waiting, ..Progress::default() };
+            View::at(second(at), progress, 1_000, &mut past).left
+        };
+        assert_eq!(left(10, 100, None), Some(Duration::from_secs(90)));
+        for at in 11..300 {
+            assert_eq!(left(at, 100, Some("Microsoft 365 does not answer")), None, "{at}");
+        }
+        // Two looks later the time without answers counts no more.
+        left(300, 100, None);
+        left(301, 110, None);
+        assert_eq!(left(302, 120, None), Some(Duration::from_secs(88)));
     }
 }

@@ -437,6 +437,21 @@ async fn what_was_used_is_told_where_it_was_half() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn share_of_quota_is_unknown_where_list_ends_after_a_pause() {
+    for (refused, at) in [(280, "near the end"), (299, "at the end")] {
+        let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
+        // 300 users: what the service gives during ten seconds is 200 writes, and no more than five are left.
+        let script = script(move |_, number, _| {
+            if number >= refused && number < refused + 5 { throttled(10) } else { Kind::Accepted.into() }
+        });
+        run_at(pace.clone(), 300, 32, &Stop::new(), script).await;
+        let waits = pace.waits();
+        assert!(waits.refused[0] > 0, "{at}: no limit was met");
+        assert_eq!(waits.used, None, "{at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_is_told_probed_every_half_minute_and_forgiven() {
     let pace = fixed(1_000.0);
     let fault = answer(Kind::Transient(Fault::Timeout));

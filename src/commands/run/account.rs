@@ -178,8 +178,9 @@ pub(super) fn complete(
     let exit = own_exit(read);
     let mut summary = Summary::new(run, &read.totals, Vec::new(), Duration::ZERO, Duration::ZERO);
     summary.exit_code = exit.code();
+    let figures = Figures::of(folder, summary.run.rows)?;
+    summary.tell(&figures);
     if summary_missing || report_missing {
-        let figures = Figures::of(folder, summary.run.rows)?;
         write_summary(folder, &mut summary, &figures)?;
     }
     let files = if rebuilt.is_empty() {
