@@ -18,6 +18,7 @@ pub mod pace;
 pub mod report;
 pub mod rundir;
 pub mod scan;
+pub mod session;
 pub mod simulator;
 pub mod stop;
 pub mod sys;

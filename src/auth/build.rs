@@ -9,6 +9,7 @@ use super::assertion::{Assertion, Issuer, Signer};
 use super::choice::{Kind, Surroundings, needs};
 use super::host::SignInHost;
 use super::managed::{Endpoint, ManagedIdentity};
+use super::notices::Show;
 use super::outside::AzureCli;
 use super::person::{Person, Way};
 use super::secret_file::SecretFile;
@@ -33,7 +34,7 @@ pub struct Plan<'a> {
     /// Audience of federated assertions in the cloud.
     pub federation: &'a str,
     /// Shows a person what he has to do.
-    pub show: fn(&str),
+    pub show: Show,
     /// Opens a browser; false: it could not.
     pub open: fn(&str) -> bool,
 }
@@ -127,7 +128,7 @@ impl Plan<'_> {
 
     fn person(&self, tenant: Option<&str>, scope: &str, way: Way) -> Result<TokenSource, Error> {
         let host = self.host(tenant.unwrap_or("organizations"))?;
-        Ok(TokenSource::Person(Person::new(host, scope, way, self.show, self.open)))
+        Ok(TokenSource::Person(Person::new(host, scope, way, self.show.clone(), self.open)))
     }
 
     async fn token(&self) -> Result<TokenSource, Error> {
@@ -192,7 +193,7 @@ impl Plan<'_> {
 
     fn warn_of(&self, read: &SecretFile, file: &str) {
         if read.open_to_all {
-            (self.show)(&format!(
+            self.show.text(&format!(
                 "warning: every user of this machine may read or change {file}, which signs in for you: chmod 600 \"{file}\""
             ));
         }

@@ -27,7 +27,7 @@ pub use choice::{Choice, Kind, Surroundings, choose};
 pub use claims::Claims;
 pub use failure::Failure;
 pub use host::SignInHost;
-pub use notices::Notices;
+pub use notices::{Notices, Show};
 pub use permission::{Permitted, missing_text, permitted};
 pub use skew::said_of_clock;
 pub use source::TokenSource;

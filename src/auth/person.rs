@@ -17,6 +17,7 @@ use url::Url;
 
 use super::failure::Failure;
 use super::host::{Grant, Refused, SignInHost};
+use super::notices::Show;
 use crate::model::neutral;
 
 /// A person who has not signed in by then has gone away.
@@ -51,7 +52,7 @@ pub struct Person {
     /// How.
     pub way: Way,
     /// Shows what he has to do.
-    pub show: fn(&str),
+    pub show: Show,
     /// Opens a browser; false: it could not.
     pub open: fn(&str) -> bool,
     /// Signs in again without him.
@@ -69,7 +70,7 @@ struct Device {
 
 impl Person {
     /// Nobody has signed in yet.
-    pub fn new(host: SignInHost, scope: &str, way: Way, show: fn(&str), open: fn(&str) -> bool) -> Self {
+    pub fn new(host: SignInHost, scope: &str, way: Way, show: Show, open: fn(&str) -> bool) -> Self {
         Self { host, scope: format!("{scope} offline_access"), way, show, open, refresh: Mutex::default() }
     }
 
@@ -100,7 +101,7 @@ impl Person {
         let (device, _): (Device, _) =
             self.host.post("devicecode", &form).await.map_err(|refused| refused.failure)?;
         let device_code = SecretString::from(device.device_code);
-        (self.show)(&format!(
+        self.show.text(&format!(
             "Sign in: open {} and enter the code {}",
             neutral(&device.verification_uri, 200),
             neutral(&device.user_code, 40)
@@ -161,7 +162,7 @@ impl Person {
         }
         let opened = (self.open)(url.as_str());
         let lead = if opened { "Sign in in the browser. If none has opened, open" } else { "Sign in: open" };
-        (self.show)(&format!("{lead} on this machine:\n  {url}"));
+        self.show.text(&format!("{lead} on this machine:\n  {url}"));
         let end = Instant::now() + BROWSER_WAIT;
         let code = loop {
             let stream = tokio::select! {

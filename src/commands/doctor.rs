@@ -6,14 +6,15 @@ use reqwest::header::AUTHORIZATION;
 use serde::Serialize;
 use url::Url;
 
-use super::connect::{Connection, network, place, sign_in, simulated};
+use super::service::{options, place};
 use super::signals::{listen, unless_stopped};
-use super::{kind, say};
+use super::{console, kind, say};
 use crate::auth::{Notices, Permitted, permitted, said_of_clock};
 use crate::cli::{Doctor, Service};
 use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
 use crate::net::{Network, idle_exceptions, is_loopback, proxy_name, trouble};
+use crate::session::{Session, network, sign_in};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -69,7 +70,8 @@ pub(super) async fn doctor(asked: Doctor) -> Result<Exit, Error> {
 
 async fn check_all(asked: Doctor) -> Result<Exit, Error> {
     let place = place(&asked.service).await?;
-    let network = network(&asked.service).await?;
+    let options = options(&asked.service);
+    let network = network(&options).await?;
     let mut found = Findings::default();
     if place.simulator.is_some() {
         found.note("simulated", State::Ok, "SIMULATED  none of this is about a real tenant");
@@ -86,12 +88,12 @@ async fn check_all(asked: Doctor) -> Result<Exit, Error> {
     }
     if reach(&mut found, &network, &root).await {
         let signed_in = match place.simulator {
-            Some(simulator) => simulated(&asked.service, place.root, simulator),
-            None => sign_in(&asked.service, place.root, false, Notices::silent()).await,
+            Some(simulator) => Session::simulated(&options, place.root, simulator, Notices::silent()),
+            None => sign_in(&options, place.root, false, Notices::silent(), console()).await,
         };
         let current = match signed_in {
             Ok(connection) => match connection.tokens.current().await {
-                Ok(token) => Ok((Connection { claims: token.claims.clone(), ..connection }, token)),
+                Ok(token) => Ok((Session { claims: token.claims.clone(), ..connection }, token)),
                 Err(text) => Err(text),
             },
             Err(error @ Error::SignIn(_)) => Err(error.chain()),
@@ -169,7 +171,7 @@ async fn reach(found: &mut Findings, network: &Network, root: &Url) -> bool {
     true
 }
 
-fn tenant(found: &mut Findings, asked: &Service, connection: &Connection) {
+fn tenant(found: &mut Findings, asked: &Service, connection: &Session) {
     match (&connection.claims.tid, &asked.tenant, connection.simulator.is_some()) {
         (Some(tid), _, true) => found.note("tenant", State::Ok, format!("{tid}, the simulator's")),
         (Some(tid), Some(asked), _) => {
@@ -189,7 +191,7 @@ fn tenant(found: &mut Findings, asked: &Service, connection: &Connection) {
 }
 
 /// For each command; whether a read may be tried.
-fn permissions(found: &mut Findings, connection: &Connection, kind: ObjectKind) -> bool {
+fn permissions(found: &mut Findings, connection: &Session, kind: ObjectKind) -> bool {
     let claims = &connection.claims;
     match permitted(claims, kind, true) {
         Permitted::Yes(by) => {
@@ -220,7 +222,7 @@ async fn read(
     found: &mut Findings,
     network: &Network,
     version: &str,
-    connection: &Connection,
+    connection: &Session,
     bearer: &reqwest::header::HeaderValue,
     kind: ObjectKind,
 ) {
@@ -249,7 +251,7 @@ async fn read(
                 State::Failed,
                 "the token is refused (401): sign in again; is it a token for Microsoft Graph of this cloud?",
             ),
-            403 => found.note("read", State::Failed, connection.refused(kind, false)),
+            403 => found.note("read", State::Failed, connection.missing_permission(kind, false)),
             429 => {
                 found.note("read", State::Warning, "Microsoft 365 asks this app to wait (429); sign-in works")
             }

@@ -6,9 +6,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use url::Url;
 
-use super::connect::{Purpose, connect, place};
 use super::found::{Counts, List};
 use super::scanning::{Scanning, Stopped, Watching};
+use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::recall;
 use super::typed::{SIGN_IN, Typed};
@@ -19,6 +19,7 @@ use crate::error::{Error, Exit};
 use crate::model::{Kind, ObjectKind};
 use crate::report::{count, thousands};
 use crate::scan::{Ended, Filter, Object, found_row};
+use crate::session::Purpose;
 
 pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
     let mut signals = listen()?;

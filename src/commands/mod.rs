@@ -1,7 +1,6 @@
 //! One file a command: wiring only.
 
 mod closing;
-mod connect;
 mod doctor;
 mod engine;
 mod explain;
@@ -14,6 +13,7 @@ mod report;
 mod run;
 mod scanning;
 mod schedule;
+mod service;
 mod signals;
 mod simulate;
 mod simulated;

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use siphasher::sip::SipHasher13;
 use url::Url;
 
-use super::connect::{Connection, Simulated};
 use super::{note, tell};
 use crate::commands::console;
 use crate::engine::dispatch::Dispatch;
@@ -19,6 +18,7 @@ use crate::model::{Kind, ObjectKind, Reason, WallClock};
 use crate::pace::{Bounds, Law, Pace};
 use crate::report::{count, thousands};
 use crate::scan::{Ended, Page, Reader, page_path};
+use crate::session::{EmbeddedSimulator, Session};
 use crate::stop::{Stop, Why};
 use crate::sys::{Signal, Signals};
 
@@ -45,7 +45,7 @@ pub(super) struct Scanning {
     refused: String,
     watch: tokio::task::JoinHandle<()>,
     /// Kept alive as long as it is read.
-    simulator: Option<Simulated>,
+    simulator: Option<EmbeddedSimulator>,
 }
 
 impl Drop for Scanning {
@@ -57,13 +57,13 @@ impl Drop for Scanning {
 impl Scanning {
     /// Signals stop it from now on.
     pub(super) fn new(
-        connection: Connection,
+        connection: Session,
         api_version: &str,
         kind: ObjectKind,
         mut signals: Signals,
     ) -> Result<Self, Error> {
-        let refused = connection.refused(kind, false);
-        let Connection { root, http, tokens, simulator, .. } = connection;
+        let refused = connection.missing_permission(kind, false);
+        let Session { root, http, tokens, simulator, .. } = connection;
         let base = root.as_str().trim_end_matches('/');
         let first = format!("{base}/{api_version}{}", page_path(kind));
         let first = Url::parse(&first).map_err(|error| Error::Internal(error.to_string()))?;

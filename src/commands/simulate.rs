@@ -2,15 +2,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::connect::scenario;
 use super::say;
 use super::signals::listen;
 use crate::cli::Simulate;
 use crate::error::{Error, Exit};
+use crate::session::load_scenario;
 use crate::simulator::{RULES, Simulator};
 
 pub(super) async fn simulate(asked: Simulate) -> Result<Exit, Error> {
-    let scenario = scenario(&asked.scenario).await?;
+    let scenario = load_scenario(&asked.scenario).await?;
     let title = scenario.title.clone();
     let mut signals = listen()?;
     let simulator = Simulator::start(scenario, SocketAddr::from((Ipv4Addr::LOCALHOST, asked.port)))

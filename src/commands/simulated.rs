@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::connect::Simulated;
 use super::looking::id_of;
 use super::tell;
 use crate::error::Error;
 use crate::model::{ObjectKind, Outcome};
 use crate::rundir::{RUNS, RunFile, each_record};
+use crate::session::EmbeddedSimulator;
 use crate::simulator::Set;
 
 /// Tells the simulator whom the runs of its scenario got accepted: those below `reprovision-runs`, and the run in `also`. A
 /// run that cannot be read is said, and hinders nobody.
-pub(super) fn recall(simulated: &Simulated, also: Option<&Path>) {
+pub(super) fn recall(simulated: &EmbeddedSimulator, also: Option<&Path>) {
     let mut folders: Vec<PathBuf> =
         fs::read_dir(RUNS).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     let same = |one: &Path, other: &Path| match (fs::canonicalize(one), fs::canonicalize(other)) {
@@ -40,7 +40,7 @@ pub(super) fn recall(simulated: &Simulated, also: Option<&Path>) {
 }
 
 /// Whether a run was sent to a simulated tenant of this scenario.
-pub(super) fn is_of(run: &RunFile, simulated: &Simulated) -> bool {
+pub(super) fn is_of(run: &RunFile, simulated: &EmbeddedSimulator) -> bool {
     run.scenario() == Some(&simulated.name)
 }
 

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use siphasher::sip::SipHasher13;
 
-use super::connect::{Connection, Purpose, UNKNOWN_TENANT, connect, place};
 use super::find::filter;
 use super::looking::Looking;
 use super::memory::{CAUSE_COLUMNS, Memory, recalled, remember};
 use super::run::run;
 use super::scanning::{Scanning, Stopped, Watching};
+use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::{is_of, recall};
 use super::{kind, say, tell};
@@ -26,6 +26,7 @@ use crate::net;
 use crate::report::{count, thousands};
 use crate::rundir::{Lock, RUNS, RunFile, newest_run};
 use crate::scan::{Cause, FOUND_HEADER, Filter, Night, Policy, Verdict, Worth, found_row};
+use crate::session::{Purpose, Session, UNKNOWN_TENANT};
 use crate::sys::{self, Replacement};
 
 /// Causes named to people.
@@ -179,7 +180,7 @@ fn tonights_list(memory: &Path, kind: ObjectKind) -> Result<PathBuf, Error> {
 }
 
 /// Signs in, where somebody can say yes or has.
-async fn connect_for(asked: &Run, kind: ObjectKind) -> Result<Connection, Error> {
+async fn connect_for(asked: &Run, kind: ObjectKind) -> Result<Session, Error> {
     let place = place(&asked.service).await?;
     let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
     if !asked.yes && !asks && place.simulator.is_none() && !asked.dry_run {
@@ -213,7 +214,7 @@ fn take_up(night: &mut Night, folder: &Path, clocks: &Clocks) {
 }
 
 /// The newest run of this tenant, endpoint and kind of object.
-fn last_run(parent: &Path, connection: &Connection, kind: ObjectKind) -> Option<(PathBuf, RunFile)> {
+fn last_run(parent: &Path, connection: &Session, kind: ObjectKind) -> Option<(PathBuf, RunFile)> {
     newest_run(parent, |run| {
         let sent_there = match &connection.simulator {
             Some(simulated) => is_of(run, simulated),

@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::connect::UNKNOWN_TENANT;
 use crate::graph::{CLOUDS, GLOBAL};
 use crate::model::ObjectKind;
 use crate::rundir::RunFile;
+use crate::session::UNKNOWN_TENANT;
 
 /// The one flag whose value may hold a secret, in a header for `curl` say. What is printed goes into mails and reports.
 const LEFT_OUT: &str = "--token-command";

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::connect::{Connection, Place, Purpose, connect, place};
 use super::looking::{Looking, Sight};
 use super::scanning::Scanning;
+use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::{is_of, recall};
 use super::typed::Typed;
@@ -17,6 +17,7 @@ use crate::error::{Error, Exit};
 use crate::report::{count, thousands};
 use crate::rundir::{Lock, RUNS, RunFile, find_run, newest_of, newest_run};
 use crate::scan::Verdict;
+use crate::session::{Endpoint, Purpose, Session};
 
 pub(super) async fn verify(asked: Verify) -> Result<Exit, Error> {
     let mut signals = listen()?;
@@ -63,7 +64,7 @@ fn read_run(folder: &Path) -> Result<RunFile, Error> {
 }
 
 /// Signs in where the run was sent to.
-async fn connect_to(asked: &Service, run: &RunFile, folder: &Path) -> Result<Connection, Error> {
+async fn connect_to(asked: &Service, run: &RunFile, folder: &Path) -> Result<Session, Error> {
     let place = place(asked).await?;
     same_place(&place, run, folder)?;
     if let Some(simulated) = &place.simulator {
@@ -76,7 +77,7 @@ async fn connect_to(asked: &Service, run: &RunFile, folder: &Path) -> Result<Con
 }
 
 /// Nobody is looked up elsewhere than where the run was sent.
-fn same_place(place: &Place, run: &RunFile, folder: &Path) -> Result<(), Error> {
+fn same_place(place: &Endpoint, run: &RunFile, folder: &Path) -> Result<(), Error> {
     let sent_to = &run.identity.endpoint;
     Err(Error::Usage(match (&place.simulator, run.simulated) {
         (None, false) if place.root.as_str() == sent_to => return Ok(()),
@@ -95,7 +96,7 @@ fn same_place(place: &Place, run: &RunFile, folder: &Path) -> Result<(), Error> 
 }
 
 /// Nobody is looked up in another tenant.
-fn same_tenant(connection: &Connection, run: &RunFile) -> Result<(), Error> {
+fn same_tenant(connection: &Session, run: &RunFile) -> Result<(), Error> {
     if connection.tenant == run.identity.tenant {
         return Ok(());
     }

@@ -155,7 +155,7 @@ fn a_guard_that_cannot_compare_stops() {
     let token = stage.simulator.token();
     let variables =
         [("REPROVISION_TOKEN", token.as_str()), ("REPROVISION_EXPECT_TENANT", stage.simulator.tenant_id())];
-    stage.refused(&stage.run("token", &variables), "--expect-tenant cannot be compared");
+    stage.refused(&stage.run("token", &variables), "cannot check --expect-tenant");
 }
 
 #[cfg(unix)]

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::{self, MaxFailures, Progress, Run};
-use crate::commands::connect::Place;
 use crate::commands::console;
 use crate::commands::pacing::Pacing;
 use crate::commands::{kind, typed::Typed};
@@ -14,6 +13,7 @@ use crate::input::Options;
 use crate::model::{LogFormat, ObjectKind, Shard};
 use crate::net;
 use crate::rundir::{SCENARIO, TENANT_NAME};
+use crate::session::Endpoint;
 use crate::terminal::ProgressForm;
 
 /// `--max-stall` without the flag: people wait less long than jobs.
@@ -89,7 +89,7 @@ pub(super) struct RunConfig {
 impl RunConfig {
     /// # Errors
     /// `Error::Usage` for flags that do not go together.
-    pub(super) fn new(asked: &Run, place: &Place) -> Result<Self, Error> {
+    pub(super) fn new(asked: &Run, place: &Endpoint) -> Result<Self, Error> {
         let service = &asked.service;
         if asked.yes && service.tenant.is_none() && !net::is_loopback(&place.root) && !asked.dry_run {
             return Err(Error::Usage(

@@ -19,9 +19,9 @@ use self::account::{Rows, Worked, account, complete, exit_of};
 use self::claim::{Claim, Found};
 use self::config::{RunConfig, Source};
 use self::prompt::{Plan, input_lines, unusable_lines};
-use super::connect::{Connection, Purpose, connect, place};
 use super::engine::{Call, Ended, Guards, drive};
 use super::looking::remember_clocks;
+use super::service::{connect, place};
 use super::signals::{ended_by, listen, unless_stopped};
 use super::{note, say, tell};
 use crate::cli::Run;
@@ -32,6 +32,7 @@ use crate::input::{Checked, check, look};
 use crate::model::{Outcome, WallClock, neutral};
 use crate::report::{count, thousands};
 use crate::rundir::{Identity, Journal, ReadBack, RunFile, SCHEMA, State, is_accounted, newest_state};
+use crate::session::{Purpose, Session};
 use crate::simulator::Scenario;
 use crate::stop::Stop;
 use crate::sys::{self, Signals};
@@ -91,7 +92,7 @@ struct Ready {
     to_do: u64,
     /// How long a person thought about the question: no part of the run.
     thought: Duration,
-    connection: Connection,
+    connection: Session,
 }
 
 async fn prepare(asked: &Run) -> Result<Prepared, Error> {
@@ -187,8 +188,8 @@ impl Ready {
     async fn work(self: Box<Self>, signals: Signals, asked_at: Instant) -> Result<Exit, Error> {
         let Self { config, claim, checked, mut run, journal, read, to_do, thought, connection } = *self;
         let started = asked_at + thought;
-        let refused = connection.refused(config.kind, true);
-        let Connection { root, mut http, tokens, simulator, .. } = connection;
+        let refused = connection.missing_permission(config.kind, true);
+        let Session { root, mut http, tokens, simulator, .. } = connection;
         if !config.http1 {
             http = http.several(config.concurrency)?;
         }
@@ -284,7 +285,7 @@ async fn stopped_at_once(config: &RunConfig) {
 /// What was asked, by whom, on what.
 fn run_file(
     config: &RunConfig,
-    connection: &Connection,
+    connection: &Session,
     checked: &Checked,
     copy: &Path,
 ) -> Result<RunFile, Error> {

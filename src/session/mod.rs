@@ -1,0 +1,143 @@
+//! Where and as whom: a session with Graph, opened once for each tenant and invocation.
+
+mod endpoint;
+mod options;
+mod sign_in;
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::auth::{Claims, Notices, Permitted, SignInHost, TokenSource, Tokens, missing_text, permitted};
+use crate::error::Error;
+use crate::graph::Connections;
+use crate::model::{MAX_MESSAGE, ObjectKind, neutral};
+use crate::net::Network;
+use crate::terminal::Console;
+
+pub use endpoint::{EmbeddedSimulator, Endpoint, load_scenario};
+pub use options::ServiceOptions;
+pub use sign_in::{network, sign_in};
+
+/// Stands for the tenant where the token does not tell it and none was asked for.
+pub const UNKNOWN_TENANT: &str = "unknown";
+
+/// What the token will be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purpose {
+    /// Objects are retried, not only read.
+    pub writes: bool,
+    /// Which objects.
+    pub kind: ObjectKind,
+    /// Nobody reads what is asked (`--yes`).
+    pub unattended: bool,
+}
+
+/// Graph with a token that was good a moment ago.
+#[derive(Debug)]
+pub struct Session {
+    /// Graph root without version.
+    pub root: Url,
+    /// The connections to it.
+    pub http: Connections,
+    /// The token cache.
+    pub tokens: Arc<Tokens>,
+    /// The simulator, where it stands in for Graph.
+    pub simulator: Option<EmbeddedSimulator>,
+    /// Tenant id as the token says, else as asked, else [`UNKNOWN_TENANT`]; `simulated` for the simulator.
+    pub tenant: String,
+    /// The claims of the first token.
+    pub claims: Claims,
+}
+
+impl Session {
+    /// Signs in, and refuses a token of another tenant or without the permission before anything is sent.
+    ///
+    /// # Errors
+    /// `Error::SignIn` and `Error::Usage` with what to do; `Error::Network`.
+    pub async fn open(
+        options: &ServiceOptions,
+        endpoint: Endpoint,
+        purpose: Purpose,
+        console: &Console,
+    ) -> Result<Self, Error> {
+        let told = console.clone();
+        let notices = Notices::to(move |severity, text| told.message(severity, text));
+        let mut session = match endpoint {
+            Endpoint { root, simulator: Some(simulator) } => {
+                Self::simulated(options, root, simulator, notices)?
+            }
+            Endpoint { root, simulator: None } => {
+                sign_in(options, root, purpose.unattended, notices, console).await?
+            }
+        };
+        session.claims = session.tokens.current().await.map_err(Error::SignIn)?.claims.clone();
+        if session.simulator.is_none() {
+            let asked_for = options.tenant.clone().unwrap_or_else(|| UNKNOWN_TENANT.to_owned());
+            session.tenant = session.claims.tid.clone().unwrap_or(asked_for);
+        }
+        session.require(purpose.kind, purpose.writes, console)?;
+        Ok(session)
+    }
+
+    /// A session with the simulator, with the app and secret of the simulator. Real credentials are not read.
+    ///
+    /// # Errors
+    /// `Error::Network`.
+    pub fn simulated(
+        options: &ServiceOptions,
+        root: Url,
+        simulator: EmbeddedSimulator,
+        notices: Notices,
+    ) -> Result<Self, Error> {
+        let network = Network::bare(options.timeout, options.http1);
+        let (app, secret) = simulator.simulator.app();
+        let host = SignInHost {
+            http: network.client(&root)?,
+            authority: root.clone(),
+            tenant: simulator.simulator.tenant_id().to_owned(),
+            client_id: app.to_owned(),
+        };
+        let scope = format!("{}/.default", root.as_str().trim_end_matches('/'));
+        let source = TokenSource::Secret { host, secret: SecretString::from(secret), scope };
+        let tokens = Arc::new(Tokens::telling(source, true, notices));
+        let to = root.clone();
+        let http = Connections::new(move || network.client(&to))?;
+        let (simulator, tenant) = (Some(simulator), "simulated".to_owned());
+        Ok(Self { root, http, tokens, simulator, tenant, claims: Claims::default() })
+    }
+
+    /// Compares the permissions of the token with what it will be used for. What cannot be known before the first answer is
+    /// a warning.
+    ///
+    /// # Errors
+    /// `Error::SignIn` with the permission to add.
+    pub fn require(&self, kind: ObjectKind, writes: bool, console: &Console) -> Result<(), Error> {
+        match permitted(&self.claims, kind, writes) {
+            Permitted::Yes(_) => Ok(()),
+            Permitted::Perhaps(text) => {
+                if self.simulator.is_none() {
+                    console.warn(&text);
+                }
+                Ok(())
+            }
+            Permitted::No(text) => Err(Error::SignIn(format!("{text}; nothing was sent"))),
+        }
+    }
+
+    /// Who signed in and how, for the prompt.
+    pub fn signed_in(&self) -> String {
+        let app = self.claims.app_displayname.as_deref().or(self.claims.app()).unwrap_or("unknown");
+        let who = match self.claims.user() {
+            Some(user) => format!("{user} through app {app}"),
+            None => format!("app {app}"),
+        };
+        format!("{} ({})", neutral(&who, MAX_MESSAGE), self.tokens.source_name())
+    }
+
+    /// The message for a tenant that answers the first users with 403.
+    pub fn missing_permission(&self, kind: ObjectKind, writes: bool) -> String {
+        missing_text(&self.claims, kind, writes)
+    }
+}
