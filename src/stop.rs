@@ -14,6 +14,8 @@ pub enum Why {
     Terminated,
     /// `--deadline` passed, or an announced wait outlasts it.
     Deadline(String),
+    /// The service asks for a longer pause than `--max-wait`.
+    LongPause(String),
     /// `--max-stall` passed without an answer for any user.
     Stalled(String),
     /// Too many users failed, or another guard rail.

@@ -92,6 +92,9 @@ pub struct Service {
     /// Time limit of one request; waiting for Retry-After does not count
     #[arg(long, env = "REPROVISION_TIMEOUT", value_name = "D", default_value = "30s", value_parser = duration, help_heading = "Service", hide_short_help = true)]
     pub timeout: Duration,
+    /// Longest pause that is waited for when Microsoft 365 asks for one; a longer one ends the command (exit 5)
+    #[arg(long, env = "REPROVISION_MAX_WAIT", value_name = "D", default_value = "1h", value_parser = duration, help_heading = "Service", hide_short_help = true)]
+    pub max_wait: Duration,
     /// PEM with CAs to trust besides the machine's own
     #[arg(
         long,

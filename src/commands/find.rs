@@ -43,7 +43,7 @@ pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
         kind.plural(),
         filter.words()
     );
-    let scanning = Scanning::new(connection, &asked.service.api_version, kind, signals)?;
+    let scanning = Scanning::new(connection, &asked.service, kind, signals)?;
     let (list, mark) = match &asked.out {
         Some(out) => List::beside(out, what)?,
         None => (List::scratch()?, None),

@@ -7,10 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::cli::Rate;
-use crate::model::Scope;
-use crate::pace::{Adaptive, Bounds, DOCUMENTED_RATE, FASTEST, Law, Learned, Pace, Waits, time_at_best};
+use crate::model::{Scope, stamp};
+use crate::pace::{
+    Adaptive, Bounds, Cooling, DOCUMENTED_RATE, FASTEST, Law, Learned, Pace, Waits, time_at_best,
+};
 use crate::report::{Limits, human};
 use crate::rundir::{Learnt, State};
+use crate::stop::Why;
 use crate::sys;
 
 /// What was asked about the pace.
@@ -130,6 +133,21 @@ pub(super) fn state_of(pace: &Pace, before: Option<Learnt>, wall: Timestamp) -> 
     let since_boot = sys::since_boot()
         .and_then(|since| Some((since.boot, u64::try_from(since.passed.as_millis()).ok()? + 1)));
     State { cooldowns: cooldowns.collect(), learned: learned.or(before), saved_at: Some(wall), since_boot }
+}
+
+/// Why a pause that the service asked for is not waited for: it is longer than `--max-wait`.
+pub(super) fn long_pause(pace: &Pace, max_wait: Duration) -> Option<Why> {
+    let long = |cooling: &Cooling| cooling.announced && cooling.length > max_wait;
+    let cooling = pace.cooling().into_iter().find(long)?;
+    let left = cooling.until.saturating_duration_since(Instant::now());
+    let end = Timestamp::now().saturating_add(left).unwrap_or(Timestamp::MAX);
+    Some(Why::LongPause(format!(
+        "Microsoft 365 asks for a pause of {} ({}), longer than --max-wait {}. Run the same command again after {}",
+        human(left),
+        cooling.scope.owner(),
+        human(max_wait),
+        stamp(end)
+    )))
 }
 
 /// The limits as the summary tells them.

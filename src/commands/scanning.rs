@@ -9,6 +9,7 @@ use siphasher::sip::SipHasher13;
 use url::Url;
 
 use super::{note, tell};
+use crate::cli::Service;
 use crate::commands::console;
 use crate::engine::dispatch::Dispatch;
 use crate::engine::retry::RetryPolicy;
@@ -16,7 +17,7 @@ use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
 use crate::model::{Kind, ObjectKind, Reason, WallClock};
 use crate::pace::{Bounds, Law, Pace};
-use crate::report::{count, thousands};
+use crate::report::{count, human, thousands};
 use crate::scan::{Ended, Page, Reader, page_path};
 use crate::session::{EmbeddedSimulator, Session};
 use crate::stop::{Stop, Why};
@@ -40,6 +41,7 @@ pub(super) struct Scanning {
     pub(super) reader: Reader<Client>,
     pub(super) stop: Stop,
     first: Url,
+    max_wait: Duration,
     clocks: Clocks,
     /// What to say when nothing may be read.
     refused: String,
@@ -58,22 +60,24 @@ impl Scanning {
     /// Signals stop it from now on.
     pub(super) fn new(
         connection: Session,
-        api_version: &str,
+        service: &Service,
         kind: ObjectKind,
         mut signals: Signals,
     ) -> Result<Self, Error> {
         let refused = connection.missing_permission(kind, false);
         let Session { root, http, tokens, simulator, .. } = connection;
+        let Service { api_version, max_wait, .. } = service;
+        let max_wait = *max_wait;
         let base = root.as_str().trim_end_matches('/');
         let first = format!("{base}/{api_version}{}", page_path(kind));
         let first = Url::parse(&first).map_err(|error| Error::Internal(error.to_string()))?;
-        let config = ClientConfig { root, version: api_version.to_owned(), kind, priority: "low" };
+        let config = ClientConfig { root, version: api_version.clone(), kind, priority: "low" };
         let client = Client::new(&config, http, tokens, WallClock::System);
         let clocks = client.clocks();
         let bounds = Bounds { rate: READS_PER_SECOND, in_flight: IN_FLIGHT, group: MOST_PARTS as u32 };
         let pace = Pace::new(Law::Fixed, bounds, Some(fastrand::Rng::new()));
         let stop = Stop::new();
-        let policy = RetryPolicy { max_attempts: TRIES, jitter: JITTER };
+        let policy = RetryPolicy { max_attempts: TRIES, jitter: JITTER, max_wait };
         let watch = tokio::spawn({
             let stop = stop.clone();
             async move {
@@ -86,7 +90,7 @@ impl Scanning {
             }
         });
         let reader = Reader::new(Dispatch::new(client, pace, stop.clone()), policy, stop.clone(), kind);
-        Ok(Self { reader, stop, first, clocks, refused, watch, simulator })
+        Ok(Self { reader, stop, first, max_wait, clocks, refused, watch, simulator })
     }
 
     /// Whether the tenant is the embedded simulator's.
@@ -149,6 +153,14 @@ impl Scanning {
                     attempt.message
                 )),
             }),
+            Stopped::Ended(Ended::PutOff(attempt)) => Err(Error::Unavailable(format!(
+                "Microsoft 365 asks for a pause of {}, longer than --max-wait {} ({} {}): {}; {goes_on}",
+                human(attempt.retry_after.unwrap_or_default()),
+                human(self.max_wait),
+                attempt.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string()),
+                attempt.code,
+                attempt.message
+            ))),
             Stopped::Ended(Ended::GaveUp(attempt)) => Err(Error::Unavailable(format!(
                 "no answer after {TRIES} tries, the last one {} {}: {}; {goes_on}",
                 attempt.status.map_or_else(|| "none".to_owned(), |status| status.to_string()),

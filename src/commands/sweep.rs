@@ -64,7 +64,7 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     }
     let last = last_run(Path::new(RUNS), &connection, kind);
     let tenant = connection.tenant.clone();
-    let scanning = Scanning::new(connection, &service.api_version, kind, signals)?;
+    let scanning = Scanning::new(connection, &service, kind, signals)?;
     let clocks = scanning.clocks();
     let memory = match &asked.history {
         Some(history) => named_history(history, scanning.is_simulated()),

@@ -29,7 +29,7 @@ pub(super) async fn verify(asked: Verify) -> Result<Exit, Error> {
         ControlFlow::Continue(connection) => connection,
         ControlFlow::Break(exit) => return Ok(exit),
     };
-    let scanning = Scanning::new(connection, &asked.service.api_version, run.identity.object, signals)?;
+    let scanning = Scanning::new(connection, &asked.service, run.identity.object, signals)?;
     look(&folder, &run, &scanning).await
 }
 

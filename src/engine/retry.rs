@@ -80,6 +80,8 @@ impl Tries {
 pub enum Decision {
     /// Try again after the delay; cool-downs come on top.
     RetryIn(Duration),
+    /// The service asks for a wait above `--max-wait`: no further attempt in this invocation, and no record.
+    PutOff(Duration),
     /// The fate is known.
     Finish {
         /// What became of the user.
@@ -96,11 +98,21 @@ pub struct RetryPolicy {
     pub max_attempts: u32,
     /// Share of a delay that is random, 0.0 (exact, for tests) to 1.0.
     pub jitter: f64,
+    /// Longest wait of the service that is waited for: `--max-wait`.
+    pub max_wait: Duration,
 }
 
 impl RetryPolicy {
-    /// Decides after an attempt that `history` already counts.
+    /// Decides after an attempt that `history` already counts. The wait of an answer holds its user whatever the status.
     pub fn decide(&self, history: &History, attempt: &Attempt) -> Decision {
+        match (self.by_kind(history, attempt), attempt.retry_after) {
+            (Decision::RetryIn(_), Some(wait)) if wait > self.max_wait => Decision::PutOff(wait),
+            (Decision::RetryIn(delay), Some(wait)) => Decision::RetryIn(delay.max(wait)),
+            (decision, _) => decision,
+        }
+    }
+
+    fn by_kind(&self, history: &History, attempt: &Attempt) -> Decision {
         match &attempt.kind {
             Kind::Accepted => Decision::Finish { outcome: Outcome::Accepted, reason: None },
             Kind::Refused(reason) => failed(*reason),
@@ -146,7 +158,8 @@ mod tests {
     use super::*;
     use crate::model::{Scope, Throttle};
 
-    const POLICY: RetryPolicy = RetryPolicy { max_attempts: 6, jitter: 0.0 };
+    const POLICY: RetryPolicy =
+        RetryPolicy { max_attempts: 6, jitter: 0.0, max_wait: Duration::from_secs(3_600) };
 
     #[test]
     fn transient_failures_wait_longer_each_time_and_end() {
@@ -174,6 +187,30 @@ mod tests {
         let history = |throttled| History { throttled, ..History::default() };
         assert_eq!(POLICY.decide(&history(99), &throttled), Decision::RetryIn(Duration::ZERO));
         assert_eq!(POLICY.decide(&history(100), &throttled), failed(Reason::ThrottledOut));
+    }
+
+    #[test]
+    fn wait_of_any_answer_delays_its_user_up_to_the_longest() {
+        let throttled = Kind::Throttled(Throttle { scope: Scope::Tenant, quota: true });
+        let once = History { transient: 1, busy: 1, throttled: 1, unauthorized: Some((1, 1)) };
+        for kind in [
+            throttled,
+            Kind::Busy,
+            Kind::Transient(Fault::Server),
+            Kind::Transient(Fault::NotGraph),
+            Kind::Unauthorized { claims: None },
+        ] {
+            let after = |wait| {
+                let retry_after = Some(Duration::from_millis(wait));
+                POLICY.decide(&once, &Attempt { retry_after, ..Attempt::of(kind.clone()) })
+            };
+            assert_eq!(after(5_001), Decision::RetryIn(Duration::from_millis(5_001)), "{kind:?}");
+            assert_eq!(after(3_600_000), Decision::RetryIn(POLICY.max_wait), "{kind:?}");
+            assert_eq!(after(3_600_001), Decision::PutOff(Duration::from_millis(3_600_001)), "{kind:?}");
+        }
+        let last = History { busy: 3, ..History::default() };
+        let final_word = Attempt { retry_after: Some(Duration::from_secs(9)), ..Attempt::of(Kind::Busy) };
+        assert_eq!(POLICY.decide(&last, &final_word), failed(Reason::Busy), "nothing is left to wait for");
     }
 
     #[test]
@@ -237,12 +274,12 @@ mod tests {
 
     #[test]
     fn jitter_never_passes_the_longest_delay() {
-        let policy = RetryPolicy { max_attempts: 50, jitter: 1.0 };
+        let policy = RetryPolicy { max_attempts: 50, jitter: 1.0, ..POLICY };
         for transient in 1..40 {
             let history = History { transient, ..History::default() };
             match policy.decide(&history, &Attempt::of(Kind::Transient(Fault::Timeout))) {
                 Decision::RetryIn(delay) => assert!(delay <= LONGEST_DELAY),
-                finish @ Decision::Finish { .. } => panic!("{finish:?}"),
+                other => panic!("{other:?}"),
             }
         }
     }

@@ -56,8 +56,14 @@ impl<E: Exchange> Workers<E> {
                 Decision::Finish { outcome, reason } => {
                     return self.finish(row, story, attempt, outcome, reason, permit).await;
                 }
+                Decision::PutOff(_) => {
+                    return self.tell(Event::PutOff { row: row.number, attempt: Box::new(attempt) }).await;
+                }
                 Decision::RetryIn(wait) => {
                     drop(permit);
+                    if attempt.retry_after.is_some() {
+                        self.dispatch.user_waits(wait);
+                    }
                     story.first.get_or_insert_with(|| {
                         // The wait for the gate is no part of it.
                         let now = Instant::now();

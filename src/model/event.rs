@@ -18,6 +18,13 @@ pub enum Event {
         /// The delay decided on; the cool-down may add to it.
         wait: Duration,
     },
+    /// The service asks for longer than `--max-wait` for this user alone: no record, a later invocation sends it again.
+    PutOff {
+        /// Number of the row.
+        row: u64,
+        /// The attempt that did not settle it.
+        attempt: Box<Attempt>,
+    },
     /// The fate of a row is known.
     Finished(Box<Finished>),
     /// A user was cut short by a stop after at least one attempt: no record, the next call does him again.

@@ -33,6 +33,8 @@ pub(super) struct Cooldowns {
     random: Option<fastrand::Rng>,
     /// Longest announced wait since the last final answer: what the stall rule leaves out.
     pub(super) longest_announced: Duration,
+    /// End of the announced wait that ends last.
+    announced_until: Option<Instant>,
 }
 
 /// A cool-down as files and displays show it.
@@ -51,7 +53,7 @@ pub struct Cooling {
 impl Cooldowns {
     /// With jitter from `random`, or exact without.
     pub(super) fn new(random: Option<fastrand::Rng>) -> Self {
-        Self { episodes: [None; 3], random, longest_announced: Duration::ZERO }
+        Self { episodes: [None; 3], random, longest_announced: Duration::ZERO, announced_until: None }
     }
 
     /// A refusal with or without a wait, for a request sent at `sent`. Never shortens a running wait.
@@ -66,7 +68,7 @@ impl Cooldowns {
         let jitter = self.random.as_mut().map_or(0, |random| random.u64(0..JITTER_MS));
         let until = now + wait + Duration::from_millis(jitter);
         if let Some(wait) = announced {
-            self.longest_announced = self.longest_announced.max(wait);
+            self.announce(wait, now);
         }
         let episode = match before {
             Some(episode) if episode.until >= until => Episode { since, ..episode },
@@ -78,9 +80,21 @@ impl Cooldowns {
     /// From `state.json`: a cool-down that was running when an earlier process ended. Never shortens another.
     pub(super) fn restore(&mut self, scope: Scope, remaining: Duration, now: Instant) {
         let episode = Episode { until: now + remaining, since: now, length: remaining, announced: true };
-        self.longest_announced = self.longest_announced.max(remaining);
+        self.announce(remaining, now);
         let place = &mut self.episodes[scope.index()];
         *place = Some(place.filter(|other| other.until >= episode.until).unwrap_or(episode));
+    }
+
+    /// The service named a wait, for a scope or for one user.
+    pub(super) fn announce(&mut self, wait: Duration, now: Instant) {
+        self.longest_announced = self.longest_announced.max(wait);
+        self.announced_until = self.announced_until.max(Some(now + wait));
+    }
+
+    /// A final answer came: of the announced waits only what is left of them is still left out of a silence.
+    pub(super) fn answered(&mut self, now: Instant) {
+        let left = |until: Instant| until.saturating_duration_since(now);
+        self.longest_announced = self.announced_until.map_or(Duration::ZERO, left);
     }
 
     /// A request sent at `sent` was not refused: if it was the probe, every episode is over.

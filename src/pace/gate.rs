@@ -201,6 +201,11 @@ impl Pace {
         self.state().outage.is_forgiven(streak)
     }
 
+    /// The service asked for a wait of one user, which is waited for.
+    pub fn user_waits(&self, wait: Duration) {
+        self.state().cooldowns.announce(wait, Instant::now());
+    }
+
     /// Why nothing leaves, for the display.
     pub fn waiting(&self) -> Waiting {
         let (state, now) = (self.state(), Instant::now());
@@ -368,7 +373,7 @@ impl Flow {
             Kind::Accepted | Kind::Refused(_) => {
                 self.served(sent, row, now);
                 self.last_answer = now;
-                self.cooldowns.longest_announced = Duration::ZERO;
+                self.cooldowns.answered(now);
                 Settled::default()
             }
         }

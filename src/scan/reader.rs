@@ -29,6 +29,8 @@ pub enum Ended {
     Refused(Box<Attempt>),
     /// Tried as often as allowed.
     GaveUp(Box<Attempt>),
+    /// The service asks for a wait above `--max-wait` before the next try.
+    PutOff(Box<Attempt>),
 }
 
 /// What one object's read came to.
@@ -89,6 +91,9 @@ impl<E: Reads> Reader<E> {
                 Some(wait) => self.wait(wait).await?,
                 None if matches!(reading.attempt.kind, Kind::Refused(_)) => {
                     return Err(Ended::Refused(Box::new(reading.attempt)));
+                }
+                None if self.is_too_long(&reading.attempt) => {
+                    return Err(Ended::PutOff(Box::new(reading.attempt)));
                 }
                 None => return Err(Ended::GaveUp(Box::new(reading.attempt))),
             }
@@ -160,6 +165,12 @@ impl<E: Reads> Reader<E> {
                                 again.push((asked, what, tries));
                                 continue;
                             }
+                            // It pauses all that is left to read, not this object.
+                            None if matches!(reading.attempt.kind, Kind::Throttled(_))
+                                && self.is_too_long(&reading.attempt) =>
+                            {
+                                return Err(Ended::PutOff(Box::new(reading.attempt)));
+                            }
                             None => Found::Unread(reading.attempt.message.into()),
                         }
                     }
@@ -180,8 +191,12 @@ impl<E: Reads> Reader<E> {
         match self.policy.decide(&tries.history, attempt) {
             Decision::RetryIn(wait) => Some(wait),
             Decision::Finish { outcome: Outcome::Accepted, .. } => Some(Duration::ZERO),
-            Decision::Finish { .. } => None,
+            Decision::Finish { .. } | Decision::PutOff(_) => None,
         }
+    }
+
+    fn is_too_long(&self, attempt: &Attempt) -> bool {
+        attempt.retry_after > Some(self.policy.max_wait)
     }
 
     async fn wait(&self, wait: Duration) -> Result<(), Ended> {

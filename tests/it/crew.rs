@@ -13,6 +13,9 @@ use reprovision::stop::Stop;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
+/// `--max-wait` of these runs.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(3_600);
+
 /// A service that does as it is told.
 pub(crate) struct Scripted<T, L, S> {
     pub(crate) began: Instant,
@@ -94,7 +97,7 @@ pub(crate) async fn work_for<E: Exchange>(
 ) {
     let workers = Arc::new(Workers {
         dispatch,
-        policy: RetryPolicy { max_attempts, jitter: 0.0 },
+        policy: RetryPolicy { max_attempts, jitter: 0.0, max_wait: MAX_WAIT },
         permits: Arc::new(Semaphore::new(concurrency)),
         wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
         stop: stop.clone(),

@@ -66,7 +66,7 @@ fn bash_completes_commands_flags_and_values() {
     assert_eq!(completed(&["reprovision", "ver"]), ["verify"]);
     assert_eq!(
         completed(&["reprovision", "run", "--max-"]),
-        ["--max-attempts", "--max-stall", "--max-failures"]
+        ["--max-wait", "--max-attempts", "--max-stall", "--max-failures"]
     );
     let ways = completed(&["reprovision", "run", "--auth", "managed"]);
     assert_eq!(ways, ["managed-identity"]);

@@ -47,3 +47,4 @@ mod sweep;
 mod terminal;
 mod toml_files;
 mod units;
+mod waits;

@@ -13,15 +13,17 @@ use tokio::time::{Instant, sleep};
 use crate::crew::{self, Scripted, user};
 
 /// Answers by the time since the start and the number of the request.
-type Script = Box<dyn Fn(Duration, usize, &str) -> Attempt + Send + Sync>;
+pub(crate) type Script = Box<dyn Fn(Duration, usize, &str) -> Attempt + Send + Sync>;
 
 /// A script of answers, or of kinds where nothing else matters.
-fn script<A: Into<Attempt>>(answer: impl Fn(Duration, usize, &str) -> A + Send + Sync + 'static) -> Script {
+pub(crate) fn script<A: Into<Attempt>>(
+    answer: impl Fn(Duration, usize, &str) -> A + Send + Sync + 'static,
+) -> Script {
     Box::new(move |at, number, id| answer(at, number, id).into())
 }
 
 /// An answer takes so long.
-const LATENCY: Duration = Duration::from_millis(100);
+pub(crate) const LATENCY: Duration = Duration::from_millis(100);
 
 fn scripted(
     began: Instant,
@@ -36,10 +38,10 @@ fn answer(kind: Kind) -> Attempt {
     Attempt { latency: LATENCY, ..Attempt::of(kind) }
 }
 
-struct Ran {
-    records: Vec<Record>,
-    sent: Vec<Duration>,
-    took: Duration,
+pub(crate) struct Ran {
+    pub(crate) records: Vec<Record>,
+    pub(crate) sent: Vec<Duration>,
+    pub(crate) took: Duration,
 }
 
 fn fixed(rate: f64) -> Arc<Pace> {
@@ -50,7 +52,13 @@ async fn run(users: u64, rate: f64, concurrency: usize, stop: &Stop, script: Scr
     run_at(fixed(rate), users, concurrency, stop, script).await
 }
 
-async fn run_at(pace: Arc<Pace>, users: u64, concurrency: usize, stop: &Stop, script: Script) -> Ran {
+pub(crate) async fn run_at(
+    pace: Arc<Pace>,
+    users: u64,
+    concurrency: usize,
+    stop: &Stop,
+    script: Script,
+) -> Ran {
     run_with(pace, users, concurrency, stop, script, Duration::ZERO).await
 }
 

@@ -507,7 +507,7 @@ async fn a_connection_that_was_closed_while_idle_costs_its_user_one_retry_at_mos
                 Pace::new(Law::Fixed, Bounds::default(), None),
                 stop.clone(),
             ),
-            policy: RetryPolicy { max_attempts: 6, jitter: 0.0 },
+            policy: RetryPolicy { max_attempts: 6, jitter: 0.0, max_wait: Duration::MAX },
             permits: Arc::new(Semaphore::new(2)),
             wall: WallClock::System,
             stop,

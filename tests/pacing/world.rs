@@ -155,7 +155,7 @@ pub(crate) async fn work(
     let (events, mut inbox) = mpsc::channel(256);
     let workers = Arc::new(Workers {
         dispatch: Dispatch::new(app, pace, stop.clone()),
-        policy: RetryPolicy { max_attempts: 6, jitter: 0.5 },
+        policy: RetryPolicy { max_attempts: 6, jitter: 0.5, max_wait: Duration::MAX },
         permits: Arc::new(Semaphore::new(reach.in_flight)),
         wall: WallClock::anchored(Timestamp::UNIX_EPOCH),
         stop: stop.clone(),

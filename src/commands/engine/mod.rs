@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::input::Items;
 use crate::model::{Item, WallClock};
 use crate::pace::Pace;
+use crate::report::{count, human};
 use crate::rundir::{Journal, Learnt, Lock};
 use crate::stop::{Stop, Why};
 use crate::sys::Signals;
@@ -65,6 +66,8 @@ pub(super) struct Call<E> {
     pub(super) guards: Guards,
     /// `--max-stall`
     pub(super) max_stall: Duration,
+    /// `--max-wait`
+    pub(super) max_wait: Duration,
     /// When `--deadline` is over.
     pub(super) deadline: Option<Instant>,
     pub(super) form: ProgressForm,
@@ -94,6 +97,8 @@ struct Counters {
     accepted: AtomicU64,
     failed: AtomicU64,
     throttled: AtomicU64,
+    /// Users whose own wait is longer than `--max-wait`.
+    put_off: AtomicU64,
     /// What went wrong last with the network or the service.
     trouble: Mutex<Box<str>>,
     over: AtomicBool,
@@ -175,6 +180,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
             counters: counters.clone(),
             stop: stop.clone(),
             max_stall: call.max_stall,
+            max_wait: call.max_wait,
             deadline: call.deadline,
             at_once: at_once.clone(),
         });
@@ -211,6 +217,13 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
         written = written => Some(written),
         () = hurried => None,
     };
+    let put_off = counters.put_off.load(Relaxed);
+    if put_off > 0 && stop.is_running() {
+        let (them, max_wait) = (count(put_off, "users"), human(call.max_wait));
+        stop.drain(Why::LongPause(format!(
+            "Microsoft 365 asks to wait longer than --max-wait {max_wait} for {them}. Run the same command again later"
+        )));
+    }
     counters.over.store(true, Relaxed);
     display.finish();
     keeper.thread().unpark();

@@ -9,7 +9,7 @@ use tracing::{debug, info};
 
 use super::{Counters, Guards};
 use crate::error::Error;
-use crate::model::{Event, Finished, Kind, Outcome};
+use crate::model::{Attempt, Event, Finished, Kind, Outcome};
 use crate::rundir::Journal;
 use crate::stop::{Stop, Why};
 
@@ -37,19 +37,20 @@ pub(super) fn record(
                 Event::Retrying { row, attempt, wait } => {
                     let throttled = matches!(attempt.kind, Kind::Throttled(_));
                     counters.throttled.fetch_add(u64::from(throttled), Relaxed);
-                    log_answer(&Answer {
-                        row,
-                        status: attempt.status,
-                        code: &attempt.code,
-                        said: &attempt.message,
-                        latency: attempt.latency,
-                        client_request_id: &attempt.client_request_id,
-                        request_id: &attempt.request_id,
-                    });
+                    log_attempt(row, &attempt);
                     if matches!(attempt.kind, Kind::Transient(_)) {
                         counters.troubled(&attempt.message);
                     }
                     debug!(row, wait_ms = wait.as_millis() as u64, "tries again after the wait");
+                }
+                Event::PutOff { row, attempt } => {
+                    counters.put_off.fetch_add(1, Relaxed);
+                    log_attempt(row, &attempt);
+                    let wait_ms = attempt.retry_after.map_or(0, |wait| wait.as_millis() as u64);
+                    info!(
+                        row,
+                        wait_ms, "the wait is longer than --max-wait: no record, a later call does it"
+                    );
                 }
                 Event::CutShort { row } => {
                     info!(row, "cut short by the stop: no record, the next call does it")
@@ -125,6 +126,18 @@ struct Answer<'a> {
     latency: Duration,
     client_request_id: &'a str,
     request_id: &'a str,
+}
+
+fn log_attempt(row: u64, attempt: &Attempt) {
+    log_answer(&Answer {
+        row,
+        status: attempt.status,
+        code: &attempt.code,
+        said: &attempt.message,
+        latency: attempt.latency,
+        client_request_id: &attempt.client_request_id,
+        request_id: &attempt.request_id,
+    });
 }
 
 fn log_answer(answer: &Answer<'_>) {

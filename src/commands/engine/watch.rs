@@ -1,4 +1,4 @@
-//! Signals, deadline and stall: who stops the run from outside.
+//! Signals, deadline, stall and pauses that are too long: who stops the run from outside.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Counters, LOOK_EVERY};
+use crate::commands::pacing::long_pause;
 use crate::commands::tell;
 use crate::pace::{Pace, Waiting};
 use crate::report::human;
@@ -18,6 +19,7 @@ pub(super) struct Watch {
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Stop,
     pub(super) max_stall: Duration,
+    pub(super) max_wait: Duration,
     pub(super) deadline: Option<Instant>,
     /// Set by a second signal.
     pub(super) at_once: Arc<AtomicBool>,
@@ -42,7 +44,8 @@ impl Watch {
                 () = sleep(LOOK_EVERY) => {}
             }
             if self.stop.is_running()
-                && let Some(why) = overdue(&self.pace, &self.counters, self.deadline, self.max_stall)
+                && let Some(why) = long_pause(&self.pace, self.max_wait)
+                    .or_else(|| overdue(&self.pace, &self.counters, self.deadline, self.max_stall))
             {
                 self.stop.drain(why);
             }
@@ -150,6 +153,29 @@ mod tests {
         assert_eq!(begun(&counters, STALL), format!("{begin}{end}"));
         counters.answered.store(1, Relaxed);
         assert_eq!(begun(&counters, STALL), format!("{begin}: the VPN is down{end}"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn announced_pause_above_the_longest_ends_the_run() {
+        let (hour, second) = (Duration::from_secs(3_600), Duration::from_secs(1));
+        assert_eq!(long_pause(&*refused(Some(hour)).await, hour), None);
+        assert_eq!(long_pause(&*refused(None).await, Duration::ZERO), None, "a pause of our own making");
+        let pace = refused(Some(hour + second)).await;
+        let said = |pace: &Pace| match long_pause(pace, hour) {
+            Some(Why::LongPause(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        let text = said(&pace);
+        let asked = "Microsoft 365 asks for a pause of 1 h 0 min (your app's limit in this tenant), longer than --max-wait 1 h 0 min.";
+        assert!(text.starts_with(asked) && text.contains(" again after 20"), "{text}");
+        // What is left of it for a later invocation.
+        let later = Pace::new(Law::Fixed, Bounds::default(), None);
+        later.restore(Scope::Tenant, hour + second);
+        assert!(said(&later).contains("this tenant's limit for all apps"));
+        sleep(second).await;
+        let later = Pace::new(Law::Fixed, Bounds::default(), None);
+        later.restore(Scope::Tenant, hour);
+        assert_eq!(long_pause(&later, hour), None, "short enough by now");
     }
 
     #[tokio::test(start_paused = true)]

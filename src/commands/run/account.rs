@@ -244,7 +244,7 @@ pub(super) fn exit_of(why: &Why) -> Exit {
     match why {
         Why::Interrupted => Exit::Interrupted,
         Why::Terminated => Exit::Terminated,
-        Why::Deadline(_) | Why::Stalled(_) => Exit::Stopped,
+        Why::Deadline(_) | Why::LongPause(_) | Why::Stalled(_) => Exit::Stopped,
         Why::GuardRail(_) => Exit::GuardRail,
         Why::SignIn(_) => Exit::SignIn,
         Why::Journal(_) | Why::Bug(_) | Why::Input(_) => Exit::Internal,
@@ -257,6 +257,7 @@ fn sentence(why: &Why) -> String {
         Why::Terminated => "by SIGTERM or SIGHUP".to_owned(),
         Why::SignIn(text) => with_help(text),
         Why::Deadline(text)
+        | Why::LongPause(text)
         | Why::Stalled(text)
         | Why::GuardRail(text)
         | Why::Journal(text)

@@ -63,6 +63,7 @@ pub(super) struct RunConfig {
     pub(super) expect_max: Option<u64>,
     pub(super) max_failures: MaxFailures,
     pub(super) max_stall: Duration,
+    pub(super) max_wait: Duration,
     pub(super) deadline: Option<Duration>,
     pub(super) pacing: Pacing,
     pub(super) concurrency: u16,
@@ -136,6 +137,7 @@ impl RunConfig {
             expect_max: asked.expect_max,
             max_failures: asked.max_failures,
             max_stall: asked.max_stall.unwrap_or(if terminal { STALL_TERMINAL } else { STALL_JOB }),
+            max_wait: service.max_wait,
             deadline: asked.deadline,
             pacing: Pacing {
                 rate: asked.rate,
@@ -222,6 +224,7 @@ impl RunConfig {
             "limit": self.limit,
             "max_failures": share(self.max_failures),
             "max_stall_s": self.max_stall.as_secs(),
+            "max_wait_s": self.max_wait.as_secs(),
             "deadline_s": self.deadline.map(|deadline| deadline.as_secs()),
             SCENARIO: self.scenario,
             TENANT_NAME: self.tenant,

@@ -85,6 +85,11 @@ impl<E: Exchange> Dispatch<E> {
         }
     }
 
+    /// The service asked for a wait of one user, which is waited for: no silence of the service.
+    pub fn user_waits(&self, wait: Duration) {
+        self.gate.pace.user_waits(wait);
+    }
+
     /// Whether a streak's attempts count against nobody.
     pub fn is_forgiven(&self, streak: u64) -> bool {
         self.gate.pace.is_forgiven(streak)

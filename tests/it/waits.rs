@@ -1,0 +1,141 @@
+//! Waits of answers under a paused clock: no user is sent before the wait of its last answer is over.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reprovision::model::{Attempt, Fault, Kind, Outcome, Record};
+use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::stop::Stop;
+
+use crate::pace::{LATENCY, Ran, run_at, script};
+use crate::service::Service;
+use crate::stage::said;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn waiting(kind: Kind, wait: Duration) -> Attempt {
+    Attempt { retry_after: Some(wait), ..Attempt::of(kind) }
+}
+
+fn pace() -> Arc<Pace> {
+    Pace::new(Law::Fixed, Bounds { rate: 1_000.0, ..Bounds::default() }, None)
+}
+
+/// When each request of each user was sent.
+type Sent = Arc<Mutex<HashMap<String, Vec<Duration>>>>;
+
+/// Runs users against answers by time and the number of the user's request, from 1.
+async fn run(
+    users: u64,
+    answer: impl Fn(Duration, usize, &str) -> Attempt + Send + Sync + 'static,
+) -> (Ran, HashMap<String, Vec<Duration>>) {
+    let sent = Sent::default();
+    let seen = sent.clone();
+    let script = script(move |at, _, id: &str| {
+        let mut seen = seen.lock().expect("no panic holds it");
+        let own = seen.entry(id.to_owned()).or_default();
+        own.push(at);
+        answer(at, own.len(), id)
+    });
+    let ran = run_at(pace(), users, 32, &Stop::new(), script).await;
+    let sent = sent.lock().expect("no panic holds it").clone();
+    (ran, sent)
+}
+
+fn failed(records: &[Record]) -> usize {
+    records.iter().filter(|record| record.outcome == Outcome::Failed).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_of_any_status_holds_its_user_alone_and_to_the_instant() {
+    let wait = SECOND * 41;
+    for kind in [
+        Kind::Busy,
+        Kind::Transient(Fault::Server),
+        Kind::Transient(Fault::NotGraph),
+        Kind::Unauthorized { claims: None },
+    ] {
+        let told = kind.clone();
+        let (ran, sent) = run(40, move |_, number, id| match (number, id) {
+            (1, "user7@contoso.com") => waiting(told.clone(), wait),
+            _ => Kind::Accepted.into(),
+        })
+        .await;
+        assert_eq!((ran.records.len(), failed(&ran.records)), (40, 0), "{kind:?}");
+        let own = &sent["user7@contoso.com"];
+        assert_eq!(own[1], own[0] + LATENCY + wait, "{kind:?}");
+        let others = ran.sent.iter().filter(|at| **at < own[1]).count();
+        assert_eq!(others, 40, "{kind:?}: the others were held too");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_above_the_longest_leaves_its_user_without_a_record() {
+    let (ran, sent) = run(40, |_, _, id| match id {
+        "user7@contoso.com" => waiting(Kind::Busy, crate::crew::MAX_WAIT + SECOND),
+        _ => Kind::Accepted.into(),
+    })
+    .await;
+    assert_eq!((ran.records.len(), failed(&ran.records)), (39, 0));
+    assert_eq!(sent["user7@contoso.com"].len(), 1);
+    assert!(ran.took < SECOND * 2, "{:?}", ran.took);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_of_one_user_is_no_silence() {
+    let pace = pace();
+    let own = pace.clone();
+    let script = script(move |at, number, _: &str| match number {
+        1 => waiting(Kind::Busy, SECOND * 2_700),
+        2..=5 => Kind::Accepted.into(),
+        _ => {
+            assert!(at >= SECOND * 2_700);
+            assert!(own.silent_for() < SECOND, "{:?}", own.silent_for());
+            Attempt::of(Kind::Accepted)
+        }
+    });
+    let ran = run_at(pace, 5, 1, &Stop::new(), script).await;
+    assert_eq!(ran.records.len(), 5);
+}
+
+#[test]
+fn pause_above_the_longest_ends_the_run_and_holds_the_next_one() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let service = Service::of(
+        desk.path(),
+        "title = \"a long pause\"\nthrottle_after = [3]\nthrottle_wait_s = [5, 5]\n",
+    );
+    let list: String = (1..=20).map(|n| format!("user{n}@contoso.com\n")).collect();
+    fs::write(desk.path().join("users.csv"), format!("userPrincipalName\n{list}")).expect("written");
+    let run = |max_wait| {
+        let asked = ["run", "users.csv", "--yes", "--out", "out", "--rate", "50", "--max-wait", max_wait];
+        let output = service.command(desk.path(), &asked).output().expect("run");
+        (output.status.code(), said(&output))
+    };
+    let arrived = || service.account("/__ledger")["arrivals"].as_u64().expect("a count");
+    let (exit, text) = run("2s");
+    assert_eq!(exit, Some(5), "{text}");
+    let asked =
+        "(your app's limit in this tenant), longer than --max-wait 2 s. Run the same command again after ";
+    assert!(text.contains("Microsoft 365 asks for a pause of ") && text.contains(asked), "{text}");
+    let before = arrived();
+    assert!(before < 20, "{before}");
+    let (exit, text) = run("1s");
+    assert_eq!((exit, arrived()), (Some(5), before), "{text}");
+    let (exit, text) = run("1h");
+    assert_eq!(exit, Some(0), "{text}");
+    assert_eq!(service.account("/__ledger")["breaches"], 0);
+}
+
+#[test]
+fn find_ends_at_a_pause_above_the_longest() {
+    let desk = tempfile::tempdir().expect("a folder");
+    let scenario =
+        "title = \"long pauses\"\n[objects]\nusers = 10\n[faults]\nthrottle_429 = 1.0\nwait_s = 3600\n";
+    let service = Service::of(desk.path(), scenario);
+    let output = service.command(desk.path(), &["find", "--max-wait", "30s"]).output().expect("find");
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert!(said(&output).contains("longer than --max-wait 30 s"), "{}", said(&output));
+}
