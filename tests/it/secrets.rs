@@ -97,16 +97,20 @@ fn neither_path_nor_port_makes_microsofts_graph_another_ones() {
         ("https://graph.microsoft.us/x", None, "belongs to --cloud usgov"),
         ("https://GRAPH.microsoft.us:8443", None, "belongs to --cloud usgov"),
         ("https://graph.microsoft.us./", None, "belongs to --cloud usgov"),
-        ("https://graph.microsoft.com/x", Some("https://login.example"), "no sign-in host of --cloud global"),
+        (
+            "https://graph.microsoft.com/x",
+            Some("https://login.example"),
+            "not a sign-in host of --cloud global",
+        ),
         (
             "https://graph.microsoft.com:444",
             Some("https://login.example"),
-            "no sign-in host of --cloud global",
+            "not a sign-in host of --cloud global",
         ),
         (
             "https://graph.microsoft.com",
             Some("https://login.microsoftonline.com@login.example"),
-            "no sign-in host of --cloud global",
+            "not a sign-in host of --cloud global",
         ),
         ("https://graph.microsoft.com/v1.0", None, "leave that to --api-version"),
         ("https://ann:word@graph.microsoft.com", None, "must hold no user"),
