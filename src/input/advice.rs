@@ -9,7 +9,7 @@ use super::cell::id_text;
 use super::check::{Options, attempt};
 use super::encoding::Utf8Reader;
 use super::first::Start;
-use super::header::word_for;
+use super::header::{bare, word_for};
 use super::records::Records;
 use crate::error::Error;
 use crate::model::{ObjectKind, neutral};
@@ -20,6 +20,9 @@ const SAMPLED: usize = 1_000;
 const LISTED: usize = 60;
 /// Longest sample and column name, in characters.
 const SHOWN: usize = 40;
+
+/// Words in the names of columns whose cells are shown to nobody.
+const SECRET: [&str; 8] = ["passw", "pwd", "kennwort", "motdepasse", "contraseña", "secret", "token", "key"];
 
 /// The list as it was given, and its copy.
 pub(super) struct Given<'a> {
@@ -214,9 +217,13 @@ fn columns(given: &Given<'_>, start: &Start) -> String {
         let name = start.header().map(|header| &*header[at]);
         name.map_or_else(String::new, |name| format!(" {:?}", neutral(name.trim(), SHOWN)))
     };
+    let is_secret = |at: usize| {
+        let name = start.header().map_or_else(String::new, |header| bare(&header[at]));
+        SECRET.iter().any(|word| name.contains(word))
+    };
     let told = samples.iter().enumerate().take(LISTED).map(|(at, sample)| match sample {
-        Some(sample) => format!("{}{} (such as {sample:?})", at + 1, name(at)),
-        None => format!("{}{}", at + 1, name(at)),
+        Some(sample) if !is_secret(at) => format!("{}{} (such as {sample:?})", at + 1, name(at)),
+        _ => format!("{}{}", at + 1, name(at)),
     });
     let more = if samples.len() > LISTED { ", …" } else { "" };
     format!("{}{more}", told.collect::<Vec<_>>().join(", "))

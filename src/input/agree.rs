@@ -77,7 +77,7 @@ impl Agreement {
         .at(lines[1])
         .listing();
         refusal.advice = vec![Advice::Column(self.columns[1])];
-        refusal.lead = "If {what} are meant, add {flag}";
+        refusal.lead = "If {what} are meant, use {flag}";
         Some(refusal)
     }
 }

@@ -313,7 +313,7 @@ impl Checked {
         refusal.line = line;
         refusal.column = Some(self.layout.column as u64 + 1);
         refusal.advice = advice;
-        refusal.lead = "To read {what}, add {flag}";
+        refusal.lead = "To read {what}, use {flag}";
         refusal.one = true;
         Ok(refusal)
     }

@@ -16,7 +16,7 @@ struct Export {
 
 /// Names are those of the Entra, Intune, Microsoft 365 and Exchange admin centers and of PowerShell's objects. Logs come
 /// first: they also name devices and applications.
-const EXPORTS: [Export; 10] = [
+const EXPORTS: [Export; 11] = [
     Export {
         what: "log entries",
         is: None,
@@ -44,6 +44,9 @@ const EXPORTS: [Export; 10] = [
         ],
         hinting: &[
             "requestid",
+            "timegenerated",
+            "operationname",
+            "resulttype",
             "ipaddress",
             "dateutc",
             "jobid",
@@ -122,6 +125,13 @@ const EXPORTS: [Export; 10] = [
             "nombredeldispositivo",
         ],
     },
+    Export { what: "usage data", is: None, telling: &["reportrefreshdate"], hinting: &[] },
+    Export {
+        what: "invitations",
+        is: None,
+        telling: &["inviteredeemurl", "inviteduseremailaddress", "inviteeemail"],
+        hinting: &[],
+    },
     Export {
         what: "licenses",
         is: None,
@@ -139,7 +149,6 @@ const EXPORTS: [Export; 10] = [
         ],
         hinting: &[],
     },
-    Export { what: "usage data", is: None, telling: &["reportrefreshdate"], hinting: &[] },
     Export {
         what: "mailboxes",
         is: None,

@@ -29,36 +29,45 @@ const UPNS: &[&str] = &["userprincipalname", "upn", "username", "signinname"];
 /// Names that say by themselves whose id they hold, in whatever list they stand.
 fn telling(object: ObjectKind) -> &'static [&'static str] {
     match object {
-        ObjectKind::Users => &["userid", "userobjectid", "externaldirectoryobjectid"],
+        // In a log, `userId` may be the one who did it.
+        ObjectKind::Users => &["userobjectid", "externaldirectoryobjectid"],
         ObjectKind::Groups => &["groupid", "externaldirectoryobjectid"],
         ObjectKind::Contacts => &["contactid", "externaldirectoryobjectid"],
     }
 }
 
-/// Properties that stand in brackets in the headers of Entra's bulk templates, behind a label in the language of the portal.
-const TEMPLATE: [&str; 22] = [
-    "userPrincipalName",
-    "memberObjectIdOrUpn",
-    "memberObjectIdOrUserPrincipalName",
-    "objectId",
-    "displayName",
-    "passwordProfile",
-    "accountEnabled",
-    "givenName",
-    "surname",
-    "jobTitle",
-    "department",
-    "usageLocation",
-    "streetAddress",
-    "state",
-    "country",
-    "physicalDeliveryOfficeName",
-    "city",
-    "postalCode",
-    "telephoneNumber",
-    "mobile",
-    "inviteeEmail",
-    "customizedMessageBody",
+/// Properties in brackets in the headers of Entra's bulk templates that hold ids, and how the label before them begins in the
+/// languages of the portal, without blanks and punctuation. Others write brackets as well: `manager[id]`.
+const TEMPLATES: [(&str, &[&str]); 4] = [
+    ("memberObjectIdOrUpn", &["member"]),
+    ("memberObjectIdOrUserPrincipalName", &["member"]),
+    ("objectId", &["objectid", "objektid", "iddobjet", "iddeobjeto", "iddelobjeto", "idoggetto"]),
+    (
+        "userPrincipalName",
+        &[
+            "username",
+            "benutzername",
+            "nomdutilisateur",
+            "nombredeusuario",
+            "nomeutente",
+            "gebruikersnaam",
+            "nomedeusuário",
+            "nomedousuário",
+            "nomedeutilizador",
+            "användarnamn",
+            "brukernavn",
+            "brugernavn",
+            "käyttäjänimi",
+            "nazwaużytkownika",
+            "uživatelskéjméno",
+            "kullanıcıadı",
+            "имяпользователя",
+            "ユーザー名",
+            "用户名",
+            "使用者名稱",
+            "사용자이름",
+        ],
+    ),
 ];
 
 /// Words in the names of columns about a person other than the row's user.
@@ -130,23 +139,33 @@ pub(super) fn is_ours(header: &[String]) -> bool {
     names().any(|name| name == "reprovision_run") || names().eq(FOUND)
 }
 
-/// A name without case, blanks and punctuation. Of a name in Entra's templates the property in brackets counts.
-pub(super) fn normal(name: &str) -> String {
-    let name = template_property(name).unwrap_or(name);
+/// A name without case, blanks and punctuation.
+pub(super) fn bare(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-fn template_property(name: &str) -> Option<&str> {
+/// The same; of a name in Entra's templates the property in brackets counts.
+pub(super) fn normal(name: &str) -> String {
+    let property = bracketed(name).filter(|(label, property)| {
+        let (label, of_members) = (bare(label), property.to_lowercase().starts_with("member"));
+        TEMPLATES.iter().any(|(known, labels)| {
+            known.eq_ignore_ascii_case(property)
+                && (label.is_empty() || of_members || labels.iter().any(|begins| label.starts_with(begins)))
+        })
+    });
+    bare(property.map_or(name, |(_, property)| property))
+}
+
+/// What stands before the first brackets of a name, and in them.
+fn bracketed(name: &str) -> Option<(&str, &str)> {
     let (label, rest) = name.split_once('[')?;
-    let property = rest.split_once(']')?.0.trim();
-    let known = TEMPLATE.iter().any(|one| one.eq_ignore_ascii_case(property));
-    (known && !is_of_another(label)).then_some(property)
+    Some((label, rest.split_once(']')?.0.trim()))
 }
 
 /// Whether a name tells that its column is about another person or thing than the row's user.
 pub(super) fn is_of_another(name: &str) -> bool {
-    let bare: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    PERSONS.iter().chain(&THINGS).any(|word| bare.contains(word))
+    let name = bare(name);
+    PERSONS.iter().chain(&THINGS).any(|word| name.contains(word))
 }
 
 /// The rank of a name as that of an id column.
@@ -190,22 +209,21 @@ fn self_telling(header: &[String], object: ObjectKind) -> Vec<usize> {
     upns.into_iter().chain(told).collect()
 }
 
-/// Columns that are called so: the exact name, else without case, else without blanks and punctuation as well.
+/// Columns that are called so: the exact name, else without case, else without blanks and punctuation, else in brackets.
 pub(super) fn named(header: &[String], wanted: &str) -> Vec<usize> {
-    let wanted = wanted.trim();
-    let with = |is: &dyn Fn(&str) -> bool| -> Vec<usize> {
-        (0..header.len()).filter(|at| is(trim(&header[*at]))).collect()
-    };
-    let bare = normal(wanted);
-    let exact = with(&|name| name == wanted);
-    if !exact.is_empty() {
-        return exact;
-    }
-    let same = with(&|name| name.to_lowercase() == wanted.to_lowercase());
-    if !same.is_empty() || bare.is_empty() {
-        return same;
-    }
-    with(&|name| normal(name) == bare)
+    let (wanted, lower, bare_wanted) = (wanted.trim(), wanted.trim().to_lowercase(), bare(wanted));
+    let same: [&dyn Fn(&str) -> bool; 4] = [
+        &|name| name == wanted,
+        &|name| name.to_lowercase() == lower,
+        &|name| !bare_wanted.is_empty() && bare(name) == bare_wanted,
+        &|name| {
+            bracketed(name).is_some_and(|(_, inside)| !inside.is_empty() && inside.to_lowercase() == lower)
+        },
+    ];
+    same.iter()
+        .map(|same| (0..header.len()).filter(|at| same(trim(&header[*at]))).collect::<Vec<_>>())
+        .find(|found| !found.is_empty())
+        .unwrap_or_default()
 }
 
 /// What to type after `--column` for a column: its name where a shell takes it as it stands, else its number.
@@ -270,7 +288,7 @@ pub(super) fn choose(start: &Start, options: &Options) -> Result<Layout, Refusal
         ));
         refusal.advice.extend(is.map(Advice::Object));
         refusal.advice.extend(self_telling(first, object).into_iter().map(Advice::Column));
-        refusal.lead = "If {what} are meant, add {flag}";
+        refusal.lead = "If {what} are meant, use {flag}";
         refusal.one = true;
         return Err(refusal.listing_if_none());
     }
@@ -296,7 +314,7 @@ pub(super) fn choose(start: &Start, options: &Options) -> Result<Layout, Refusal
         .filter(|(_, own)| first.iter().any(|name| normal(name) == *own))
         .map(|(kind, _)| Advice::Object(kind))
         .collect();
-    refusal.lead = "If {what} are meant, add {flag}";
+    refusal.lead = "If {what} are meant, use {flag}";
     Err(refusal.listing())
 }
 
@@ -342,16 +360,16 @@ fn one_column(start: &Start, only: usize) -> Result<Layout, Refusal> {
             neutral(name, SHOWN)
         )));
     }
-    let bare = normal(name);
+    let short = bare(name);
     let of_a_thing =
-        THINGS.iter().any(|word| bare.contains(word)) && (bare.ends_with("id") || bare.ends_with("guid"));
-    if of_a_thing || PERSONS.iter().any(|word| bare.contains(word)) {
+        THINGS.iter().any(|word| short.contains(word)) && (short.ends_with("id") || short.ends_with("guid"));
+    if of_a_thing || PERSONS.iter().any(|word| short.contains(word)) {
         let mut refusal = Refusal::new(format!(
             "the only column, {:?}, does not name the users of the list",
             neutral(name, SHOWN)
         ));
         refusal.advice = vec![Advice::Column(only)];
-        refusal.lead = "If {what} are meant, add {flag}";
+        refusal.lead = "If {what} are meant, use {flag}";
         return Err(refusal);
     }
     Ok(Layout::of(start, only))
@@ -404,6 +422,7 @@ mod tests {
             ("User name (example: chris@contoso.com) [userPrincipalName] *", "userprincipalname"),
             ("Benutzername [userPrincipalName] Erforderlich", "userprincipalname"),
             ("Vorgesetzter [userPrincipalName]", "vorgesetzteruserprincipalname"),
+            ("Lead [userPrincipalName]", "leaduserprincipalname"),
             ("manager[id]", "managerid"),
             ("Email Address [Required]", "emailaddressrequired"),
             ("]a[", "a"),

@@ -61,7 +61,7 @@ fn each_says_what_to_what_and_what_next() {
         (
             "run semicolons.csv --dry-run --delimiter ,",
             2,
-            vec!["no usable id in column \"id;name\"", "add --delimiter semicolon"],
+            vec!["no usable id in column \"id;name\"", "use --delimiter semicolon"],
         ),
         ("run --simulate hostile", 2, vec!["hostile is a scenario, not a list: --simulate=hostile"]),
         ("run", 2, vec!["which users? give a CSV, or - for standard input"]),
