@@ -59,8 +59,11 @@ impl Typed {
                 None => flag("--endpoint", &identity.endpoint),
             }
         }
-        if command == "run" && identity.object != ObjectKind::Users {
-            flag("--object", identity.object.plural());
+        if command == "run" {
+            if identity.object != ObjectKind::Users {
+                flag("--object", identity.object.plural());
+            }
+            run.read_with().for_each(|(name, value)| flag(&name, value));
         }
         if run.simulated {
             words.push(match run.scenario().filter(|name| *name != DEFAULT_SCENARIO) {

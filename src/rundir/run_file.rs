@@ -19,6 +19,8 @@ pub const SCHEMA: u32 = 1;
 pub const SCENARIO: &str = "scenario";
 /// The setting that holds the tenant as it was asked for, which may be a domain.
 pub const TENANT_NAME: &str = "tenant_name";
+/// Settings that hold `--column` and `--delimiter`, where they were given.
+pub const READ_WITH: [&str; 2] = ["column", "delimiter"];
 
 /// What makes two calls the same run. All else may differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +129,11 @@ impl RunFile {
     /// The tenant as it was asked for; `None` where none was named, and for a simulated run.
     pub fn tenant_name(&self) -> Option<&str> {
         self.settings.get(TENANT_NAME)?.as_str().filter(|_| !self.simulated)
+    }
+
+    /// The flags with which the list was read, and which a list made from it needs as well.
+    pub fn read_with(&self) -> impl Iterator<Item = (String, &str)> {
+        READ_WITH.iter().filter_map(|name| Some((format!("--{name}"), self.settings.get(*name)?.as_str()?)))
     }
 
     /// Reads it; `None` where it is missing or torn.

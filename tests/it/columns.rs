@@ -399,3 +399,22 @@ fn a_list_of_ours_is_not_judged_by_majority() {
     assert_eq!(code, Some(3), "{message}");
     assert!(message.contains("1 user · 0 duplicates · 2 unusable"), "{message}");
 }
+
+#[test]
+fn a_command_for_a_list_of_ours_reads_it_as_the_list_was_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "name:mail\nAnn:u0@contoso.com\nBo:u1@contoso.com\nCem:x\n";
+    fs::write(folder.path().join("list.csv"), text).expect("the list");
+    let run = |line: &str| {
+        let output = reprovision(folder.path(), &line.split(' ').collect::<Vec<_>>());
+        (output.status.code(), said(&output))
+    };
+    let (code, message) = run("run list.csv --simulate --out first --column mail --delimiter :");
+    assert_eq!(code, Some(3), "{message}");
+    let (_, report) = run("report first");
+    let next =
+        report.lines().find_map(|line| line.split("then: reprovision ").nth(1)).expect("a next command");
+    assert!(next.contains("--column mail") && next.contains("--delimiter :"), "{report}");
+    let (code, message) = run(&next.replace(" --simulate", " --simulate --out second"));
+    assert_eq!((code, message.contains("1 unusable")), (Some(3), true), "{message}");
+}

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::input::Options;
 use crate::model::{LogFormat, ObjectKind, Shard};
 use crate::net;
-use crate::rundir::{SCENARIO, TENANT_NAME};
+use crate::rundir::{READ_WITH, SCENARIO, TENANT_NAME};
 use crate::session::Endpoint;
 use crate::terminal::ProgressForm;
 
@@ -228,6 +228,11 @@ impl RunConfig {
             "deadline_s": self.deadline.map(|deadline| deadline.as_secs()),
             SCENARIO: self.scenario,
             TENANT_NAME: self.tenant,
+            READ_WITH[0]: self.options.column,
+            READ_WITH[1]: self.options.delimiter.map(|byte| match byte {
+                b'\t' => "tab".to_owned(),
+                byte => char::from(byte).to_string(),
+            }),
         })
     }
 }
