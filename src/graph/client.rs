@@ -9,8 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING,
 };
-use reqwest::{Method, Request};
+use reqwest::{Method, Request, Version};
 use tokio::time::timeout_at;
 use url::{Origin, Url};
 use uuid::Uuid;
@@ -284,6 +285,9 @@ async fn read(
     let status = answer.status().as_u16();
     attempt.status = Some(status);
     let headers = std::mem::take(answer.headers_mut());
+    // Without these the body ends with the connection: nothing tells an empty one from one that was cut off.
+    let ends = answer.version() == Version::HTTP_2
+        || [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| headers.contains_key(name));
     told(attempt, &headers);
     let mut body = Vec::new();
     let mut cut_off = None;
@@ -320,6 +324,10 @@ async fn read(
     match cut_off {
         // The status is a yes, but the answer did not arrive whole: only a whole yes is a yes.
         Some(error) if !refused => broken(attempt, error),
+        None if kind == Kind::Accepted && body.is_empty() && status != 204 && !ends => {
+            attempt.code = "broken".into();
+            attempt.message = format!("HTTP {status} without a body and without its length").into();
+        }
         None if too_long && !refused => {
             attempt.code = "too_long".into();
             attempt.message =

@@ -1,12 +1,14 @@
 //! One exchange with Graph: the request, and what its answer means.
 
 mod batch;
+mod body;
 mod challenge;
 mod classify;
 mod client;
 mod clouds;
 mod connections;
 mod read;
+mod replies;
 mod retry_after;
 
 /// What a request is signed with.

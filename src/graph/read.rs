@@ -7,8 +7,10 @@ use reqwest::header::{DATE, HeaderMap};
 use url::Url;
 
 use super::batch::{self, judged};
+use super::body::is_error;
 use super::classify::{Meaning, classify};
-use super::client::Client;
+use super::client::{Client, LONGEST_BODY};
+use super::replies::decode;
 use super::retry_after::retry_after;
 use crate::auth::Token;
 use crate::model::{Attempt, Fault, Kind, Reason};
@@ -55,12 +57,13 @@ impl Client {
         let (body, ids) = batch::encode(paths.iter().map(|path| batch::Request { method: "GET", path }));
         let answer = self.post_batch(token, body, LONGEST_PAGE).await;
         let (date, now) = (date_in(&answer.headers), SystemTime::now());
-        let untold = |attempt| Reading { attempt, body: Vec::new(), date, of_whole: true };
-        let readings = ids.into_iter().zip(batch::decode(&answer, paths.len())).map(|(own, reply)| {
+        let readings = ids.into_iter().zip(decode(&answer, paths.len())).map(|(own, reply)| {
             let attempt = Attempt { client_request_id: own, ..answer.attempt.clone() };
             match reply {
-                _ if attempt.kind != Kind::Accepted => untold(batch::of_whole(attempt).into_attempt()),
-                None => untold(batch::untold(attempt)),
+                None => {
+                    let attempt = batch::without_reply(attempt).into_attempt();
+                    Reading { attempt, body: Vec::new(), date, of_whole: true }
+                }
                 Some(reply) => {
                     let own = date_in(&reply.headers).or(date);
                     let attempt = judged(attempt, &reply, now, classify_read);
@@ -72,10 +75,11 @@ impl Client {
     }
 }
 
-/// As [`classify`], but a yes is a 200 with a JSON object and nothing else.
+/// As [`classify`], but a yes is a 200 with a JSON object, which is not an error, and nothing else.
 pub(super) fn classify_read(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Meaning {
     let bare = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
-    if status == 200 && bare.starts_with(b"{") {
+    let short = bare.len() <= LONGEST_BODY;
+    if status == 200 && bare.starts_with(b"{") && !(short && is_error(bare)) {
         return Meaning::yes(retry_after(headers, now));
     }
     let meaning = classify(status, headers, body, now);

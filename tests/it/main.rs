@@ -23,6 +23,7 @@ mod mistakes;
 mod newest;
 mod pace;
 mod raw;
+mod raw_batch;
 mod raw_h2;
 mod raw_late;
 mod reads;

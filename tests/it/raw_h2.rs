@@ -18,6 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Of a client that knows what came before it, and more than one that runs into its own needs.
 const PATIENCE: Duration = Duration::from_secs(30);
 const BROKEN: Kind = Kind::Transient(Fault::Broken);
+const NOT_GRAPH: Kind = Kind::Transient(Fault::NotGraph);
 const LATE: Kind = Kind::Transient(Fault::Timeout);
 
 const DATA: u8 = 0;
@@ -185,10 +186,13 @@ async fn an_answer_is_what_its_frames_say_and_nothing_is_sent_twice() {
         let more = frame(CONTINUATION, 0, stream, &vec![b'y'; 16_000]).repeat(66);
         [first, more, frame(CONTINUATION, END_HEADERS, stream, b"")].concat()
     };
-    let cases: [(&str, Play, Kind); 17] = [
+    let cases: [(&str, Play, Kind); 20] = [
         ("204", play(no_content), Kind::Accepted),
-        ("200 {}", play(body(S200, "2", "{}")), Kind::Accepted),
-        ("404", play(body(S404, "2", "{}")), Kind::Refused(Reason::NotFound)),
+        ("200", play(body(S200, "0", "")), Kind::Accepted),
+        ("200 {}", play(body(S200, "2", "{}")), NOT_GRAPH),
+        ("204 with a body", play(body(S204, "2", "{}")), NOT_GRAPH),
+        ("404", play(body(S404, "30", r#"{"error":{"code":"UnknownXX"}}"#)), Kind::Refused(Reason::NotFound)),
+        ("404 {}", play(body(S404, "2", "{}")), NOT_GRAPH),
         ("200 shorter than its length", play(body(S200, "9", "{}")), BROKEN),
         ("200 longer than its length", play(body(S200, "1", "{}")), BROKEN),
         (

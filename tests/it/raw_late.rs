@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reprovision::engine::dispatch::Exchange;
-use reprovision::model::{Kind, Reason, Scope, Throttle, UserId};
+use reprovision::model::{Fault, Kind, Scope, Throttle, UserId};
 
 use crate::raw::{Play, Server};
 
@@ -20,7 +20,8 @@ async fn a_refusal_is_known_by_its_head_while_its_body_drips() {
             Kind::Throttled(Throttle { scope: Scope::default(), quota: true }),
             Some(Duration::from_secs(41)),
         ),
-        ("404 Not Found", Kind::Refused(Reason::NotFound), None),
+        // Without its words it is not surely Graph's.
+        ("404 Not Found", Kind::Transient(Fault::NotGraph), None),
     ];
     for (head, kind, wait) in refusals {
         let head = format!("HTTP/1.1 {head}\r\nContent-Length: 1000\r\n\r\n");

@@ -198,7 +198,12 @@ fn an_interrupted_find_goes_on_from_its_page() {
     let scenario = TENANT.replace("users = 4000", "users = 199800");
     let service = Service::of(desk.path(), &scenario);
     let cut = between(&service, 40, |out| {
-        let _ = out.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}");
+        let error = r#"{"error":{"code":"Authorization_RequestDenied","message":"No."}}"#;
+        let length = error.len();
+        let _ = write!(
+            out,
+            "HTTP/1.1 403 Forbidden\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{error}"
+        );
     });
     let first = service
         .command(desk.path(), &["find", "--out", "list.csv"])
