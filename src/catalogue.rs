@@ -8,6 +8,8 @@ use crate::model::Reason;
 
 /// Most suggestions for a code that is not known.
 const SUGGESTIONS: usize = 3;
+/// A code that holds what was asked for is near it from this length on, in bytes: shorter parts fit everywhere.
+const SHORTEST_PART: usize = 4;
 /// A code is near another when at most this share of its letters must change.
 const NEAR: f64 = 0.34;
 
@@ -35,11 +37,29 @@ pub enum Kind {
     Graph,
     /// A word of the `reason` column.
     Reason,
+    /// A word of the `outcome` column, or of the `verdict` column of `verified.csv`.
+    Outcome,
+    /// No answer of Graph could be used.
+    Network,
+    /// The sign-in host refused.
+    SignIn,
+    /// An exit code.
+    Exit,
 }
 
 impl Kind {
     /// All kinds, in the order of the listing.
-    pub const ALL: [Self; 5] = [Self::Service, Self::Sync, Self::Licence, Self::Graph, Self::Reason];
+    pub const ALL: [Self; 9] = [
+        Self::Service,
+        Self::Sync,
+        Self::Licence,
+        Self::Graph,
+        Self::Reason,
+        Self::Outcome,
+        Self::Network,
+        Self::SignIn,
+        Self::Exit,
+    ];
 
     /// A heading.
     pub fn title(self) -> &'static str {
@@ -49,6 +69,10 @@ impl Kind {
             Self::Licence => "Licences (not cleared by retrying)",
             Self::Graph => "Answers of Microsoft Graph",
             Self::Reason => "Reasons in results.csv and failed.csv",
+            Self::Outcome => "Outcomes, and verdicts of verify",
+            Self::Network => "Network, and answers that cannot be used",
+            Self::SignIn => "Sign-in",
+            Self::Exit => "Exit codes",
         }
     }
 }
@@ -100,10 +124,15 @@ pub fn all() -> &'static [Entry] {
     &KNOWN
 }
 
-/// By its key, a code seen with it, or the text of the error.
+/// By its key, a code seen with it, the AADSTS code in a message, or the text of the error.
 pub fn find(asked: &str) -> Option<&'static Entry> {
     let asked = asked.trim();
-    KNOWN.iter().find(|entry| entry.is_called(asked)).or_else(|| by_text(asked))
+    let called = |name: &str| KNOWN.iter().find(|entry| entry.is_called(name));
+    let of_sign_in = || {
+        let mut words = asked.split(|c: char| !c.is_ascii_alphanumeric());
+        words.find(|word| word.starts_with("AADSTS")).and_then(called)
+    };
+    called(asked).or_else(of_sign_in).or_else(|| by_text(asked))
 }
 
 /// A service's error: its text decides, then its code. `None`: not known.
@@ -135,36 +164,22 @@ fn by_text(text: &str) -> Option<&'static Entry> {
 
 /// Keys and codes like the one asked for, the nearest first.
 pub fn near(asked: &str) -> Vec<&'static str> {
-    let asked: Vec<char> = asked.trim().to_lowercase().chars().collect();
+    let asked = asked.trim().to_lowercase();
     let mut found: Vec<(usize, &str)> = KNOWN
         .iter()
         .flat_map(|entry| std::iter::once(&entry.key).chain(&entry.codes))
         .filter_map(|name| {
-            let known: Vec<char> = name.to_lowercase().chars().collect();
-            let away = distance(&asked, &known);
-            let most = (known.len().max(asked.len()) as f64 * NEAR) as usize;
-            let within = asked.len() >= 4 && name.to_lowercase().contains(&asked.iter().collect::<String>());
-            (away <= most || within).then_some((away, name.as_str()))
+            let known = name.to_lowercase();
+            let distance = strsim::levenshtein(&asked, &known);
+            let longer = known.chars().count().max(asked.chars().count());
+            let most = (longer as f64 * NEAR) as usize;
+            let within = asked.len() >= SHORTEST_PART && known.contains(&asked);
+            (distance <= most || within).then_some((distance, name.as_str()))
         })
         .collect();
     found.sort();
     found.dedup();
     found.into_iter().take(SUGGESTIONS).map(|(_, name)| name).collect()
-}
-
-/// Letters to change, add or leave out.
-fn distance(one: &[char], other: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, a) in one.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = at + 1;
-        for (column, b) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub(super) fn fix(code: u64, asked: Asked<'_>) -> Option<String> {
         50_020 => format!(
             "the account that signed in is no member of tenant {tenant}: sign in with an account of that tenant, or check --tenant"
         ),
-        53_003 => {
+        53_003 | 530_003 => {
             "Conditional Access blocked this sign-in. Entra admin center > Sign-in logs > the entry > Conditional Access names the \
              policy; sign in from a network or device that it allows, or ask for an exception for this app"
                 .to_owned()
