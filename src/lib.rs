@@ -12,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod graph;
 pub mod input;
+mod jobs;
 pub mod model;
 pub mod net;
 pub mod pace;

@@ -44,7 +44,7 @@ struct Wanted {
 
 /// What was seen.
 #[derive(Debug, Default)]
-pub(super) struct Sight {
+pub(crate) struct Sight {
     pub(super) verdicts: BTreeMap<Verdict, u64>,
     /// Causes of those that failed again, most frequent first.
     pub(super) causes: Vec<(String, u64)>,
@@ -64,7 +64,7 @@ impl Sight {
 }
 
 /// A look on its way.
-pub(super) struct Looking<'a> {
+pub(crate) struct Looking<'a> {
     folder: PathBuf,
     run: &'a RunFile,
     checked: Checked,
@@ -335,7 +335,7 @@ fn note(folder: &Path, sight: &Sight) -> Result<(), Error> {
 
 /// Keeps in `run.json` how far the service's clock was ahead while the run was sent: by the time of a look a clock may
 /// have been put right. Without it the clocks are taken to stand as they do at the look.
-pub(super) fn remember_clocks(run: &mut RunFile, folder: &Path, clocks: &Clocks) {
+pub(crate) fn remember_clocks(run: &mut RunFile, folder: &Path, clocks: &Clocks) {
     let (Some(ahead), Some(settings)) = (clocks.service_ahead(), run.settings.as_object_mut()) else {
         return;
     };
@@ -358,7 +358,7 @@ fn place(wanted: &[Wanted], key: u128) -> Option<usize> {
 
 /// The id as it was sent: what a spreadsheet would have taken for a formula has an apostrophe in `results.csv`. GUIDs
 /// compare without braces.
-pub(super) fn id_of<'a>(record: &'a Written<'_>) -> &'a str {
+pub(crate) fn id_of<'a>(record: &'a Written<'_>) -> &'a str {
     let id = plain(&record.id);
     id.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(id)
 }

@@ -2,24 +2,21 @@
 
 mod closing;
 mod doctor;
-mod engine;
 mod explain;
 mod find;
 mod found;
-mod looking;
+pub(crate) mod looking;
 mod memory;
-mod pacing;
 mod report;
-mod run;
 mod scanning;
 mod schedule;
-mod service;
-mod signals;
+pub(crate) mod service;
+pub(crate) mod signals;
 mod simulate;
 mod simulated;
 mod status;
 mod sweep;
-mod typed;
+pub(crate) mod typed;
 mod verify;
 
 use std::fs;
@@ -43,15 +40,15 @@ const SENDERS: usize = 1;
 static CONSOLE: OnceLock<Console> = OnceLock::new();
 
 /// The console of this process.
-fn console() -> &'static Console {
+pub(crate) fn console() -> &'static Console {
     CONSOLE.get_or_init(|| Console::new(false, LogFormat::Text))
 }
 
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     console().result(text);
 }
 
-fn tell(text: &str) {
+pub(crate) fn tell(text: &str) {
     match text.split_once(": ") {
         Some(("error", rest)) => console().error(rest),
         Some(("warning", rest)) => console().warn(rest),
@@ -59,7 +56,7 @@ fn tell(text: &str) {
     }
 }
 
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     console().note(text);
 }
 
@@ -153,7 +150,7 @@ pub fn fail(error: &Error) -> Exit {
 }
 
 /// As the flag says.
-fn kind(object: Object) -> ObjectKind {
+pub(crate) fn kind(object: Object) -> ObjectKind {
     match object {
         Object::Users => ObjectKind::Users,
         Object::Groups => ObjectKind::Groups,
@@ -184,7 +181,7 @@ fn is_there(path: &Path) -> Result<bool, Error> {
 }
 
 /// A sign-in error with the page that explains it.
-fn with_help(text: &str) -> String {
+pub(crate) fn with_help(text: &str) -> String {
     const PAGE: &str = "docs/sign-in.md";
     if text.contains(PAGE) { text.to_owned() } else { format!("{text} ({PAGE})") }
 }

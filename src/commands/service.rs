@@ -9,7 +9,7 @@ use crate::session::{Endpoint, Purpose, ServiceOptions, Session};
 use super::console;
 
 /// The options that the flags of every command about Graph stand for.
-pub(super) fn options(flags: &Service) -> ServiceOptions {
+pub(crate) fn options(flags: &Service) -> ServiceOptions {
     ServiceOptions {
         cloud: match flags.cloud {
             Cloud::Global => graph::GLOBAL,
@@ -37,7 +37,7 @@ pub(super) fn options(flags: &Service) -> ServiceOptions {
 ///
 /// # Errors
 /// As [`Endpoint::locate`].
-pub(super) async fn place(flags: &Service) -> Result<Endpoint, Error> {
+pub(crate) async fn place(flags: &Service) -> Result<Endpoint, Error> {
     Endpoint::locate(&options(flags)).await
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn place(flags: &Service) -> Result<Endpoint, Error> {
 ///
 /// # Errors
 /// As [`Session::open`].
-pub(super) async fn connect(flags: &Service, endpoint: Endpoint, purpose: Purpose) -> Result<Session, Error> {
+pub(crate) async fn connect(flags: &Service, endpoint: Endpoint, purpose: Purpose) -> Result<Session, Error> {
     Session::open(&options(flags), endpoint, purpose, console()).await
 }
 

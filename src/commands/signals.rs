@@ -11,12 +11,12 @@ use crate::sys::{Signal, Signals};
 ///
 /// # Errors
 /// `Error::Internal` where the system refuses.
-pub(super) fn listen() -> Result<Signals, Error> {
+pub(crate) fn listen() -> Result<Signals, Error> {
     Signals::listen().map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// The exit code of an invocation that a signal ended.
-pub(super) fn ended_by(signal: Signal) -> Exit {
+pub(crate) fn ended_by(signal: Signal) -> Exit {
     match signal {
         Signal::Interrupt => Exit::Interrupted,
         Signal::Terminate => Exit::Terminated,
@@ -28,7 +28,7 @@ pub(super) fn ended_by(signal: Signal) -> Exit {
 ///
 /// # Errors
 /// Those of `work`.
-pub(super) async fn unless_stopped<T>(
+pub(crate) async fn unless_stopped<T>(
     signals: &mut Signals,
     so_far: &str,
     work: impl Future<Output = Result<T, Error>>,

@@ -15,7 +15,7 @@ const LEFT_OUT: &str = "--token-command";
 const DEFAULT_SCENARIO: &str = "default";
 
 /// Flags that other commands about the same tenant need as well.
-pub(super) const SIGN_IN: [&str; 10] = [
+pub(crate) const SIGN_IN: [&str; 10] = [
     "--tenant",
     "--auth",
     "--cloud",
@@ -30,20 +30,20 @@ pub(super) const SIGN_IN: [&str; 10] = [
 
 /// The command line of this process.
 #[derive(Clone, Debug)]
-pub(super) struct Typed {
+pub(crate) struct Typed {
     words: Vec<String>,
     /// Whether [`LEFT_OUT`] was there.
     left_out: bool,
 }
 
 impl Typed {
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self::of(std::env::args_os())
     }
 
     /// A command about a run that another call began, as far as its `run.json` tells how it was sent. How to sign in is
     /// not known from there.
-    pub(super) fn about(run: &RunFile, command: &str, word: &Path) -> Self {
+    pub(crate) fn about(run: &RunFile, command: &str, word: &Path) -> Self {
         let mut words = vec!["reprovision".to_owned(), command.to_owned(), word.display().to_string()];
         let mut flag = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
         let identity = &run.identity;
@@ -82,7 +82,7 @@ impl Typed {
     }
 
     /// Leaves out a flag with its value.
-    pub(super) fn without(mut self, flag: &str) -> Self {
+    pub(crate) fn without(mut self, flag: &str) -> Self {
         let with_value = format!("{flag}=");
         while let Some(at) = self.words.iter().position(|one| one == flag || one.starts_with(&with_value)) {
             let gone = self.words.remove(at);
@@ -94,13 +94,13 @@ impl Typed {
     }
 
     /// Leaves out a switch.
-    pub(super) fn without_switch(mut self, switch: &str) -> Self {
+    pub(crate) fn without_switch(mut self, switch: &str) -> Self {
         self.words.retain(|one| one != switch);
         self
     }
 
     /// Another word in the place of one, or at the end.
-    pub(super) fn instead(mut self, old: &str, new: &str) -> Self {
+    pub(crate) fn instead(mut self, old: &str, new: &str) -> Self {
         match self.words.iter().skip(1).position(|one| one == old) {
             Some(at) => new.clone_into(&mut self.words[at + 1]),
             None => self.words.push(new.to_owned()),
@@ -109,7 +109,7 @@ impl Typed {
     }
 
     /// The same for a list that exists: `run`, without what finds one and remembers it.
-    pub(super) fn of_a_list(mut self) -> Self {
+    pub(crate) fn of_a_list(mut self) -> Self {
         let command = self.words.iter_mut().skip(1).find(|word| matches!(word.as_str(), "run" | "sweep"));
         if let Some(command) = command {
             "run".clone_into(command);
@@ -121,7 +121,7 @@ impl Typed {
 
     /// Another command of the same program, with those flags of this one that it knows, each with its value: that of
     /// `--simulate` is never a word of its own.
-    pub(super) fn only(self, command: &str, flags: &[&str]) -> Self {
+    pub(crate) fn only(self, command: &str, flags: &[&str]) -> Self {
         let mut kept: Vec<String> = self.words.iter().take(1).cloned().collect();
         kept.push(command.to_owned());
         let mut words = self.words.into_iter();
@@ -137,20 +137,20 @@ impl Typed {
     }
 
     /// With another word at the end.
-    pub(super) fn with_word(mut self, word: &str) -> Self {
+    pub(crate) fn with_word(mut self, word: &str) -> Self {
         self.words.push(word.to_owned());
         self
     }
 
     /// With a flag at the end; the last of two wins.
-    pub(super) fn with(mut self, flag: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, flag: &str, value: &str) -> Self {
         let end = self.words.iter().position(|one| one == "--").unwrap_or(self.words.len());
         self.words.splice(end..end, [flag.to_owned(), value.to_owned()]);
         self
     }
 
     /// For the shell of this platform. What is left out is said in a comment, which may be pasted along.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let line = self.words.iter().map(|word| quoted(word, cfg!(windows))).collect::<Vec<_>>().join(" ");
         if self.left_out { format!("{line}   # with the same {LEFT_OUT}") } else { line }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::config::{RunConfig, Source, Where};
-use crate::commands::pacing::limits_of;
+use super::pacing::limits_of;
+use super::plan::{RunConfig, Source, Where};
 use crate::commands::typed::SIGN_IN;
 use crate::commands::with_help;
 use crate::commands::{say, tell};

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::config::{Consent, RunConfig, Source};
+use super::plan::{Consent, RunConfig, Source};
 use crate::commands::{note, tell};
 use crate::error::Error;
 use crate::input::Checked;

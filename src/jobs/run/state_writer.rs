@@ -9,9 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::Counters;
-use super::alarm::Alarm;
-use crate::commands::pacing::state_of;
+use super::drive::Counters;
+use super::pacing::state_of;
+use super::panic_guard::Alarm;
 use crate::commands::tell;
 use crate::pace::Pace;
 use crate::rundir::{Learnt, Lock};

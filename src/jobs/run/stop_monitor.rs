@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Counters, LOOK_EVERY};
-use crate::commands::pacing::long_pause;
+use super::drive::{Counters, LOOK_EVERY};
+use super::pacing::long_pause;
 use crate::commands::tell;
 use crate::pace::{Pace, Waiting};
 use crate::report::human;

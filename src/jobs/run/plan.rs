@@ -4,9 +4,9 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::pacing::Pacing;
 use crate::cli::{self, MaxFailures, Progress, Run};
 use crate::commands::console;
-use crate::commands::pacing::Pacing;
 use crate::commands::{kind, typed::Typed};
 use crate::error::Error;
 use crate::input::Options;

@@ -1,9 +1,17 @@
 //! `run`: check, open or continue the run, ask, drive, account.
 
-mod account;
-mod claim;
-mod config;
+mod drive;
+mod finish;
+mod folder;
+mod pacing;
+mod panic_guard;
+mod plan;
+mod progress;
 mod prompt;
+mod recorder;
+mod safety_limits;
+mod state_writer;
+mod stop_monitor;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -15,16 +23,17 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use self::account::{Rows, Worked, account, complete, exit_of};
-use self::claim::{Claim, Found};
-use self::config::{RunConfig, Source};
+use self::drive::{Call, Ended, drive};
+use self::finish::{Rows, Worked, account, complete, exit_of};
+use self::folder::{Claim, Found};
+use self::plan::{RunConfig, Source};
 use self::prompt::{Plan, input_lines, unusable_lines};
-use super::engine::{Call, Ended, Guards, drive};
-use super::looking::remember_clocks;
-use super::service::{connect, place};
-use super::signals::{ended_by, listen, unless_stopped};
-use super::{note, say, tell};
+use self::safety_limits::Guards;
 use crate::cli::Run;
+use crate::commands::looking::remember_clocks;
+use crate::commands::service::{connect, place};
+use crate::commands::signals::{ended_by, listen, unless_stopped};
+use crate::commands::{note, say, tell};
 use crate::engine::retry::RetryPolicy;
 use crate::error::{CREATE_TEMPORARY, Error, Exit};
 use crate::graph::{Client, ClientConfig};
@@ -47,10 +56,10 @@ const RUN_NAME: usize = 120;
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// What an invocation came to.
-pub(super) struct RunEnd {
-    pub(super) exit: Exit,
+pub(crate) struct RunEnd {
+    pub(crate) exit: Exit,
     /// The run that it worked on or found complete; `None` where there was nothing to do, or nothing was to be sent.
-    pub(super) folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
 }
 
 impl From<Exit> for RunEnd {
@@ -63,7 +72,7 @@ impl From<Exit> for RunEnd {
 ///
 /// # Errors
 /// Where nothing could be sent.
-pub(super) async fn run(asked: Run) -> Result<RunEnd, Error> {
+pub(crate) async fn run(asked: Run) -> Result<RunEnd, Error> {
     let asked_at = Instant::now();
     let mut signals = listen()?;
     match unless_stopped(&mut signals, "nothing was sent", prepare(&asked)).await? {

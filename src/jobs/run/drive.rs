@@ -1,13 +1,8 @@
 //! The running parts of one call: input thread, pool, journal thread, syncer, state keeper, watch, display.
 
-mod alarm;
-mod guards;
-mod keeper;
-mod progress;
-mod recorder;
 #[cfg(test)]
+#[path = "drive_tests.rs"]
 mod tests;
-mod watch;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -18,9 +13,12 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
-pub(super) use guards::Guards;
-
-use self::alarm::Alarm;
+use super::panic_guard::Alarm;
+use super::progress;
+use super::recorder;
+use super::safety_limits::Guards;
+use super::state_writer;
+use super::stop_monitor as watch;
 use crate::commands::{console, tell};
 use crate::engine::dispatch::{Dispatch, Exchange};
 use crate::engine::pool;
@@ -43,7 +41,7 @@ const TOGETHER: usize = 256;
 /// Rows read ahead, some 200 bytes each: nobody waits for them while the next are read.
 const AHEAD: usize = 4 * TOGETHER;
 /// How often the display and the watch look.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Workers get this long to notice that all ends at once.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// After a second signal, records on their way get this long: the process is gone within 200 ms.
@@ -92,22 +90,22 @@ pub(super) enum Ended {
 
 /// What display and watch see; written by the journal thread alone.
 #[derive(Debug, Default)]
-struct Counters {
-    answered: AtomicU64,
-    accepted: AtomicU64,
-    failed: AtomicU64,
-    throttled: AtomicU64,
+pub(super) struct Counters {
+    pub(super) answered: AtomicU64,
+    pub(super) accepted: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) throttled: AtomicU64,
     /// Users whose own wait is longer than `--max-wait`.
-    put_off: AtomicU64,
+    pub(super) put_off: AtomicU64,
     /// What went wrong last with the network or the service.
-    trouble: Mutex<Box<str>>,
-    over: AtomicBool,
+    pub(super) trouble: Mutex<Box<str>>,
+    pub(super) over: AtomicBool,
 }
 
 impl Counters {
     /// A try failed that another one may mend. While nobody was ever answered, the first is told: a wrong proxy shows
     /// itself so, and nobody wants to learn that after `--max-stall`.
-    fn troubled(&self, message: &str) {
+    pub(super) fn troubled(&self, message: &str) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.is_empty() && self.answered.load(Relaxed) == 0 {
             tell(&format!("warning: no answer yet: {message}; trying again"));
@@ -115,7 +113,7 @@ impl Counters {
         *trouble = message.into();
     }
 
-    fn trouble(&self) -> Box<str> {
+    pub(super) fn trouble(&self) -> Box<str> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -168,7 +166,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     let keeper = {
         let alarm = Alarm::new(&stop, "the thread that keeps state.json");
         let place = (call.folder, call.lock);
-        keeper::keep(call.pace.clone(), place, call.learned, counters.clone(), alarm)
+        state_writer::keep(call.pace.clone(), place, call.learned, counters.clone(), alarm)
     };
     let read = progress::reader(call.pace.clone(), counters.clone(), stop.clone());
     let display = ProgressDisplay::start(console(), call.form, call.to_do, call.simulated, read);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::config::Where;
+use super::plan::Where;
 use crate::error::Error;
 use crate::rundir::{Lock, RUNS, RunFile, lock_runs, look_beside, new_folder, remove_debris};
 use crate::sys;

@@ -14,7 +14,7 @@ const FORBIDDEN_FROM_START: u64 = 5;
 
 /// Counts the users answered in this call.
 #[derive(Debug)]
-pub(in crate::commands) struct Guards {
+pub(super) struct Guards {
     most: MaxFailures,
     kind: ObjectKind,
     /// What to do when the first are all refused with 403.
@@ -30,7 +30,7 @@ pub(in crate::commands) struct Guards {
 
 impl Guards {
     /// With `--max-failures`, what to say to a missing permission, and the command that goes on all the same.
-    pub(in crate::commands) fn new(most: MaxFailures, kind: ObjectKind, refused: String, on: String) -> Self {
+    pub(super) fn new(most: MaxFailures, kind: ObjectKind, refused: String, on: String) -> Self {
         Self { most, kind, refused, on, answered: 0, failed: 0, forbidden: Some(0), reasons: BTreeMap::new() }
     }
 

@@ -1,0 +1,3 @@
+//! What the program can do, as functions from values to values.
+
+pub(crate) mod run;
