@@ -363,6 +363,12 @@ fn day(at: rustls::pki_types::UnixTime) -> String {
     time.map_or_else(|| "another age".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
 }
 
+/// Whether the server refused HTTP/2 (`HTTP_1_1_REQUIRED`): the same request may be sent again over HTTP/1.1. The type of
+/// the cause belongs to a library of the library, so its text is compared; `tests/it/raw_h2.rs` holds it.
+pub fn requires_http1(error: &reqwest::Error) -> bool {
+    chain(error).contains("endpoint requires HTTP/1.1")
+}
+
 fn chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

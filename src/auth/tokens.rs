@@ -227,6 +227,11 @@ impl Tokens {
         self.0.source.name()
     }
 
+    /// Reports a warning of the session, once and in its place among those of the sign-in.
+    pub fn warn(&self, text: &str) {
+        self.0.notices.warn(text);
+    }
+
     /// What was to be said so far, for the account.
     pub fn notices(&self) -> Vec<String> {
         self.0.notices.kept()

@@ -21,7 +21,7 @@ use super::connections::Connections;
 use super::read::date_in;
 use crate::auth::{Token, Tokens};
 use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, ObjectKind, Text, UserId, WallClock, neutral};
-use crate::net::{NetFault, fault};
+use crate::net::{NetFault, fault, requires_http1};
 
 /// As much of an answer to a write as is read: error bodies are below 2 KiB.
 pub(super) const LONGEST_BODY: usize = 64 * 1024;
@@ -194,7 +194,18 @@ impl Client {
         let (headers, body) = match http.execute(request).await {
             Ok(answer) => read(&mut attempt, answer, longest, meaning).await,
             Err(error) => {
+                let http1 = requires_http1(&error).then(|| self.connections.use_http1()).flatten();
                 broken(&mut attempt, error);
+                if let Some(first) = http1 {
+                    attempt.kind = Kind::Transient(Fault::Http2Refused);
+                    if first {
+                        let host = self.base.host_str().unwrap_or_default();
+                        self.tokens.warn(&format!(
+                            "{host} refuses HTTP/2 (HTTP_1_1_REQUIRED). All further requests use HTTP/1.1. Add --http1 to \
+                             use it from the start"
+                        ));
+                    }
+                }
                 (HeaderMap::new(), Vec::new())
             }
         };

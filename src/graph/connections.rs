@@ -23,10 +23,14 @@ type Build = Box<dyn Fn() -> Result<reqwest::Client, Error> + Send + Sync>;
 /// Connections of one generation after the other. Requests under way end on the old ones.
 pub struct Connections {
     build: Build,
+    /// Used once the server has refused HTTP/2.
+    http1: Option<Build>,
     state: Mutex<State>,
 }
 
 struct State {
+    /// Whether HTTP/2 was refused.
+    http1: bool,
     /// Used in turn, each with its generation. One of an old generation is built anew when its turn comes: to build all at
     /// once, each of which reads the roots of the machine (7 ms), would hold up whoever sends.
     http: Vec<(reqwest::Client, u64)>,
@@ -44,9 +48,23 @@ impl Connections {
     pub fn new(
         build: impl Fn() -> Result<reqwest::Client, Error> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let state =
-            State { http: vec![(build()?, 0)], turn: 0, generation: 0, since: Instant::now(), left: false };
-        Ok(Self { build: Box::new(build), state: Mutex::new(state) })
+        let state = State {
+            http1: false,
+            http: vec![(build()?, 0)],
+            turn: 0,
+            generation: 0,
+            since: Instant::now(),
+            left: false,
+        };
+        Ok(Self { build: Box::new(build), http1: None, state: Mutex::new(state) })
+    }
+
+    /// Uses connections of `build`, which speak HTTP/1.1 only, once the server has refused HTTP/2.
+    pub fn or_http1(
+        self,
+        build: impl Fn() -> Result<reqwest::Client, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self { http1: Some(Box::new(build)), ..self }
     }
 
     /// Several HTTP/2 connections, used in turn, for so many users in flight. Each carries one where HTTP/2 is spoken;
@@ -74,6 +92,16 @@ impl Connections {
         state.left |= state.generation == generation;
     }
 
+    /// Sends all further requests over HTTP/1.1, because the server refused HTTP/2. `Some(true)`: this is the first time.
+    /// `None`: there is nothing else to send with.
+    pub(super) fn use_http1(&self) -> Option<bool> {
+        self.http1.as_ref()?;
+        let mut state = self.state();
+        let first = !std::mem::replace(&mut state.http1, true);
+        state.generation += u64::from(first);
+        Some(first)
+    }
+
     fn current_at(&self, now: Instant) -> (reqwest::Client, u64) {
         let mut state = self.state();
         let age = now.saturating_duration_since(state.since);
@@ -84,10 +112,11 @@ impl Connections {
         }
         state.turn = (state.turn + 1) % state.http.len();
         let (turn, generation) = (state.turn, state.generation);
+        let build = self.http1.as_ref().filter(|_| state.http1).unwrap_or(&self.build);
         let (http, built) = &mut state.http[turn];
         if *built != generation {
             // Where none can be built the old one is better than nothing; tried again after a while.
-            *http = (self.build)().unwrap_or_else(|_| http.clone());
+            *http = build().unwrap_or_else(|_| http.clone());
             *built = generation;
         }
         (http.clone(), generation)

@@ -124,6 +124,8 @@ pub enum Fault {
     Connect,
     /// The connection broke, or the answer could not be read to its end.
     Broken,
+    /// HTTP/2 was refused (`HTTP_1_1_REQUIRED`) before anything was done; requests use HTTP/1.1 from now on.
+    Http2Refused,
     /// An answer that Graph does not give: a login page, a redirect, HTML with 200.
     NotGraph,
 }

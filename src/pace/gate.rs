@@ -12,7 +12,7 @@ use super::cooldown::{Cooldowns, Cooling};
 use super::law::{Law, Verdict};
 use super::outage::Outage;
 use super::quota::{Ceiling, FASTEST};
-use crate::model::{Attempt, Kind, Scope};
+use crate::model::{Attempt, Fault, Kind, Scope};
 
 /// Shared by all workers of one app in one tenant.
 #[derive(Debug)]
@@ -363,6 +363,8 @@ impl Flow {
                 }
                 Settled::default()
             }
+            // Nothing failed: the request is sent again in another version of HTTP.
+            Kind::Transient(Fault::Http2Refused) => Settled::default(),
             Kind::Transient(_) => Settled { streak: Some(self.outage.failed(row, now)) },
             // Says nothing about the limit: the next probe may leave.
             Kind::Unauthorized { .. } => Settled::default(),

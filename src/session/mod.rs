@@ -51,6 +51,13 @@ pub struct Session {
     pub claims: Claims,
 }
 
+/// Connections to a Graph root, which change to HTTP/1.1 where the server refuses HTTP/2.
+fn connections(root: &Url, network: Network) -> Result<Connections, Error> {
+    let (to, same) = (root.clone(), root.clone());
+    let http1 = Network { http1: true, ..network.clone() };
+    Ok(Connections::new(move || network.client(&to))?.or_http1(move || http1.client(&same)))
+}
+
 impl Session {
     /// Signs in, and refuses a token of another tenant or without the permission before anything is sent.
     ///
@@ -102,8 +109,7 @@ impl Session {
         let scope = format!("{}/.default", root.as_str().trim_end_matches('/'));
         let source = TokenSource::Secret { host, secret: SecretString::from(secret), scope };
         let tokens = Arc::new(Tokens::telling(source, true, notices));
-        let to = root.clone();
-        let http = Connections::new(move || network.client(&to))?;
+        let http = connections(&root, network)?;
         let (simulator, tenant) = (Some(simulator), "simulated".to_owned());
         Ok(Self { root, http, tokens, simulator, tenant, claims: Claims::default() })
     }

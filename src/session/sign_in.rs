@@ -7,12 +7,12 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use url::Url;
 
-use super::Session;
 use super::endpoint::cloud_of;
 use super::options::ServiceOptions;
+use super::{Session, connections};
 use crate::auth::{Kind, Notices, Plan, Show, Surroundings, Tokens, choose};
 use crate::error::Error;
-use crate::graph::{Cloud, Connections};
+use crate::graph::Cloud;
 use crate::model::UserId;
 use crate::net::{self, Network};
 use crate::terminal::Console;
@@ -96,8 +96,7 @@ pub async fn sign_in(
             }
         }
     }
-    let to = root.clone();
-    let http = Connections::new(move || network.client(&to))?;
+    let http = connections(&root, network)?;
     let claims = first.claims.clone();
     Ok(Session { root, http, tokens: Arc::new(tokens), simulator: None, tenant: String::new(), claims })
 }

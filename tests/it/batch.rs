@@ -274,6 +274,24 @@ async fn batches_that_all_fail_are_an_outage_that_fails_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refused_http2_costs_no_attempt_and_is_not_an_outage() {
+    let refused = Kind::Transient(Fault::Http2Refused);
+    for batch in [1, 20] {
+        let kind = refused.clone();
+        let script: Script =
+            Box::new(
+                move |left, _, _| {
+                    if left.at < LATENCY { Part::Whole(attempt(kind.clone())) } else { accepted() }
+                },
+            );
+        let ran = run(Asked { batch, tries: 1, ..ASKED }, &Stop::new(), script).await;
+        assert_eq!(ran.records.len(), 40);
+        assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted), "batches of {batch}");
+        assert!(ran.took < Duration::from_secs(2), "{:?} with batches of {batch}", ran.took);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_not_told_about_goes_alone_the_next_time() {
     let script: Script = Box::new(|left, number, place| match (number, place) {
         (1, 3 | 5) => Part::Untold(attempt(UNREAD)),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use reprovision::auth::{TokenSource, Tokens};
+use reprovision::auth::{Notices, TokenSource, Tokens};
 use reprovision::engine::dispatch::Exchange;
 use reprovision::graph::{Client, ClientConfig, Connections};
 use reprovision::model::{Attempt, Fault, Kind, ObjectKind, Reason, UserId, WallClock};
@@ -36,6 +36,7 @@ const NO_ERROR: u32 = 0;
 const REFUSED: u32 = 7;
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
+const HTTP_1_1_REQUIRED: u32 = 13;
 /// `:status` in HPACK's static table.
 const S204: u8 = 0x89;
 const S200: u8 = 0x88;
@@ -113,7 +114,10 @@ impl Server {
     }
 
     fn client(&self, timeout: Duration) -> Client {
-        let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), true);
+        self.client_with(timeout, Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), true))
+    }
+
+    fn client_with(&self, timeout: Duration, tokens: Tokens) -> Client {
         let config = ClientConfig {
             root: self.root.clone(),
             version: "beta".into(),
@@ -132,13 +136,30 @@ impl Server {
                 .no_proxy();
             Ok(builder.build().expect("a client"))
         });
-        let connections = connections.expect("a client");
+        let root = self.root.clone();
+        let http1 = move || reprovision::net::client(&root, timeout, true);
+        let connections = connections.expect("a client").or_http1(http1);
         Client::new(&config, connections, Arc::new(tokens), WallClock::System)
     }
 }
 
 fn serve(mut stream: TcpStream, settings: &[u8], next: impl Fn() -> Option<Play>) -> io::Result<()> {
-    stream.read_exact(&mut [0; 24])?;
+    let mut preface = [0; 24];
+    stream.read_exact(&mut preface)?;
+    if preface.starts_with(b"POST ") {
+        // A client that went back to HTTP/1.1. No request of these tests has a body.
+        let mut head = preface.to_vec();
+        loop {
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte)?;
+                head.push(byte[0]);
+            }
+            head.clear();
+            next();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?;
+        }
+    }
     stream.write_all(&frame(SETTINGS, 0, 0, settings))?;
     loop {
         let mut head = [0; 9];
@@ -248,4 +269,38 @@ async fn after_a_timeout_the_next_request_takes_a_new_connection() {
     let kinds = [send(&client).await.kind, send(&client).await.kind, send(&client).await.kind];
     assert_eq!(kinds, [Kind::Accepted, LATE, Kind::Accepted]);
     assert_eq!(server.requests(), [0, 0, 1], "one connection carries all until it is left");
+}
+
+#[tokio::test]
+async fn refused_http2_is_replaced_by_http1_for_the_rest() {
+    let refusals: [fn() -> Play; 3] = [
+        || play(|stream| reset(stream, HTTP_1_1_REQUIRED)),
+        || play(|_| go_away(0, HTTP_1_1_REQUIRED)),
+        || last(|_| go_away(0, HTTP_1_1_REQUIRED)),
+    ];
+    for (number, refusal) in refusals.into_iter().enumerate() {
+        // Five users are in flight; each gets the refusal.
+        let server = Server::start(Vec::new(), (0..5).map(|_| refusal()).collect());
+        let (told, inbox) = std::sync::mpsc::channel();
+        let notices = Notices::to(move |_, text| told.send(text.to_owned()).unwrap_or_default());
+        let source = TokenSource::Fixed(SecretString::from("canary-token"));
+        let client = server.client_with(PATIENCE, Tokens::telling(source, true, notices));
+        let first = futures::future::join_all((0..5).map(|_| send(&client))).await;
+        for attempt in first {
+            // One that came after the switch is served.
+            let refused = attempt.kind == Kind::Transient(Fault::Http2Refused);
+            assert!(refused || attempt.kind == Kind::Accepted, "{number}: {attempt:?}");
+        }
+        let begun = server.requests().len();
+        for _ in 0..3 {
+            assert_eq!(send(&client).await.kind, Kind::Accepted, "{number}");
+        }
+        let later = &server.requests()[begun..];
+        assert!(later.len() == 3 && later.windows(2).all(|pair| pair[0] == pair[1]), "{number}: {later:?}");
+        let said: Vec<String> = inbox.try_iter().collect();
+        assert!(
+            said.len() == 1 && said[0].contains("All further requests use HTTP/1.1"),
+            "{number}: {said:?}"
+        );
+    }
 }
