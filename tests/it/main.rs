@@ -6,6 +6,7 @@ mod batch;
 mod blocked;
 mod bug;
 mod columns;
+mod conventions;
 mod crew;
 // Pages say the same everywhere; their commands are for a shell.
 #[cfg(unix)]
@@ -15,7 +16,6 @@ mod ending;
 mod explain;
 mod exports;
 mod help;
-mod house;
 mod input;
 mod kill;
 mod last_answer;
