@@ -293,28 +293,6 @@ fn what_is_shown_for_powershell_is_what_is_shown_for_bash() {
     }
 }
 
-#[test]
-fn links_between_pages_lead_somewhere() {
-    for page in pages() {
-        let text = fs::read_to_string(&page).expect("a page");
-        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-            if file.starts_with("http") {
-                continue;
-            }
-            let path =
-                if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
-            assert!(path.exists(), "{}: {target}", page.display());
-            if !anchor.is_empty() && path.extension().is_some_and(|kind| kind == "md") {
-                let there = fs::read_to_string(&path).expect("a page");
-                let anchors: Vec<_> =
-                    there.lines().filter(|line| line.starts_with('#')).map(anchor_of).collect();
-                assert!(anchors.iter().any(|known| known == anchor), "{}: {target}", page.display());
-            }
-        }
-    }
-}
-
 /// What a table says the program says, without what varies: between `…` and numbers.
 fn fixed_parts(cell: &str) -> Vec<String> {
     cell.split(|c: char| matches!(c, '…' | ';' | ':') || c.is_ascii_digit())
@@ -352,18 +330,6 @@ fn messages_that_the_documents_explain_are_in_the_program() {
         }
     }
     assert!(checked > 12, "only {checked} texts were compared: the reader of tables is broken");
-}
-
-/// As code hosts derive it from a heading.
-fn anchor_of(heading: &str) -> String {
-    heading
-        .trim_start_matches('#')
-        .trim()
-        .to_lowercase()
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
-        .map(|c| if c == ' ' { '-' } else { c })
-        .collect()
 }
 
 #[test]

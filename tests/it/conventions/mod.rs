@@ -1,165 +1,119 @@
-//! The rules of the house that a machine can check: direction of dependencies, file lengths, names, documents.
+//! The conventions that a machine can check, each a function from the root of a source tree to what breaks it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+mod baseline;
+mod circles;
+mod dependencies;
+mod foreign;
+mod links;
+mod modules;
+mod paths;
+mod planted;
+mod sizes;
+mod statics;
+mod texts;
+mod tree;
+mod types;
+mod words;
 
-/// Longest source file, tests included.
-const MAX_LINES: usize = 600;
-/// Longest `main.rs`.
-const MAX_MAIN_LINES: usize = 60;
+use std::path::Path;
+
+use tree::{Tree, Violation};
+
+/// Fewest files that the sources of this package have: a check that reads less checks nothing.
+const FEWEST_FILES: usize = 100;
+
+/// Name in the baseline and in `tests/fixtures/conventions`, and the check.
+type Check = (&'static str, fn(&Path) -> Vec<Violation>);
+
+const CHECKS: [Check; 11] = [
+    ("modules", |root| with_paths(root, |tree, paths| modules::forbidden_uses(root, tree, paths))),
+    ("circles", |root| with_paths(root, circles::circles)),
+    ("mod_files", |root| circles::crowded_mod_files(&Tree::read(root))),
+    ("commands", |root| sizes::long_commands(&Tree::read(root))),
+    ("files", sizes::long_files),
+    ("types", |root| types::repeated_names(&Tree::read(root))),
+    ("statics", |root| with_paths(root, |tree, _| statics::changing_statics(tree))),
+    ("printing", |root| with_paths(root, foreign::prints)),
+    ("command_line", |root| with_paths(root, foreign::command_line_types)),
+    ("words", words::retired),
+    ("links", links::broken),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn rust_files(folder: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut open = vec![root().join(folder)];
-    while let Some(next) = open.pop() {
-        for entry in fs::read_dir(&next).expect("a readable folder") {
-            let path = entry.expect("a readable entry").path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|kind| kind == "rs") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    assert!(found.len() > 1, "{folder} holds no source files: the check would check nothing");
-    found
+fn with_paths(root: &Path, check: impl Fn(&Tree, &[paths::Named]) -> Vec<Violation>) -> Vec<Violation> {
+    let mut tree = Tree::read(root);
+    let paths = paths::named_paths(&mut tree);
+    check(&tree, &paths)
 }
 
-fn relative(path: &Path) -> String {
-    path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/")
-}
-
-/// The first path segment after `crate::` in every place that names one.
-fn imports(text: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
-        let mut rest = line;
-        while let Some(at) = rest.find("crate::") {
-            rest = &rest[at + "crate::".len()..];
-            if let Some(list) = rest.strip_prefix('{') {
-                let list = list.split('}').next().unwrap_or(list);
-                found.extend(list.split(',').filter_map(|part| first_word(part.trim())));
-            } else {
-                found.extend(first_word(rest));
-            }
-        }
-    }
-    found
-}
-
-fn first_word(text: &str) -> Option<String> {
-    let word: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-    (!word.is_empty()).then_some(word)
-}
-
-/// The table in `docs/architecture.md`: `| module | may use |`.
-fn allowed() -> BTreeMap<String, BTreeSet<String>> {
-    let text = fs::read_to_string(root().join("docs/architecture.md")).expect("docs/architecture.md");
-    let table = text.split("<!-- dependencies -->").nth(1).expect("the dependency table is marked");
-    let mut rows = BTreeMap::new();
-    for line in table.lines().filter(|line| line.starts_with("| `")) {
-        let mut cells = line.trim_matches('|').split('|').map(str::trim);
-        let modules = cells.next().expect("a module cell");
-        let uses = cells.next().expect("a cell with what it may use");
-        let names =
-            |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
-        for module in names(modules) {
-            rows.insert(module, names(uses));
-        }
-    }
-    assert!(rows.len() > 10, "the dependency table could not be read");
-    rows
+fn hold(name: &str) {
+    let (_, check) = CHECKS.iter().find(|(known, _)| *known == name).expect("a check of this name");
+    baseline::hold(name, &check(root()));
 }
 
 #[test]
-fn modules_depend_only_downward() {
-    let allowed = allowed();
-    let mut wrong = Vec::new();
-    for path in rust_files("src") {
-        let name = relative(&path);
-        let module =
-            name.trim_start_matches("src/").trim_end_matches(".rs").split('/').next().expect("a module");
-        if module == "lib" {
-            continue;
-        }
-        let uses =
-            allowed.get(module).unwrap_or_else(|| panic!("{module} is missing in docs/architecture.md"));
-        if uses.contains("*") {
-            continue;
-        }
-        let text = fs::read_to_string(&path).expect("source");
-        for used in imports(&text) {
-            if used != module && !uses.contains(&used) {
-                wrong.push(format!("{name} uses crate::{used}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "not in the table of docs/architecture.md: {wrong:#?}");
+fn modules_use_only_what_the_table_allows() {
+    hold("modules");
 }
 
 #[test]
-fn the_import_reader_sees_what_it_should() {
-    let text = "use crate::model::{Row};\nuse crate::{error::Error, stop};\n// use crate::cli;\nlet x = crate::net::build();";
-    assert_eq!(imports(text).into_iter().collect::<Vec<_>>(), ["error", "model", "net", "stop"]);
+fn files_do_not_use_each_other_in_a_circle() {
+    hold("circles");
 }
 
 #[test]
-fn no_source_file_is_too_long_and_each_says_its_job_first() {
-    let mut wrong = Vec::new();
-    for path in rust_files("src").into_iter().chain(rust_files("tests")) {
-        let text = fs::read_to_string(&path).expect("source");
-        let lines = text.lines().count();
-        let name = relative(&path);
-        let most = if name == "src/main.rs" { MAX_MAIN_LINES } else { MAX_LINES };
-        if lines > most {
-            wrong.push(format!("{name}: {lines} lines, at most {most}"));
-        }
-        if !text.starts_with("//! ") {
-            wrong.push(format!("{name}: the first line does not say what the file is for"));
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+fn large_mod_files_hold_no_code() {
+    hold("mod_files");
 }
 
 #[test]
-fn every_dependency_has_its_reason() {
-    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
-    let reasons = fs::read_to_string(root().join("docs/dependencies.md")).expect("docs/dependencies.md");
-    let documented: BTreeSet<&str> = reasons
-        .lines()
-        .filter(|line| line.starts_with("| `"))
-        .flat_map(|line| line.split('|').nth(1).unwrap_or("").split('`').skip(1).step_by(2))
-        .collect();
-    let mut named = BTreeSet::new();
-    let mut inside = false;
-    for line in manifest.lines() {
-        if line.starts_with('[') {
-            inside = line.ends_with("dependencies]");
-        } else if inside && let Some((name, _)) = line.split_once('=') {
-            named.insert(name.trim());
-        }
-    }
-    assert!(named.len() > 10, "Cargo.toml could not be read");
-    assert_eq!(named, documented, "docs/dependencies.md and Cargo.toml name different crates");
+fn files_of_commands_are_thin() {
+    hold("commands");
 }
 
 #[test]
-fn the_packages_that_were_asked_for_are_used() {
-    let all: String =
-        rust_files("src").iter().map(|path| fs::read_to_string(path).expect("source")).collect();
-    for package in ["tokio", "reqwest", "futures", "governor", "csv", "serde", "indicatif", "backoff", "clap"]
-    {
-        let path = format!("{package}::");
-        let used = all.match_indices(&path).any(|(at, _)| {
-            // A path of the package itself, not the end of a longer name.
-            !all[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':')
-        });
-        assert!(used, "{package} is used nowhere in src");
-    }
+fn files_are_short_and_say_their_job_first() {
+    hold("files");
+}
+
+#[test]
+fn type_names_have_one_meaning() {
+    hold("types");
+}
+
+#[test]
+fn statics_hold_nothing_that_changes() {
+    hold("statics");
+}
+
+#[test]
+fn only_the_terminal_prints() {
+    hold("printing");
+}
+
+#[test]
+fn only_cli_and_commands_know_clap() {
+    hold("command_line");
+}
+
+#[test]
+fn retired_words_do_not_return() {
+    hold("words");
+}
+
+#[test]
+fn links_in_documents_and_comments_resolve() {
+    hold("links");
+}
+
+/// The figure "code lines in `src` without tests and comments": docs/contributing.md has the command.
+#[test]
+#[expect(clippy::print_stdout, reason = "the figure is what is wanted")]
+fn lines_of_code_are_counted() {
+    let tree = Tree::read(root());
+    assert!(tree.files.len() > FEWEST_FILES, "only {} files were read", tree.files.len());
+    println!("lines of code in src, without comments, blank lines and tests: {}", sizes::code_lines(&tree));
 }
