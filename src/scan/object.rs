@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::detail::{Detail, detail};
 use crate::model::{MAX_MESSAGE, ObjectKind, neutral};
 
-/// Largest page that Graph gives (`docs/graph.md#service-provisioning-errors`); each costs one resource unit.
+/// Largest page that Graph gives; each costs one resource unit.
 const PAGE: u32 = 999;
 /// Longest name shown, in characters.
 const LONGEST_NAME: usize = 256;
