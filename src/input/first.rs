@@ -14,6 +14,9 @@ use crate::model::{UserId, neutral};
 const LOOKED: usize = 20;
 /// Hexadecimal digits of a cell that was meant as an object id, which has 32: some may be lost.
 const HEX_DIGITS: usize = 30;
+/// Other characters than hyphens in such a cell: braces and quotes. The name of a directory extension has more:
+/// `extension_0a1b…_id`.
+const BESIDE_DIGITS: usize = 4;
 /// Words of a cell that names a group of columns, such as "Line manager". A title has more.
 const CAPTION_WORDS: usize = 2;
 /// Longest text shown, in characters.
@@ -49,30 +52,27 @@ impl Start {
             Some(delimiter) => delimiter,
             None => detect_delimiter(given, options)?,
         };
+        // Whoever reads the copy again knows where the rows begin.
+        let known = options.reading.map(|reading| reading.skipped + u64::from(!reading.header));
         let (mut lead_ins, mut skipped) = (0, 0);
         let mut looked = Vec::new();
         let mut records = given.records(delimiter)?;
         while looked.len() < LOOKED
             && let Some(record) = given.read(records.next())?
         {
-            // Whoever reads the copy again knows where the rows begin.
-            match options.reading.map(|reading| reading.skipped) {
-                None if looked.is_empty() && is_lead_in(&text_of(&record)) => {
-                    lead_ins += 1;
-                    skipped = record.line;
-                }
-                Some(known) if record.line < known => {}
-                Some(known)
-                    if record.line == known && options.reading.is_some_and(|reading| !reading.header) => {}
-                _ => looked.push(record),
+            let leads_in = looked.is_empty() && is_lead_in(&text_of(&record));
+            if known.map_or(leads_in, |known| record.line < known) {
+                lead_ins += u64::from(known.is_none());
+                skipped = record.line;
+            } else {
+                looked.push(record);
             }
         }
         let header = match options.reading {
             Some(reading) => reading.header.then_some(0),
-            None => looked.iter().enumerate().position(|(at, record)| is_header(record, at, options)),
+            None => header_among(&looked, options)?,
         };
-        let first = header.unwrap_or(0);
-        let mut below = looked.split_off(first.min(looked.len())).into_iter();
+        let mut below = looked.split_off(header.unwrap_or(0)).into_iter();
         let Some(record) = below.next() else {
             let what = if lead_ins == 0 { "blank lines" } else { "lead-in lines" };
             return Err(Refusal::new(format!("the input has only {what}")).into());
@@ -80,18 +80,13 @@ impl Start {
         let cells = record.cells.map_err(|Broken { why, .. }| {
             Refusal::new(format!("the header cannot be read as CSV: {why}")).at(record.line)
         })?;
-        refuse_rows_above(&looked, record.line)?;
         let has_header = match options.reading {
             Some(reading) => reading.header,
             None => header.is_some() || !cells.iter().any(|cell| id_like(cell)),
         };
         Ok(Self {
             delimiter,
-            skipped: match options.reading {
-                Some(reading) => reading.skipped,
-                None if has_header => record.line,
-                None => skipped,
-            },
+            skipped: if has_header { record.line } else { skipped },
             has_header,
             first: cells,
             first_line: record.line,
@@ -143,40 +138,58 @@ fn detect_delimiter(given: &Given<'_>, options: &Options) -> Result<u8, Fault> {
     Ok(first.unwrap_or(b','))
 }
 
-/// Whether a line is surely the header: it has the column that was asked for by name, or a known name. The first line is
-/// also one where no id stands in it, of which the caller knows.
+/// Whether a line has the column that was asked for by name; where none was, a known name. Below the first line one with
+/// an id is a row all the same.
 fn is_header(record: &Gathered, at: usize, options: &Options) -> bool {
     let Ok(cells) = &record.cells else { return false };
-    let by_number = |wanted: &str| wanted.trim().parse::<usize>().is_ok();
-    let is_named = options.column.as_deref().is_some_and(|wanted| !named(cells, wanted).is_empty());
-    if is_named && at == 0 && !options.column.as_deref().is_some_and(by_number) {
-        return true;
-    }
-    let has_id = || cells.iter().any(|cell| id_like(cell) && !trim(cell).contains(' '));
-    match options.column.as_deref() {
-        Some(wanted) if !by_number(wanted) => is_named && !has_id(),
-        _ => (has_known_name(cells) || export::of_another(cells, options.object).is_some()) && !has_id(),
+    // A header may give an example, in words.
+    let holds_id = || cells.iter().any(|cell| id_like(cell) && !trim(cell).contains(' '));
+    match options.column.as_deref().filter(|wanted| !is_number(wanted)) {
+        Some(wanted) => !named(cells, wanted).is_empty() && (at == 0 || !holds_id()),
+        None => (has_known_name(cells) || export::of_another(cells, options.object).is_some()) && !holds_id(),
     }
 }
 
-/// Lines above the header are titles, unless they hold what may be a row or what gives the names below another meaning.
-fn refuse_rows_above(above: &[Gathered], header: u64) -> Result<(), Refusal> {
-    for record in above {
+/// The line that is surely the header.
+fn header_among(looked: &[Gathered], options: &Options) -> Result<Option<usize>, Refusal> {
+    let holds_id = |record: &Gathered| match &record.cells {
+        Ok(cells) => cells.iter().any(|cell| id_like(cell)),
+        Err(broken) => id_like(&broken.raw),
+    };
+    let first_row = looked.iter().position(holds_id).unwrap_or(looked.len());
+    let by_number = options.column.as_deref().is_some_and(is_number);
+    let mut found = (0..looked.len()).filter(|at| is_header(&looked[*at], *at, options));
+    // Below a row a line that looks like a header may be one with a note, and the number tells which cell counts.
+    let Some(header) = found.next().filter(|at| *at <= first_row || !by_number) else { return Ok(None) };
+    let line = looked[header].line;
+    if let Some(other) = found.find(|at| *at < first_row && looked[*at].cells != looked[header].cells) {
+        return Err(Refusal::new(format!(
+            "lines {line} and {} could both be the header. Delete the lines above the header",
+            looked[other].line
+        ))
+        .at(line));
+    }
+    // Lines above the header are titles, unless they may be rows or give the names below another meaning.
+    for record in &looked[..header] {
+        let names_others =
+            |cells: &Vec<String>| filled(cells).len() > 1 && cells.iter().any(|cell| is_caption(cell));
         let why = match &record.cells {
-            Err(broken) if id_like(&broken.raw) => "could hold an id",
-            Ok(cells) if cells.iter().any(|cell| id_like(cell)) => "could hold an id",
-            Ok(cells) if filled(cells).len() > 1 && cells.iter().any(|cell| is_caption(cell)) => {
-                "could say whose the columns below are"
-            }
+            _ if holds_id(record) => "could hold an id",
+            Ok(cells) if names_others(cells) => "could say whose the columns below are",
             _ => continue,
         };
         return Err(Refusal::new(format!(
-                "{:?} stands above the header in line {header} and {why}. If it is a title, delete the lines above the \
-                 header; if it is a row, move it below",
-                neutral(text_of(record).trim(), SHOWN)
-            )).at(record.line));
+            "{:?} stands above the header in line {line} and {why}. If it is a title, delete the lines above the \
+             header; if it is a row, move it below",
+            neutral(text_of(record).trim(), SHOWN)
+        ))
+        .at(record.line));
     }
-    Ok(())
+    Ok(Some(header))
+}
+
+fn is_number(wanted: &str) -> bool {
+    wanted.trim().parse::<usize>().is_ok()
 }
 
 fn is_caption(cell: &str) -> bool {
@@ -193,7 +206,8 @@ pub(super) fn id_like(cell: &str) -> bool {
     // Names of columns in dumps of Graph: `@odata.type`, `manager@odata.bind`, `@removed`.
     let annotation = ["@odata.", "@microsoft.", "@removed", "@delta"].iter().any(|name| cell.contains(name));
     let digits = cell.bytes().filter(u8::is_ascii_hexdigit).count();
-    (cell.contains('@') && !annotation) || (digits >= HEX_DIGITS && digits * 4 > cell.len() * 3)
+    let others = cell.chars().filter(|c| !c.is_ascii_hexdigit() && *c != '-').count();
+    (cell.contains('@') && !annotation) || (digits >= HEX_DIGITS && others <= BESIDE_DIGITS)
 }
 
 /// How many ids a cell holds, with whatever stands between them.
@@ -215,6 +229,7 @@ mod tests {
             ("0a1b2c3d-0000-1111-2222-abcdefabcdef", true),
             ("{0a1b2c3d-0000-1111-2222-abcdefabcde", true),
             ("0a1b2c3d-0000-1111-2222-abcdefabc", false),
+            ("extension_0a1b2c3d4e5f60718293a4b5c6d7e8f9_id", false),
             ("@odata.type", false),
             ("manager@odata.bind", false),
             ("", false),

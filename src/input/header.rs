@@ -286,8 +286,8 @@ pub(super) fn choose(start: &Start, options: &Options) -> Result<Layout, Refusal
             neutral(first[telltale].trim(), SHOWN),
             object.plural()
         ));
-        refusal.advice.extend(is.map(Advice::Object));
         refusal.advice.extend(self_telling(first, object).into_iter().map(Advice::Column));
+        refusal.advice.extend(is.map(Advice::Object));
         refusal.lead = "If {what} are meant, use {flag}";
         refusal.one = true;
         return Err(refusal.listing_if_none());

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::stage::{reprovision, said};
 
 /// What becomes of a list.
-enum Right {
+pub(crate) enum Right {
     /// Read: its id column, users and unusable rows, and parts of what is said.
     Reads(&'static str, u64, u64, &'static [&'static str]),
     /// Exit 2 with parts of the message, and each flag that is advised with the column that it leads to.
@@ -55,10 +55,12 @@ fn advised(message: &str) -> Vec<String> {
         .collect()
 }
 
-fn check(name: &str, text: &str, flags: &str, right: &Right) {
+/// Reads a list without sending anything, and types whatever is advised.
+pub(crate) fn check(name: &str, text: &str, flags: &str, right: &Right) {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("list.csv"), fill(text)).expect("the list");
     let (code, message) = dry_run(folder.path(), "list.csv", flags);
+    assert!(!message.contains("Summer26!"), "{name}: {message}");
     match right {
         Reads(column, users, invalid, parts) => {
             assert_eq!(code, Some(0), "{name}: {message}");
@@ -279,6 +281,24 @@ fn lines_above_the_header_are_left_out_and_said() {
             "Manager,,User,\nId,Name,UPN,Name\n<x0>,Max,u0@contoso.com,Ann\n",
             "",
             Refused(&["could say whose the columns below are"], &[]),
+        ),
+        (
+            "a filter by a known name",
+            "User name:,all\nDate:,2026\nManagerId,UPN\n<x0>,u0@contoso.com\n",
+            "",
+            Refused(&["line 1: lines 1 and 3 could both be the header"], &[]),
+        ),
+        (
+            "a row that ends with a known name",
+            "Name,Mail,Kind\nAnn,u0@contoso.com,UPN\nBo,,UPN\nCem,u2@contoso.com,UPN\n",
+            "--column 2",
+            Reads("Mail", 2, 1, &[]),
+        ),
+        (
+            "a directory extension",
+            "userPrincipalName,extension_0a1b2c3d4e5f60718293a4b5c6d7e8f9_id\nu0@contoso.com,7\n",
+            "",
+            Reads("userPrincipalName", 1, 0, &[]),
         ),
         (
             "a cell that is called so far below",

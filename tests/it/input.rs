@@ -315,6 +315,8 @@ fn a_list_that_is_opened_again_has_the_same_rows() {
         ("id\nben@contoso.com\ncem@contoso.com\n", 2, 2),
         ("a@b\n", 1, 1),
         ("#TYPE x\nname;id\nx;a@b\ny;c@d\n", 2, 2),
+        ("#TYPE x\na@b\nc@d\n", 2, 2),
+        ("Title\n\n\"of\n2026\"\n\nname,id\nx,a@b\n\ny,c@d\n", 2, 2),
     ] {
         fs::write(&input, text).expect("written");
         let first = check(&input, &copy, &Options::default()).expect("a list");

@@ -19,6 +19,7 @@ mod help;
 mod input;
 mod kill;
 mod last_answer;
+mod lists;
 mod mistakes;
 mod newest;
 mod pace;
