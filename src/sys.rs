@@ -59,9 +59,25 @@ pub fn create_folders(path: &Path) -> io::Result<()> {
 /// # Errors
 /// As the system says.
 pub fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = open_kept(path, options)?;
     #[cfg(unix)]
     {
-        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        use std::os::unix::fs::PermissionsExt;
+        if file.metadata()?.permissions().mode() & 0o7777 != 0o600 {
+            file.set_permissions(PermissionsExt::from_mode(0o600))?;
+        }
+    }
+    Ok(file)
+}
+
+/// As [`open_private`], but a file that exists keeps its mode: it is an administrator's, who lets others read it.
+///
+/// # Errors
+/// As the system says.
+pub fn open_kept(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         options.mode(0o600).custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
         let file = options.open(path).map_err(|error| {
@@ -72,12 +88,8 @@ pub fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
                 error
             }
         })?;
-        let found = file.metadata()?;
-        if !found.is_file() {
+        if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is not a file"));
-        }
-        if found.permissions().mode() & 0o7777 != 0o600 {
-            file.set_permissions(PermissionsExt::from_mode(0o600))?;
         }
         Ok(file)
     }
@@ -301,6 +313,13 @@ mod tests {
         fs::set_permissions(&open, PermissionsExt::from_mode(0o666)).expect("set");
         open_private(&open, OpenOptions::new().append(true)).expect("opened");
         assert_eq!(mode(&open), 0o600, "also one that another program made readable");
+        let (log, new) = (inside.join("log.txt"), inside.join("new.txt"));
+        fs::write(&log, "").expect("written");
+        fs::set_permissions(&log, PermissionsExt::from_mode(0o640)).expect("set");
+        for path in [&log, &new] {
+            open_kept(path, OpenOptions::new().append(true).create(true)).expect("opened");
+        }
+        assert_eq!((mode(&log), mode(&new)), (0o640, 0o600), "an administrator's file keeps its mode");
     }
 
     #[cfg(unix)]

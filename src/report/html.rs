@@ -129,10 +129,10 @@ impl Page<'_> {
                 @if let [part] = self.parts { @if let Some(shard) = shard_sentence(&part.summary.run) { "; " (shard) } }
             }
             @for sentence in self.parts.iter().flat_map(|part| &part.summary.stopped) {
-                p.note { "Stopped: " (sentence) }
+                p.note { "Stopped: " (self.sentence(sentence)) }
             }
             @for sentence in self.parts.iter().flat_map(|part| &part.summary.notes) {
-                p.note { (sentence) }
+                p.note { (self.sentence(sentence)) }
             }
             @for group in self.groups.iter().filter(|group| group.covered < group.rows) {
                 p.note { (group.sentence()) }
@@ -318,6 +318,14 @@ impl Page<'_> {
         }
     }
 
+    /// A sentence that may repeat what the service said about a user.
+    fn sentence(&self, text: &str) -> String {
+        match self.redact {
+            Redact::Nothing => text.to_owned(),
+            Redact::Upn => without_names(text),
+        }
+    }
+
     fn name(&self, hand: &Hand) -> String {
         match self.redact {
             Redact::Nothing => hand.name.clone(),
@@ -325,6 +333,16 @@ impl Page<'_> {
             Redact::Upn => format!("row {}", hand.row),
         }
     }
+}
+
+/// The text without anything that may be a sign-in name: letters around an `@`, up to blanks, quotes and brackets.
+pub(super) fn without_names(text: &str) -> String {
+    let is_between = |c: char| c.is_whitespace() || "\"'`()<>[]{},;:=".contains(c);
+    let show = |word: &str| {
+        let bare = word.trim_end_matches(is_between);
+        if bare.contains('@') { format!("[sign-in name]{}", &word[bare.len()..]) } else { word.to_owned() }
+    };
+    text.split_inclusive(is_between).map(show).collect()
 }
 
 /// Everything is forbidden but the one style.

@@ -36,7 +36,7 @@ pub fn start_log(console: &Console, verbose: u8, file: Option<&Path>) -> Result<
     let writer = match file {
         Some(path) => {
             let file =
-                sys::open_private(path, OpenOptions::new().append(true).create(true)).map_err(|source| {
+                sys::open_kept(path, OpenOptions::new().append(true).create(true)).map_err(|source| {
                     Error::Usage(format!(
                         "--log-file {}: cannot be opened: {source}; name a file in a folder where you may write, or leave it \
                          out; nothing was sent",

@@ -128,6 +128,13 @@ fn redacted_pages_hold_no_sign_in_name() {
     run(folder.path());
     let full = fs::read_to_string(folder.path().join("one/report.html")).expect("report.html");
     assert!(full.contains("ann smith@contoso.com"));
+    let path = folder.path().join("one/summary.json");
+    let mut summary: serde_json::Value =
+        serde_json::from_slice(&fs::read(&path).expect("a summary")).expect("JSON");
+    summary["stopped"] =
+        serde_json::json!(["no answer: User 'bea@contoso.com' (<carl@contoso.com>) is busy"]);
+    summary["notes"] = serde_json::json!(["signed in as dora@contoso.com."]);
+    fs::write(&path, summary.to_string()).expect("written");
     let output = reprovision(folder.path(), &["report", "one", "--redact", "upn"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let page = fs::read_to_string(folder.path().join("one/report-redacted.html")).expect("the page");
