@@ -10,10 +10,13 @@ use reqwest::Client;
 use reqwest::tls::Certificate;
 use url::{Host, Url};
 
-pub use self::proxy::{idle_exceptions, proxy_name};
+pub use self::proxy::{ask_proxy, idle_exceptions, proxy_name};
 use crate::error::Error;
 use crate::sys;
 
+/// What systems say of a name that the name service knows not to exist; of one that it cannot ask they say something else.
+const UNKNOWN_NAME: [&str; 3] =
+    ["Name or service not known", "nodename nor servname provided", "No such host is known"];
 /// Longest time for TCP and TLS together.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Idle connections are closed before front ends do it.
@@ -207,19 +210,35 @@ pub enum NetFault {
     Connect,
     /// The connection broke, or the answer could not be read.
     Broken,
+    /// As [`Lasting::Route`].
+    NoRoute,
+    /// As [`Lasting::Access`].
+    NoAccess,
+}
+
+/// Whether another try may overcome a network error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// It may pass.
+    No,
+    /// There is no way to the host: a proxy that does not answer, a name that does not exist.
+    Route,
+    /// The way is barred: a certificate, a proxy that wants another password.
+    Access,
 }
 
 /// Sorts an error and words it without the URL, which holds an id.
 pub fn fault(error: reqwest::Error) -> (NetFault, String) {
     let error = error.without_url();
-    let kind = if error.is_connect() {
-        NetFault::Connect
-    } else if error.is_timeout() {
-        NetFault::Timeout
-    } else {
-        NetFault::Broken
+    let (text, lasting) = words(&error);
+    let kind = match lasting {
+        Lasting::Route => NetFault::NoRoute,
+        Lasting::Access => NetFault::NoAccess,
+        Lasting::No if error.is_connect() => NetFault::Connect,
+        Lasting::No if error.is_timeout() => NetFault::Timeout,
+        Lasting::No => NetFault::Broken,
     };
-    (kind, words(&error).0)
+    (kind, text)
 }
 
 /// A network error in words.
@@ -227,8 +246,8 @@ pub fn fault(error: reqwest::Error) -> (NetFault, String) {
 pub struct Trouble {
     /// What is wrong, and what to do where that is known.
     pub text: String,
-    /// Trying again changes nothing: certificates, a proxy that wants a password.
-    pub lasting: bool,
+    /// Whether trying again may change it.
+    pub lasting: Lasting,
 }
 
 /// Words an error of a request to a host of ours; only the host of the URL is named.
@@ -238,10 +257,10 @@ pub fn trouble(error: reqwest::Error, url: &Url) -> Trouble {
     Trouble { text: format!("{host}: {text}"), lasting }
 }
 
-fn words(error: &reqwest::Error) -> (String, bool) {
+fn words(error: &reqwest::Error) -> (String, Lasting) {
     let whole = chain(error);
-    if let Some((text, lasting)) = tls(error) {
-        return (text, lasting);
+    if let Some((text, lasts)) = tls(error) {
+        return (text, if lasts { Lasting::Access } else { Lasting::No });
     }
     let has = |part: &str| whole.contains(part);
     let proxy = || proxy_name().unwrap_or_else(|| "the proxy".to_owned());
@@ -251,7 +270,7 @@ fn words(error: &reqwest::Error) -> (String, bool) {
                 "{} wants a user and a password (407): HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, special characters percent-encoded",
                 proxy()
             ),
-            true,
+            Lasting::Access,
         );
     }
     if has("tunnel error: unsuccessful") || has("tunnel error: unexpected end") {
@@ -260,11 +279,14 @@ fn words(error: &reqwest::Error) -> (String, bool) {
                 "{} refused to connect to this host: a wrong user or password in HTTPS_PROXY, or the host must be allowed there or named in NO_PROXY",
                 proxy()
             ),
-            true,
+            Lasting::Access,
         );
     }
     if has("SOCKS error: failed to create underlying") {
-        return (format!("{} does not answer: check HTTPS_PROXY or ALL_PROXY ({whole})", proxy()), false);
+        return (
+            format!("{} does not answer: check HTTPS_PROXY or ALL_PROXY ({whole})", proxy()),
+            Lasting::Route,
+        );
     }
     if has("SOCKS error") {
         return (
@@ -273,20 +295,21 @@ fn words(error: &reqwest::Error) -> (String, bool) {
                  allowed there ({whole})",
                 proxy()
             ),
-            true,
+            Lasting::Access,
         );
     }
     if has("tunnel error") {
-        return (format!("{} does not answer: check HTTPS_PROXY ({whole})", proxy()), false);
+        return (format!("{} does not answer: check HTTPS_PROXY ({whole})", proxy()), Lasting::Route);
     }
     if has("Connection refused") || has("actively refused") {
         return (
             format!("nothing listens there: is the address right, or does a firewall refuse? ({whole})"),
-            false,
+            Lasting::No,
         );
     }
     if has("dns error") {
-        return (format!("the name cannot be resolved: is the network or VPN up? ({whole})"), false);
+        let lasting = if UNKNOWN_NAME.iter().any(|text| has(text)) { Lasting::Route } else { Lasting::No };
+        return (format!("the name cannot be resolved: is the network or VPN up? ({whole})"), lasting);
     }
     if error.is_timeout() {
         let limit = if error.is_connect() {
@@ -294,9 +317,9 @@ fn words(error: &reqwest::Error) -> (String, bool) {
         } else {
             "no answer in time"
         };
-        return (format!("{limit} ({whole})"), false);
+        return (format!("{limit} ({whole})"), Lasting::No);
     }
-    (whole, false)
+    (whole, Lasting::No)
 }
 
 /// The TLS error among the causes: input and output wrap it, perhaps more than once.

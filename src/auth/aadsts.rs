@@ -85,6 +85,38 @@ pub(super) fn fix(code: u64, asked: Asked<'_>) -> Option<String> {
     Some(text)
 }
 
+/// What to do about an error of OAuth that comes without an AADSTS code, where that is known.
+pub(super) fn fix_of_error(error: &str, asked: Asked<'_>) -> Option<String> {
+    let Asked { authority, tenant, client_id } = asked;
+    let text = match error {
+        "invalid_client" => format!(
+            "app {client_id} could not prove itself: check AZURE_CLIENT_ID, and that the client secret, certificate or federated \
+             credential belongs to this app and has not expired"
+        ),
+        "unauthorized_client" => format!(
+            "app {client_id} may not sign in this way in tenant {tenant}: check AZURE_CLIENT_ID, --tenant and --cloud, and the app's \
+             Authentication settings"
+        ),
+        "invalid_grant" => "the sign-in, code or assertion is not valid any more: sign in again".to_owned(),
+        "interaction_required" | "login_required" => {
+            "a person must sign in again: az login --tenant, --auth browser or --auth device-code".to_owned()
+        }
+        "consent_required" => return fix(65_001, asked),
+        "access_denied" | "authorization_declined" => {
+            "the sign-in was declined, or a policy blocks it: the sign-in log of the tenant names the reason"
+                .to_owned()
+        }
+        "invalid_scope" | "invalid_resource" => {
+            format!(
+                "{} does not know Microsoft Graph under this address: check --cloud",
+                authority.trim_end_matches('/')
+            )
+        }
+        _ => return None,
+    };
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// How long a sign-in host that answers nothing useful is asked again.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// As long as three tries take, at once and after 1 s and 2 s: a fault that rarely passes.
+pub(super) const FEW_TRIES: Duration = Duration::from_secs(4);
+
 /// Why there is no token. The text never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {

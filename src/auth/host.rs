@@ -5,12 +5,14 @@ use std::time::{Duration, SystemTime};
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
 
 use super::aadsts::{self, Asked};
-use super::failure::{Failure, PATIENCE};
+use super::failure::{FEW_TRIES, Failure, PATIENCE};
 use super::veil::veiled;
 use crate::model::{UserId, neutral};
+use crate::net::Lasting;
 
 /// Longest text of a sign-in error that is shown, in characters.
 const SHOWN: usize = 300;
@@ -22,6 +24,9 @@ const USUAL: usize = 8 * 1024;
 /// Fields of a form whose values are secrets.
 const SECRET_FIELDS: [&str; 6] =
     ["client_secret", "client_assertion", "refresh_token", "code", "code_verifier", "device_code"];
+
+/// Errors of OAuth that another try may overcome, whatever the status.
+const PASSING_ERRORS: [&str; 2] = ["temporarily_unavailable", "server_error"];
 
 /// Where tokens are given out.
 #[derive(Clone, Debug)]
@@ -74,16 +79,8 @@ impl From<Failure> for Refused {
 struct Given {
     access_token: Option<String>,
     // A number, or a text with a number.
-    expires_in: Option<serde_json::Value>,
+    expires_in: Option<Value>,
     refresh_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Complaint {
-    error: Option<String>,
-    error_description: Option<String>,
-    #[serde(default)]
-    error_codes: Vec<u64>,
 }
 
 #[derive(Deserialize)]
@@ -147,28 +144,35 @@ impl SignInHost {
     /// `sent`: what no message may repeat.
     fn refused(&self, answer: &Answer, sent: &[(&str, &str)]) -> Refused {
         let name = self.name();
-        let complaint: Option<Complaint> = serde_json::from_slice(&answer.body).ok();
-        let Some(Complaint { error, error_description: Some(text), error_codes }) = complaint else {
-            return answer.unreadable(&format!("sign-in at {name}")).into();
+        let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let field = |name: &str| {
+            said.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
         };
-        let code = error_codes.first().copied().or_else(|| aadsts::code_in(&text));
+        let (error, description) = (field("error").unwrap_or_default(), field("error_description"));
+        if error.is_empty() && description.is_none() {
+            return answer.unreadable(&format!("sign-in at {name}")).into();
+        }
+        let code = said.get("error_codes").and_then(|codes| codes.get(0)?.as_u64());
+        let code = code.or_else(|| aadsts::code_in(description?));
         let secrets: Vec<&str> =
             sent.iter().filter(|(name, _)| SECRET_FIELDS.contains(name)).map(|(_, value)| *value).collect();
-        let first = veiled(text.lines().next().unwrap_or_default(), &secrets);
+        let first = description.map_or(error, |text| text.lines().next().unwrap_or_default());
         let asked =
             Asked { authority: self.authority.as_str(), tenant: &self.tenant, client_id: &self.client_id };
-        let mut said = format!("sign-in at {name} failed: {}", neutral(&first, SHOWN));
-        if let Some(fix) = code.and_then(|code| aadsts::fix(code, asked)) {
+        let mut said = format!("sign-in at {name} failed: {}", neutral(&veiled(first, &secrets), SHOWN));
+        if let Some(fix) =
+            code.and_then(|code| aadsts::fix(code, asked)).or_else(|| aadsts::fix_of_error(error, asked))
+        {
             said = format!("{said}\n  {fix}");
         }
         if let Some(minutes) = answer.skew_minutes().filter(|_| code == Some(700_024)) {
             said = format!("{said}\n  {minutes}");
         }
-        let failure = match answer.is_passing() {
+        let failure = match answer.is_passing() || PASSING_ERRORS.contains(&error) {
             true => Failure::Passing { text: said, after: answer.after, patience: PATIENCE },
             false => Failure::Final(said),
         };
-        Refused { error: error.unwrap_or_default(), failure }
+        Refused { error: error.to_owned(), failure }
     }
 
     /// The tenant's id by the public OpenID configuration; a GUID is its own answer.
@@ -201,7 +205,7 @@ pub(super) fn is_guid(text: &str) -> bool {
 }
 
 /// Seconds as a number or as a text with a number, as managed identity sends them.
-pub(super) fn seconds(value: &serde_json::Value) -> Option<Duration> {
+pub(super) fn seconds(value: &Value) -> Option<Duration> {
     /// Longest life that is believed: 28 h are documented.
     const LONGEST: f64 = 7.0 * 86_400.0;
     let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
@@ -239,7 +243,11 @@ impl Answer {
         let failed = |error: reqwest::Error| {
             let trouble = crate::net::trouble(error, url);
             let text = format!("{what}: {}", trouble.text);
-            if trouble.lasting { Failure::Final(text) } else { Failure::passing(text) }
+            match trouble.lasting {
+                Lasting::Access => Failure::Final(text),
+                Lasting::Route => Failure::Passing { text, after: None, patience: FEW_TRIES },
+                Lasting::No => Failure::passing(text),
+            }
         };
         let mut answer = answer.map_err(failed)?;
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
@@ -366,6 +374,59 @@ mod tests {
         let failure =
             asked(&format!("HTTP/1.1 401 No\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
         assert!(failure.text().contains("'[secret]' is wrong"), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn errors_without_a_description_are_read_by_their_code() {
+        for (body, status, shown, fix) in [
+            (
+                r#"{"error":"invalid_client"}"#,
+                "401 No",
+                "failed: invalid_client",
+                "client secret, certificate",
+            ),
+            (
+                r#"{"error":"invalid_grant","error_description":""}"#,
+                "400 No",
+                "failed: invalid_grant",
+                "sign in again",
+            ),
+            (
+                r#"{"error":"interaction_required","error_description":null}"#,
+                "400 No",
+                "failed: interaction_required",
+                "--auth browser",
+            ),
+            (
+                r#"{"error":"consent_required","error_codes":["x"]}"#,
+                "400 No",
+                "failed: consent_required",
+                "/t/adminconsent",
+            ),
+            (r#"{"error":"unheard_of"}"#, "400 No", "failed: unheard_of", ""),
+            (r#"{"error_description":"AADSTS7000222: x"}"#, "400 No", "AADSTS7000222", "has expired"),
+            (
+                r#"{"error":"invalid_client canary-secret-of-no-value"}"#,
+                "401 No",
+                "failed: invalid_client [secret]",
+                "",
+            ),
+        ] {
+            let length = body.len();
+            let failure =
+                asked(&format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}")).await;
+            let text = failure.text();
+            assert!(
+                matches!(failure, Failure::Final(_)) && text.contains(shown) && text.contains(fix),
+                "{failure:?}"
+            );
+        }
+        for error in PASSING_ERRORS {
+            let body = format!(r#"{{"error":"{error}"}}"#);
+            let failure =
+                asked(&format!("HTTP/1.1 400 No\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+            assert!(matches!(failure, Failure::Passing { .. }), "{failure:?}");
+        }
     }
 
     #[test]

@@ -50,12 +50,6 @@ struct Given {
     expires_on: Option<serde_json::Value>,
 }
 
-#[derive(Deserialize)]
-struct Complaint {
-    #[serde(alias = "message")]
-    error_description: Option<String>,
-}
-
 impl ManagedIdentity {
     pub(super) async fn token(&self) -> Result<Grant, Failure> {
         let mut url = self.url.clone();
@@ -88,9 +82,15 @@ impl ManagedIdentity {
     }
 
     fn refused(&self, answer: &Answer) -> Failure {
+        let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let field = |name: &&str| said.get(name)?.as_str().filter(|text| !text.is_empty());
+        let said = ["error_description", "message", "error"].iter().find_map(field);
+        let key = match &self.endpoint {
+            Endpoint::Imds => "",
+            Endpoint::AppService(key) => key.expose_secret(),
+        };
         let said =
-            serde_json::from_slice::<Complaint>(&answer.body).ok().and_then(|said| said.error_description);
-        let said = said.map_or_else(String::new, |said| format!(": {}", neutral(&veiled(&said, &[]), SHOWN)));
+            said.map_or_else(String::new, |said| format!(": {}", neutral(&veiled(said, &[key]), SHOWN)));
         let text = format!("managed identity: the endpoint answered HTTP {}{said}", answer.status);
         match answer.status {
             404 | 429 | 500.. => Failure::Passing { text, after: answer.after, patience: PATIENCE },

@@ -87,7 +87,7 @@ impl Token {
         &self.bearer
     }
 
-    fn expose(&self) -> &str {
+    pub(super) fn expose(&self) -> &str {
         self.secret.expose_secret()
     }
 
@@ -280,6 +280,22 @@ impl Tokens {
                 challenge.claims = Some(claims.to_owned());
             }
         }
+    }
+}
+
+impl Tokens {
+    /// Gets a newer token than this generation, if the source gives one at the first try; the present one stays good.
+    /// Whether there is a newer one now.
+    pub async fn renew(&self, generation: u64) -> bool {
+        let held = || self.0.cache.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut turn = self.0.renewal.clone().lock_owned().await;
+        let old = held();
+        if old.as_ref().is_none_or(|token| token.generation <= generation)
+            && self.0.fetch(old.as_ref()).await.is_ok()
+        {
+            self.0.renewed(&mut turn);
+        }
+        held().is_some_and(|token| token.generation > generation)
     }
 }
 

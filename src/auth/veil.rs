@@ -1,20 +1,76 @@
 //! Secrets taken out of what other programs and hosts say, before a person or a file gets to see it.
 
+use super::tokens::Token;
+use crate::model::Attempt;
+
 /// Shorter than this, a value is no secret, and its letters may stand anywhere.
 const SHORTEST: usize = 8;
 /// A token is longer than any word.
 const TOKEN: usize = 30;
+/// A piece of a secret of so many letters stands nowhere by chance. Texts are cut, and may break a secret with escapes.
+const PIECE: usize = 16;
 
 /// The text without `secrets`, without anything that looks like a JWT, and without what follows `Bearer`.
 pub(super) fn veiled(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST) {
-        text = text.replace(secret, "[secret]");
+        text = without_secret(&text, secret);
     }
     for begin in ["eyJ", "Bearer ", "bearer "] {
         text = without(&text, begin);
     }
     text
+}
+
+impl Token {
+    /// Takes the token out of what the service said: it may repeat what it was sent.
+    pub fn hide_in(&self, attempt: &mut Attempt) {
+        for text in [&mut attempt.code, &mut attempt.message] {
+            if !text.is_empty() {
+                *text = veiled(text, &[self.expose()]).into();
+            }
+        }
+        if !attempt.request_id.is_empty() {
+            attempt.request_id = veiled(&attempt.request_id, &[self.expose()]).into();
+        }
+    }
+}
+
+/// The text without the secret, its form in a URL or a form post, and every longer piece of it.
+pub(super) fn without_secret(text: &str, secret: &str) -> String {
+    const SHOWN: &str = "[secret]";
+    let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let text = text.replace(secret, SHOWN).replace(&encoded, SHOWN);
+    if !secret.is_ascii() {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(first) = rest.chars().next() {
+        match piece(rest, secret) {
+            0 => {
+                out.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+            length => {
+                out.push_str(SHOWN);
+                rest = &rest[length..];
+            }
+        }
+    }
+    out
+}
+
+/// How much of the beginning of a text is a piece of the secret; 0 where it may be chance. A text that was cut ends within
+/// the secret's beginning, however short that is.
+fn piece(text: &str, secret: &str) -> usize {
+    let common = |part: &str| text.bytes().zip(part.bytes()).take_while(|(a, b)| a == b).count();
+    let begun = common(secret);
+    if begun >= SHORTEST.min(PIECE) && text[begun..].trim_end_matches('…').is_empty() {
+        return begun;
+    }
+    let Some(start) = text.get(..PIECE).and_then(|start| secret.find(start)) else { return 0 };
+    common(&secret[start..])
 }
 
 /// Takes out runs of token letters that begin so.
@@ -60,6 +116,29 @@ mod tests {
         for same in ["no Bearer here", "Bearer of bad news", "eyJ", "a tenant", "Bearer realm=\"\"", ""] {
             assert_eq!(veiled(same, &["ten", ""]), same);
         }
+    }
+
+    #[test]
+    fn pieces_of_a_secret_are_taken_out_too() {
+        let secret = "0.AXo+canary/0123456789=ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        for (text, expected) in [
+            (format!("got {secret}, no"), "got [secret], no"),
+            (
+                format!(
+                    "form: a=b&client_secret={}&c=d",
+                    secret.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
+                ),
+                "form: a=b&client_secret=[secret]&c=d",
+            ),
+            (format!("cut: {}…", &secret[..20]), "cut: [secret]…"),
+            (format!("cut: {}", &secret[..9]), "cut: [secret]"),
+            (format!("ends with {}.", &secret[25..]), "ends with [secret]."),
+            ("a canary, 0.AXo and ABCDEFG stay".to_owned(), "a canary, 0.AXo and ABCDEFG stay"),
+            ("ü\u{1f600}".to_owned(), "ü\u{1f600}"),
+        ] {
+            assert_eq!(veiled(&text, &[secret]), expected);
+        }
+        assert_eq!(veiled("das geheime W\u{f6}rtchen", &["geheime W\u{f6}rtchen"]), "das [secret]");
     }
 
     #[test]

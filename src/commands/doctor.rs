@@ -13,7 +13,7 @@ use crate::auth::{Notices, Permitted, permitted, said_of_clock};
 use crate::cli::{Doctor, Service};
 use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
-use crate::net::{Network, idle_exceptions, is_loopback, proxy_name, trouble};
+use crate::net::{Network, ask_proxy, idle_exceptions, is_loopback, proxy_name, trouble};
 use crate::session::{Session, network, sign_in};
 
 /// How a check ended.
@@ -140,6 +140,10 @@ async fn reach(found: &mut Findings, network: &Network, root: &Url) -> bool {
             return false;
         }
     };
+    if let Err(error) = ask_proxy(root).await {
+        found.note("network", State::Failed, error.chain());
+        return false;
+    }
     // Without a token: the service refuses, which is an answer.
     let answer = match http.get(root.clone()).send().await {
         Ok(answer) => answer,

@@ -16,9 +16,8 @@ const BUSY_TRIES: u32 = 3;
 /// One user refused by a limit this often, while others are served, is not a quota any more.
 const MOST_THROTTLES: u32 = 100;
 
-/// Different tokens that are refused with 401 before it is the user's fate: the first may have been revoked on the way,
-/// and where tokens are revoked early so may the second.
-const REFUSED_TOKENS: u32 = 3;
+/// 401s of one user, while Graph accepts the token for others, before the user is given up.
+const UNAUTHORIZED_TRIES: u32 = 3;
 
 /// What one user went through, as far as it decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +28,8 @@ pub struct History {
     pub busy: u32,
     /// Throttled answers.
     pub throttled: u32,
-    /// Newest token generation that a 401 came back for, and how many different tokens were refused.
-    pub unauthorized: Option<(u64, u32)>,
+    /// 401s that were this user's and not the token's.
+    pub unauthorized: u32,
 }
 
 /// The history as it is counted, attempt by attempt.
@@ -48,14 +47,8 @@ impl Tries {
         match &attempt.kind {
             Kind::Throttled(_) => self.history.throttled += 1,
             Kind::Busy => self.history.busy += 1,
-            Kind::Unauthorized { .. } => {
-                let now = attempt.token_generation;
-                self.history.unauthorized = Some(match self.history.unauthorized {
-                    Some((last, tokens)) if now <= last => (last, tokens),
-                    Some((_, tokens)) => (now, tokens + 1),
-                    None => (now, 1),
-                });
-            }
+            // One that is the token's does not come here.
+            Kind::Unauthorized { .. } => self.history.unauthorized += 1,
             Kind::Accepted | Kind::Refused(_) | Kind::Transient(_) => {}
         }
         let Some(streak) = streak else { return };
@@ -105,7 +98,16 @@ pub struct RetryPolicy {
 impl RetryPolicy {
     /// Decides after an attempt that `history` already counts. The wait of an answer holds its user whatever the status.
     pub fn decide(&self, history: &History, attempt: &Attempt) -> Decision {
-        match (self.by_kind(history, attempt), attempt.retry_after) {
+        self.held(self.by_kind(history, attempt), attempt)
+    }
+
+    /// After an attempt that does not count: again at once, or after the wait of the answer.
+    pub fn again(&self, attempt: &Attempt) -> Decision {
+        self.held(Decision::RetryIn(Duration::ZERO), attempt)
+    }
+
+    fn held(&self, decision: Decision, attempt: &Attempt) -> Decision {
+        match (decision, attempt.retry_after) {
             (Decision::RetryIn(_), Some(wait)) if wait > self.max_wait => Decision::PutOff(wait),
             (Decision::RetryIn(delay), Some(wait)) => Decision::RetryIn(delay.max(wait)),
             (decision, _) => decision,
@@ -125,10 +127,10 @@ impl RetryPolicy {
                 _ => failed(Reason::GaveUp),
             },
             Kind::Transient(_) => Decision::RetryIn(self.delay(history.transient.max(1))),
-            Kind::Unauthorized { .. } => match history.unauthorized {
-                Some((_, tokens)) if tokens >= REFUSED_TOKENS => failed(Reason::Unauthorized),
-                _ => Decision::RetryIn(Duration::ZERO),
-            },
+            Kind::Unauthorized { .. } if history.unauthorized >= UNAUTHORIZED_TRIES => {
+                failed(Reason::Unauthorized)
+            }
+            Kind::Unauthorized { .. } => Decision::RetryIn(self.delay(history.unauthorized)),
         }
     }
 
@@ -192,7 +194,7 @@ mod tests {
     #[test]
     fn wait_of_any_answer_delays_its_user_up_to_the_longest() {
         let throttled = Kind::Throttled(Throttle { scope: Scope::Tenant, quota: true });
-        let once = History { transient: 1, busy: 1, throttled: 1, unauthorized: Some((1, 1)) };
+        let once = History { transient: 1, busy: 1, throttled: 1, unauthorized: 1 };
         for kind in [
             throttled,
             Kind::Busy,
@@ -257,19 +259,17 @@ mod tests {
     }
 
     #[test]
-    fn a_401_is_final_only_with_a_third_token() {
-        let refused = |token_generation| Attempt {
-            token_generation,
-            ..Attempt::of(Kind::Unauthorized { claims: None })
-        };
+    fn third_401_of_a_user_is_final() {
+        let refused = Attempt::of(Kind::Unauthorized { claims: None });
         let mut tries = Tries::default();
-        let mut after = |token| {
-            tries.count(&refused(token), None, |_| false);
-            POLICY.decide(&tries.history, &refused(token))
-        };
-        let again = Decision::RetryIn(Duration::ZERO);
-        assert_eq!([1, 1, 2, 2, 1].map(&mut after), std::array::from_fn(|_| again.clone()));
-        assert_eq!(after(3), failed(Reason::Unauthorized));
+        let after: Vec<_> = (0..3)
+            .map(|_| {
+                tries.count(&refused, None, |_| false);
+                POLICY.decide(&tries.history, &refused)
+            })
+            .collect();
+        let seconds = |s| Decision::RetryIn(Duration::from_secs(s));
+        assert_eq!(after, [seconds(1), seconds(2), failed(Reason::Unauthorized)]);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
-use crate::engine::dispatch::Dispatch;
 pub use crate::engine::dispatch::Exchange;
+use crate::engine::dispatch::{Dispatch, Whose, may_be_of_sign_in};
 use crate::engine::retry::{Decision, RetryPolicy, Tries};
 use crate::model::{Attempt, Event, Finished, Outcome, Reason, Record, Row, Text, WallClock, count, stamp};
 use crate::stop::{Stop, Why};
@@ -51,8 +51,27 @@ impl<E: Exchange> Workers<E> {
                 return self.cut_short(&row, &story).await;
             };
             story.attempts += 1;
-            story.tries.count(&attempt, settled.streak, |streak| self.dispatch.is_forgiven(streak));
-            match self.policy.decide(&story.tries.history, &attempt) {
+            let mut permit = Some(permit);
+            let whose = match may_be_of_sign_in(&attempt) {
+                true => {
+                    // Only the answers of others tell, so their requests must not wait for this user.
+                    permit = None;
+                    match self.dispatch.whose(row.number, &attempt).await {
+                        Some(whose) => whose,
+                        None => return self.cut_short(&row, &story).await,
+                    }
+                }
+                false => Whose::User,
+            };
+            let decision = match whose {
+                Whose::SignIn => self.policy.again(&attempt),
+                Whose::User => {
+                    let is_forgiven = |streak| self.dispatch.is_forgiven(streak);
+                    story.tries.count(&attempt, settled.streak, is_forgiven);
+                    self.policy.decide(&story.tries.history, &attempt)
+                }
+            };
+            match decision {
                 Decision::Finish { outcome, reason } => {
                     return self.finish(row, story, attempt, outcome, reason, permit).await;
                 }
@@ -99,7 +118,7 @@ impl<E: Exchange> Workers<E> {
         attempt: Attempt,
         outcome: Outcome,
         reason: Option<Reason>,
-        permit: OwnedSemaphorePermit,
+        permit: Option<OwnedSemaphorePermit>,
     ) {
         let (first_sent_at, duration) = match story.first {
             Some((started, sent_at)) => (sent_at, started.elapsed()),
@@ -126,7 +145,7 @@ impl<E: Exchange> Workers<E> {
             request_id: attempt.request_id,
             line: row.line,
         };
-        let finished = Finished { record, latency: Some(attempt.latency), permit: Some(permit) };
+        let finished = Finished { record, latency: Some(attempt.latency), permit };
         // Where the journal is closed the user has no record and is done again.
         self.tell(Event::Finished(Box::new(finished))).await;
     }

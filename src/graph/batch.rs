@@ -50,6 +50,13 @@ impl Part {
         }
     }
 
+    /// The same, to be changed.
+    pub fn attempt_mut(&mut self) -> &mut Attempt {
+        match self {
+            Self::Own(attempt) | Self::Whole(attempt) | Self::Untold(attempt) => attempt,
+        }
+    }
+
     /// The same.
     pub fn into_attempt(self) -> Attempt {
         match self {

@@ -145,6 +145,11 @@ impl Client {
         self.post(token, action, Vec::new(), LONGEST_BODY, classify).await.attempt
     }
 
+    /// Users, groups or contacts below root and version.
+    pub(super) fn collection(&self) -> Url {
+        below(&self.base, format_args!("/{}", self.kind.path()))
+    }
+
     /// Posts JSON, or nothing at all, to a path below root and version whose segments are encoded.
     pub(super) async fn post(
         &self,
@@ -365,6 +370,8 @@ fn broken(attempt: &mut Attempt, error: reqwest::Error) {
     let (fault, code) = match which {
         NetFault::Timeout => (Fault::Timeout, "timeout"),
         NetFault::Connect => (Fault::Connect, "connect"),
+        NetFault::NoRoute => (Fault::NoRoute, "connect"),
+        NetFault::NoAccess => (Fault::NoAccess, "connect"),
         NetFault::Broken => (Fault::Broken, "broken"),
     };
     attempt.kind = Kind::Transient(fault);

@@ -51,6 +51,13 @@ impl Client {
         Reading { attempt: answer.attempt, body: answer.body, date, of_whole: false }
     }
 
+    /// Reads the id of one object: whether Graph accepts the token at all. Whatever but a 401 it answers, it does.
+    pub async fn check(&self, token: &Token) -> Attempt {
+        let mut url = self.collection();
+        url.query_pairs_mut().append_pair("$select", "id").append_pair("$top", "1");
+        self.read(token, url, LONGEST_PAGE, classify_read).await.attempt
+    }
+
     /// Reads up to twenty paths below root and version, such as `/users/{id}?$select=id`, in one `$batch`. As many
     /// readings as paths, in their order; a part without an answer is a broken one.
     pub async fn get_batch(&self, token: &Token, paths: &[String]) -> Vec<Reading> {

@@ -122,6 +122,10 @@ pub enum Fault {
     Timeout,
     /// No connection: DNS, TCP, TLS, proxy.
     Connect,
+    /// There is no way to the service: a proxy that does not answer, a name that does not exist.
+    NoRoute,
+    /// The way to the service is barred: a certificate, a proxy that wants another password.
+    NoAccess,
     /// The connection broke, or the answer could not be read to its end.
     Broken,
     /// HTTP/2 was refused (`HTTP_1_1_REQUIRED`) before anything was done; requests use HTTP/1.1 from now on.

@@ -44,7 +44,7 @@ pub enum Reason {
     NotFound,
     /// 403: the app or account may not do this to this object.
     NoPermission,
-    /// 401 with three different tokens, each fetched after the last 401.
+    /// 401 three times, while Graph accepted the same token for others.
     Unauthorized,
     /// 400 and other final refusals of the request itself.
     BadRequest,

@@ -1,8 +1,21 @@
 //! The proxy that the environment names, read as the HTTP client reads it: what that would silently ignore is an error.
 
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use url::Url;
 
+use super::is_loopback;
 use crate::error::Error;
+
+/// Longest time for one look at a proxy.
+const ASKED: Duration = Duration::from_secs(10);
+/// Longest head of a proxy's answer that is read.
+const LONGEST_HEAD: usize = 16 * 1024;
 
 /// In the client's order; of a pair the first that is set counts, even if it is empty.
 const VARIABLES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
@@ -31,6 +44,84 @@ pub(super) fn check() -> Result<(), Error> {
         }),
         None => Ok(()),
     }
+}
+
+/// Asks the proxy once for the way to a host, before a client does so for every connection: a wrong password tried a hundred
+/// times locks an account in many companies, and only this answer tells what the proxy accepts instead. What is no plain
+/// answer is left to the client.
+///
+/// # Errors
+/// `Error::SignIn` where the proxy answers 407.
+pub async fn ask_proxy(url: &Url) -> Result<(), Error> {
+    if is_loopback(url) {
+        return Ok(());
+    }
+    let asked = async {
+        let destination: Uri = url.as_str().parse().ok()?;
+        let way = Matcher::from_system().intercept(&destination)?;
+        if way.uri().scheme_str() != Some("http") {
+            return None;
+        }
+        let host = format!("{}:{}", url.host_str()?, url.port_or_known_default()?);
+        let authorization = way.basic_auth().and_then(|value| value.to_str().ok());
+        let line =
+            authorization.map_or_else(String::new, |value| format!("Proxy-Authorization: {value}\r\n"));
+        let address = (way.uri().host()?.trim_matches(['[', ']']), way.uri().port_u16().unwrap_or(80));
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        stream
+            .write_all(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{line}\r\n").as_bytes())
+            .await
+            .ok()?;
+        let mut head = Vec::new();
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") && head.len() < LONGEST_HEAD {
+            if stream.read_buf(&mut head).await.ok()? == 0 {
+                break;
+            }
+        }
+        unwelcome(&String::from_utf8_lossy(&head), authorization.is_some())
+    };
+    match timeout(ASKED, asked).await {
+        Ok(Some(text)) => Err(Error::SignIn(text)),
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
+/// What to say of a proxy's 407; `None` for any other answer.
+fn unwelcome(head: &str, with_password: bool) -> Option<String> {
+    let mut lines = head.lines();
+    if lines.next()?.split(' ').nth(1) != Some("407") {
+        return None;
+    }
+    let proxy = proxy_name().unwrap_or_else(|| "the proxy".to_owned());
+    let mut offers: Vec<&str> = lines
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authenticate"))
+        .filter_map(|(_, value)| value.split([' ', ',']).find(|word| !word.is_empty()))
+        .collect();
+    offers.dedup();
+    let has = |kind: &str| offers.iter().any(|offer| offer.eq_ignore_ascii_case(kind));
+    Some(if !offers.is_empty() && !has("basic") {
+        let kinds: Vec<_> = ["Negotiate", "NTLM", "Kerberos", "Digest", "Bearer"]
+            .into_iter()
+            .filter(|kind| has(kind))
+            .collect();
+        let kinds = if kinds.is_empty() { "a kind of sign-in".to_owned() } else { kinds.join(" and ") };
+        format!(
+            "{proxy} accepts only {kinds} (407), which reprovision does not speak. Start a local proxy that does, such as cntlm or \
+             px, and name it in HTTPS_PROXY; or have the host allowed without a sign-in, or name it in NO_PROXY if it can be \
+             reached directly. Nothing was sent"
+        )
+    } else if with_password {
+        format!(
+            "{proxy} refuses the user and password in HTTPS_PROXY (407). It was asked once, so that the account is not locked. \
+             Correct them, special characters percent-encoded. Nothing was sent"
+        )
+    } else {
+        format!(
+            "{proxy} wants a user and a password (407): HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, special characters \
+             percent-encoded. Nothing was sent"
+        )
+    })
 }
 
 /// Host and port, without user and password.
@@ -128,6 +219,29 @@ mod tests {
         ] {
             let said = read(bad).expect_err(bad);
             assert!(said.contains(why), "{bad}: {said}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_sign_in_of_a_proxy_are_named_with_what_works_instead() {
+        let head = |offers: &[&str]| {
+            let lines: String =
+                offers.iter().map(|offer| format!("Proxy-authenticate: {offer}\r\n")).collect();
+            format!("HTTP/1.1 407 Authentication Required\r\n{lines}\r\n")
+        };
+        for (offers, with_password, part) in [
+            (&["Negotiate", "NTLM"][..], false, "accepts only Negotiate and NTLM (407)"),
+            (&["NTLM TlRMTVNTUAAC"], true, "cntlm"),
+            (&["Hawk id=1"], true, "accepts only a kind of sign-in"),
+            (&["Negotiate", "Basic realm=\"x\""], false, "wants a user and a password (407)"),
+            (&["basic realm=\"x\""], true, "refuses the user and password"),
+            (&[], false, "wants a user and a password (407)"),
+        ] {
+            let text = unwelcome(&head(offers), with_password).expect("a refusal");
+            assert!(text.contains(part), "{text}");
+        }
+        for other in ["", "HTTP/1.1 200 Connection established\r\n\r\n", "HTTP/1.1 403 No\r\n\r\n", "407"] {
+            assert_eq!(unwelcome(other, true), None);
         }
     }
 

@@ -52,6 +52,7 @@ pub async fn sign_in(
 ) -> Result<Session, Error> {
     let cloud = options.cloud;
     let network = network(options).await?;
+    net::ask_proxy(&root).await?;
     let around = surroundings(options)?;
     let authority = authority(&around, cloud, &root)?;
     let shown = console.clone();

@@ -44,6 +44,7 @@ pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)>
         ("batch", shares(&batch.shares().map(|(share, _)| share)), SHARES),
         ("missing", share(scenario.missing), SHARE),
         ("forbidden", share(scenario.forbidden), SHARE),
+        ("unauthorized", share(scenario.unauthorized), SHARE),
         ("poisoned", share(scenario.poisoned), SHARE),
         ("objects.broken", share(objects.broken), SHARE),
         ("objects.stubborn", share(objects.stubborn), SHARE),

@@ -98,6 +98,16 @@ pub struct Scenario {
     pub missing: f64,
     /// Share of ids that are always answered 403.
     pub forbidden: f64,
+    /// Share of ids that are always answered 401, whoever asks.
+    pub unauthorized: f64,
+    /// Number of the one request that is answered 401 although its token is good; 0: none.
+    pub unauthorized_once: u64,
+    /// What a gateway says that answers every request with 403; empty: there is none.
+    pub gateway: String,
+    /// Acceptances after which every action is answered 403, as when a role ends; 0: it never does.
+    pub role_ends_after: u64,
+    /// Whether errors repeat the `Authorization` header.
+    pub echo: bool,
     /// Share of ids that are always answered 500.
     pub poisoned: f64,
     /// Connections are closed after so many requests; 0: never.
@@ -222,6 +232,8 @@ pub struct TokenRules {
     pub identity_faults: Vec<u16>,
     /// The wait in seconds that they ask for; 0: a second, with a 429 only.
     pub identity_wait_s: u64,
+    /// Whether errors of the sign-in come as their code alone.
+    pub bare_errors: bool,
     /// So many polls for a device code are answered that the person is not there yet.
     pub pending: u64,
 }

@@ -36,6 +36,8 @@ pub struct Tenant {
     closed_until: Duration,
     throttles_left: Vec<u64>,
     turn: u64,
+    /// Requests to Graph so far.
+    requests: u64,
     seen: HashSet<u128>,
     /// What was counted so far.
     pub ledger: Ledger,
@@ -56,6 +58,7 @@ impl Tenant {
             closed_until: Duration::ZERO,
             throttles_left,
             turn: 0,
+            requests: 0,
             seen: HashSet::new(),
             ledger: Ledger::default(),
             scenario,
@@ -87,6 +90,14 @@ impl Tenant {
 
     /// Any request, at `now` since the start.
     pub fn answer(&mut self, now: Duration, request: &Request<Bytes>) -> Answer {
+        let answer = self.judge(now, request);
+        match header(request, "authorization") {
+            Some(sent) if self.scenario.echo => echoing(answer, sent),
+            _ => answer,
+        }
+    }
+
+    fn judge(&mut self, now: Duration, request: &Request<Bytes>) -> Answer {
         let path = request.uri().path();
         if let Some((tenant, "")) =
             path.strip_prefix('/').and_then(|rest| rest.split_once("/oauth2/v2.0/token"))
@@ -105,6 +116,16 @@ impl Tenant {
         let Some(rest) = path.strip_prefix("/beta/").or_else(|| path.strip_prefix("/v1.0/")) else {
             return self.broke(404, "UnknownError", "an unknown path");
         };
+        if !self.scenario.gateway.is_empty() {
+            self.ledger.answered(403);
+            let text = self.scenario.gateway.clone().into_bytes();
+            return Answer { body: ("text/plain", text), ..Answer::status(403) };
+        }
+        self.requests += 1;
+        if self.requests == self.scenario.unauthorized_once {
+            self.ledger.answered(401);
+            return token::refusal(Verdict::Unknown);
+        }
         let bearer =
             header(request, "authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
         let write = request.method() == Method::POST;
@@ -137,6 +158,13 @@ impl Tenant {
         let Some((set, key, action)) = target(rest) else {
             return self.broke(404, "UnknownError", "an unknown path");
         };
+        let own = key
+            .and_then(decoded)
+            .is_some_and(|(id, _)| share_of(&id, "unauthorized") < self.scenario.unauthorized);
+        if own {
+            self.ledger.answered(401);
+            return token::refusal(Verdict::Unknown);
+        }
         if !action {
             return match *request.method() {
                 Method::GET => listing::answer(self, now, set, key, request),
@@ -205,6 +233,10 @@ impl Tenant {
                 "Authorization_RequestDenied",
                 "Insufficient privileges to complete the operation.",
             );
+        }
+        let ends = self.scenario.role_ends_after;
+        if ends > 0 && self.ledger.accepted >= ends {
+            return token::refusal(Verdict::Forbidden);
         }
         let Some(found) = self.resolve(set, id) else { return not_found(id) };
         let times = self.directory.accept(&found, now);
@@ -371,6 +403,27 @@ impl Tenant {
             if status == 405 { "Specified HTTP method is not allowed for the request target." } else { "" };
         error(status, code, message)
     }
+}
+
+/// The answer with what was sent in the messages of its errors, those of parts too.
+fn echoing(mut answer: Answer, sent: &str) -> Answer {
+    fn repeat(value: &mut serde_json::Value, sent: &str) {
+        if let Some(message) = value.pointer_mut("/error/message") {
+            *message = format!("{} Authorization: {sent}", message.as_str().unwrap_or_default()).into();
+        }
+        for part in
+            value.pointer_mut("/responses").and_then(serde_json::Value::as_array_mut).into_iter().flatten()
+        {
+            if let Some(body) = part.get_mut("body") {
+                repeat(body, sent);
+            }
+        }
+    }
+    if let Ok(mut body) = serde_json::from_slice(&answer.body.1) {
+        repeat(&mut body, sent);
+        answer.body.1 = body.to_string().into_bytes();
+    }
+    answer
 }
 
 pub(super) fn not_found(id: &str) -> Answer {

@@ -138,6 +138,17 @@ impl SignIn {
 
     /// `POST /{tenant}/oauth2/v2.0/token`
     pub(super) fn answer(&mut self, now: Duration, tenant: &str, form: &[u8]) -> Answer {
+        let answer = self.decide(now, tenant, form);
+        match serde_json::from_slice::<serde_json::Value>(&answer.body.1) {
+            Ok(body) if self.rules.bare_errors && body.get("error").is_some() => Answer {
+                body: ("application/json", json!({ "error": body["error"] }).to_string().into()),
+                ..answer
+            },
+            _ => answer,
+        }
+    }
+
+    fn decide(&mut self, now: Duration, tenant: &str, form: &[u8]) -> Answer {
         let form: HashMap<String, String> = url::form_urlencoded::parse(form).into_owned().collect();
         let field = |name: &str| form.get(name).map_or("", String::as_str);
         if !identity::known(tenant) {

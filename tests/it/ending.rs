@@ -22,7 +22,6 @@ struct Slow {
     /// How many tokens there are.
     tokens: usize,
     sent: Arc<AtomicUsize>,
-    rejected: Arc<AtomicUsize>,
 }
 
 impl Exchange for Slow {
@@ -39,9 +38,7 @@ impl Exchange for Slow {
         Attempt { latency: self.latency, token_generation, ..Attempt::of(self.kind.clone()) }
     }
 
-    fn rejected(&self, _attempt: &Attempt) {
-        self.rejected.fetch_add(1, SeqCst);
-    }
+    fn rejected(&self, _attempt: &Attempt) {}
 }
 
 fn user(number: u64) -> Item {
@@ -51,7 +48,6 @@ fn user(number: u64) -> Item {
 struct Ended {
     events: Vec<Event>,
     sent: usize,
-    rejected: usize,
     took: Duration,
 }
 
@@ -122,14 +118,14 @@ async fn run_with(
         }
         events
     });
-    let (sent, rejected) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let slow = Slow { latency, kind, tokens, sent: sent.clone(), rejected: rejected.clone() };
+    let sent = Arc::new(AtomicUsize::new(0));
+    let slow = Slow { latency, kind, tokens, sent: sent.clone() };
     let pace = Pace::new(Law::Fixed, Bounds { group, ..Bounds::default() }, None);
     let dispatch = Dispatch::batched(slow, pace, stop.clone(), group as usize);
     crew::work_for(events, rows, dispatch, 6, 4, stop).await;
     let took = began.elapsed();
     let events = journal.await.expect("the journal");
-    Ended { events, sent: sent.load(SeqCst), rejected: rejected.load(SeqCst), took }
+    Ended { events, sent: sent.load(SeqCst), took }
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,20 +198,6 @@ async fn rows_that_need_no_request_have_their_record_like_all_others() {
     for record in ended.events.iter().filter_map(finished).filter(|record| record.row % 3 == 0) {
         assert_eq!(*record, settled(record.row));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_refused_token_is_told_to_its_source() {
-    let refused = Kind::Unauthorized { claims: None };
-    let ended = run(vec![user(1)], SECOND / 10, refused, None, &Stop::new()).await;
-    assert_eq!((ended.sent, ended.rejected, ended.took), (3, 3, SECOND / 10 * 3));
-    let reasons: Vec<_> = ended.events.iter().filter_map(finished).map(|record| record.reason).collect();
-    assert_eq!(reasons, [Some(Reason::Unauthorized)]);
-    // In groups of four, of which each has its own.
-    let refused = Kind::Unauthorized { claims: None };
-    let users = (1..=4).map(user).collect();
-    let ended = run_with(users, SECOND / 10, refused, usize::MAX, 20, None, &Stop::new()).await;
-    assert_eq!((ended.sent, ended.rejected, ended.rows()), (12, 12, vec![1, 2, 3, 4]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -212,6 +212,13 @@ fn a_device_code_whose_person_takes_a_while() {
 }
 
 #[test]
+fn device_code_goes_on_without_descriptions() {
+    let stage = Stage::new(&format!("{CALM}[token]\npending = 2\nbare_errors = true\n"), 3);
+    let app = [("AZURE_CLIENT_ID", stage.simulator.app().0)];
+    stage.all_accepted(&stage.run("device-code", &app));
+}
+
+#[test]
 fn a_pause_that_the_host_asks_for_is_kept_between_two_looks_at_a_device_code() {
     let stage = Stage::new(&format!("{CALM}[token]\nfaults = [429]\nfaults_wait_s = 4\n"), 3);
     let began = std::time::Instant::now();

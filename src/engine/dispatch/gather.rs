@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::{Exchange, Gate};
+use super::{Exchange, Gate, SendOrder};
 use crate::graph::Part;
 use crate::model::{Attempt, Row, UserId};
 use crate::pace::Settled;
@@ -121,8 +121,8 @@ async fn gather<E: Exchange>(
 /// A group on its way; what may not leave with it goes round again.
 fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<Alone>, mut group: Vec<Member>) {
     tokio::spawn(async move {
-        let Some((mut ticket, pass)) = gate.leave(group.len()).await else { return };
-        let rest = group.split_off(group.len().min(ticket.parts() as usize));
+        let Some(mut departure) = gate.leave(group.len()).await else { return };
+        let rest = group.split_off(group.len().min(departure.ticket.parts() as usize));
         if !rest.is_empty() {
             spawn(gate.clone(), alone.clone(), rest);
         }
@@ -130,8 +130,8 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<Alone>, mut group: Vec<Memb
             group.into_iter().map(|Member { row, id, answer }| (id, (row, answer))).unzip();
         let parts = async {
             match &*ids {
-                [id] => vec![Part::Own(gate.exchange.send(&pass, id).await)],
-                ids => gate.exchange.send_batch(&pass, ids).await,
+                [id] => vec![Part::Own(gate.exchange.send(&departure.pass, id).await)],
+                ids => gate.exchange.send_batch(&departure.pass, ids).await,
             }
         };
         let parts = tokio::select! {
@@ -146,13 +146,14 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<Alone>, mut group: Vec<Memb
         }
         // A fault of the whole is one fault: it counts for one user in the outage rule.
         let whole = waiting.first().map_or(0, |(row, _)| *row);
-        for ((row, _), part) in waiting.iter().zip(&parts) {
-            gate.heed(part.attempt());
+        for (place, ((row, _), part)) in waiting.iter().zip(&parts).enumerate() {
+            let counted = if matches!(part, Part::Own(_)) { *row } else { whole };
+            gate.heed(SendOrder { request: departure.request, part: place }, *row, counted, part.attempt());
             if matches!(part, Part::Untold(_)) {
                 alone.rows().insert(*row);
             }
         }
-        let mut settling = gate.pace.settling(&mut ticket);
+        let mut settling = gate.pace.settling(&mut departure.ticket);
         let settle = |((row, _), part): (&(u64, _), &Part)| match part {
             Part::Own(attempt) => settling.part(*row, attempt),
             Part::Whole(attempt) | Part::Untold(attempt) => settling.part(whole, attempt),

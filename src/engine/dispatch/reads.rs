@@ -4,8 +4,9 @@ use std::future::Future;
 
 use url::Url;
 
-use super::{Dispatch, Exchange};
+use super::{Dispatch, Exchange, SendOrder, Whose};
 use crate::graph::{Client, MOST_PARTS, Pass, Reading};
+use crate::model::Kind;
 use crate::pace::Settled;
 
 /// What can be read as well: pages and objects, through the same gate.
@@ -28,51 +29,91 @@ pub struct Asked {
 
 impl<E: Reads> Dispatch<E> {
     /// Reads one URL as soon as it may leave, as [`Dispatch::attempt`] sends for a row. Whether and when it is asked
-    /// again is for the caller to decide; `number` stays the same then.
+    /// again is for the caller to decide; `number` stays the same then. A 401 is about this read: one that is about the
+    /// token is asked again here.
     pub async fn get(&self, number: u64, url: &Url) -> Option<(Reading, Settled)> {
-        let (mut ticket, pass) = self.gate.leave(1).await?;
-        let reading = tokio::select! {
-            biased;
-            reading = self.gate.exchange.get(&pass, url) => reading,
-            () = self.gate.stop.aborting() => return None,
-        };
-        let settled = self.gate.settle(&mut ticket, number, &reading.attempt);
-        Some((reading, settled))
+        loop {
+            let mut departure = self.gate.leave(1).await?;
+            let reading = tokio::select! {
+                biased;
+                reading = self.gate.exchange.get(&departure.pass, url) => reading,
+                () = self.gate.stop.aborting() => return None,
+            };
+            let settled = self.gate.settle(&mut departure, number, &reading.attempt);
+            if !self.is_to_repeat(number, &reading).await? {
+                return Some((reading, settled));
+            }
+        }
     }
 
     /// Reads as many of the first [`MOST_PARTS`] as may leave together, in one request, and answers in their order:
     /// fewer than asked while a single probe is allowed, never more than the group of the `Pace`. The rest is asked
-    /// again; what has the code [`UNTOLD`](crate::graph::UNTOLD) better alone.
+    /// again; what has the code [`UNTOLD`](crate::graph::UNTOLD) better alone. For a 401 see [`Dispatch::get`].
     pub async fn get_batch(&self, asked: &[Asked]) -> Option<Vec<(Reading, Settled)>> {
         let most = asked.len().min(MOST_PARTS);
         if most == 0 {
             return Some(Vec::new());
         }
-        let (mut ticket, pass) = self.gate.leave(most).await?;
-        let asked = &asked[..most.min(ticket.parts() as usize)];
+        let mut departure = self.gate.leave(most).await?;
+        let asked = &asked[..most.min(departure.ticket.parts() as usize)];
         let paths: Vec<_> = asked.iter().map(|asked| asked.path.clone()).collect();
         let readings = tokio::select! {
             biased;
-            readings = self.gate.exchange.get_batch(&pass, &paths) => readings,
+            readings = self.gate.exchange.get_batch(&departure.pass, &paths) => readings,
             () = self.gate.stop.aborting() => return None,
         };
-        readings.iter().for_each(|reading| self.gate.heed(&reading.attempt));
-        let mut settling = self.gate.pace.settling(&mut ticket);
-        let settled = asked.iter().zip(readings).map(|(one, reading)| {
-            let number = if reading.of_whole { asked[0].number } else { one.number };
-            let settled = settling.part(number, &reading.attempt);
+        let counted = |one: &Asked, reading: &Reading| match reading.of_whole {
+            true => asked[0].number,
+            false => one.number,
+        };
+        for (part, (one, reading)) in asked.iter().zip(&readings).enumerate() {
+            let sent = SendOrder { request: departure.request, part };
+            self.gate.heed(sent, one.number, counted(one, reading), &reading.attempt);
+        }
+        let mut settling = self.gate.pace.settling(&mut departure.ticket);
+        let settle = |(one, reading): (&Asked, Reading)| {
+            let settled = settling.part(counted(one, &reading), &reading.attempt);
             (reading, settled)
-        });
-        Some(settled.collect())
+        };
+        let mut answers: Vec<_> = asked.iter().zip(readings).map(settle).collect();
+        drop(settling);
+        let mut repeated = Vec::new();
+        for (place, (one, (reading, _))) in asked.iter().zip(&answers).enumerate() {
+            if self.is_to_repeat(one.number, reading).await? {
+                repeated.push(place);
+            }
+        }
+        while !repeated.is_empty() {
+            let again: Vec<_> = repeated.iter().map(|place| asked[*place].clone()).collect();
+            let more = Box::pin(self.get_batch(&again)).await?;
+            for (place, answer) in repeated.drain(..more.len()).zip(more) {
+                answers[place] = answer;
+            }
+        }
+        Some(answers)
+    }
+
+    /// Whether the answer is a 401 that is not about this read. `None`: the run stops.
+    async fn is_to_repeat(&self, number: u64, reading: &Reading) -> Option<bool> {
+        match reading.attempt.kind {
+            Kind::Unauthorized { .. } => {
+                Some(self.gate.whose(number, &reading.attempt).await? == Whose::SignIn)
+            }
+            _ => Some(false),
+        }
     }
 }
 
 impl Reads for Client {
     async fn get(&self, pass: &Pass, url: &Url) -> Reading {
-        Self::get(self, pass, url).await
+        let mut reading = Self::get(self, pass, url).await;
+        pass.hide_in(&mut reading.attempt);
+        reading
     }
 
     async fn get_batch(&self, pass: &Pass, paths: &[String]) -> Vec<Reading> {
-        Self::get_batch(self, pass, paths).await
+        let mut readings = Self::get_batch(self, pass, paths).await;
+        readings.iter_mut().for_each(|reading| pass.hide_in(&mut reading.attempt));
+        readings
     }
 }

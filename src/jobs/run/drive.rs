@@ -69,6 +69,8 @@ pub(super) struct Call<E> {
     /// When `--deadline` is over.
     pub(super) deadline: Option<Instant>,
     pub(super) form: ProgressForm,
+    /// An earlier call of the run had users accepted.
+    pub(super) accepted_before: bool,
     /// Users this call is to answer.
     pub(super) to_do: u64,
     pub(super) folder: PathBuf,
@@ -140,6 +142,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     let (feed, rows) = mpsc::channel(AHEAD);
     let (events, inbox) = mpsc::channel(CHANNEL);
     let counters = Arc::new(Counters::default());
+    let holds_forbidden = !call.guards.allows_all();
     let syncer = {
         let stop = stop.clone();
         match journal.syncer(move |error| stop.abort(Some(Why::Journal(error.chain())))) {
@@ -187,8 +190,12 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
             watching.await;
         })
     };
+    let dispatch = Dispatch::batched(call.exchange, call.pace, stop.clone(), usize::from(call.batch));
+    if holds_forbidden {
+        dispatch.hold_forbidden(call.accepted_before);
+    }
     let workers = Arc::new(Workers {
-        dispatch: Dispatch::batched(call.exchange, call.pace, stop.clone(), usize::from(call.batch)),
+        dispatch,
         policy: call.policy,
         permits,
         wall: WallClock::System,

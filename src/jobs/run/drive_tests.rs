@@ -77,6 +77,7 @@ fn begun<E>(folder: &std::path::Path, exchange: E) -> (Call<E>, Items, Journal) 
         max_wait: LONG,
         deadline: None,
         form: ProgressForm::None,
+        accepted_before: false,
         to_do: USERS,
         folder: folder.to_owned(),
         lock: Lock::acquire(folder).expect("free"),

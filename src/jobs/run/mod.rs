@@ -230,6 +230,7 @@ impl Ready {
             max_wait: config.max_wait,
             deadline: config.deadline.map(|deadline| started + deadline),
             form: config.form,
+            accepted_before: read.totals.of(Outcome::Accepted) > 0,
             to_do: config.limit.map_or(to_do, |limit| limit.min(to_do)),
             folder: claim.folder.clone(),
             lock: claim.lock(),

@@ -34,6 +34,11 @@ impl Guards {
         Self { most, kind, refused, on, answered: 0, failed: 0, forbidden: Some(0), reasons: BTreeMap::new() }
     }
 
+    /// Whether every user may fail: `--max-failures 100%`.
+    pub(super) fn allows_all(&self) -> bool {
+        matches!(self.most, MaxFailures::Share(share) if share >= 1.0)
+    }
+
     /// Takes a record into account; why to stop, if it is time. Rows that were not sent count nowhere.
     pub(super) fn judge(&mut self, record: &Record) -> Option<Why> {
         match record.outcome {

@@ -1,0 +1,461 @@
+//! What 401s and 403s say: whether one is the user's, the token's, the role's or a gateway's. Decided by order of sending.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::model::{Attempt, Fault, Kind, Reason};
+use crate::stop::Why;
+
+/// Different users refused with 401 in a row that show that the token is dead, without a check.
+const UNAUTHORIZED_USERS: usize = 5;
+/// Tokens in a row that so many users were refused with, each renewed because of the one before: the sign-in is dead.
+const TOKENS_OF_MANY: u32 = 2;
+/// Tokens in a row that a check alone found dead. The first may have been revoked on the way, and the second as well where
+/// tokens are revoked early.
+const TOKENS_CHECKED: u32 = 3;
+/// Claims challenges for one user, each with another token, that are answered with a renewal. Further ones are judged as a
+/// 401 without a challenge, so that one user cannot have tokens renewed without end.
+const CHALLENGES: u32 = 3;
+/// Checks in a row for one user that told nothing. Then the earlier answers decide: waiting on would never end.
+const CHECKS_WITHOUT_ANSWER: u32 = 3;
+/// Different users refused with Graph's 403 in a row, after others were accepted, that show that a role or permission ended.
+/// As many as the outage rule needs.
+const FORBIDDEN_USERS: usize = 20;
+/// Different users refused by something that is not Graph before Graph answered for any: as many as of Graph's own 403s.
+const BARRED_USERS: usize = 5;
+
+/// What the answers so far say about the sign-in.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    state: Mutex<State>,
+    /// Wakes every task that waits for a verdict.
+    moved: Notify,
+}
+
+/// When something was sent: the number of the request, and the place in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SendOrder {
+    pub(super) request: u64,
+    pub(super) part: usize,
+}
+
+/// What the gate must do after an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Action {
+    Nothing,
+    /// The token is dead: it must not be used any more.
+    Reject,
+    /// A 401 without evidence: the token is to be checked, and nothing is sent until it was. The number of the check.
+    Check(u64),
+    /// A role may have ended: a renewed token tells.
+    Renew,
+    /// The run cannot go on.
+    Stop(Why),
+}
+
+/// Whose refusal it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The user's: it counts.
+    User,
+    /// The token's or the role's: the user is sent again, and it does not count.
+    SignIn,
+    /// Nothing tells; the user is sent again after a pause.
+    Unknown,
+    /// A later answer will tell.
+    Undecided,
+    /// A later answer will tell; where none is to come it is the user's.
+    UnlessAlone,
+}
+
+/// Different users refused in a row, in order of sending.
+#[derive(Debug, Default)]
+struct Streak {
+    /// Users with the place of their latest refusal.
+    users: HashMap<u64, SendOrder>,
+    /// The latest that was answered otherwise.
+    answered: SendOrder,
+}
+
+impl Streak {
+    /// Counts a refusal unless a later request was answered otherwise.
+    fn refused(&mut self, user: u64, sent: SendOrder) {
+        if !self.is_over(sent) {
+            self.users.insert(user, sent);
+        }
+    }
+
+    fn answered(&mut self, sent: SendOrder) {
+        self.answered = self.answered.max(sent);
+        self.users.retain(|_, refused| *refused > sent);
+    }
+
+    /// Whether one that was sent later was answered otherwise.
+    fn is_over(&self, sent: SendOrder) -> bool {
+        self.answered > sent
+    }
+
+    fn is_of_several_requests(&self) -> bool {
+        let mut requests = self.users.values().map(|sent| sent.request);
+        let first = requests.next();
+        requests.any(|other| Some(other) != first)
+    }
+}
+
+/// The renewal that tells a role that ended from a token that is out of date.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Renewal {
+    #[default]
+    No,
+    Running,
+    /// There is a newer token, and no user was accepted with it yet.
+    Done,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Requests so far.
+    requests: u64,
+    /// Parts that were sent and are not answered.
+    pending: usize,
+    /// Newest token that a request was answered with.
+    generation: u64,
+    /// Newest token that is known to be dead; 0: none.
+    dead: u64,
+    dead_in_a_row: u32,
+    /// 401s with the newest token.
+    unauthorized: Streak,
+    /// The check that is running, during which nothing else is sent; 0: none.
+    doubt: u64,
+    checks: u64,
+    /// Users whose 401 a check told nothing about, and how often in a row.
+    unknown: HashMap<u64, u32>,
+    /// Users whose refusal is not decided: their place and token.
+    open: HashMap<u64, (SendOrder, u64)>,
+    /// Users with claims challenges: the last token, and how many tokens.
+    challenged: HashMap<u64, (u64, u32)>,
+    /// Whether 403s of Graph's are held back until it is known that no role ended.
+    holds_forbidden: bool,
+    accepted: bool,
+    forbidden: Streak,
+    renewal: Renewal,
+    /// The latest request when a token was renewed for its role.
+    renewed_at: u64,
+    /// Users refused by something else before Graph answered for any; `None` after that.
+    barred: Option<HashSet<u64>>,
+}
+
+impl Refusals {
+    /// Before the first answer.
+    pub(super) fn new() -> Self {
+        let state = State { barred: Some(HashSet::new()), ..State::default() };
+        Self { state: Mutex::new(state), moved: Notify::new() }
+    }
+
+    /// From now on users refused with Graph's 403 wait until it is known whether a role ended.
+    pub(super) fn hold_forbidden(&self, accepted_before: bool) {
+        let mut state = self.state();
+        state.holds_forbidden = true;
+        state.accepted |= accepted_before;
+    }
+
+    /// A request with `parts` users is sent now. Returns its number.
+    pub(super) fn sent(&self, parts: usize) -> u64 {
+        let mut state = self.state();
+        state.requests += 1;
+        state.pending += parts;
+        state.requests
+    }
+
+    /// An answer for `user` came to what was sent at this place. `counted` is the user for whom it counts: that of the first part
+    /// where a batch failed as a whole.
+    pub(super) fn answered(&self, sent: SendOrder, user: u64, counted: u64, attempt: &Attempt) -> Action {
+        let mut state = self.state();
+        state.pending = state.pending.saturating_sub(1);
+        let action = state.answered(sent, user, counted, attempt);
+        drop(state);
+        self.moved.notify_waiters();
+        action
+    }
+
+    /// The answer to the check with this number; `None`: none came in time.
+    pub(super) fn checked(&self, check: u64, sent: SendOrder, attempt: Option<&Attempt>) -> Action {
+        let mut state = self.state();
+        state.pending = state.pending.saturating_sub(1);
+        let action = attempt.map_or(Action::Nothing, |attempt| state.checked(sent, attempt));
+        if state.doubt == check {
+            state.doubt = 0;
+        }
+        drop(state);
+        self.moved.notify_waiters();
+        action
+    }
+
+    /// Whether the renewal for a role gave a newer token; without one the role has ended.
+    pub(super) fn renewed(&self, newer: bool, attempt: &Attempt) -> Action {
+        let mut state = self.state();
+        state.forbidden = Streak { users: HashMap::new(), ..state.forbidden };
+        let action = match newer {
+            true => {
+                (state.renewal, state.renewed_at) = (Renewal::Done, state.requests);
+                Action::Nothing
+            }
+            false => Action::Stop(Why::SignIn(role_ended("no newer token was given", attempt))),
+        };
+        drop(state);
+        self.moved.notify_waiters();
+        action
+    }
+
+    /// Nothing may be sent before the token was checked.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.state().doubt != 0
+    }
+
+    /// Whether the check with this number is still needed, and whether an answer to a request in flight may make it needless.
+    pub(super) fn awaits(&self, check: u64) -> (bool, bool) {
+        let state = self.state();
+        (state.doubt == check, state.pending > 0)
+    }
+
+    /// Whose the refusal of a user is, as far as the answers tell, and what the gate must do.
+    pub(super) fn verdict(&self, user: u64, attempt: &Attempt) -> (Verdict, Action) {
+        let mut state = self.state();
+        let mut verdict = state.verdict(user, attempt);
+        let mut action = Action::Nothing;
+        if verdict == Verdict::Unknown && state.is_unknown_for_good(user) {
+            if state.unauthorized.answered > SendOrder::default() {
+                // The token was accepted before, and nothing says that it is not any more.
+                verdict = Verdict::User;
+            } else {
+                verdict = Verdict::SignIn;
+                action = state.dies(attempt, TOKENS_CHECKED);
+            }
+        }
+        if !matches!(verdict, Verdict::Undecided | Verdict::UnlessAlone) {
+            state.open.remove(&user);
+        }
+        (verdict, action)
+    }
+
+    /// Ends at the next answer.
+    pub(super) fn moved(&self) -> tokio::sync::futures::Notified<'_> {
+        self.moved.notified()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing inside the lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn answered(&mut self, sent: SendOrder, user: u64, counted: u64, attempt: &Attempt) -> Action {
+        let generation = attempt.token_generation;
+        if generation > self.generation {
+            self.generation = generation;
+            self.unauthorized = Streak::default();
+            self.doubt = 0;
+        }
+        match &attempt.kind {
+            Kind::Unauthorized { claims } => {
+                self.open.insert(user, (sent, generation));
+                if claims.is_some() && self.challenged(user, generation) <= CHALLENGES {
+                    return Action::Reject;
+                }
+                self.unauthorized(sent, counted, attempt)
+            }
+            Kind::Refused(Reason::NoPermission) => {
+                self.lives(sent, generation);
+                self.barred = None;
+                self.forbidden(sent, user, counted, attempt)
+            }
+            Kind::Accepted | Kind::Refused(_) | Kind::Busy => {
+                self.lives(sent, generation);
+                self.challenged.remove(&user);
+                self.barred = None;
+                self.forbidden.answered(sent);
+                if attempt.kind == Kind::Accepted {
+                    self.accepted = true;
+                    if sent.request > self.renewed_at && self.renewal == Renewal::Done {
+                        self.renewal = Renewal::No;
+                    }
+                }
+                Action::Nothing
+            }
+            Kind::Transient(Fault::NotGraph) if attempt.status == Some(403) => {
+                let Some(barred) = &mut self.barred else { return Action::Nothing };
+                barred.insert(counted);
+                match barred.len() >= BARRED_USERS {
+                    true => Action::Stop(Why::SignIn(not_graphs(attempt))),
+                    false => Action::Nothing,
+                }
+            }
+            Kind::Transient(_) | Kind::Throttled(_) => Action::Nothing,
+        }
+    }
+
+    fn checked(&mut self, sent: SendOrder, attempt: &Attempt) -> Action {
+        let generation = attempt.token_generation;
+        match &attempt.kind {
+            Kind::Unauthorized { claims } if claims.is_some() => Action::Reject,
+            Kind::Unauthorized { .. } if generation == self.generation && generation > self.dead => {
+                self.dies(attempt, TOKENS_CHECKED)
+            }
+            Kind::Unauthorized { .. } => Action::Nothing,
+            // What needs a token, and is refused by Graph for another reason, was asked with one that Graph accepts.
+            Kind::Accepted | Kind::Refused(_) | Kind::Busy => {
+                self.lives(sent, generation);
+                Action::Nothing
+            }
+            Kind::Transient(_) | Kind::Throttled(_) => Action::Nothing,
+        }
+    }
+
+    /// Graph knows the token: whoever was refused before has a refusal of its own.
+    fn lives(&mut self, sent: SendOrder, generation: u64) {
+        if generation == self.generation && generation > self.dead {
+            self.unauthorized.answered(sent);
+            self.dead_in_a_row = 0;
+            if self.unauthorized.users.is_empty() {
+                self.doubt = 0;
+            }
+        }
+    }
+
+    fn dies(&mut self, attempt: &Attempt, most: u32) -> Action {
+        self.dead = attempt.token_generation;
+        self.dead_in_a_row += 1;
+        self.unauthorized = Streak::default();
+        self.doubt = 0;
+        self.unknown.clear();
+        match self.dead_in_a_row >= most {
+            true => Action::Stop(Why::SignIn(dead(self.dead_in_a_row, attempt))),
+            false => Action::Reject,
+        }
+    }
+
+    fn unauthorized(&mut self, sent: SendOrder, counted: u64, attempt: &Attempt) -> Action {
+        let generation = attempt.token_generation;
+        if generation < self.generation || generation <= self.dead || self.unauthorized.is_over(sent) {
+            return Action::Nothing;
+        }
+        self.unauthorized.refused(counted, sent);
+        if self.unauthorized.users.len() >= UNAUTHORIZED_USERS && self.unauthorized.is_of_several_requests() {
+            return self.dies(attempt, TOKENS_OF_MANY);
+        }
+        if self.doubt != 0 {
+            return Action::Nothing;
+        }
+        self.checks += 1;
+        self.doubt = self.checks;
+        Action::Check(self.doubt)
+    }
+
+    /// How many tokens were challenged for the user.
+    fn challenged(&mut self, user: u64, generation: u64) -> u32 {
+        let (last, tokens) = self.challenged.entry(user).or_default();
+        if generation > *last {
+            (*last, *tokens) = (generation, *tokens + 1);
+        }
+        *tokens
+    }
+
+    fn forbidden(&mut self, sent: SendOrder, user: u64, counted: u64, attempt: &Attempt) -> Action {
+        if !self.holds_forbidden || !self.accepted {
+            return Action::Nothing;
+        }
+        self.open.insert(user, (sent, attempt.token_generation));
+        if sent.request <= self.renewed_at {
+            return Action::Nothing;
+        }
+        self.forbidden.refused(counted, sent);
+        if self.forbidden.users.len() < FORBIDDEN_USERS {
+            return Action::Nothing;
+        }
+        match self.renewal {
+            Renewal::No => {
+                self.renewal = Renewal::Running;
+                Action::Renew
+            }
+            Renewal::Running => Action::Nothing,
+            Renewal::Done => Action::Stop(Why::SignIn(role_ended("also with a renewed token", attempt))),
+        }
+    }
+
+    /// Counts a check that told nothing about the user: whether it was the last one.
+    fn is_unknown_for_good(&mut self, user: u64) -> bool {
+        let checks = self.unknown.entry(user).or_default();
+        *checks += 1;
+        *checks >= CHECKS_WITHOUT_ANSWER
+    }
+
+    fn verdict(&self, user: u64, attempt: &Attempt) -> Verdict {
+        let Some((sent, generation)) = self.open.get(&user).copied() else {
+            return if matches!(attempt.kind, Kind::Unauthorized { .. }) {
+                Verdict::SignIn
+            } else {
+                Verdict::User
+            };
+        };
+        match &attempt.kind {
+            Kind::Unauthorized { claims } => {
+                let challenges = self.challenged.get(&user).map_or(0, |(_, tokens)| *tokens);
+                if claims.is_some() && challenges <= CHALLENGES
+                    || generation < self.generation
+                    || generation <= self.dead
+                {
+                    Verdict::SignIn
+                } else if self.unauthorized.is_over(sent) {
+                    Verdict::User
+                } else if self.doubt != 0 {
+                    Verdict::Undecided
+                } else {
+                    Verdict::Unknown
+                }
+            }
+            _ if sent.request <= self.renewed_at => Verdict::SignIn,
+            _ if self.forbidden.is_over(sent) => Verdict::User,
+            _ if self.renewal == Renewal::Running => Verdict::Undecided,
+            _ => Verdict::UnlessAlone,
+        }
+    }
+}
+
+/// What an answer said, for a message.
+fn said(attempt: &Attempt) -> String {
+    [&*attempt.code, &*attempt.message]
+        .map(str::trim)
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+fn dead(tokens: u32, attempt: &Attempt) -> String {
+    format!(
+        "Microsoft Graph refuses every request with 401, with {tokens} tokens one after the other ({}). Check with reprovision \
+         doctor that the app or account is enabled and signs in to this cloud, then run the same command again",
+        said(attempt)
+    )
+}
+
+fn role_ended(how: &str, attempt: &Attempt) -> String {
+    format!(
+        "your role or permission ended: users were accepted before, and the last {FORBIDDEN_USERS} were refused with 403, {how} \
+         ({}). They have no record. Activate the role again (PIM), or have an administrator consent again, and run the same \
+         command; to record them as failed instead, add --max-failures 100%",
+        said(attempt)
+    )
+}
+
+fn not_graphs(attempt: &Attempt) -> String {
+    format!(
+        "the first {BARRED_USERS} requests were refused with 403 by something that is not Microsoft Graph: a gateway, proxy or \
+         firewall between here and there. It says: {}. Ask its administrators to let this machine reach Microsoft Graph, \
+         then run the same command again",
+        said(attempt)
+    )
+}
