@@ -207,7 +207,7 @@ fn columns(given: &Given<'_>, start: &Start) -> String {
         }
         rows += 1;
         for (cell, sample) in record.cells.iter().flatten().zip(&mut samples) {
-            let text = id_text(cell, false).0;
+            let text = id_text(cell).0;
             if sample.is_none() && !text.is_empty() {
                 *sample = Some(neutral(text, SHOWN));
             }

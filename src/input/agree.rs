@@ -42,7 +42,7 @@ impl Agreement {
             return;
         }
         let id = |at: usize| {
-            let id = UserId::parse(id_text(cells.get(at)?, false).0).ok()?;
+            let id = UserId::parse(id_text(cells.get(at)?).0).ok()?;
             Some(id.as_str().to_ascii_lowercase())
         };
         let (Some(one), Some(other)) = (id(self.columns[0]), id(self.columns[1])) else { return };

@@ -2,6 +2,7 @@
 
 use std::hash::Hasher;
 use std::path::Path;
+use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -16,7 +17,9 @@ use super::header::{Layout, choose, is_ours, known};
 use super::lead_in::DELIMITERS;
 use super::lost::Lost;
 use super::records::Gathered;
+use super::repeats::{OTHER_ORDER, other_header};
 use super::rows::Found;
+use super::width::{QUOTED_ROWS, Survey, Widths};
 use crate::error::Error;
 use crate::model::{ObjectKind, Reading, Shard, UserId, count};
 
@@ -89,11 +92,17 @@ pub struct Checked {
     pub lead_ins: u64,
     /// Example rows of a template, left out.
     pub examples: u64,
+    /// Lines that repeat the header, left out.
+    pub repeats: u64,
+    /// Rows to send with fewer cells than the header.
+    pub short: u64,
     /// Rows with characters that could not be read.
     lost: Lost,
     pub(super) shard: Option<Shard>,
     pub(super) layout: Layout,
     pub(super) start: Start,
+    /// How wide rows are; `None` where all are as wide as the first record.
+    pub(super) widths: Option<Arc<Widths>>,
     object: ObjectKind,
     pub(super) ours: bool,
     /// Later rows with the id of an earlier one, by row: eight bytes for each of them.
@@ -170,20 +179,27 @@ pub(super) fn attempt(given: &Given<'_>, options: &Options) -> Result<Checked, F
         trimmed: 0,
         lead_ins: start.lead_ins,
         examples: 0,
+        repeats: 0,
+        short: 0,
         lost: Lost::default(),
         shard: options.shard,
         ours: is_ours(&start.first),
         object: options.object,
         start,
+        widths: None,
         same: Vec::new(),
     };
     checked.column_name.clone_from(&checked.layout.name);
-    checked.pass(given)?;
+    if let Some(widths) = checked.pass(given)? {
+        checked.judge_by(widths);
+        checked.pass(given)?;
+    }
     Ok(checked)
 }
 
 impl Checked {
-    fn pass(&mut self, given: &Given<'_>) -> Result<(), Fault> {
+    /// Counts the rows. Returns how wide they are, where they are not all as wide as the first record and must be judged.
+    fn pass(&mut self, given: &Given<'_>) -> Result<Option<Widths>, Fault> {
         let key = (fastrand::u64(..), fastrand::u64(..));
         let mut ids: Vec<([u32; 4], u32)> = Vec::new();
         // Growing would copy, with both in memory; what is reserved and never touched costs none. Where the system will
@@ -193,9 +209,25 @@ impl Checked {
         // Whether a column is the right one is asked of the whole list, so that all shards of it agree.
         let (mut unusable, mut unusable_line) = (0, None);
         let mut agreement = self.layout.second.map(|second| Agreement::new(self.layout.column, second));
+        let mut survey = self.widths.is_none().then(|| Survey::new(&self.start, self.layout.column));
         let mut rows = self.read(given.copy)?;
+        let (names, mut other) = (rows.names.clone(), None);
         for row in rows.by_ref() {
             let (number, gathered) = row?;
+            let wider = gathered.cells.as_ref().is_ok_and(|cells| cells.len() > self.start.first.len());
+            let found = self.id(&gathered);
+            if (wider || found.is_err())
+                && let Some(why) = other_header(names.as_ref(), &gathered, self.delimiter)
+            {
+                other.get_or_insert((gathered.line, why));
+            }
+            // A row may hold such a word too, but then no ids follow that may belong to others.
+            if let Some((line, why)) = other.filter(|(_, why)| found.is_ok() || *why == OTHER_ORDER) {
+                return Err(Refusal::new(why.to_owned()).at(line).into());
+            }
+            if let Some(survey) = &mut survey {
+                survey.add(&gathered);
+            }
             let Ok(row) = u32::try_from(number) else {
                 return Err(Refusal::new("more than 4,294,967,295 rows: split the file".to_owned())
                     .at(gathered.line)
@@ -207,11 +239,13 @@ impl Checked {
             self.refuse_second_id(&gathered)?;
             self.rows = number;
             self.lost.look(&gathered);
-            match self.id(&gathered) {
+            match found {
                 Ok(Found { id, .. }) if !self.is_ours(Ok(&id), number) => {}
                 Ok(Found { id, around, .. }) => {
                     self.selected += 1;
                     self.trimmed += u64::from(around);
+                    self.short +=
+                        u64::from(self.widths.as_ref().is_some_and(|widths| widths.has_fewer(&gathered)));
                     let mut hasher = SipHasher13::new_with_keys(key.0, key.1);
                     hasher.write(id.as_str().to_ascii_lowercase().as_bytes());
                     let hash = hasher.finish128();
@@ -239,6 +273,13 @@ impl Checked {
             }
         }
         self.examples = rows.examples;
+        self.repeats = rows.repeats;
+        if survey.as_ref().is_some_and(Survey::is_of_quoted_rows) {
+            return Err(Refusal::new(QUOTED_ROWS.to_owned()).into());
+        }
+        if let Some(survey) = survey.filter(|survey| !survey.is_regular()) {
+            return Ok(Some(survey.end()));
+        }
         if let Some(refusal) = agreement.and_then(Agreement::refusal) {
             return Err(refusal.into());
         }
@@ -262,7 +303,15 @@ impl Checked {
         self.same.sort_unstable();
         self.duplicates = self.same.len() as u64;
         self.users = ids.len() as u64 - self.duplicates;
-        Ok(())
+        Ok(None)
+    }
+
+    /// Begins to count again, now that it is known how wide rows are.
+    fn judge_by(&mut self, widths: Widths) {
+        self.widths = Some(Arc::new(widths));
+        self.lost = Lost::default();
+        (self.selected, self.invalid, self.trimmed) = (0, 0, 0);
+        self.unusable.clear();
     }
 
     /// Where there is no header and one column was taken for the only one, another id beside it would be lost.
@@ -323,11 +372,10 @@ impl Checked {
         for row in self.read(copy)?.take(SAMPLED) {
             let Ok(cells) = row?.1.cells else { continue };
             let cell = cells.get(self.layout.column).map_or("", String::as_str);
-            let holds_id =
-                |by: &char| cell.split(*by).any(|part| UserId::parse(id_text(part, false).0).is_ok());
+            let holds_id = |by: &char| cell.split(*by).any(|part| UserId::parse(id_text(part).0).is_ok());
             match ids_in(cell) {
                 0 => {}
-                1 if UserId::parse(id_text(cell, self.ours).0).is_ok() => {}
+                1 if UserId::parse(id_text(cell).0).is_ok() => {}
                 1 => {
                     let parted =
                         DELIMITERS.map(char::from).into_iter().filter(|by| cell.contains(*by)).find(holds_id);
@@ -395,6 +443,15 @@ impl Checked {
         }
         if self.examples > 0 {
             said.push(format!("{} of the template left out", count(self.examples, "example lines")));
+        }
+        if self.repeats > 0 {
+            said.push(format!("{} left out", count(self.repeats, "repeated header lines")));
+        }
+        if self.short > 0 {
+            let rows = count(self.short, "rows");
+            said.push(format!(
+                "{rows} with fewer cells than the header, read as if the last cells were empty"
+            ));
         }
         if self.trimmed > 0 {
             let ids = count(self.trimmed, "ids");

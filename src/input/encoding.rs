@@ -12,7 +12,14 @@ const CHUNK: usize = 64 * 1024;
 const NUL_SHARE: usize = 10;
 
 /// How files begin that people give for a list, and what to do.
-const OTHERS: [(&[u8], &str); 5] = [
+const OTHERS: [(&[u8], &str); 11] = [
+    // The first begins as UTF-16 does.
+    (b"\xff\xfe\0\0", UTF_32),
+    (b"\0\0\xfe\xff", UTF_32),
+    (b"\xef\xbb\xbf\xff\xfe", TWO_MARKS),
+    (b"\xef\xbb\xbf\xfe\xff", TWO_MARKS),
+    (b"\xff\xfe\xef\xbb\xbf", TWO_MARKS),
+    (b"\xfe\xff\xef\xbb\xbf", TWO_MARKS),
     (b"PK\x03\x04", EXCEL),
     (b"\xd0\xcf\x11\xe0", EXCEL),
     (b"PK\x05\x06", "this is an empty zip file: give the CSV itself"),
@@ -20,6 +27,8 @@ const OTHERS: [(&[u8], &str); 5] = [
     (b"%PDF", "this is a PDF: give the CSV that it was made from"),
 ];
 const EXCEL: &str = "this is an Excel workbook: in Excel choose Save As → CSV UTF-8 and give that file";
+const UTF_32: &str = "this is UTF-32: save it as UTF-8, in PowerShell with -Encoding UTF8";
+const TWO_MARKS: &str = "this file has two byte order marks of different encodings: save it as UTF-8, in PowerShell with -Encoding UTF8";
 const JSON: &str = "this is JSON, not CSV: give a CSV, or one id a line";
 
 /// What the whole file is, decided by its first bytes and one scan for valid UTF-8.
@@ -32,7 +41,10 @@ pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'stat
         return Ok(Err(message));
     }
     if let Some((encoding, _)) = Encoding::for_bom(head) {
-        return Ok(Ok(if encoding == UTF_16LE || encoding == UTF_16BE { encoding } else { UTF_8 }));
+        if encoding == UTF_16LE || encoding == UTF_16BE {
+            return Ok(Ok(encoding));
+        }
+        return Ok(no_text(head).map_or(Ok(UTF_8), Err));
     }
     if let Some(message) = no_text(head).or_else(|| marked_up(head)) {
         return Ok(Err(message));
@@ -72,10 +84,19 @@ fn marked_up(head: &[u8]) -> Option<&'static str> {
 /// Many NUL bytes are in no text that we read: UTF-16 without its mark, or something else altogether. A few are
 /// damage, which costs the rows it is in.
 fn no_text(head: &[u8]) -> Option<&'static str> {
-    let nul = |odd: usize| head.iter().skip(odd).step_by(2).filter(|byte| **byte == 0).count();
-    let (even, odd) = (nul(0), nul(1));
+    let mut nul = [0; 4];
+    for (at, _) in head.iter().enumerate().filter(|(_, byte)| **byte == 0) {
+        nul[at % 4] += 1;
+    }
+    let (even, odd) = (nul[0] + nul[2], nul[1] + nul[3]);
+    // Of the four bytes of a character the highest is always NUL in UTF-32, and the next nearly always.
+    let quarter = head.len() / 4;
+    let is_utf_32 = |highest: usize, next: usize, lowest: usize| {
+        nul[highest] >= quarter && nul[next] * 10 >= quarter * 9 && nul[lowest] * 10 < quarter
+    };
     match (even, odd) {
         _ if (even + odd) * NUL_SHARE <= head.len() => None,
+        _ if is_utf_32(3, 2, 0) || is_utf_32(0, 1, 3) => Some(UTF_32),
         _ if even * 10 < odd || odd * 10 < even => Some(
             "this looks like UTF-16 without a byte order mark: save it as UTF-8, in PowerShell with -Encoding UTF8",
         ),

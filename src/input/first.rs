@@ -7,6 +7,7 @@ use super::export;
 use super::header::{has_known_name, is_of_another, named};
 use super::lead_in::{delimiter_of, is_lead_in, separator};
 use super::records::{Broken, Gathered, Records};
+use super::width::{QUOTED_ROWS, is_quoted_row};
 use crate::model::{UserId, neutral};
 
 /// Records looked at for a header. Reports have up to a dozen lines of titles and filters above their table; further down
@@ -33,6 +34,8 @@ pub(super) struct Start {
     pub(super) first: Vec<String>,
     /// Its physical line.
     pub(super) first_line: u64,
+    /// Its number among the records, from 0.
+    pub(super) first_sheet_row: u64,
     /// Some records below it.
     pub(super) next: Vec<Vec<String>>,
     /// Lines before the header that are no data: a type line, a version line.
@@ -77,6 +80,9 @@ impl Start {
             let what = if lead_ins == 0 { "blank lines" } else { "lead-in lines" };
             return Err(Refusal::new(format!("the input has only {what}")).into());
         };
+        if is_quoted_row(&record, delimiter) {
+            return Err(Refusal::new(QUOTED_ROWS.to_owned()).at(record.line).into());
+        }
         let cells = record.cells.map_err(|Broken { why, .. }| {
             Refusal::new(format!("the header cannot be read as CSV: {why}")).at(record.line)
         })?;
@@ -90,6 +96,7 @@ impl Start {
             has_header,
             first: cells,
             first_line: record.line,
+            first_sheet_row: record.sheet_row,
             next: below.filter_map(|record| record.cells.ok()).collect(),
             lead_ins,
             titles: looked.len() as u64,

@@ -12,7 +12,9 @@ mod header;
 mod lead_in;
 mod lost;
 mod records;
+mod repeats;
 mod rows;
+mod width;
 
 pub use check::{Checked, Options, check, reopen};
 pub use copy::look;

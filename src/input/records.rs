@@ -5,18 +5,29 @@ use std::io::{self, BufRead};
 
 use memchr::memchr2;
 
+use crate::model::is_invisible;
+
 /// A record that has not ended after so many physical lines never will.
 const MAX_LINES: usize = 100;
 /// The same in bytes; also the longest physical line that is kept.
 const MAX_BYTES: usize = 64 * 1024;
+
+/// A byte order mark, and what is left of one where UTF-8 was read as Windows-1252.
+const MARKS: [&str; 2] = ["\u{feff}", "\u{ef}\u{bb}\u{bf}"];
 
 /// One record of the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Gathered {
     /// Physical line where it begins, from 1.
     pub(super) line: u64,
+    /// Number of the record from 0, blank records counted: its row in the sheet that a spreadsheet saved.
+    pub(super) sheet_row: u64,
     /// Its cells, or why it has none.
     pub(super) cells: Result<Vec<String>, Broken>,
+    /// Whether a cell without quotes around it holds a quote.
+    pub(super) stray: bool,
+    /// Whether it is a single cell with quotes around it.
+    pub(super) quoted: bool,
 }
 
 /// A line that cannot be split.
@@ -40,60 +51,100 @@ impl Broken {
         }
     }
 
+    fn after_broken(raw: String) -> Self {
+        Self {
+            raw,
+            why: "the quotes of an earlier line do not balance, and this line may be the rest of a cell of it",
+        }
+    }
+
     fn long(raw: String) -> Self {
         Self { raw, why: "the line is longer than 64 KiB" }
     }
 }
 
 /// Reads records off a UTF-8 stream in memory bounded by the limits above.
+///
+/// After a record that cannot be split, the next lines may be the rest of one of its cells. They count again from the
+/// first record without stray quotes that has as many cells as a whole row, or as the row before the broken one.
 pub(super) struct Records<R> {
     reader: R,
     delimiter: u8,
+    /// Cells of a whole row; 0 where that is not known.
+    width: usize,
+    /// Cells of the last record that was split, where it has no more than a whole row.
+    last_width: usize,
+    /// No record has counted again since one that cannot be split.
+    after_broken: bool,
     /// Physical lines read ahead, with their cut-off mark.
     ahead: VecDeque<(String, bool)>,
     line: u64,
+    sheet_row: u64,
 }
 
 impl<R: BufRead> Records<R> {
+    /// Reads records of any width; [`Records::of_width`] says how many cells a whole row has.
     pub(super) fn new(reader: R, delimiter: u8) -> Self {
-        Self { reader, delimiter, ahead: VecDeque::new(), line: 0 }
+        let ahead = VecDeque::new();
+        Self { reader, delimiter, width: 0, last_width: 0, after_broken: false, ahead, line: 0, sheet_row: 0 }
+    }
+
+    /// Sets the number of cells of a whole row.
+    pub(super) fn of_width(self, width: usize) -> Self {
+        Self { width, ..self }
     }
 
     /// The next record; lines whose cells are all blank are passed over.
     pub(super) fn next(&mut self) -> io::Result<Option<Gathered>> {
         loop {
             let Some((first, cut)) = self.take()? else { return Ok(None) };
-            let line = self.line;
-            if cut {
-                return Ok(Some(Gathered { line, cells: Err(Broken::long(first)) }));
+            let (line, sheet_row) = (self.line, self.sheet_row);
+            self.sheet_row += 1;
+            let quoted = first.starts_with('"');
+            let gathered = if cut { Err(Broken::long(first)) } else { self.gather(first)? };
+            match gathered {
+                Ok((cells, _)) if cells.iter().all(|cell| cell.trim().is_empty()) => {}
+                Ok((cells, stray)) => {
+                    self.after_broken = false;
+                    if cells.len() <= self.width {
+                        self.last_width = cells.len();
+                    }
+                    let quoted = quoted && cells.len() == 1;
+                    return Ok(Some(Gathered { line, sheet_row, cells: Ok(cells), stray, quoted }));
+                }
+                Err(broken) => {
+                    self.after_broken = true;
+                    let cells = Err(broken);
+                    return Ok(Some(Gathered { line, sheet_row, cells, stray: false, quoted: false }));
+                }
             }
-            let cells = self.gather(first)?;
-            if cells.as_ref().is_ok_and(|cells| cells.iter().all(|cell| cell.trim().is_empty())) {
-                continue;
-            }
-            return Ok(Some(Gathered { line, cells }));
         }
     }
 
-    fn gather(&mut self, first: String) -> io::Result<Result<Vec<String>, Broken>> {
-        match split(&first, self.delimiter) {
-            Split::Cells(cells) => return Ok(Ok(cells)),
-            Split::Broken => return Ok(Err(Broken::quotes(first))),
-            Split::Ambiguous => return Ok(Err(Broken::ambiguous(first))),
-            Split::Open => {}
-        }
-        let mut text = first.clone();
+    /// The cells of the record that begins with `first` and whether one has a stray quote. Of a broken record `first`
+    /// alone is consumed, so that each of its lines is a record.
+    fn gather(&mut self, first: String) -> io::Result<Result<(Vec<String>, bool), Broken>> {
+        let mut text = String::new();
         let mut used = 0;
         // Only a line with a quote can close what is open.
-        let mut looked = true;
+        let mut looked = false;
         loop {
-            match if looked { Split::Open } else { split(&text, self.delimiter) } {
-                Split::Cells(cells) => {
+            let so_far = if used == 0 { &first } else { &text };
+            match if looked { Split::Open } else { split(so_far, self.delimiter) } {
+                Split::Cells(cells, stray) => {
+                    let blank = || cells.iter().all(|cell| cell.trim().is_empty());
+                    let whole = cells.len() == self.width || cells.len() == self.last_width;
+                    if used > 0 && stray {
+                        return Ok(Err(Broken::quotes(first)));
+                    }
+                    if self.after_broken && self.width > 0 && (stray || !whole) && !blank() {
+                        return Ok(Err(Broken::after_broken(first)));
+                    }
                     for _ in 0..used {
                         self.ahead.pop_front();
                         self.line += 1;
                     }
-                    return Ok(Ok(cells));
+                    return Ok(Ok((cells, stray)));
                 }
                 Split::Broken => return Ok(Err(Broken::quotes(first))),
                 Split::Ambiguous => return Ok(Err(Broken::ambiguous(first))),
@@ -109,8 +160,12 @@ impl<R: BufRead> Records<R> {
                 }
             }
             let (next, cut) = &self.ahead[used];
-            if *cut || text.len() + next.len() > MAX_BYTES {
+            let length = if used == 0 { first.len() } else { text.len() };
+            if *cut || length + next.len() > MAX_BYTES {
                 return Ok(Err(Broken::quotes(first)));
+            }
+            if used == 0 {
+                text.push_str(&first);
             }
             looked = !next.contains('"');
             text.push('\n');
@@ -155,14 +210,19 @@ impl<R: BufRead> Records<R> {
             }
         }
         // Only a cut can have left half a character.
-        let text = String::from_utf8(line)
+        let mut text = String::from_utf8(line)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        // Files that were put together have the mark of each before its first line.
+        while let Some(mark) = MARKS.iter().find(|mark| text.starts_with(**mark)) {
+            text.drain(..mark.len());
+        }
         Ok(any.then_some((text, cut)))
     }
 }
 
 enum Split {
-    Cells(Vec<String>),
+    /// The cells, and whether one without quotes around it holds a quote.
+    Cells(Vec<String>, bool),
     /// A quoted cell has not ended.
     Open,
     /// Something else than blanks and a delimiter or the end follows a closing quote.
@@ -190,7 +250,8 @@ impl Stray {
         if !cell.contains('"') {
             return;
         }
-        let bare = cell.trim();
+        // What nobody sees before a quote keeps it from being syntax, as a blank does.
+        let bare = cell.trim_matches(|c: char| c.is_whitespace() || is_invisible(c));
         let (begins, ends) = (bare.starts_with('"'), bare.ends_with('"'));
         if begins && ends && bare.len() > 1 {
             return;
@@ -204,7 +265,7 @@ impl Stray {
         match self {
             Self { closed: true, .. } => Split::Ambiguous,
             Self { blank: true, alone: true, .. } => Split::Broken,
-            _ => Split::Cells(cells),
+            Self { alone, .. } => Split::Cells(cells, alone),
         }
     }
 }
@@ -262,7 +323,11 @@ mod tests {
     use super::*;
 
     fn all(text: &str) -> Vec<(u64, Result<Vec<String>, Broken>)> {
-        let mut records = Records::new(text.as_bytes(), b',');
+        of_width(0, text)
+    }
+
+    fn of_width(width: usize, text: &str) -> Vec<(u64, Result<Vec<String>, Broken>)> {
+        let mut records = Records::new(text.as_bytes(), b',').of_width(width);
         std::iter::from_fn(|| records.next().expect("memory")).map(|r| (r.line, r.cells)).collect()
     }
 
@@ -281,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_broken_quote_costs_one_row() {
-        let rows = all("u1\n\"u2\nu3\nu4\n\"x\"y,z\nu5");
+        let rows = of_width(1, "u1\n\"u2\nu3\nu4\n\"x\"y,z\nu5");
         let firsts: Vec<_> = rows.iter().map(|(line, cells)| (*line, cells.is_ok())).collect();
         assert_eq!(firsts, [(1, true), (2, false), (3, true), (4, true), (5, false), (6, true)]);
     }
@@ -330,25 +395,58 @@ mod tests {
     }
 
     #[test]
+    fn lines_after_broken_quotes_count_again_from_the_next_whole_row() {
+        for (text, whole) in [
+            ("a,b,c\na,\"x \"y\"\nz\",b,c\na,b,c\n", &[1, 4][..]),
+            ("a,b,c\na,\"x \"y\"\nz,b\n\nw\",c\n\"a\",\"b,\nb\",c\n", &[1, 6]),
+            // The mark of a record that goes on is a quote that does not begin a cell.
+            ("a,b,c\na,\"x \"y\"\nz\",b,c\"\na,b,c\n", &[1, 4]),
+            // One quote too many may open a cell that holds the next rows.
+            ("a,b,c\na,\"b,c\na,b,c\na,b,c\n", &[1, 3, 4]),
+            // As wide as the rows before, where they are short.
+            ("a,b,c\na,b\na,\"b\nc,d\na,b\n", &[1, 2, 4, 5]),
+            ("a,b,c\na,b,c\na,\"b\nc,d\na,b,c\n", &[1, 2, 5]),
+            // Quotes inside a cell do not go over a line.
+            ("a,b,c\na,x\"y,\"z\nz\"\na,b,c\n", &[1, 4]),
+        ] {
+            let rows = of_width(3, text);
+            let found: Vec<_> =
+                rows.iter().filter(|(_, cells)| cells.is_ok()).map(|(line, _)| *line).collect();
+            assert_eq!(found, whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn byte_order_mark_of_any_line_is_no_part_of_a_cell() {
+        for mark in ["\u{feff}", "\u{feff}\u{feff}", "\u{ef}\u{bb}\u{bf}"] {
+            let rows = all(&format!("{mark}\"a,b\",c\n{mark}\"d\ne\",f\n{mark}\n{mark}g,h"));
+            let cells: Vec<_> = rows.into_iter().map(|(_, cells)| cells.expect("cells")).collect();
+            assert_eq!(cells, [["a,b", "c"], ["d\ne", "f"], ["g", "h"]], "{mark:?}");
+        }
+        assert!(all("x,\u{feff}\"Berg, Ann\",y")[0].1.is_err(), "programs split it differently");
+    }
+
+    #[test]
     fn a_record_of_many_lines_is_bounded_to_the_line_and_the_byte() {
         for (lines, whole) in [(MAX_LINES, true), (MAX_LINES + 1, false)] {
-            let rows = all(&format!("\"a{}\",b\nc,d\n", "\nx".repeat(lines - 1)));
+            let rows = of_width(2, &format!("\"a{}\",b\nc,d\n", "\nx".repeat(lines - 1)));
             let next = lines as u64 + 1;
             let ok: Vec<_> = rows.iter().map(|(line, cells)| (*line, cells.is_ok())).collect();
             if whole {
                 assert_eq!(ok, [(1, true), (next, true)]);
             } else {
-                // Only its first line is lost. The last has a quote behind a letter, which is an ordinary one.
-                assert_eq!(ok, (1..=next).map(|line| (line, line > 1)).collect::<Vec<_>>());
+                // Each of its lines is broken, and the next one is not.
+                assert_eq!(ok, (1..=next).map(|line| (line, line == next)).collect::<Vec<_>>());
             }
         }
         for (bytes, whole) in [(MAX_BYTES, true), (MAX_BYTES + 1, false)] {
             let half = MAX_BYTES / 2;
-            let rows = all(&format!("\"{}\n{}\"\nc\n", "a".repeat(half - 1), "b".repeat(bytes - half - 1)));
+            let text = format!("\"{}\n{}\"\nc\n", "a".repeat(half - 1), "b".repeat(bytes - half - 1));
+            let rows = of_width(1, &text);
             let ok: Vec<_> = rows.iter().map(|(line, cells)| (*line, cells.is_ok())).collect();
             assert_eq!(
                 ok,
-                if whole { vec![(1, true), (3, true)] } else { vec![(1, false), (2, true), (3, true)] }
+                if whole { vec![(1, true), (3, true)] } else { vec![(1, false), (2, false), (3, true)] }
             );
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -10,18 +11,23 @@ use super::check::Checked;
 use super::encoding::Utf8Reader;
 use super::lead_in::is_example;
 use super::records::{Broken, Gathered, Records};
+use super::repeats::Names;
+use super::width::{Before, Widths};
 use crate::error::Error;
 use crate::model::{BadId, Item, Outcome, Reason, Record, Row, Text, UserId, neutral, plain, stamp};
 
 /// Longest id cell shown, in characters.
 const SHOWN: usize = 256;
+/// How the names of the columns begin that `failed.csv` adds, and replaces when it is fed back.
+const ADDED: &str = "reprovision_";
 
 /// The original cells of a data row, for `failed.csv`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawRow {
     /// Number of the data row, from 1.
     pub number: u64,
-    /// Cells as given, the id without what was trimmed off it; the raw line where it could not be split.
+    /// Cells as given, the id without what was trimmed off it. Of a broken row the raw line in one cell, which is not that
+    /// of the id where the list has another.
     pub cells: Vec<String>,
 }
 
@@ -71,13 +77,23 @@ impl Checked {
         copy: &Path,
     ) -> Result<impl Iterator<Item = Result<RawRow, Error>> + use<>, Error> {
         let (column, ours) = (self.layout.column, self.ours);
+        // Filled up to the width of the header, a row that is too short would look whole when it is fed back.
+        let is_free = |(at, name): &(usize, String)| *at != column && !name.starts_with(ADDED);
+        let free = self.names().into_iter().enumerate().find(is_free).map_or(column, |(at, _)| at);
         Ok(self.read(copy)?.map(move |row| {
             let (number, gathered) = row?;
-            let mut cells = gathered.cells.unwrap_or_else(|broken| vec![broken.raw]);
+            let mut cells = match gathered.cells {
+                Ok(cells) => cells,
+                Err(broken) => {
+                    let mut cells = vec![String::new(); free];
+                    cells.push(broken.raw);
+                    return Ok(RawRow { number, cells });
+                }
+            };
             // What is invisible would be written as an escape, and that is no id any more.
             for (at, cell) in cells.iter_mut().enumerate() {
                 *cell = match ours {
-                    _ if at == column => id_text(cell, ours).0.to_owned(),
+                    _ if at == column => id_text(cell).0.to_owned(),
                     true => plain(cell).to_owned(),
                     false => continue,
                 };
@@ -108,10 +124,18 @@ impl Checked {
     pub(super) fn read(&self, copy: &Path) -> Result<Rows, Error> {
         let open =
             Utf8Reader::open(copy, self.encoding).map_err(|source| Error::file("read", copy, source))?;
+        let width = self.widths.as_ref().map_or(self.start.first.len(), |widths| widths.whole());
+        let text = BufReader::with_capacity(1 << 16, open);
         Ok(Rows {
-            records: Records::new(BufReader::with_capacity(1 << 16, open), self.delimiter),
+            records: Records::new(text, self.delimiter).of_width(width),
+            delimiter: self.delimiter,
             copy: copy.to_owned(),
             skipped: self.start.skipped,
+            names: self.header.as_deref().map(Names::new),
+            column: self.layout.column,
+            widths: self.widths.clone(),
+            before: None,
+            repeats: 0,
             number: 0,
             templates: !self.ours,
             examples: 0,
@@ -127,7 +151,7 @@ impl Checked {
         let Some(cell) = cells.get(self.layout.column) else {
             return Err(broken(&cells.join(" "), "the row has no id cell"));
         };
-        let (given, around) = id_text(cell, self.ours);
+        let (given, around) = id_text(cell);
         match UserId::parse(given) {
             Ok(id) => Ok(Found { id, given, around }),
             Err(why) => {
@@ -182,12 +206,21 @@ impl Iterator for Items {
     }
 }
 
-/// Data rows with their numbers, lead-in, header and example left out.
+/// Data rows with their numbers; lead-in, header, its repeats and example left out. A row whose cells do not surely stand
+/// under their names is broken.
 pub(super) struct Rows {
     records: Records<BufReader<Utf8Reader>>,
+    delimiter: u8,
     copy: PathBuf,
     /// Physical line at which the last record above the rows begins.
     skipped: u64,
+    pub(super) names: Option<Names>,
+    column: usize,
+    /// `None` while the rows are counted, or where all are alike.
+    widths: Option<Arc<Widths>>,
+    before: Option<Before>,
+    /// Lines that repeat the header.
+    pub(super) repeats: u64,
     number: u64,
     /// Whether an example before the first row is a template's. In a `failed.csv` it was a row.
     templates: bool,
@@ -199,19 +232,31 @@ impl Iterator for Rows {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let gathered = match self.records.next() {
+            let mut gathered = match self.records.next() {
                 Ok(gathered) => gathered?,
                 Err(source) => return Some(Err(Error::file("read", &self.copy, source))),
             };
             if gathered.line <= self.skipped {
                 continue;
             }
-            if self.number == 0
-                && self.templates
-                && gathered.cells.as_ref().is_ok_and(|cells| is_example(cells))
-            {
-                self.examples += 1;
-                continue;
+            if let Ok(cells) = &gathered.cells {
+                if self.number == 0 && self.templates && is_example(cells) {
+                    self.examples += 1;
+                    continue;
+                }
+                if self.names.as_ref().is_some_and(|names| names.are_repeated_by(cells, self.column)) {
+                    self.repeats += 1;
+                    continue;
+                }
+                if let Some(widths) = &self.widths {
+                    let fault = widths.fault(&gathered, self.before.replace(Before::new(cells, self.column)));
+                    if let Some(why) = fault {
+                        let raw = cells.join(char::from(self.delimiter).encode_utf8(&mut [0; 4]));
+                        gathered.cells = Err(Broken { raw, why });
+                    }
+                }
+            } else {
+                self.before = None;
             }
             self.number += 1;
             return Some(Ok((self.number, gathered)));

@@ -62,7 +62,7 @@ pub enum Reason {
     EmptyId,
     /// The id cell is neither a GUID nor a UPN.
     BadId,
-    /// The row cannot be read as CSV, or has no id cell.
+    /// The row cannot be read as CSV, or its id does not surely stand in the id column.
     BrokenRow,
     /// The same id as an earlier row.
     SameId,

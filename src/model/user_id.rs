@@ -22,6 +22,8 @@ pub enum BadId {
     Character(char),
     /// Neither a GUID nor something with exactly one `@` between non-empty sides.
     Shape,
+    /// Shortened for display: `…` or three dots stand where the rest was.
+    Cut,
     /// Longer than 256 bytes.
     TooLong,
 }
@@ -45,6 +47,7 @@ impl fmt::Display for BadId {
                 write!(f, "the id holds {shown}U+{code:04X}, which no object id and no sign-in name may hold")
             }
             Self::Shape => write!(f, "neither an object id (GUID) nor a sign-in name (name@domain)"),
+            Self::Cut => write!(f, "the id was shortened where dots stand. Export it in full"),
             Self::TooLong => write!(f, "longer than {MAX_UPN_BYTES} bytes"),
         }
     }
@@ -64,6 +67,11 @@ impl UserId {
         }
         if cell.len() > MAX_UPN_BYTES {
             return Err(BadId::TooLong);
+        }
+        // Tables on a screen end a long text so, and pages of groups a name.
+        let is_cut = |part: &str| part.ends_with("...") || part.ends_with('…');
+        if cell.split('@').any(is_cut) {
+            return Err(BadId::Cut);
         }
         if let Some(bad) = cell.chars().find(|c| !allowed_in_upn(*c)) {
             return Err(BadId::Character(bad));
@@ -197,6 +205,10 @@ mod tests {
             ("<a@b>", BadId::Character('<')),
             ("mailto:a@b", BadId::Character(':')),
             ("\"a\"@b", BadId::Character('"')),
+            ("ann@contoso.com...", BadId::Cut),
+            ("ann@cont…", BadId::Cut),
+            ("ann.b...@contoso.com", BadId::Cut),
+            ("0a1b2c3d-0000-1111-…", BadId::Cut),
             ("０a1b2c3d-0000-1111-2222-abcdefabcdef", BadId::Character('０')),
         ];
         for (cell, why) in cases {

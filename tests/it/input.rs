@@ -7,7 +7,7 @@ use reprovision::input::{Checked, Options, check, reopen};
 use reprovision::model::{Item, Outcome};
 use reprovision::rundir::{Original, write_original};
 
-fn read(bytes: &[u8]) -> Result<(Checked, Vec<Item>), String> {
+pub(crate) fn read(bytes: &[u8]) -> Result<(Checked, Vec<Item>), String> {
     let desk = tempfile::tempdir().expect("a folder");
     let (input, copy) = (desk.path().join("given.csv"), desk.path().join("input.csv"));
     fs::write(&input, bytes).expect("written");
@@ -203,7 +203,7 @@ fn a_text_that_excel_was_told_to_leave_alone_is_the_id_inside() {
 
 #[test]
 fn a_column_whose_name_holds_what_nobody_sees_is_found_again() {
-    for head in ["\u{feff}\u{feff}id", "name,\u{200b}UPN\u{a0}", "\u{85}id,name"] {
+    for head in ["\u{feff}\u{feff}id,name", "name,\u{200b}UPN\u{a0}", "\u{85}id,name"] {
         let text = format!("{head}\na@b,a@b\nc@d,c@d\n");
         let (checked, items) = read(text.as_bytes()).expect("a list");
         assert!(["id", "UPN"].contains(&&*checked.column_name), "{:?}", checked.column_name);
@@ -224,21 +224,21 @@ fn an_example_row_is_a_templates_and_in_what_we_wrote_a_row() {
 }
 
 #[test]
-fn cells_beyond_the_header_are_repeated_at_the_end() {
-    let text = b"id,name\na@b,Ann,a note,\"more, of it\"\nc@d\n";
+fn broken_row_is_one_cell_beside_the_id_and_stays_without_id_when_fed_back() {
+    let text = b"id,name\na@b,Ann,a note,\"more, of it\"\nc@d\ne@f,\"x \"y\"\ng@h,z\n";
     let once = fed_back(text);
+    assert_eq!(ids(&read(text).expect("a list").1), ["broken_row", "c@d", "broken_row", "g@h"]);
     let list = String::from_utf8(once.clone()).expect("UTF-8");
     let lines: Vec<_> = list.lines().collect();
-    assert!(lines[0].ends_with("id,name,reprovision_run,reprovision_row,reprovision_outcome,reprovision_reason,reprovision_next_step"), "{list}");
-    assert!(
-        lines[1].starts_with("a@b,Ann,") && lines[1].ends_with(",run it again,a note,\"more, of it\""),
-        "{list}"
-    );
+    assert!(lines[1].starts_with(",\"a@b,Ann,a note,more, of it\","), "{list}");
     assert!(lines[2].starts_with("c@d,,") && lines[2].ends_with(",run it again"), "{list}");
-    assert_eq!(ids(&read(&once).expect("what we wrote").1), ["a@b", "c@d"]);
+    assert_eq!(ids(&read(&once).expect("what we wrote").1), ["empty_id", "c@d", "empty_id", "g@h"]);
     let twice = String::from_utf8(fed_back(&once)).expect("UTF-8");
-    let tail = |list: &str| list.lines().nth(1).map(|line| line[line.len() - 40..].to_owned());
-    assert_eq!((twice.lines().next(), tail(&twice)), (list.lines().next(), tail(&list)), "again and again");
+    assert_eq!(twice.len(), list.len(), "again and again");
+    // A short row would look whole if its cells were filled up.
+    let short = b"name,id,managerId\nAnn,a@b,c@d\nBen\nCem,e@f,\nDora\" g@h,i@j\n";
+    let once = fed_back(short);
+    assert_eq!(ids(&read(&once).expect("what we wrote").1), ["a@b", "empty_id", "e@f", "empty_id"]);
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn a_list_that_is_opened_again_has_the_same_rows() {
     }
 }
 
-fn fed_back(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn fed_back(bytes: &[u8]) -> Vec<u8> {
     let desk = tempfile::tempdir().expect("a folder");
     let (input, copy) = (desk.path().join("given.csv"), desk.path().join("input.csv"));
     fs::write(&input, bytes).expect("written");
@@ -343,7 +343,7 @@ fn fed_back(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Each row's id, or the reason why it has none.
-fn ids(items: &[Item]) -> Vec<String> {
+pub(crate) fn ids(items: &[Item]) -> Vec<String> {
     let word = |item: &Item| match item {
         Item::Send(row) => row.id.as_str().to_owned(),
         Item::Settled(record) => record.reason.expect("a reason").as_str().to_owned(),
@@ -371,7 +371,8 @@ fn the_wrong_column_is_answered_with_the_right_one() {
 fn id() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<u128>().prop_map(|n| uuid::Uuid::from_u128(n).to_string()),
-        "[a-z0-9.'_#^~!$+-]{1,12}@[a-z0-9.-]{1,12}",
+        // An apostrophe before a sign is one that keeps a spreadsheet from reading a formula; dots at an end are what was cut off.
+        "[a-z0-9._#^~!$+-][a-z0-9.'_#^~!$+-]{0,10}[a-z0-9'_]@[a-z0-9.-]{0,11}[a-z0-9]",
     ]
 }
 

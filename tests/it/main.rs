@@ -9,6 +9,7 @@ mod columns;
 mod conventions;
 mod crew;
 // Pages say the same everywhere; their commands are for a shell.
+mod differential;
 #[cfg(unix)]
 mod docs;
 mod doctor;
@@ -32,6 +33,7 @@ mod reads;
 mod refusals;
 mod refused;
 mod report;
+mod rows;
 mod run;
 mod scan;
 mod scenarios;

@@ -1,0 +1,362 @@
+//! Whether the cells of a row surely stand under their headings: a shifted row could name another person.
+
+use std::collections::BTreeMap;
+
+use super::cell::id_text;
+use super::first::Start;
+use super::header::{has_known_name, is_of_another, normal};
+use super::lead_in::DELIMITERS;
+use super::records::Gathered;
+use crate::model::UserId;
+
+/// Rows of one width that a spreadsheet saves together: Excel leaves out the last empty cells of 16 rows at a time.
+const BLOCK: u64 = 16;
+/// Fewest rows of a short block. One misplaced line break makes two short rows of one.
+const SHORT_ROWS: u64 = 3;
+/// Bytes of a GUID without braces.
+const GUID: usize = 36;
+/// Fewest filled cells of a column that say what its cells usually hold.
+const USUAL: u64 = 3;
+/// Signs that a row has other kinds of cells than all others, from which on it counts as shifted.
+const SHIFTED: u32 = 2;
+/// Parts of names of columns that hold ids, also where the cells are empty.
+const ID_NAMES: [&str; 4] = ["upn", "principal", "mail", "objectid"];
+/// Parts of names of columns that may hold ids.
+const MAYBE_ID_NAMES: [&str; 4] = ["id", "user", "login", "account"];
+
+pub(super) const QUOTED_ROWS: &str = "each row of this file stands in one pair of quotes as a whole, so that the file has a single column. Export it \
+     again; or take the first and last quote off each line and put one quote where two stand side by side";
+const FEWER: &str = "the row has too few cells, so its id may be that of another column";
+const MORE: &str = "the row has too many cells, so its id may be that of another column";
+const STRAY: &str = "a quote stands inside a cell of this line, so its id may be that of another column";
+const ODD: &str =
+    "the cells of this row are of other kinds than those of all other rows, as if shifted to other columns";
+
+/// What a cell looks like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Blank,
+    Text,
+    /// Also with more around it, as where two cells became one.
+    Guid,
+    Address,
+}
+
+impl Kind {
+    fn of(cell: &str) -> Self {
+        let (text, _) = id_text(cell);
+        match text {
+            "" => Self::Blank,
+            _ if text.len() >= GUID && holds_guid(text) => Self::Guid,
+            _ if text.contains('@') => Self::Address,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// Cells of one column by kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kinds([u64; 4]);
+
+impl Kinds {
+    fn of(&self, kind: Kind) -> u64 {
+        self.0[kind as usize]
+    }
+
+    fn filled(&self) -> u64 {
+        self.0.iter().sum::<u64>() - self.of(Kind::Blank)
+    }
+
+    /// How much a cell of a kind that no other row has in this column speaks for a shifted row.
+    fn sign(&self, kind: Kind) -> u32 {
+        if self.of(kind) != 1 || self.filled() < USUAL {
+            return 0;
+        }
+        let others = self.filled() - u64::from(kind != Kind::Blank);
+        let all = |other: Kind| self.of(other) == others;
+        match kind {
+            Kind::Text if all(Kind::Guid) || all(Kind::Address) => 2,
+            Kind::Guid if all(Kind::Text) => 2,
+            // Some people are called by their address, and some have no address: each alone means nothing.
+            Kind::Address if all(Kind::Text) => 1,
+            Kind::Blank => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// The record before a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    width: usize,
+    has_id: bool,
+    ends_blank: bool,
+}
+
+impl Before {
+    /// Looks at a record that was split.
+    pub(super) fn new(cells: &[String], column: usize) -> Self {
+        Self {
+            width: cells.len(),
+            has_id: cells.get(column).is_some_and(|cell| is_id(cell)),
+            ends_blank: cells.last().is_some_and(|cell| Kind::of(cell) == Kind::Blank),
+        }
+    }
+}
+
+/// How many cells the rows of a list have, gathered row by row.
+#[derive(Debug)]
+pub(super) struct Survey {
+    column: usize,
+    delimiter: u8,
+    /// Cells of the header; of the first row where there is no header.
+    width: usize,
+    has_header: bool,
+    /// Block of the header, whose rows a spreadsheet saves as wide as the header.
+    header_block: u64,
+    rows: BTreeMap<usize, u64>,
+    /// Another column holds an id, or is called as if it did.
+    ids_elsewhere: bool,
+    /// Names of the columns after the id column that would not hold an id in a list that is not shifted.
+    names: Vec<String>,
+    kinds: Vec<Kinds>,
+    stray: bool,
+    /// Rows of a single cell that looks like a whole row.
+    quoted_rows: u64,
+    block: Option<Block>,
+    header_block_is_whole: bool,
+    short_blocks: Vec<(u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Block {
+    number: u64,
+    rows: u64,
+    /// `None` where its rows differ.
+    width: Option<usize>,
+}
+
+impl Survey {
+    /// Begins with the first record of a list, the header or a row.
+    pub(super) fn new(start: &Start, column: usize) -> Self {
+        let names: Vec<String> = start.header().unwrap_or_default().iter().map(|name| normal(name)).collect();
+        let of_others = |(at, name): (usize, &String)| at != column && names_ids(name);
+        Self {
+            column,
+            delimiter: start.delimiter,
+            width: start.first.len(),
+            has_header: start.has_header,
+            header_block: start.first_sheet_row / BLOCK,
+            rows: BTreeMap::new(),
+            ids_elsewhere: names.iter().enumerate().any(of_others),
+            names,
+            kinds: Vec::new(),
+            stray: false,
+            quoted_rows: 0,
+            block: None,
+            header_block_is_whole: false,
+            short_blocks: Vec::new(),
+        }
+    }
+
+    /// Adds a data row.
+    pub(super) fn add(&mut self, gathered: &Gathered) {
+        let width = gathered.cells.as_ref().map_or(0, Vec::len);
+        self.add_to_block(gathered.sheet_row / BLOCK, width);
+        let cells = match &gathered.cells {
+            Ok(cells) => cells,
+            Err(broken) => {
+                // One of two ids that stand in a line stands in another column.
+                let ids =
+                    broken.raw.split(char::from(self.delimiter)).filter(|part| is_id(part.trim_matches('"')));
+                self.ids_elsewhere |= ids.count() > 1;
+                return;
+            }
+        };
+        self.quoted_rows += u64::from(is_quoted_row(gathered, self.delimiter));
+        *self.rows.entry(width).or_default() += 1;
+        self.stray |= gathered.stray;
+        self.kinds.resize(self.kinds.len().max(width), Kinds::default());
+        for (at, cell) in cells.iter().enumerate() {
+            let kind = Kind::of(cell);
+            self.kinds[at].0[kind as usize] += 1;
+            if at != self.column && !self.ids_elsewhere {
+                self.ids_elsewhere = kind == Kind::Guid || kind == Kind::Address && is_id(cell);
+            }
+        }
+    }
+
+    fn add_to_block(&mut self, number: u64, width: usize) {
+        match &mut self.block {
+            Some(block) if block.number == number => {
+                block.rows += 1;
+                block.width = block.width.filter(|before| *before == width);
+            }
+            _ => {
+                self.end_block();
+                self.block = Some(Block { number, rows: 1, width: Some(width) });
+            }
+        }
+    }
+
+    fn end_block(&mut self) {
+        let Some(Block { number, rows, width: Some(width) }) = self.block.take() else { return };
+        if number == self.header_block {
+            self.header_block_is_whole = width == self.width;
+        } else if rows >= SHORT_ROWS && width > 0 && width < self.width {
+            match self.short_blocks.last_mut() {
+                Some((_, last)) if *last + 1 == number => *last = number,
+                _ => self.short_blocks.push((number, number)),
+            }
+        }
+    }
+
+    /// Whether most rows are a single cell with a whole row in it.
+    pub(super) fn is_of_quoted_rows(&self) -> bool {
+        self.quoted_rows * 2 > self.rows.values().sum()
+    }
+
+    /// Whether all rows are as wide as the first record and none looks shifted, so that no row need be judged.
+    pub(super) fn is_regular(&self) -> bool {
+        let odd =
+            |kinds: &Kinds| [Kind::Text, Kind::Guid, Kind::Address].iter().any(|kind| kinds.sign(*kind) > 0);
+        let shifted = self.ids_elsewhere && (self.stray || self.kinds.iter().any(odd));
+        self.rows.keys().all(|width| *width == self.width) && !shifted
+    }
+
+    /// What is known after the last row.
+    pub(super) fn end(mut self) -> Widths {
+        self.end_block();
+        let total: u64 = self.rows.values().sum();
+        // Without a header the first row says no more than any other.
+        let most = self.rows.iter().find(|(_, rows)| **rows * 2 > total).map(|(width, _)| *width);
+        let width = if self.has_header { Some(self.width) } else { most };
+        let only = self.rows.keys().next().filter(|_| self.rows.len() == 1 && total > 1);
+        let ids = |kinds: &Kinds| kinds.of(Kind::Guid) + kinds.of(Kind::Address) > 0;
+        // A header that lost a delimiter looks the same, but then an id stands under a name that has none.
+        let named = self.names.iter().zip(&self.kinds).all(|(name, kinds)| !ids(kinds) || may_hold_ids(name));
+        let surplus = only.filter(|_| self.has_header && named).and_then(|only| only.checked_sub(self.width));
+        Widths {
+            column: self.column,
+            short: self.rows.range(..width.unwrap_or(0)).map(|(_, rows)| rows).sum(),
+            width,
+            has_header: self.has_header,
+            strict: self.ids_elsewhere,
+            surplus: surplus.unwrap_or(0),
+            short_blocks: if self.header_block_is_whole { self.short_blocks } else { Vec::new() },
+            kinds: self.kinds,
+        }
+    }
+}
+
+/// How many cells a row must have for its id to count.
+#[derive(Debug)]
+pub(super) struct Widths {
+    column: usize,
+    /// Cells of a whole row; `None` where there is no header and rows differ too much to say.
+    width: Option<usize>,
+    /// Rows with fewer cells.
+    short: u64,
+    has_header: bool,
+    /// Another column holds ids: a shifted row could name another person.
+    strict: bool,
+    /// Empty cells that every row has beyond the header.
+    surplus: usize,
+    /// First and last number of blocks of short rows, as a spreadsheet saves them.
+    short_blocks: Vec<(u64, u64)>,
+    kinds: Vec<Kinds>,
+}
+
+impl Widths {
+    /// Cells of a whole row, those beyond the header included.
+    pub(super) fn whole(&self) -> usize {
+        self.width.unwrap_or(0) + self.surplus
+    }
+
+    /// Whether a row that counts has fewer cells than the header.
+    pub(super) fn has_fewer(&self, gathered: &Gathered) -> bool {
+        let fewer = |cells: &Vec<String>| self.width.is_some_and(|width| cells.len() < width);
+        self.has_header && gathered.cells.as_ref().is_ok_and(fewer)
+    }
+
+    /// Why the id of a row does not surely stand under the name of its column.
+    pub(super) fn fault(&self, gathered: &Gathered, before: Option<Before>) -> Option<&'static str> {
+        let cells = gathered.cells.as_ref().ok()?;
+        let stray = gathered.stray;
+        let count = cells.len();
+        let Some(width) = self.width else { return self.strict.then_some(FEWER) };
+        if self.has_header && cells.iter().skip(width).any(|cell| Kind::of(cell) != Kind::Blank) {
+            return Some(MORE);
+        }
+        if !self.strict {
+            // Where a delimiter was lost, two cells are one, and what follows is shifted.
+            let is_merged = |(at, cell): (usize, &String)| match at == self.column {
+                true => holds_guid(cell) && !is_guid(cell),
+                false => matches!(Kind::of(cell), Kind::Guid | Kind::Address),
+            };
+            let shifted = count < width
+                && (stray
+                    || before.is_some_and(|before| self.is_torn(before, count))
+                    || cells.iter().enumerate().any(is_merged));
+            return shifted.then_some(FEWER);
+        }
+        if stray {
+            return Some(STRAY);
+        }
+        if count > width + self.surplus {
+            return Some(MORE);
+        }
+        if count < width + self.surplus {
+            let block = gathered.sheet_row / BLOCK;
+            let after = self.short_blocks.partition_point(|(first, _)| *first <= block);
+            let saved = after > 0 && block <= self.short_blocks[after - 1].1;
+            return (!saved).then_some(FEWER);
+        }
+        let signs = cells.iter().zip(&self.kinds).enumerate().filter(|(at, _)| *at != self.column);
+        let signs: u32 = signs.map(|(_, (cell, kinds))| kinds.sign(Kind::of(cell))).sum();
+        (signs >= SHIFTED).then_some(ODD)
+    }
+
+    /// Whether a short row of `count` cells may be the second part of a row with a line break inside, whose first part is
+    /// the record before. Where no row else is short, writing short rows is no habit of this list.
+    fn is_torn(&self, before: Before, count: usize) -> bool {
+        let width = self.width.unwrap_or(0);
+        let alone = self.short == 1 + u64::from(before.width < width);
+        let cut_before_id = before.width < width && !before.has_id;
+        before.width + count == width + 1 && (cut_before_id || before.ends_blank && alone)
+    }
+}
+
+/// Whether a column holds ids by its name.
+fn names_ids(name: &str) -> bool {
+    is_of_another(name) || ID_NAMES.iter().any(|part| name.contains(part))
+}
+
+fn may_hold_ids(name: &str) -> bool {
+    names_ids(name) || MAYBE_ID_NAMES.iter().any(|part| name.contains(part))
+}
+
+fn is_id(cell: &str) -> bool {
+    UserId::parse(id_text(cell).0).is_ok()
+}
+
+fn is_guid(cell: &str) -> bool {
+    UserId::parse(id_text(cell).0).is_ok_and(|id| id.is_guid())
+}
+
+fn holds_guid(cell: &str) -> bool {
+    let is_guid = |part: &[u8]| {
+        // Nearly all parts have no hyphen there, and are not worth more.
+        part[8] == b'-' && std::str::from_utf8(part).is_ok_and(is_guid)
+    };
+    cell.as_bytes().windows(GUID).any(is_guid)
+}
+
+/// Whether a record is a single cell with quotes around it that holds a whole row, with an id or the name of an id column.
+pub(super) fn is_quoted_row(gathered: &Gathered, delimiter: u8) -> bool {
+    let (true, Ok([only])) = (gathered.quoted, gathered.cells.as_deref()) else { return false };
+    DELIMITERS.iter().chain([&delimiter]).map(|by| char::from(*by)).any(|by| {
+        let parts: Vec<_> = only.split(by).map(|part| part.trim().trim_matches('"').to_owned()).collect();
+        parts.len() > 1 && (has_known_name(&parts) || parts.iter().any(|part| is_id(part)))
+    })
+}

@@ -1,0 +1,297 @@
+//! An id counts only where it surely stands under the name of its column.
+
+use std::fs;
+
+use reprovision::input::{Checked, Options, check};
+use reprovision::model::Item;
+
+use crate::input::{fed_back, ids, read};
+
+/// A GUID of one kind: 1 for the row's own id, 2 for that of another person.
+fn guid(kind: u8, row: u32) -> String {
+    format!("{kind}{row:07x}-0000-4000-8000-000000000000")
+}
+
+/// `1a` and `2a` become GUIDs; the line number and the id or reason of each row come back in the same short form.
+fn rows(text: &str, column: Option<&str>) -> Result<(Checked, Vec<String>), String> {
+    let text = long(text);
+    let desk = tempfile::tempdir().expect("a folder");
+    let (input, copy) = (desk.path().join("given.csv"), desk.path().join("input.csv"));
+    fs::write(&input, text).expect("written");
+    let options = || Options { column: column.map(str::to_owned), ..Options::default() };
+    let checked = || check(&input, &copy, &options()).map_err(|error| error.chain());
+    let items =
+        checked()?.items(&copy, |_| false).expect("the copy").collect::<Result<Vec<_>, _>>().expect("rows");
+    let line = |item: &Item| match item {
+        Item::Send(row) => row.line,
+        Item::Settled(record) => record.line,
+    };
+    let words = items.iter().zip(ids(&items)).map(|(item, word)| {
+        let guid = word.len() == 36 && word.ends_with("-0000-4000-8000-000000000000");
+        format!("{} {}", line(item), if guid { short(&word) } else { word })
+    });
+    Ok((checked()?, words.collect()))
+}
+
+fn long(text: &str) -> String {
+    ('a'..='z').zip(0..).fold(text.to_owned(), |text, (letter, row)| {
+        [1, 2].into_iter().fold(text, |text, kind| text.replace(&format!("{kind}{letter}"), &guid(kind, row)))
+    })
+}
+
+fn short(id: &str) -> String {
+    let row = u32::from_str_radix(&id[1..8], 16).expect("a row");
+    format!("{}{}", &id[..1], char::from_u32(u32::from('a') + row).expect("a letter"))
+}
+
+#[track_caller]
+fn expect(text: &str, column: Option<&str>, expected: &[&str]) {
+    let (_, found) = rows(text, column).unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(found, expected, "{text}");
+}
+
+#[test]
+fn shifted_row_is_broken_where_another_column_holds_ids() {
+    for (text, expected) in [
+        // A comma that was not quoted, before and behind the id.
+        ("n,m,id,u\nO,2a,1a,o@c\nB, A,2b,1b,b@c\nK,2c,1c,k@c\n", &["2 1a", "3 broken_row", "4 1c"][..]),
+        ("id,m,n\n1a,2a,O\n1b,2b,B, A\n1c,2c,K\n", &["2 1a", "3 broken_row", "4 1c"]),
+        // Too few, also where the id is before the loss: nothing says where the loss is.
+        ("n,id,m\nO,1a,2a\nA1b,2b\nK,1c,2c\n", &["2 1a", "3 broken_row", "4 1c"]),
+        ("n,id,m\nO,1a,2a\nA,1b\nK,1c,2c\n", &["2 1a", "3 broken_row", "4 1c"]),
+        // Too many, where the surplus cell is empty.
+        ("m,id,n\n2a,1a,O\n,2b,1b,\n2c,1c,K\n", &["2 1a", "3 broken_row", "4 1c"]),
+        // A line break that was not quoted.
+        (
+            "n,id,note,m\nO,1a,x,2a\nA,1b,x\ny,2b\nK,1c,x,2c\n",
+            &["2 1a", "3 broken_row", "4 broken_row", "5 1c"],
+        ),
+        ("id,note,m\n1a,x,2a\n1b,x,\n2b\n1c,x,2c\n", &["2 1a", "3 1b", "4 broken_row", "5 1c"]),
+        // Two lines that became one.
+        ("n,id,m\nO,1a,2aA,1b,2b\nK,1c,2c\nL,1d,2d\n", &["2 broken_row", "3 1c", "4 1d"]),
+        // Only one row has the other id, and the name of its column says what it holds.
+        ("n,id,managerId\nA1b,2b\nK,1c,\n", &["2 broken_row", "3 1c"]),
+        // One cell too many before and one too few behind: as many as in the header.
+        (
+            "n,m,id,u\nO,2a,1a,o@c\nB, A,2b,1bb@c\nK,2c,1c,k@c\nL,2d,1d,l@c\n",
+            &["2 1a", "3 broken_row", "4 1c", "5 1d"],
+        ),
+        ("m,id,n\n2a,1a,O\n,2b,1bA\n2c,1c,K\n2d,1d,L\n", &["2 1a", "3 broken_row", "4 1c", "5 1d"]),
+        // A quote that a program without quoting left in a cell.
+        ("n,id,m\nO,1a,2a\n\"B, A\"\"\" x,1b,2b\nK,1c,2c\n", &["2 1a", "3 broken_row", "4 1c"]),
+        ("n,id,m,d\nO,1a,2a,5\nA,1b,2b,5\" disk\nK,1c,2c,5\n", &["2 1a", "3 broken_row", "4 1c"]),
+    ] {
+        expect(text, None, expected);
+    }
+}
+
+#[test]
+fn cells_beyond_the_header_break_a_row_unless_all_rows_have_them_empty() {
+    for (text, expected) in [
+        ("id,n\n1a,O\n1b,B,x\n1c\n1d,K,,\n", &["2 1a", "3 broken_row", "4 1c", "5 1d"][..]),
+        ("n,id,managerId\nO,1a,2a,\nA,1b,2b,\n", &["2 1a", "3 1b"]),
+        ("n,id,managerId\nO,1a,2a,\nA,1b,2b\nK,1c,2c\n", &["2 broken_row", "3 1b", "4 1c"]),
+    ] {
+        expect(text, None, expected);
+    }
+    // The header lost a delimiter, and the managers stand under its `id`.
+    let said = rows("nmanagerId,id,department\nO,2a,1a,\nA,2b,1b,\n", None).expect_err("broken");
+    assert!(said.contains("2 of 2 rows hold no usable id"), "{said}");
+}
+
+#[test]
+fn short_rows_are_read_and_counted_where_no_other_column_holds_ids() {
+    let (checked, found) = rows("id,n,note\n1a\n1b,B\n,x\n1c,K,y\n1d\n", None).expect("a list");
+    assert_eq!(found, ["2 1a", "3 1b", "4 empty_id", "5 1c", "6 1d"]);
+    assert_eq!(checked.short, 3);
+    assert!(checked.assumed().join("\n").contains("3 rows with fewer cells than the header"));
+    // One delimiter or one line break too few or too many, and the row that follows is another one's.
+    for (text, expected) in [
+        ("n,x,id,y\nO1a,2a\nA,b,1b,c\n", &["2 broken_row", "3 1b"][..]),
+        ("n,id,x\nO,1\nq,a@c\nA,1b,c\nB,1c,c\n", &["2 bad_id", "3 broken_row", "4 1b", "5 1c"]),
+        ("id,n,x\n1a,O,\nm@c\n1b,A,c\n", &["2 1a", "3 broken_row", "4 1b"]),
+        ("id,x\n1am@c\n1b,c\n", &["2 broken_row", "3 1b"]),
+    ] {
+        expect(text, None, expected);
+    }
+}
+
+#[test]
+fn excel_leaves_out_empty_cells_of_sixteen_rows_at_a_time() {
+    let row = |row: u32, filled: bool| match filled {
+        true => format!("n{row},{},{},Sales\n", guid(1, row), guid(2, row)),
+        false => format!("n{row},{},{}\n", guid(1, row), guid(2, row)),
+    };
+    let list = |filled: &dyn Fn(u32) -> bool, rows: u32| {
+        let rows: String = (1..=rows).map(|at| row(at, filled(at))).collect();
+        format!("name,id,managerId,department\n{rows}")
+    };
+    let sent = |text: &str| {
+        let Ok((_, items)) = read(text.as_bytes()) else { return Vec::new() };
+        ids(&items).iter().zip(1_u32..).filter(|(id, _)| id.starts_with('1')).map(|(_, row)| row).collect()
+    };
+    // The header is row 0 of the sheet: its block has rows 1 to 15.
+    assert_eq!(sent(&list(&|row| row < 16, 40)), (1..=40).collect::<Vec<_>>());
+    assert_eq!(sent(&list(&|row| !(16..32).contains(&row), 40)), (1..=40).collect::<Vec<_>>());
+    let (checked, _) = read(list(&|row| row < 16, 40).as_bytes()).expect("a list");
+    assert_eq!(checked.short, 25);
+    // One full row in a block keeps the others of it whole.
+    let without =
+        |broken: std::ops::Range<u32>| (1..=40).filter(|row| !broken.contains(row)).collect::<Vec<_>>();
+    assert_eq!(
+        sent(&list(&|row| row < 16 || row == 20, 40)),
+        [&without(16..32)[..0], &(1..16).chain([20]).chain(32..=40).collect::<Vec<_>>()].concat()
+    );
+    // A single short row, and short rows beside the header, are not Excel's.
+    assert_eq!(sent(&list(&|row| row != 20, 40)), without(20..21));
+    assert_eq!(sent(&list(&|row| row != 32, 32)), (1..32).collect::<Vec<_>>());
+    // A delimiter in the header makes all rows short, and the ids of managers stand in the id column.
+    assert_eq!(sent(&list(&|_| true, 60).replace("name,id", "na,me,id")), Vec::<u32>::new());
+}
+
+#[test]
+fn without_header_a_row_is_as_wide_as_most_rows() {
+    for (text, expected) in [
+        ("O,1a,2a\nB, A,2b,1b\nK,1c,2c\n", &["1 1a", "2 broken_row", "3 1c"][..]),
+        ("O1a,2a\nA,1b,2b\nK,1c,2c\n", &["1 broken_row", "2 1b", "3 1c"]),
+        ("O,1a\nA,1b,x\nK,1c\n", &["1 1a", "2 1b", "3 1c"]),
+    ] {
+        expect(text, Some("2"), expected);
+    }
+    let said = rows("O1a,2a\nA,1b,2b\n", Some("2")).expect_err("no width is that of most rows");
+    assert!(said.contains("2 of 2 rows hold no usable id"), "{said}");
+}
+
+#[test]
+fn record_with_broken_quotes_is_broken_on_each_of_its_lines() {
+    for (text, expected) in [
+        (
+            "n,id,notes,m,d\nO,1a,ok,2a,S\nA,1b,\"said \"on leave\"\nback in May\",2b,S\nK,1c,ok,2c,S\n",
+            &["2 1a", "3 broken_row", "4 broken_row", "5 1c"][..],
+        ),
+        // No other row has a manager, and no name tells.
+        (
+            "n,id,notes,m,d\nA,1b,\"said \"on leave\"\nback in May\",2b,S\nK,1c,ok,,S\nO,1a\nL,1d\n",
+            &["2 broken_row", "3 broken_row", "4 1c", "5 1a", "6 1d"],
+        ),
+        // Three lines; the second is quoted well by itself.
+        (
+            "n,id,x,m\nA,1b,\"a \"b\"\n\"q\",2b\nc\",2c,S\nK,1c,ok,2c\nL,1d,,\nM,1e,,\n",
+            &["2 broken_row", "3 broken_row", "4 broken_row", "5 1c", "6 1d", "7 1e"],
+        ),
+        // A quote that never closes, before rows that are quoted.
+        (
+            "\"n\",\"id\",\"m\"\n\"A\",\"1a\",\"2a\n\"B\",\"1b\",\"2b\"\n\"C\",\"1c\",\"2c\"\n",
+            &["2 broken_row", "3 1b", "4 1c"],
+        ),
+    ] {
+        expect(text, None, expected);
+    }
+}
+
+#[test]
+fn byte_order_mark_of_a_later_line_is_no_part_of_a_cell() {
+    for mark in ["\u{feff}", "\u{feff}\u{feff}"] {
+        let text = format!(
+            "{mark}\"m\",\"id\"\n{mark}\"2a, x\",\"1a\"\n\"2b\",\"1b\"\n{mark}\"m\",\"id\"\n\"2c\",\"1c\"\n"
+        );
+        let (checked, found) = rows(&text, None).expect("a list");
+        assert_eq!((found, checked.repeats), (["2 1a", "3 1b", "5 1c"].map(str::to_owned).to_vec(), 1));
+    }
+    // The first file was not UTF-8, so that the mark of the second is three letters.
+    let bytes = [&b"n,id\nRen\xe9,a@b\n"[..], b"\xef\xbb\xbfn,id\n\xef\xbb\xbf\"x,y\",c@d\n"].concat();
+    assert_eq!(ids(&read(&bytes).expect("a list").1), ["a@b", "c@d"]);
+}
+
+#[test]
+fn repeated_header_is_skipped_and_another_one_ends_the_check() {
+    let (checked, found) = rows("Name,Id,m\nO,1a,2a\n name ,ID,m\nK,1c,2c\n", None).expect("a list");
+    assert_eq!(found, ["2 1a", "4 1c"]);
+    assert!(
+        checked.assumed().join("\n").contains("1 repeated header line left out"),
+        "{:?}",
+        checked.assumed()
+    );
+    let first = "\"n\",\"m\",\"id\"\r\n\"A\",\"2a\",\"1a\"\r\n\"B\",\"2b\",\"1b\"";
+    for (second, line) in [
+        ("\r\n\"n\",\"id\",\"m\"\r\n", 4),
+        ("\r\n\u{feff}\"ID\",\"N\",\"M\"\r\n", 4),
+        // The first file has no end of line.
+        ("\"n\",\"id\",\"m\"\r\n", 3),
+        ("\u{feff}\"n\",\"id\",\"m\"\r\n", 3),
+        // Another export, also a wider one.
+        ("\r\nDepartment,Object Id,City\r\n", 4),
+        ("\r\nDepartment,Object Id,City,Mail\r\n", 4),
+    ] {
+        let said = rows(&format!("{first}{second}\"C\",\"1c\",\"2c\"\r\n"), None).expect_err(second);
+        assert!(said.contains(&format!("line {line}: ")) && said.contains("file"), "{second}: {said}");
+    }
+    // What is advised: each part by itself.
+    expect(&format!("{first}\r\n"), None, &["2 1a", "3 1b"]);
+    expect("\"n\",\"id\",\"m\"\r\n\"C\",\"1c\",\"2c\"\r\n", None, &["2 1c"]);
+}
+
+#[test]
+fn id_that_was_cut_is_no_id() {
+    expect(
+        "UPN\nann@contoso.com...\nben@conto…\nc...@contoso.com\ndora@contoso.com\neva@contoso.com\nfay@contoso.com\n",
+        None,
+        &["2 bad_id", "3 bad_id", "4 bad_id", "5 dora@contoso.com", "6 eva@contoso.com", "7 fay@contoso.com"],
+    );
+}
+
+#[test]
+fn apostrophe_of_our_list_goes_also_without_our_columns() {
+    let list = String::from_utf8(fed_back(b"UPN,n\n+ann@contoso.com,=1\nb@contoso.com,\n")).expect("UTF-8");
+    let columns = |line: &str| line.split(',').take(2).collect::<Vec<_>>().join(",");
+    let kept: String = list.lines().map(|line| format!("{}\n", columns(line))).collect();
+    assert!(kept.contains("\n'+ann@contoso.com,'=1\n"), "{kept}");
+    assert_eq!(ids(&read(kept.as_bytes()).expect("a list").1), ["+ann@contoso.com", "b@contoso.com"]);
+}
+
+#[test]
+fn rows_in_one_pair_of_quotes_are_refused_and_the_advice_works() {
+    let plain = "\"n\",\"id\",\"m\"\nA,1a,2a\n\"B, x\",1b,2b\n";
+    let quote = |line: &str| format!("\"{}\"\n", line.replace('"', "\"\""));
+    let quoted: String = plain.lines().map(quote).collect();
+    for (text, column) in [
+        (quoted.clone(), None),
+        (quoted.clone(), Some("id")),
+        (quoted.replace(',', ";"), None),
+        // The header needed no quotes, or there is none.
+        (quoted.replacen("\"\"\"n\"\",\"\"id\"\",\"\"m\"\"\"", "n,id,m", 1), None),
+        (quoted.lines().skip(1).map(|line| format!("{line}\n")).collect(), Some("1")),
+    ] {
+        let said = rows(&text, column).expect_err(&text);
+        assert!(said.contains("each row of this file stands in one pair of quotes"), "{text}: {said}");
+    }
+    let unquote = |line: &str| format!("{}\n", line[1..line.len() - 1].replace("\"\"", "\""));
+    expect(&quoted.lines().map(unquote).collect::<String>(), None, &["2 1a", "3 1b"]);
+}
+
+#[test]
+fn other_encodings_are_refused_by_name() {
+    let text = "id,n\r\nann@contoso.com,\u{410}\u{43d}\u{43d}\u{430}\r\n";
+    let wide = |order: fn(u32) -> [u8; 4], mark: bool| -> Vec<u8> {
+        mark.then_some('\u{feff}').into_iter().chain(text.chars()).flat_map(|c| order(u32::from(c))).collect()
+    };
+    let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, said) in [
+        (wide(u32::to_le_bytes, true), "UTF-32"),
+        (wide(u32::to_be_bytes, true), "UTF-32"),
+        (wide(u32::to_le_bytes, false), "UTF-32"),
+        (wide(u32::to_be_bytes, false), "UTF-32"),
+        ([b"\xef\xbb\xbf\xff\xfe", &utf_16[..]].concat(), "two byte order marks"),
+        ([b"\xff\xfe\xef\xbb\xbf", text.as_bytes()].concat(), "two byte order marks"),
+        ([b"\xef\xbb\xbf", &utf_16[..]].concat(), "UTF-16"),
+        (utf_16.clone(), "UTF-16 without a byte order mark"),
+    ] {
+        let error = read(&bytes).err().unwrap_or_default();
+        assert!(error.contains(said) && error.contains("UTF-8"), "{said}: {error}");
+    }
+    // Twice the same mark is one.
+    assert_eq!(
+        ids(&read(&[b"\xff\xfe\xff\xfe", &utf_16[..]].concat()).expect("a list").1),
+        ["ann@contoso.com"]
+    );
+}
