@@ -3,8 +3,8 @@
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::Object;
 use super::service::Service;
+use crate::model::ObjectKind;
 
 /// Flags of `doctor`.
 #[derive(Debug, Args)]
@@ -14,7 +14,7 @@ pub struct Doctor {
     pub service: Service,
     /// Kind of object whose permissions are checked
     #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", default_value = "users")]
-    pub object: Object,
+    pub object: ObjectKind,
     /// One JSON document on standard output
     #[arg(long, env = "REPROVISION_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use super::Object;
 use super::service::Service;
 use super::values::duration;
+use crate::model::ObjectKind;
 
 /// Flags of `find`.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub struct Find {
     pub service: Service,
     /// Kind of object
     #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", default_value = "users")]
-    pub object: Object,
+    pub object: ObjectKind,
     /// Write the list to a file, so that an interrupted scan can continue [default: standard output, once complete]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -18,7 +18,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::model::{LogFormat, Shard};
+use crate::model::{LogFormat, MaxFailures, ObjectKind, Priority, RateLimit, Shard};
 
 pub use doctor::Doctor;
 pub use explain::Explain;
@@ -29,7 +29,7 @@ pub use schedule::{Schedule, Scheduler};
 pub use service::{Auth, Cloud, Service};
 pub use settings::{Parsed, parse};
 pub use sweep::Sweep;
-pub use values::{MaxFailures, Rate, duration, per_second, rate};
+pub use values::{duration, per_second, rate};
 pub use verify::Verify;
 
 /// Asks Microsoft 365 to retry provisioning for every user of a CSV
@@ -108,24 +108,6 @@ pub enum Command {
     },
 }
 
-/// `--object`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Object {
-    Users,
-    Groups,
-    Contacts,
-}
-
-/// `--priority`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Priority {
-    Low,
-    Normal,
-    High,
-}
-
 /// `--progress`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -179,7 +161,7 @@ pub struct Run {
         help_heading = "Input",
         hide_short_help = true
     )]
-    pub object: Object,
+    pub object: ObjectKind,
     /// Only this share of the rows, such as 2/4, so that several machines split one list; `4` alone takes the share's
     /// number from JOB_COMPLETION_INDEX. --rate and --initial-rate are totals for all shards
     #[arg(long, env = "REPROVISION_SHARD", value_name = "I/N", value_parser = values::shard, help_heading = "Input", hide_short_help = true)]
@@ -208,7 +190,7 @@ pub struct Run {
     /// Highest number of writes per second, 0.01 to 1000000, such as 16 or 16/s; fixed:16 sends at exactly that
     /// [default: as many as the service takes, found while running]
     #[arg(long, env = "REPROVISION_RATE", value_name = "R", value_parser = rate, help_heading = "Pace", hide_short_help = true)]
-    pub rate: Option<Rate>,
+    pub rate: Option<RateLimit>,
     /// Rate to start from, with 150 seconds of it in stock [default: 20/s, as documented]
     #[arg(long, env = "REPROVISION_INITIAL_RATE", value_name = "R", value_parser = per_second, help_heading = "Pace", hide_short_help = true)]
     pub initial_rate: Option<f64>,

@@ -212,6 +212,7 @@ mod tests {
 
     use super::*;
     use crate::cli;
+    use crate::model::ObjectKind;
 
     fn run(arguments: &[&str], file: impl AsRef<[u8]>) -> Result<Box<cli::Run>, String> {
         let settings = tempfile::NamedTempFile::new().expect("a file");
@@ -234,7 +235,7 @@ mod tests {
         let rate = found.rate.map(|rate| (rate.per_second, rate.fixed));
         assert_eq!((rate, found.concurrency, found.max_attempts), (Some((7.0, false)), 9, 6));
         assert_eq!((found.yes, found.label.as_deref()), (true, Some("from the file")));
-        assert_eq!(found.object, cli::Object::Groups);
+        assert_eq!(found.object, ObjectKind::Groups);
         assert!(!run(&[], "yes = false").expect("parsed").yes);
     }
 

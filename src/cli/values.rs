@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::model::{LogFormat, Shard};
+use crate::model::{LogFormat, MaxFailures, ObjectKind, Priority, RateLimit, Shard};
 
 /// The index, from 0, that Kubernetes gives a pod of an indexed job.
 const JOB_INDEX: &str = "JOB_COMPLETION_INDEX";
@@ -24,15 +24,6 @@ impl ValueEnum for LogFormat {
     }
 }
 
-/// When to stop because of failed users.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum MaxFailures {
-    /// More than so many.
-    Count(u64),
-    /// More than this share of the users answered in this call, and more than 20.
-    Share(f64),
-}
-
 impl FromStr for MaxFailures {
     type Err = String;
 
@@ -46,6 +37,26 @@ impl FromStr for MaxFailures {
             None => text.parse::<f64>().map_err(|_| expected())?,
         };
         if (0.0..=1.0).contains(&share) { Ok(Self::Share(share)) } else { Err(expected()) }
+    }
+}
+
+impl ValueEnum for ObjectKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Users, Self::Groups, Self::Contacts]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.plural()))
+    }
+}
+
+impl ValueEnum for Priority {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Low, Self::Normal, Self::High]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
     }
 }
 
@@ -72,23 +83,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `--rate`
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
-    /// Writes per second.
-    pub per_second: f64,
-    /// Exactly this and no law beside it, instead of at most this.
-    pub fixed: bool,
-}
-
 /// `16`, `16/s`: at most; `fixed:16`: exactly.
 ///
 /// # Errors
 /// Says what was expected.
-pub fn rate(text: &str) -> Result<Rate, String> {
+pub fn rate(text: &str) -> Result<RateLimit, String> {
     match text.strip_prefix("fixed:") {
-        Some(bare) => Ok(Rate { per_second: per_second(bare)?, fixed: true }),
-        None => Ok(Rate { per_second: per_second(text)?, fixed: false }),
+        Some(bare) => Ok(RateLimit { per_second: per_second(bare)?, fixed: true }),
+        None => Ok(RateLimit { per_second: per_second(text)?, fixed: false }),
     }
 }
 
@@ -157,10 +159,10 @@ mod tests {
         for bad in ["", "5", "m", "5 m", "-5s", "0s", "99999999999999999999s", "400d"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
-        let at_most = Ok(Rate { per_second: 16.0, fixed: false });
+        let at_most = Ok(RateLimit { per_second: 16.0, fixed: false });
         assert_eq!((rate("16"), rate("16/s")), (at_most.clone(), at_most));
-        assert_eq!(rate("fixed:0.5/s"), Ok(Rate { per_second: 0.5, fixed: true }));
-        assert_eq!(rate("fixed:1000000"), Ok(Rate { per_second: 1e6, fixed: true }));
+        assert_eq!(rate("fixed:0.5/s"), Ok(RateLimit { per_second: 0.5, fixed: true }));
+        assert_eq!(rate("fixed:1000000"), Ok(RateLimit { per_second: 1e6, fixed: true }));
         for bad in ["0", "-1", "NaN", "inf", "fast", "1e9", "1000000.5", "fixed:", "fixed:0"] {
             assert!(rate(bad).is_err(), "{bad}");
         }

@@ -12,7 +12,7 @@ use super::find::{filter, find};
 use super::signals::{ended_by, listen};
 use super::typed::Typed;
 use super::verify::verify;
-use super::{kind, say, tell};
+use super::{say, tell};
 use crate::cli::{Find, Run, Verify};
 use crate::error::{Error, Exit};
 use crate::report::human;
@@ -90,7 +90,7 @@ async fn found(asked: &mut Run) -> Result<Listed, Error> {
     if asked.shard.is_some() {
         return Err(Error::Usage(NO_SHARD.to_owned()));
     }
-    let kind = kind(asked.object);
+    let kind = asked.object;
     sys::create_folders(Path::new(RUNS)).map_err(|source| Error::file("create", RUNS, source))?;
     let service = &asked.service;
     let what = format!(

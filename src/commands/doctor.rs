@@ -8,7 +8,7 @@ use url::Url;
 
 use super::service::{options, place};
 use super::signals::{listen, unless_stopped};
-use super::{console, kind, say};
+use super::{console, say};
 use crate::auth::{Notices, Permitted, permitted, said_of_clock};
 use crate::cli::{Doctor, Service};
 use crate::error::{Error, Exit};
@@ -104,7 +104,7 @@ async fn check_all(asked: Doctor) -> Result<Exit, Error> {
             Ok((connection, token)) => {
                 found.note("sign-in", State::Ok, connection.signed_in());
                 tenant(&mut found, &asked.service, &connection);
-                let kind = kind(asked.object);
+                let kind = asked.object;
                 if permissions(&mut found, &connection, kind) {
                     read(&mut found, &network, &asked.service.api_version, &connection, token.bearer(), kind)
                         .await;

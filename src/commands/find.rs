@@ -12,7 +12,7 @@ use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::recall;
 use super::typed::{SIGN_IN, Typed};
-use super::{kind, say, tell};
+use super::{say, tell};
 use crate::catalogue;
 use crate::cli::{Find, Only};
 use crate::error::{Error, Exit};
@@ -23,7 +23,7 @@ use crate::session::Purpose;
 
 pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
     let mut signals = listen()?;
-    let kind = kind(asked.object);
+    let kind = asked.object;
     let purpose = Purpose { writes: false, kind, unattended: true };
     let service = &asked.service;
     let connecting = async { connect(service, place(service).await?, purpose).await };

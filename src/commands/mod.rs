@@ -26,9 +26,9 @@ use std::sync::OnceLock;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{self, Cli, Command, Object};
+use crate::cli::{self, Cli, Command};
 use crate::error::{Error, Exit};
-use crate::model::{LogFormat, ObjectKind};
+use crate::model::LogFormat;
 use crate::sys;
 use crate::terminal::{Console, PanicHook, start_log};
 
@@ -147,15 +147,6 @@ pub fn fail(error: &Error) -> Exit {
     };
     tell(&format!("error: {text}"));
     error.exit()
-}
-
-/// As the flag says.
-pub(crate) fn kind(object: Object) -> ObjectKind {
-    match object {
-        Object::Users => ObjectKind::Users,
-        Object::Groups => ObjectKind::Groups,
-        Object::Contacts => ObjectKind::Contacts,
-    }
 }
 
 /// Which run was taken where none was named.

@@ -16,7 +16,7 @@ use super::scanning::{Scanning, Stopped, Watching};
 use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::{is_of, recall};
-use super::{kind, say, tell};
+use super::{say, tell};
 use crate::cli::{Run, Sweep};
 use crate::error::{Error, Exit};
 use crate::graph::Clocks;
@@ -51,7 +51,7 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
             "sweep makes its own list: to run a list of yours, use reprovision run".to_owned(),
         ));
     }
-    let kind = kind(asked.run.object);
+    let kind = asked.run.object;
     let service = asked.run.service.clone();
     let mut signals = listen()?;
     let connecting = connect_for(&asked.run, kind);

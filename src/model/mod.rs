@@ -3,6 +3,7 @@
 mod attempt;
 mod clock;
 mod event;
+mod limits;
 mod neutral;
 mod number;
 mod object;
@@ -19,6 +20,7 @@ mod user_id;
 pub use attempt::{Attempt, Fault, Kind, Scope, Throttle};
 pub use clock::{WallClock, stamp};
 pub use event::{Event, Finished};
+pub use limits::{MaxFailures, Priority, RateLimit};
 pub use neutral::{MAX_MESSAGE, is_invisible, neutral, plain};
 pub use number::{count, noun, thousands};
 pub use object::ObjectKind;

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicU64;
 use tokio::time::timeout;
 
 use super::*;
-use crate::cli::MaxFailures;
 use crate::input::{Options, check};
+use crate::model::MaxFailures;
 use crate::model::{Attempt, Kind, ObjectKind, UserId};
 use crate::pace::{Bounds, Law};
 use crate::rundir::read_results;

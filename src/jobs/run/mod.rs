@@ -213,7 +213,7 @@ impl Ready {
             root,
             version: config.api_version.clone(),
             kind: config.kind,
-            priority: config.priority,
+            priority: config.priority.as_str(),
         };
         let on = config.again.clone().with("--max-failures", "100%").line();
         let client = Client::new(&client, http, tokens.clone(), WallClock::System);

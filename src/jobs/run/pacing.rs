@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::cli::Rate;
+use crate::model::RateLimit;
 use crate::model::{Scope, stamp};
 use crate::pace::{
     Adaptive, Bounds, Cooling, DOCUMENTED_RATE, FASTEST, Law, Learned, Pace, Waits, time_at_best,
@@ -20,7 +20,7 @@ use crate::sys;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pacing {
     /// `--rate`
-    pub(super) rate: Option<Rate>,
+    pub(super) rate: Option<RateLimit>,
     /// `--initial-rate`
     pub(super) initial: Option<f64>,
     /// Into how many shards both are split, from 1: the service gives one quota to all of them.
@@ -86,7 +86,7 @@ impl Pacing {
     pub(super) fn time(self, users: u64) -> String {
         let steadily = |rate: f64| human(Duration::from_secs_f64(users as f64 / rate));
         match (self.rate, self.at_simulated()) {
-            (Some(Rate { per_second, fixed: true }), _) => {
+            (Some(RateLimit { per_second, fixed: true }), _) => {
                 let most = "; above the documented 20/s expect throttling";
                 let note = if per_second > DOCUMENTED_RATE { most } else { "" };
                 let rate = self.ceiling();

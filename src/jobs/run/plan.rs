@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::pacing::Pacing;
-use crate::cli::{self, MaxFailures, Progress, Run};
+use crate::cli::{self, Progress, Run};
 use crate::commands::console;
-use crate::commands::{kind, typed::Typed};
+use crate::commands::typed::Typed;
 use crate::error::Error;
 use crate::input::Options;
-use crate::model::{LogFormat, ObjectKind, Shard};
+use crate::model::{LogFormat, MaxFailures, ObjectKind, Priority, Shard};
 use crate::net;
 use crate::rundir::{READ_WITH, SCENARIO, TENANT_NAME};
 use crate::session::Endpoint;
@@ -70,7 +70,7 @@ pub(super) struct RunConfig {
     /// Users in one request, from 1.
     pub(super) batch: u16,
     pub(super) max_attempts: u32,
-    pub(super) priority: &'static str,
+    pub(super) priority: Priority,
     pub(super) api_version: String,
     pub(super) http1: bool,
     pub(super) label: Option<String>,
@@ -110,11 +110,11 @@ impl RunConfig {
             options: Options {
                 column: asked.column.clone(),
                 delimiter: asked.delimiter,
-                object: kind(asked.object),
+                object: asked.object,
                 reading: None,
                 shard: asked.shard,
             },
-            kind: kind(asked.object),
+            kind: asked.object,
             place: match (&asked.out, asked.new_run) {
                 (Some(out), new) => {
                     if new && out.join("run.json").exists() {
@@ -149,11 +149,7 @@ impl RunConfig {
             // A group larger than what may be in flight would never be full.
             batch: asked.batch.min(asked.concurrency),
             max_attempts: asked.max_attempts,
-            priority: match asked.priority {
-                cli::Priority::Low => "low",
-                cli::Priority::Normal => "normal",
-                cli::Priority::High => "high",
-            },
+            priority: asked.priority,
             api_version: service.api_version.clone(),
             http1: service.http1,
             label: asked.label.clone(),
@@ -219,7 +215,7 @@ impl RunConfig {
             "concurrency": self.concurrency,
             "batch": self.batch,
             "max_attempts": self.max_attempts,
-            "priority": self.priority,
+            "priority": self.priority.as_str(),
             "api_version": self.api_version,
             "limit": self.limit,
             "max_failures": share(self.max_failures),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::MaxFailures;
+use crate::model::MaxFailures;
 use crate::model::{ObjectKind, Outcome, Reason, Record};
 use crate::report::{cause, count, next_step, thousands};
 use crate::stop::Why;
