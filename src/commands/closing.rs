@@ -12,7 +12,7 @@ use super::find::{filter, find};
 use super::signals::{ended_by, listen};
 use super::typed::Typed;
 use super::verify::verify;
-use super::{say, tell};
+use super::{console, say, tell};
 use crate::cli::{Find, Run, Verify};
 use crate::error::{Error, Exit};
 use crate::report::human;
@@ -39,7 +39,7 @@ pub(super) async fn closed(mut asked: Run) -> Result<Exit, Error> {
     } else {
         None
     };
-    let ended = crate::jobs::run::run(asked).await?;
+    let ended = crate::jobs::run::run(asked, console()).await?;
     let exit = listed.worse(ended.exit);
     // Without a folder nothing was sent, and no other run is verified in its place.
     let Some(folder) = ended.folder else { return Ok(exit) };

@@ -16,7 +16,7 @@ use super::scanning::{Scanning, Stopped, Watching};
 use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::{is_of, recall};
-use super::{say, tell};
+use super::{console, say, tell};
 use crate::cli::{Run, Sweep};
 use crate::error::{Error, Exit};
 use crate::graph::Clocks;
@@ -111,7 +111,7 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
             memory.sending(&cut_short, &folder)?;
         }
         let before = RunFile::read(&folder).map(|run| run.started_at);
-        let ended = run(tonight).await;
+        let ended = run(tonight, console()).await;
         // What was sent is remembered however the run ended; a folder that holds another run was not touched.
         let touched = !dry && RunFile::read(&folder).map(|run| run.started_at) != before;
         let refused = if touched { remember(&mut night, &folder, &clocks)?.news } else { 0 };

@@ -179,6 +179,11 @@ impl Console {
         }
     }
 
+    /// Whether standard error is the terminal of this process.
+    pub(super) fn is_on_terminal(&self) -> bool {
+        self.shared.on_terminal
+    }
+
     /// Whether something is drawn by default: not in a pipe, not in a job, not where the cursor cannot move.
     pub fn draws(&self) -> bool {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());

@@ -5,6 +5,7 @@ mod layout;
 mod log;
 mod panic_hook;
 mod progress_display;
+mod question;
 mod status_line;
 mod streams;
 

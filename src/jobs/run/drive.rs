@@ -19,7 +19,6 @@ use super::recorder;
 use super::safety_limits::Guards;
 use super::state_writer;
 use super::stop_monitor as watch;
-use crate::commands::{console, tell};
 use crate::engine::dispatch::{Dispatch, Exchange};
 use crate::engine::pool;
 use crate::engine::retry::RetryPolicy;
@@ -32,7 +31,7 @@ use crate::report::{count, human};
 use crate::rundir::{Journal, Learnt, Lock};
 use crate::stop::{Stop, Why};
 use crate::sys::Signals;
-use crate::terminal::{ProgressDisplay, ProgressForm};
+use crate::terminal::{Console, ProgressDisplay, ProgressForm};
 
 /// Events on their way: enough to keep everybody busy, few enough to be nothing.
 const CHANNEL: usize = 256;
@@ -68,6 +67,7 @@ pub(super) struct Call<E> {
     pub(super) max_wait: Duration,
     /// When `--deadline` is over.
     pub(super) deadline: Option<Instant>,
+    pub(super) console: Console,
     pub(super) form: ProgressForm,
     /// An earlier call of the run had users accepted.
     pub(super) accepted_before: bool,
@@ -107,10 +107,10 @@ pub(super) struct Counters {
 impl Counters {
     /// A try failed that another one may mend. While nobody was ever answered, the first is told: a wrong proxy shows
     /// itself so, and nobody wants to learn that after `--max-stall`.
-    pub(super) fn troubled(&self, message: &str) {
+    pub(super) fn troubled(&self, message: &str, console: &Console) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.is_empty() && self.answered.load(Relaxed) == 0 {
-            tell(&format!("warning: no answer yet: {message}; trying again"));
+            console.warn(&format!("no answer yet: {message}; trying again"));
         }
         *trouble = message.into();
     }
@@ -157,10 +157,12 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     };
     let writer = {
         let (counters, stop, guards) = (counters.clone(), stop.clone(), call.guards);
+        let console = call.console.clone();
         let lock = call.lock.clone();
         thread::spawn(move || {
             let _held = lock;
-            let ended = recorder::record(journal, inbox, &counters, &stop, guards, || syncer.tell());
+            let ended =
+                recorder::record(journal, inbox, &counters, &stop, guards, &console, || syncer.tell());
             drop(syncer);
             ended
         })
@@ -169,10 +171,17 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     let keeper = {
         let alarm = Alarm::new(&stop, "the thread that keeps state.json");
         let place = (call.folder, call.lock);
-        state_writer::keep(call.pace.clone(), place, call.learned, counters.clone(), alarm)
+        state_writer::keep(
+            call.pace.clone(),
+            place,
+            call.learned,
+            counters.clone(),
+            alarm,
+            call.console.clone(),
+        )
     };
     let read = progress::reader(call.pace.clone(), counters.clone(), stop.clone());
-    let display = ProgressDisplay::start(console(), call.form, call.to_do, call.simulated, read);
+    let display = ProgressDisplay::start(&call.console, call.form, call.to_do, call.simulated, read);
     let at_once = Arc::new(AtomicBool::new(false));
     let watch = {
         let alarm = Alarm::new(&stop, "the watch over signals, --deadline and --max-stall");
@@ -180,6 +189,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
             pace: call.pace.clone(),
             counters: counters.clone(),
             stop: stop.clone(),
+            console: call.console.clone(),
             max_stall: call.max_stall,
             max_wait: call.max_wait,
             deadline: call.deadline,

@@ -76,6 +76,7 @@ fn begun<E>(folder: &std::path::Path, exchange: E) -> (Call<E>, Items, Journal) 
         max_stall: LONG,
         max_wait: LONG,
         deadline: None,
+        console: Console::silent(),
         form: ProgressForm::None,
         accepted_before: false,
         to_do: USERS,

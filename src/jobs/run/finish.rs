@@ -9,7 +9,6 @@ use super::pacing::limits_of;
 use super::plan::{RunConfig, Source, Where};
 use crate::commands::typed::SIGN_IN;
 use crate::commands::with_help;
-use crate::commands::{say, tell};
 use crate::error::{Error, Exit};
 use crate::input::Checked;
 use crate::model::Outcome;
@@ -20,6 +19,7 @@ use crate::rundir::{
 };
 use crate::stop::Why;
 use crate::sys;
+use crate::terminal::Console;
 
 /// How the work ended.
 #[derive(Debug, Default)]
@@ -75,10 +75,10 @@ pub(super) struct Accounted {
 
 impl Accounted {
     /// Waits for as long as nobody reads.
-    pub(super) fn tell(&self) {
-        tell_stops(self.exit, &self.stopped);
+    pub(super) fn print(&self, console: &Console) {
+        print_stops(self.exit, &self.stopped, console);
         if let Some(text) = &self.text {
-            say(text);
+            console.result(text);
         }
     }
 }
@@ -158,6 +158,7 @@ pub(super) fn complete(
     run: RunFile,
     rows: Rows,
     read: &ReadBack,
+    console: &Console,
 ) -> Result<Exit, Error> {
     let mut rebuilt = Vec::new();
     let stale = !is_accounted(folder);
@@ -188,8 +189,8 @@ pub(super) fn complete(
     } else {
         format!("written again: {}", rebuilt.join(", "))
     };
-    tell(&format!("{} is complete: nothing was sent; {files}", folder.display()));
-    say(&summary.text(folder, &next(config, folder)));
+    console.status(&format!("{} is complete: nothing was sent; {files}", folder.display()));
+    console.result(&summary.text(folder, &next(config, folder)));
     Ok(exit)
 }
 
@@ -229,13 +230,13 @@ fn next(config: &RunConfig, folder: &Path) -> Next {
     Next { again, retry: retry.without("--out").without("--shard").line(), verify: verify.line() }
 }
 
-fn tell_stops(exit: Exit, stopped: &[String]) {
-    let word = match exit {
-        Exit::Internal | Exit::Usage | Exit::SignIn | Exit::GuardRail => "error",
-        _ => "stopped",
-    };
+fn print_stops(exit: Exit, stopped: &[String], console: &Console) {
+    let is_error = matches!(exit, Exit::Internal | Exit::Usage | Exit::SignIn | Exit::GuardRail);
     for sentence in stopped {
-        tell(&format!("{word}: {sentence}"));
+        match is_error {
+            true => console.error(sentence),
+            false => console.status(&format!("stopped: {sentence}")),
+        }
     }
 }
 

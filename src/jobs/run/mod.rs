@@ -31,9 +31,8 @@ use self::prompt::{Plan, input_lines, unusable_lines};
 use self::safety_limits::Guards;
 use crate::cli::Run;
 use crate::commands::looking::remember_clocks;
-use crate::commands::service::{connect, place};
+use crate::commands::service::options;
 use crate::commands::signals::{ended_by, listen, unless_stopped};
-use crate::commands::{note, say, tell};
 use crate::engine::retry::RetryPolicy;
 use crate::error::{CREATE_TEMPORARY, Error, Exit};
 use crate::graph::{Client, ClientConfig};
@@ -41,10 +40,11 @@ use crate::input::{Checked, check, look};
 use crate::model::{Outcome, WallClock, neutral};
 use crate::report::{count, thousands};
 use crate::rundir::{Identity, Journal, ReadBack, RunFile, SCHEMA, State, is_accounted, newest_state};
-use crate::session::{Purpose, Session};
+use crate::session::{Endpoint, Purpose, Session};
 use crate::simulator::Scenario;
 use crate::stop::Stop;
 use crate::sys::{self, Signals};
+use crate::terminal::Console;
 
 /// The list that `--simulate` uses without an input.
 const BUILT_IN: &str = include_str!("../../../samples/users.csv");
@@ -72,10 +72,10 @@ impl From<Exit> for RunEnd {
 ///
 /// # Errors
 /// Where nothing could be sent.
-pub(crate) async fn run(asked: Run) -> Result<RunEnd, Error> {
+pub(crate) async fn run(asked: Run, console: &Console) -> Result<RunEnd, Error> {
     let asked_at = Instant::now();
     let mut signals = listen()?;
-    match unless_stopped(&mut signals, "nothing was sent", prepare(&asked)).await? {
+    match unless_stopped(&mut signals, "nothing was sent", prepare(&asked, console)).await? {
         ControlFlow::Continue(Prepared::Ready(ready)) => {
             let folder = Some(ready.claim.folder.clone());
             ready.work(signals, asked_at).await.map(|exit| RunEnd { exit, folder })
@@ -102,11 +102,13 @@ struct Ready {
     /// How long a person thought about the question: no part of the run.
     thought: Duration,
     connection: Session,
+    console: Console,
 }
 
-async fn prepare(asked: &Run) -> Result<Prepared, Error> {
-    let place = place(&asked.service).await?;
-    let config = RunConfig::new(asked, &place)?;
+async fn prepare(asked: &Run, console: &Console) -> Result<Prepared, Error> {
+    let options = options(&asked.service);
+    let place = Endpoint::locate(&options).await?;
+    let config = RunConfig::new(asked, &place, console)?;
     if let Source::File(input) = &config.source {
         if config.simulated.is_some()
             && let Some(name) = Scenario::names().find(|name| input == Path::new(name))
@@ -117,21 +119,21 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
         look(input)?;
     }
     if asked.dry_run {
-        return dry_run(&config).await.map(|exit| Prepared::Over(exit.into()));
+        return dry_run(&config, console).await.map(|exit| Prepared::Over(exit.into()));
     }
     let purpose = Purpose { writes: true, kind: config.kind, unattended: asked.yes };
-    let connection = connect(&asked.service, place, purpose).await?;
+    let connection = Session::open(&options, place, purpose, console).await?;
     // The folder comes first: what is checked is the copy in it.
     let mut claim = Claim::begin(&config.place, &config.tenant_part(&connection.tenant), &config.stem())?;
     let checked = read_input(&config, claim.incoming()).await?;
     if checked.rows == 0 {
-        tell(&input_lines(&config, &checked));
-        say("nothing to do: the list has a header and no rows");
+        console.status(&input_lines(&config, &checked));
+        console.result("nothing to do: the list has a header and no rows");
         return Ok(Prepared::Over(Exit::Done.into()));
     }
     if checked.selected == 0 {
-        tell(&input_lines(&config, &checked));
-        say("nothing to do: no row belongs to this shard");
+        console.status(&input_lines(&config, &checked));
+        console.result("nothing to do: no row belongs to this shard");
         return Ok(Prepared::Over(Exit::Done.into()));
     }
     if let Some(most) = config.expect_max.filter(|most| checked.users > *most) {
@@ -150,8 +152,8 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
     });
     let (checked, journal, read) = opened.await??;
     if read.damaged > 0 {
-        tell(&format!(
-            "warning: {} of {}, kept in damaged.txt; done again",
+        console.warn(&format!(
+            "{} of {}, kept in damaged.txt; done again",
             count(read.damaged, "damaged lines"),
             claim.folder.join("results.csv").display()
         ));
@@ -162,7 +164,7 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
             // This call accounts for it.
             claim.keep();
         }
-        let exit = complete(&config, &claim.folder, run, rows, &read)?;
+        let exit = complete(&config, &claim.folder, run, rows, &read, console)?;
         return Ok(Prepared::Over(RunEnd { exit, folder: Some(claim.folder.clone()) }));
     }
     let answered = read.totals.of(Outcome::Accepted) + read.totals.of(Outcome::Failed);
@@ -178,7 +180,7 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
         to_do,
         finished,
     };
-    let thought = plan.agree().await?;
+    let thought = plan.agree(console).await?;
     claim.keep();
     Ok(Prepared::Ready(Box::new(Ready {
         config,
@@ -190,12 +192,14 @@ async fn prepare(asked: &Run) -> Result<Prepared, Error> {
         to_do,
         thought,
         connection,
+        console: console.clone(),
     })))
 }
 
 impl Ready {
     async fn work(self: Box<Self>, signals: Signals, asked_at: Instant) -> Result<Exit, Error> {
-        let Self { config, claim, checked, mut run, journal, read, to_do, thought, connection } = *self;
+        let Self { config, claim, checked, mut run, journal, read, to_do, thought, connection, console } =
+            *self;
         let started = asked_at + thought;
         let refused = connection.missing_permission(config.kind, true);
         let Session { root, mut http, tokens, simulator, .. } = connection;
@@ -229,6 +233,7 @@ impl Ready {
             max_stall: config.max_stall,
             max_wait: config.max_wait,
             deadline: config.deadline.map(|deadline| started + deadline),
+            console: console.clone(),
             form: config.form,
             accepted_before: read.totals.of(Outcome::Accepted) > 0,
             to_do: config.limit.map_or(to_do, |limit| limit.min(to_do)),
@@ -243,13 +248,14 @@ impl Ready {
         let error = match drive(call, items, journal, stop.clone(), signals).await {
             Ended::Written(ended) => ended.err(),
             Ended::AtOnce => {
-                stopped_at_once(&config).await;
+                stopped_at_once(&config, &console).await;
                 return Ok(stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse));
             }
         };
         remember_clocks(&mut run, &claim.folder, &clocks);
         if let Some(simulated) = &simulator {
-            note(&format!("SIMULATED  the simulator's own ledger:\n{}", simulated.simulator.account()));
+            console
+                .note(&format!("SIMULATED  the simulator's own ledger:\n{}", simulated.simulator.account()));
         }
         let worked = Worked {
             reasons: stop.reasons(),
@@ -271,12 +277,12 @@ impl Ready {
             written = written => written?,
             signal = signals.next() => {
                 // Each file is replaced as a whole; the next call writes what is missing.
-                stopped_at_once(&config).await;
+                stopped_at_once(&config, &console).await;
                 return Ok(stopped.worse(ended_by(signal)));
             }
         };
         let exit = accounted.exit;
-        let told = spawn_blocking(move || accounted.tell());
+        let told = spawn_blocking(move || accounted.print(&console));
         tokio::select! {
             _ = told => {}
             // Nobody reads it: all is done and written.
@@ -287,10 +293,11 @@ impl Ready {
 }
 
 /// The last words of a process that was told to end at once: a blocked terminal keeps it no longer than the rest.
-async fn stopped_at_once(config: &RunConfig) {
+async fn stopped_at_once(config: &RunConfig, console: &Console) {
     let said =
         format!("stopped at once; all answers received are recorded. To continue: {}", config.again.line());
-    let _ = timeout(LAST_WORDS, spawn_blocking(move || tell(&said))).await;
+    let console = console.clone();
+    let _ = timeout(LAST_WORDS, spawn_blocking(move || console.status(&said))).await;
 }
 
 /// What was asked, by whom, on what.
@@ -387,7 +394,7 @@ impl Drop for Scratch {
     }
 }
 
-async fn dry_run(config: &RunConfig) -> Result<Exit, Error> {
+async fn dry_run(config: &RunConfig, console: &Console) -> Result<Exit, Error> {
     let folder = std::env::temp_dir().join(format!("reprovision-dry-run-{}", uuid::Uuid::new_v4()));
     sys::create_folder(&folder).map_err(|source| Error::file(CREATE_TEMPORARY, &folder, source))?;
     let scratch = Scratch(folder);
@@ -402,6 +409,6 @@ async fn dry_run(config: &RunConfig) -> Result<Exit, Error> {
     if config.expect_max.is_some_and(|most| checked.users > most) {
         said.push_str("; a real run would stop here: more users than --expect-max allows (exit 7)");
     }
-    say(&said);
+    console.result(&said);
     Ok(Exit::Done)
 }

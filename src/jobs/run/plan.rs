@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::pacing::Pacing;
 use crate::cli::{self, Progress, Run};
-use crate::commands::console;
 use crate::commands::typed::Typed;
 use crate::error::Error;
 use crate::input::Options;
@@ -14,7 +13,7 @@ use crate::model::{LogFormat, MaxFailures, ObjectKind, Priority, Shard};
 use crate::net;
 use crate::rundir::{READ_WITH, SCENARIO, TENANT_NAME};
 use crate::session::Endpoint;
-use crate::terminal::ProgressForm;
+use crate::terminal::{Console, ProgressForm};
 
 /// `--max-stall` without the flag: people wait less long than jobs.
 const STALL_TERMINAL: Duration = Duration::from_secs(600);
@@ -90,7 +89,7 @@ pub(super) struct RunConfig {
 impl RunConfig {
     /// # Errors
     /// `Error::Usage` for flags that do not go together.
-    pub(super) fn new(asked: &Run, place: &Endpoint) -> Result<Self, Error> {
+    pub(super) fn new(asked: &Run, place: &Endpoint, console: &Console) -> Result<Self, Error> {
         let service = &asked.service;
         if asked.yes && service.tenant.is_none() && !net::is_loopback(&place.root) && !asked.dry_run {
             return Err(Error::Usage(
@@ -154,7 +153,7 @@ impl RunConfig {
             http1: service.http1,
             label: asked.label.clone(),
             ticket: asked.ticket.clone(),
-            form: form(asked.progress),
+            form: form(asked.progress, console),
             tenant: service.tenant.clone(),
             cloud: match service.cloud {
                 cli::Cloud::Global => "global",
@@ -234,14 +233,14 @@ impl RunConfig {
 }
 
 /// `--progress`, and what a terminal, `--quiet`, `CI` and `TERM=dumb` make of `auto`.
-fn form(asked: Progress) -> ProgressForm {
-    let lines = if console().format() == LogFormat::Json { ProgressForm::Json } else { ProgressForm::Lines };
+fn form(asked: Progress, console: &Console) -> ProgressForm {
+    let lines = if console.format() == LogFormat::Json { ProgressForm::Json } else { ProgressForm::Lines };
     match asked {
         Progress::Bar => ProgressForm::Bar,
         Progress::Lines => lines,
         Progress::None => ProgressForm::None,
-        Progress::Auto if console().is_quiet() => ProgressForm::None,
-        Progress::Auto if console().draws() => ProgressForm::Bar,
+        Progress::Auto if console.is_quiet() => ProgressForm::None,
+        Progress::Auto if console.draws() => ProgressForm::Bar,
         Progress::Auto => lines,
     }
 }

@@ -1,16 +1,14 @@
 //! What is said before anything is sent, and the question.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::plan::{Consent, RunConfig, Source};
-use crate::commands::{note, tell};
 use crate::error::Error;
 use crate::input::Checked;
 use crate::report::{count, thousands};
 use crate::rundir::RunFile;
+use crate::terminal::Console;
 
 /// What the first lines tell.
 #[derive(Debug)]
@@ -87,7 +85,7 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// `Error::Usage` where nobody can be asked; `Error::GuardRail` for a no.
-    pub(super) async fn agree(&self) -> Result<Duration, Error> {
+    pub(super) async fn agree(&self, console: &Console) -> Result<Duration, Error> {
         let question = format!(
             "Ask Microsoft 365 to retry provisioning for {} in {}? [y/N] ",
             count(
@@ -97,20 +95,17 @@ impl Plan<'_> {
             self.config.tenant.as_deref().unwrap_or(&self.run.identity.tenant)
         );
         if self.config.consent != Consent::Ask || self.to_do == 0 {
-            note(&self.lines());
+            console.note(&self.lines());
             return Ok(Duration::ZERO);
         }
-        let Some(terminal) = Terminal::open(&self.config.source) else {
+        let Some(question_to) = console.question(self.config.source == Source::Stdin) else {
             return Err(Error::Usage(
                 "no terminal to ask for confirmation: add --yes (and --tenant); nothing was sent".to_owned(),
             ));
         };
-        tell(&self.lines());
-        let (asked, asked_at) = (Asked, Instant::now());
-        let answer = tokio::task::spawn_blocking(move || terminal.ask(&question)).await.unwrap_or_default();
-        if answer.ends_with('\n') {
-            std::mem::forget(asked);
-        }
+        console.status(&self.lines());
+        let asked_at = Instant::now();
+        let answer = question_to.ask(question).await;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(asked_at.elapsed()),
             _ => Err(Error::GuardRail("declined; nothing was sent".to_owned())),
@@ -177,46 +172,6 @@ fn short(id: &str) -> String {
         format!("{}…{}", &id[..4], &id[id.len() - 3..])
     } else {
         id.to_owned()
-    }
-}
-
-/// A question without an answer: its line is ended before anything else is said, also when Ctrl-C drops the asking.
-struct Asked;
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        tell("");
-    }
-}
-
-/// A person to ask: never over standard input while the users come from there.
-struct Terminal {
-    read: Box<dyn io::Read + Send>,
-    write: Box<dyn Write + Send>,
-}
-
-impl Terminal {
-    fn open(source: &Source) -> Option<Self> {
-        if !io::stderr().is_terminal() {
-            return None;
-        }
-        let (input, output) = if cfg!(windows) { ("CONIN$", "CONOUT$") } else { ("/dev/tty", "/dev/tty") };
-        let own = File::options().read(true).open(input).ok();
-        match own.zip(File::options().write(true).open(output).ok()) {
-            Some((read, write)) => Some(Self { read: Box::new(read), write: Box::new(write) }),
-            None if *source != Source::Stdin && io::stdin().is_terminal() => {
-                Some(Self { read: Box::new(io::stdin()), write: Box::new(io::stderr()) })
-            }
-            None => None,
-        }
-    }
-
-    fn ask(mut self, question: &str) -> String {
-        let _ = self.write.write_all(question.as_bytes()).and_then(|()| self.write.flush());
-        let mut answer = String::new();
-        // What cannot be read is no yes.
-        let _ = BufReader::new(self.read).read_line(&mut answer);
-        answer
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::model::{Attempt, Event, Finished, Kind, Outcome};
 use crate::rundir::Journal;
 use crate::stop::{Stop, Why};
+use crate::terminal::Console;
 
 /// Records that go in one write.
 const BATCH: usize = 256;
@@ -27,6 +28,7 @@ pub(super) fn record(
     counters: &Counters,
     stop: &Stop,
     mut guards: Guards,
+    console: &Console,
     written: impl Fn(),
 ) -> Result<(), Error> {
     let mut events = Vec::with_capacity(BATCH);
@@ -40,7 +42,7 @@ pub(super) fn record(
                     counters.throttled.fetch_add(u64::from(throttled), Relaxed);
                     log_attempt(row, &attempt);
                     if matches!(attempt.kind, Kind::Transient(_)) {
-                        counters.troubled(&attempt.message);
+                        counters.troubled(&attempt.message, console);
                     }
                     debug!(row, wait_ms = wait.as_millis() as u64, "tries again after the wait");
                 }

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::drive::Counters;
 use super::pacing::state_of;
 use super::panic_guard::Alarm;
-use crate::commands::tell;
 use crate::pace::Pace;
 use crate::rundir::{Learnt, Lock};
+use crate::terminal::Console;
 
 /// `state.json` follows the cool-downs within 50 ms.
 const EVERY: Duration = Duration::from_millis(40);
@@ -28,6 +28,7 @@ pub(super) fn keep(
     before: Option<Learnt>,
     counters: Arc<Counters>,
     alarm: Alarm,
+    console: Console,
 ) -> thread::JoinHandle<()> {
     let runtime = tokio::runtime::Handle::current();
     thread::spawn(move || {
@@ -48,7 +49,7 @@ pub(super) fn keep(
                 if let Err(error) = state_of(&pace, before, Timestamp::now()).write(&folder)
                     && !std::mem::replace(&mut warned, true)
                 {
-                    tell(&format!("warning: {}", error.chain()));
+                    console.warn(&error.chain());
                 }
                 saved = Some(ends);
                 learned = (sent, std::time::Instant::now());

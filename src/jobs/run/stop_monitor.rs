@@ -8,16 +8,17 @@ use tokio::time::{Instant, sleep};
 
 use super::drive::{Counters, LOOK_EVERY};
 use super::pacing::long_pause;
-use crate::commands::tell;
 use crate::pace::{Pace, Waiting};
 use crate::report::human;
 use crate::stop::{Stop, Why};
 use crate::sys::{Signal, Signals};
+use crate::terminal::Console;
 
 pub(super) struct Watch {
     pub(super) pace: Arc<Pace>,
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Stop,
+    pub(super) console: Console,
     pub(super) max_stall: Duration,
     pub(super) max_wait: Duration,
     pub(super) deadline: Option<Instant>,
@@ -38,7 +39,7 @@ impl Watch {
                         self.stop.abort(None);
                     } else {
                         self.stop.drain(why(signal));
-                        tell("stopping: waiting at most 10 s for requests in flight; a second Ctrl-C ends at once");
+                        self.console.status("stopping: waiting at most 10 s for requests in flight; a second Ctrl-C ends at once");
                     }
                 }
                 () = sleep(LOOK_EVERY) => {}
@@ -53,7 +54,7 @@ impl Watch {
                 && outage.replace(since) != Some(since)
                 && self.stop.is_running()
             {
-                tell(&begun(&self.counters, self.max_stall));
+                self.console.warn(&begun(&self.counters, self.max_stall));
             }
         }
     }
@@ -68,7 +69,7 @@ fn begun(counters: &Counters, max_stall: Duration) -> String {
         _ => String::new(),
     };
     format!(
-        "warning: Microsoft 365 does not answer{cause}; one try every 30 s from now on, for at most {} (--max-stall)",
+        "Microsoft 365 does not answer{cause}; one try every 30 s from now on, for at most {} (--max-stall)",
         human(max_stall)
     )
 }
@@ -149,7 +150,7 @@ mod tests {
         let counters = Counters::default();
         *counters.trouble.lock().expect("nobody panicked") = "the VPN is down.".into();
         let end = "; one try every 30 s from now on, for at most 10 min (--max-stall)";
-        let begin = "warning: Microsoft 365 does not answer";
+        let begin = "Microsoft 365 does not answer";
         assert_eq!(begun(&counters, STALL), format!("{begin}{end}"));
         counters.answered.store(1, Relaxed);
         assert_eq!(begun(&counters, STALL), format!("{begin}: the VPN is down{end}"));
