@@ -102,3 +102,31 @@ pub(super) fn date_in(headers: &HeaderMap) -> Option<Timestamp> {
     let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     Timestamp::try_from(date).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_needs_an_object_that_is_not_an_error() {
+        let large = format!(r#"{{"value":["{}"],"error":1}}"#, "x".repeat(LONGEST_BODY));
+        for (status, body, accepted) in [
+            (200, r#"{"value":[]}"#, true),
+            (200, "\u{feff} {}", true),
+            (200, r#"{"id":"x","error":null}"#, true),
+            (200, &large, true),
+            (200, r#"{"error":{"code":"x","message":"m"}}"#, false),
+            (200, r#"{"odata.error":{}}"#, false),
+            (200, r#"{"error":"forbidden"}"#, false),
+            (200, "", false),
+            (200, "[]", false),
+            (200, "<html>", false),
+            (202, "{}", false),
+            (204, "", false),
+        ] {
+            let kind = classify_read(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()).kind;
+            let expected = if accepted { Kind::Accepted } else { Kind::Transient(Fault::NotGraph) };
+            assert_eq!(kind, expected, "{status} {body:.40}");
+        }
+    }
+}

@@ -19,6 +19,25 @@ const HEADERS: [(&str, f64); 3] =
 const SEPARATORS: [char; 4] = [',', ';', '(', ')'];
 /// Words of a message that announce a wait.
 const LEADS: [&str; 3] = ["after", "in", "wait"];
+/// Words before a lead that make its time one that has passed: "timed out after 30 seconds", "100 requests in 60 seconds".
+const PASSED: [&str; 16] = [
+    "aborted",
+    "calls",
+    "canceled",
+    "cancelled",
+    "closed",
+    "completed",
+    "executed",
+    "expired",
+    "failed",
+    "generated",
+    "out",
+    "requests",
+    "respond",
+    "response",
+    "stopped",
+    "timeout",
+];
 /// Words that may stand between a lead and its number.
 const FILLERS: [&str; 8] = ["about", "another", "approximately", "at", "for", "least", "the", "next"];
 /// Words of a message that one duration has at most: "1 hour 30 minutes 15 seconds".
@@ -99,7 +118,8 @@ pub(super) fn in_message(message: &str) -> Option<Duration> {
         .map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-').replace(',', ""))
         .filter(|word| !word.is_empty() && word != "and")
         .collect();
-    let leads = (0..words.len()).filter(|at| LEADS.contains(&&*words[*at]));
+    let is_past = |at: usize| at > 0 && PASSED.contains(&&*words[at - 1]);
+    let leads = (0..words.len()).filter(|at| LEADS.contains(&&*words[*at]) && !is_past(*at));
     let waits = leads.filter_map(|at| {
         let rest = words[at + 1..].iter().map(|word| &**word).skip_while(|word| FILLERS.contains(word));
         let rest = rest.map(|word| if matches!(word, "a" | "an" | "one") { "1" } else { word });
@@ -311,6 +331,9 @@ mod tests {
             "after 5",
             "in",
             "in 2 days",
+            "The request timed out after 30 seconds",
+            "page generated in 0.02 seconds",
+            "limit of 120 requests in 60 seconds exceeded",
         ] {
             assert_eq!(in_message(none), None, "{none}");
         }

@@ -73,6 +73,10 @@ pub(super) fn answer(tenant: &mut Tenant, now: Duration, request: &Request<Bytes
     }
     let mut answer = Answer::json(200, &json!({ "responses": responses }));
     match fault {
+        Some(BatchFault::Whole424) => {
+            answer.status = 424;
+            return answer;
+        }
         Some(BatchFault::CutOff) => answer.body.1.truncate(answer.body.1.len() / 2),
         Some(BatchFault::RawHtml) => {
             let at = answer.body.1.len() - 2;

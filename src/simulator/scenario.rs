@@ -164,6 +164,10 @@ pub struct Faults {
     pub throttle_429: f64,
     /// 200 with a web page, as from a captive portal.
     pub html_200: f64,
+    /// 200 with a JSON object that is not Graph's, as from a gateway.
+    pub json_200: f64,
+    /// 403 with plain text, as from a proxy.
+    pub text_403: f64,
     /// 500 whose body ends before its length.
     pub cut_off: f64,
     /// 500 whose body comes in drops, over two seconds.
@@ -194,6 +198,8 @@ pub struct BatchFaults {
     pub cut_off: f64,
     /// The whole call is answered 429 with Retry-After.
     pub whole_429: f64,
+    /// The whole call is answered 424, with all its parts.
+    pub whole_424: f64,
     /// The whole call is answered 503.
     pub whole_503: f64,
     /// The whole call is answered 502 with a web page.
@@ -321,13 +327,15 @@ impl Faults {
     }
 
     /// Every fault with its name, in a fixed order.
-    pub(super) fn shares(&self) -> [(f64, Fault); 16] {
+    pub(super) fn shares(&self) -> [(f64, Fault); 18] {
         [
             (self.reset_before, Fault::ResetBefore),
             (self.reset_after, Fault::ResetAfter),
             (self.error_500, Fault::Status(500)),
             (self.html_502, Fault::Html(502)),
             (self.html_200, Fault::Html(200)),
+            (self.json_200, Fault::Json200),
+            (self.text_403, Fault::Text403),
             (self.wait_503, Fault::Wait503),
             (self.plain_503, Fault::Status(503)),
             (self.error_504, Fault::Status(504)),
@@ -345,7 +353,7 @@ impl Faults {
 
 impl BatchFaults {
     /// Every fault with its name, in a fixed order.
-    pub(super) fn shares(&self) -> [(f64, BatchFault); 8] {
+    pub(super) fn shares(&self) -> [(f64, BatchFault); 9] {
         [
             (self.missing, BatchFault::Missing),
             (self.doubled, BatchFault::Doubled),
@@ -353,6 +361,7 @@ impl BatchFaults {
             (self.raw_html, BatchFault::RawHtml),
             (self.cut_off, BatchFault::CutOff),
             (self.whole_429, BatchFault::Whole429),
+            (self.whole_424, BatchFault::Whole424),
             (self.whole_503, BatchFault::Whole503),
             (self.html_502, BatchFault::Html502),
         ]
@@ -366,6 +375,8 @@ pub(super) enum Fault {
     ResetAfter,
     Status(u16),
     Html(u16),
+    Json200,
+    Text403,
     Wait503,
     Busy,
     Throttle,
@@ -385,6 +396,7 @@ pub(super) enum BatchFault {
     RawHtml,
     CutOff,
     Whole429,
+    Whole424,
     Whole503,
     Html502,
 }

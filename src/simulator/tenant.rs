@@ -260,6 +260,14 @@ impl Tenant {
             }
             Fault::Status(status) => error(status, "UnknownError", ""),
             Fault::Html(status) => html(status),
+            Fault::Json200 => Answer::json(
+                200,
+                &serde_json::json!({ "odata.error": { "code": "Gateway", "message": "no" } }),
+            ),
+            Fault::Text403 => {
+                let text = b"Access denied by policy WEB-17".to_vec();
+                Answer { status: 403, body: ("text/plain", text), ..Answer::default() }
+            }
             Fault::Wait503 => {
                 self.ledger.announced(now, Duration::from_secs(wait));
                 error(503, "ServiceUnavailable", "Try later.").with("retry-after", wait.to_string())
