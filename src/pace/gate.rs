@@ -12,7 +12,8 @@ use super::cooldown::{Cooldowns, Cooling};
 use super::law::{Law, Verdict};
 use super::outage::Outage;
 use super::quota::{Ceiling, FASTEST};
-use crate::model::{Attempt, Fault, Kind, Scope};
+use super::unannounced::Unannounced;
+use crate::model::{Attempt, Fault, Kind, Scope, Throttle};
 
 /// Shared by all workers of one app in one tenant.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub(super) struct Flow {
     ceiling: Ceiling,
     pub(super) cooldowns: Cooldowns,
     outage: Outage,
+    unannounced: Unannounced,
+    /// The law before a limit that names no time: what it learned meanwhile is void if it proves to be an outage.
+    before_limit: Option<Law>,
     probe_out: bool,
     /// Parts of tickets that are neither settled nor dropped.
     pub(super) in_flight: usize,
@@ -146,6 +150,17 @@ pub struct Settling<'a> {
 pub struct Settled {
     /// The streak of failures that a transient attempt belongs to.
     pub streak: Option<u64>,
+    /// Set where the attempt was refused by a limit that names no time: it says nothing about the user.
+    pub limit: Option<Throttle>,
+}
+
+impl Settled {
+    /// Makes the attempt a throttled one where a limit refused it.
+    pub fn judge(&self, attempt: &mut Attempt) {
+        if let Some(limit) = self.limit {
+            attempt.kind = Kind::Throttled(limit);
+        }
+    }
 }
 
 impl Pace {
@@ -209,12 +224,11 @@ impl Pace {
     /// Why nothing leaves, for the display.
     pub fn waiting(&self) -> Waiting {
         let (state, now) = (self.state(), Instant::now());
-        if let Some(cooling) = state.cooldowns.running(now) {
-            return Waiting::CoolDown(cooling);
-        }
-        match state.outage.paused() {
-            Some(pause) => Waiting::Outage { since: pause.since, next_probe: pause.next_probe },
-            None => Waiting::No,
+        match (state.cooldowns.running(now), state.outage.paused()) {
+            (Some(cooling), None) => Waiting::CoolDown(cooling),
+            (Some(cooling), Some(_)) if cooling.announced => Waiting::CoolDown(cooling),
+            (_, Some(pause)) => Waiting::Outage { since: pause.since, next_probe: pause.next_probe },
+            (None, None) => Waiting::No,
         }
     }
 
@@ -291,6 +305,8 @@ impl Flow {
             ceiling: Ceiling::new(bounds.rate, bounds.group),
             cooldowns: Cooldowns::new(random),
             outage: Outage::default(),
+            unannounced: Unannounced::default(),
+            before_limit: None,
             probe_out: false,
             in_flight: 0,
             most_in_flight: bounds.in_flight.max(1),
@@ -342,47 +358,69 @@ impl Flow {
     }
 
     pub(super) fn settle(&mut self, sent: Instant, row: u64, attempt: &Attempt, now: Instant) -> Settled {
-        let verdict = match &attempt.kind {
-            Kind::Throttled(throttle) if throttle.quota => Verdict::Refused,
-            Kind::Accepted | Kind::Refused(_) | Kind::Busy => Verdict::Served,
-            Kind::Throttled(_) | Kind::Transient(_) | Kind::Unauthorized { .. } => Verdict::Nothing,
+        let is_limit = self.unannounced.is_limit(row, &attempt.kind);
+        let streak = match &attempt.kind {
+            // Nothing failed: the request is sent again in another version of HTTP.
+            Kind::Transient(Fault::Http2Refused) => None,
+            Kind::Transient(_) => Some(self.outage.failed(row, now)),
+            _ => None,
+        };
+        let is_outage = self.outage.paused().is_some();
+        if is_outage && let Some(law) = self.before_limit.take() {
+            self.law = law;
+        }
+        let unannounced = |quota| is_limit.then(|| Throttle { scope: Scope::default(), quota });
+        let limit = match &attempt.kind {
+            // Nobody is answered: that has a rule of its own.
+            Kind::Transient(_) if !is_outage => unannounced(true),
+            // Another writer's conflicts say nothing about the rate.
+            Kind::Busy => unannounced(false),
+            _ => None,
+        };
+        let throttle = match (&attempt.kind, limit) {
+            (Kind::Throttled(throttle), _) => Some((*throttle, attempt.retry_after)),
+            (_, limit) => limit.map(|throttle| (throttle, None)),
+        };
+        if limit.is_some_and(|throttle| throttle.quota) {
+            self.before_limit.get_or_insert_with(|| self.law.clone());
+        }
+        let verdict = match (throttle, &attempt.kind) {
+            (Some((throttle, _)), _) if throttle.quota => Verdict::Refused,
+            (None, Kind::Accepted | Kind::Refused(_) | Kind::Busy) => Verdict::Served,
+            _ => Verdict::Nothing,
         };
         self.law.on_attempt(verdict, attempt.throttle_percentage, sent, now);
-        match &attempt.kind {
-            Kind::Throttled(throttle) => {
-                let usage = self.usage.get_or_insert_with(|| Usage::begin(now));
-                if self.shut_since.is_none() {
-                    self.shut_since = Some(now);
-                    self.waits.spells += 1;
-                    usage.last_pause = (now, usage.served, self.waits.waited);
-                }
-                self.cooldowns.refused(throttle.scope, attempt.retry_after, sent, now);
-                self.waits.refused[throttle.scope.index()] += 1;
-                if let Some(cooling) = self.cooldowns.running(now) {
-                    self.waits.longest = self.waits.longest.max(cooling.length);
-                }
-                Settled::default()
-            }
-            // Nothing failed: the request is sent again in another version of HTTP.
-            Kind::Transient(Fault::Http2Refused) => Settled::default(),
-            Kind::Transient(_) => Settled { streak: Some(self.outage.failed(row, now)) },
-            // Says nothing about the limit: the next probe may leave.
-            Kind::Unauthorized { .. } => Settled::default(),
-            Kind::Busy => {
-                self.served(sent, row, now);
-                Settled::default()
-            }
-            Kind::Accepted | Kind::Refused(_) => {
+        match (throttle, &attempt.kind) {
+            (Some((throttle, wait)), _) => self.throttled(throttle.scope, wait, sent, now),
+            (None, Kind::Accepted | Kind::Refused(_)) => {
                 self.served(sent, row, now);
                 self.last_answer = now;
                 self.cooldowns.answered(now);
-                Settled::default()
             }
+            (None, Kind::Busy) => self.served(sent, row, now),
+            // Says nothing about the limit: the next probe may leave.
+            _ => {}
+        }
+        Settled { streak: streak.filter(|_| limit.is_none()), limit }
+    }
+
+    fn throttled(&mut self, scope: Scope, wait: Option<Duration>, sent: Instant, now: Instant) {
+        let usage = self.usage.get_or_insert_with(|| Usage::begin(now));
+        if self.shut_since.is_none() {
+            self.shut_since = Some(now);
+            self.waits.spells += 1;
+            usage.last_pause = (now, usage.served, self.waits.waited);
+        }
+        self.cooldowns.refused(scope, wait, sent, now);
+        self.waits.refused[scope.index()] += 1;
+        if let Some(cooling) = self.cooldowns.running(now) {
+            self.waits.longest = self.waits.longest.max(cooling.length);
         }
     }
 
     fn served(&mut self, sent: Instant, row: u64, now: Instant) {
         self.outage.answered(row);
+        self.before_limit = None;
         let shut = self.cooldowns.is_shut();
         self.cooldowns.served(sent);
         if let Some(usage) = &mut self.usage {

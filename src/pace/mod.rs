@@ -16,6 +16,7 @@ mod outage;
 mod properties;
 mod quota;
 mod stock;
+mod unannounced;
 
 pub use adaptive::{Adaptive, Learned};
 pub use cooldown::Cooling;

@@ -5,9 +5,9 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reprovision::model::{Attempt, Fault, Kind, Outcome, Record};
-use reprovision::pace::{Bounds, Law, Pace};
-use reprovision::stop::Stop;
+use reprovision::model::{Attempt, Fault, Kind, Outcome, Reason, Record};
+use reprovision::pace::{Bounds, Law, Pace, Waiting};
+use reprovision::stop::{Stop, Why};
 
 use crate::pace::{LATENCY, Ran, run_at, script};
 use crate::service::Service;
@@ -138,4 +138,65 @@ fn find_ends_at_a_pause_above_the_longest() {
     let output = service.command(desk.path(), &["find", "--max-wait", "30s"]).output().expect("find");
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     assert!(said(&output).contains("longer than --max-wait 30 s"), "{}", said(&output));
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_for_everybody_fail_nobody() {
+    for (users, concurrency) in [(5, 1), (20, 1), (20, 32), (300, 32)] {
+        let script =
+            script(|at, _, _: &str| Attempt::of(if at < SECOND * 8 { Kind::Busy } else { Kind::Accepted }));
+        let ran = run_at(pace(), users, concurrency, &Stop::new(), script).await;
+        assert_eq!((ran.records.len() as u64, failed(&ran.records)), (users, 0), "{users}, {concurrency}");
+        assert!(ran.took < SECOND * 20, "{:?}", ran.took);
+        let early = ran.sent.iter().filter(|at| **at < SECOND * 8).count();
+        assert!(early <= 48, "{early} requests while nobody could be served");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_for_everybody_last_until_the_run_stops() {
+    let (pace, stop) = (pace(), Stop::new());
+    let (raise, watched) = (stop.clone(), pace.clone());
+    tokio::spawn(async move {
+        while watched.silent_for() < SECOND * 1_800 {
+            tokio::time::sleep(SECOND).await;
+        }
+        raise.drain(Why::Stalled("no answer".to_owned()));
+    });
+    let ran = run_at(pace, 100, 32, &stop, script(|_, _, _: &str| Kind::Busy)).await;
+    assert!(ran.records.is_empty() && ran.took < SECOND * 1_802, "{:?}", ran.took);
+    assert!(ran.sent.len() < 150, "{} requests in half an hour", ran.sent.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_of_four_users_are_their_own() {
+    let busy = |id: &str| ["user3@", "user7@", "user11@", "user12@"].iter().any(|own| id.starts_with(own));
+    let script =
+        script(move |_, _, id: &str| Attempt::of(if busy(id) { Kind::Busy } else { Kind::Accepted }));
+    let ran = run_at(pace(), 40, 32, &Stop::new(), script).await;
+    let failed: Vec<_> = ran.records.iter().filter(|record| record.outcome == Outcome::Failed).collect();
+    assert_eq!(failed.len(), 4);
+    assert!(failed.iter().all(|record| (record.attempts, record.reason) == (3, Some(Reason::Busy))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unavailable_service_that_serves_some_fails_nobody_and_one_that_serves_nobody_is_an_outage() {
+    // One request in three is served.
+    let some = script(|_, number, _: &str| {
+        Attempt::of(if number % 3 == 0 { Kind::Accepted } else { Kind::Transient(Fault::Unavailable) })
+    });
+    let ran = run_at(pace(), 200, 32, &Stop::new(), some).await;
+    assert_eq!((ran.records.len(), failed(&ran.records)), (200, 0));
+    let (pace, stop) = (pace(), Stop::new());
+    let (raise, watched) = (stop.clone(), pace.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep(SECOND * 600).await;
+        assert!(matches!(watched.waiting(), Waiting::Outage { .. }), "{:?}", watched.waiting());
+        raise.drain(Why::Interrupted);
+    });
+    let none = script(|_, _, _: &str| Kind::Transient(Fault::Unavailable));
+    let ran = run_at(pace, 200, 32, &stop, none).await;
+    assert!(ran.records.is_empty());
+    let late: Vec<_> = ran.sent.iter().filter(|at| **at > SECOND * 300).collect();
+    assert!((9..=10).contains(&late.len()), "{late:?}");
 }

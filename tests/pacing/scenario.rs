@@ -58,6 +58,9 @@ pub(crate) struct Service {
     pub(crate) limits: Vec<LimitFile>,
     #[serde(default)]
     pub(crate) retry_after: Told,
+    /// Refusals are 503 without a wait, as of nginx `limit_req`; else they are 429.
+    #[serde(default)]
+    pub(crate) refuses_with_503: bool,
     /// Everything is refused until an announced wait is over.
     #[serde(default)]
     pub(crate) closed_while_waiting: bool,
@@ -179,6 +182,7 @@ pub(crate) struct Server {
     blind: Option<Blind>,
     outages: Vec<[f64; 2]>,
     token_s: Option<f64>,
+    pub(crate) refuses_with_503: bool,
     header: bool,
     random: fastrand::Rng,
 }
@@ -206,6 +210,7 @@ impl Server {
             blind: service.blind,
             outages: service.outages.clone(),
             token_s: service.token_s,
+            refuses_with_503: service.refuses_with_503,
             header,
             random,
         }

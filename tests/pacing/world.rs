@@ -58,6 +58,7 @@ pub(crate) struct App {
     latency: Mutex<Latency>,
     token: tokio::sync::Mutex<Token>,
     token_s: Option<f64>,
+    refuses_with_503: bool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -114,7 +115,10 @@ impl Exchange for App {
                 tally.refused += 1;
                 tally.gate = tally.gate.max(now + wait.unwrap_or(0.0));
                 retry_after = wait.map(Duration::from_secs_f64);
-                (Kind::Throttled(Throttle { scope: Scope::default(), quota: true }), used)
+                match self.refuses_with_503 {
+                    true => (Kind::Transient(Fault::Unavailable), used),
+                    false => (Kind::Throttled(Throttle { scope: Scope::default(), quota: true }), used),
+                }
             }
             Answer::Down => (Kind::Transient(Fault::Unavailable), None),
             Answer::TokenExpired => (Kind::Unauthorized { claims: None }, None),
@@ -142,7 +146,10 @@ pub(crate) async fn work(
     let began = Instant::now();
     let tally = Arc::new(Mutex::new(Tally::default()));
     let stop = Stop::new();
-    let epoch = locked(&server).epoch;
+    let (epoch, refuses_with_503) = {
+        let server = locked(&server);
+        (server.epoch, server.refuses_with_503)
+    };
     let app = App {
         epoch,
         server,
@@ -150,6 +157,7 @@ pub(crate) async fn work(
         latency: Mutex::new(Latency::new(seed, reach.round_trip)),
         token: tokio::sync::Mutex::new(Token { generation: 1, issued: epoch.elapsed().as_secs_f64() }),
         token_s,
+        refuses_with_503,
     };
     let (feed, rows) = mpsc::channel(256);
     let (events, mut inbox) = mpsc::channel(256);

@@ -133,10 +133,13 @@ impl<E: Exchange> Dispatch<E> {
     /// sent, or the answer will not be waited for. [`Dispatch::whose`] says whether a refusal counts.
     pub async fn attempt(&self, row: &Row) -> Option<(Attempt, Settled)> {
         let _at_work = AtWork::begin(&self.gate.at_work);
-        match self.gathering.as_ref().filter(|gathering| gathering.takes(row.number)) {
-            Some(gathering) => gathering.attempt(row, &self.gate.stop).await,
-            None => self.gate.single(row.number, &row.id).await,
-        }
+        let (mut attempt, settled) =
+            match self.gathering.as_ref().filter(|gathering| gathering.takes(row.number)) {
+                Some(gathering) => gathering.attempt(row, &self.gate.stop).await?,
+                None => self.gate.single(row.number, &row.id).await?,
+            };
+        settled.judge(&mut attempt);
+        Some((attempt, settled))
     }
 
     /// The service asked for a wait of one user, which is waited for: no silence of the service.

@@ -34,12 +34,13 @@ impl<E: Reads> Dispatch<E> {
     pub async fn get(&self, number: u64, url: &Url) -> Option<(Reading, Settled)> {
         loop {
             let mut departure = self.gate.leave(1).await?;
-            let reading = tokio::select! {
+            let mut reading = tokio::select! {
                 biased;
                 reading = self.gate.exchange.get(&departure.pass, url) => reading,
                 () = self.gate.stop.aborting() => return None,
             };
             let settled = self.gate.settle(&mut departure, number, &reading.attempt);
+            settled.judge(&mut reading.attempt);
             if !self.is_to_repeat(number, &reading).await? {
                 return Some((reading, settled));
             }
@@ -71,8 +72,9 @@ impl<E: Reads> Dispatch<E> {
             self.gate.heed(sent, one.number, counted(one, reading), &reading.attempt);
         }
         let mut settling = self.gate.pace.settling(&mut departure.ticket);
-        let settle = |(one, reading): (&Asked, Reading)| {
+        let settle = |(one, mut reading): (&Asked, Reading)| {
             let settled = settling.part(counted(one, &reading), &reading.attempt);
+            settled.judge(&mut reading.attempt);
             (reading, settled)
         };
         let mut answers: Vec<_> = asked.iter().zip(readings).map(settle).collect();
@@ -97,7 +99,9 @@ impl<E: Reads> Dispatch<E> {
     async fn is_to_repeat(&self, number: u64, reading: &Reading) -> Option<bool> {
         match reading.attempt.kind {
             Kind::Unauthorized { .. } => {
-                Some(self.gate.whose(number, &reading.attempt).await? == Whose::SignIn)
+                let whose = self.gate.whose(number, &reading.attempt).await?;
+                // Where the answer names a wait, the caller keeps it.
+                Some(whose == Whose::SignIn && reading.attempt.retry_after.is_none())
             }
             _ => Some(false),
         }
