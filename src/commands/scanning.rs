@@ -138,8 +138,13 @@ impl Scanning {
             Stopped::Error(error) => Err(error),
             Stopped::Ended(Ended::Stopped) => {
                 let why = self.stop.reasons();
-                if let Some(Why::SignIn(text)) = why.iter().find(|why| matches!(why, Why::SignIn(_))) {
-                    return Err(Error::SignIn(text.clone()));
+                for why in &why {
+                    match why {
+                        Why::SignIn(text) => return Err(Error::SignIn(text.clone())),
+                        // No way to the service: the same command finds out whether it came back.
+                        Why::Stalled(text) => return Err(Error::Unavailable(format!("{text}; {goes_on}"))),
+                        _ => {}
+                    }
                 }
                 tell(&format!("stopped; {goes_on}"));
                 Ok(if why.contains(&Why::Terminated) { Exit::Terminated } else { Exit::Interrupted })

@@ -51,7 +51,7 @@ pub(super) fn check() -> Result<(), Error> {
 /// answer is left to the client.
 ///
 /// # Errors
-/// `Error::SignIn` where the proxy answers 407.
+/// `Error::SignIn` where the proxy wants another sign-in.
 pub async fn ask_proxy(url: &Url) -> Result<(), Error> {
     if is_loopback(url) {
         return Ok(());
@@ -86,12 +86,11 @@ pub async fn ask_proxy(url: &Url) -> Result<(), Error> {
     }
 }
 
-/// What to say of a proxy's 407; `None` for any other answer.
+/// What to say of a proxy that wants another sign-in; `None` for any other answer.
 fn unwelcome(head: &str, with_password: bool) -> Option<String> {
     let mut lines = head.lines();
-    if lines.next()?.split(' ').nth(1) != Some("407") {
-        return None;
-    }
+    // Some proxies answer a wrong password with 401.
+    let status = lines.next()?.split(' ').nth(1).filter(|status| matches!(*status, "401" | "407"))?;
     let proxy = proxy_name().unwrap_or_else(|| "the proxy".to_owned());
     let mut offers: Vec<&str> = lines
         .filter_map(|line| line.split_once(':'))
@@ -107,18 +106,18 @@ fn unwelcome(head: &str, with_password: bool) -> Option<String> {
             .collect();
         let kinds = if kinds.is_empty() { "a kind of sign-in".to_owned() } else { kinds.join(" and ") };
         format!(
-            "{proxy} accepts only {kinds} (407), which reprovision does not speak. Start a local proxy that does, such as cntlm or \
+            "{proxy} accepts only {kinds} ({status}), which reprovision does not speak. Start a local proxy that does, such as cntlm or \
              px, and name it in HTTPS_PROXY; or have the host allowed without a sign-in, or name it in NO_PROXY if it can be \
              reached directly. Nothing was sent"
         )
     } else if with_password {
         format!(
-            "{proxy} refuses the user and password in HTTPS_PROXY (407). It was asked once, so that the account is not locked. \
+            "{proxy} refuses the user and password in HTTPS_PROXY ({status}). It was asked once, so that the account is not locked. \
              Correct them, special characters percent-encoded. Nothing was sent"
         )
     } else {
         format!(
-            "{proxy} wants a user and a password (407): HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, special characters \
+            "{proxy} wants a user and a password ({status}): HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, special characters \
              percent-encoded. Nothing was sent"
         )
     })
@@ -240,6 +239,8 @@ mod tests {
             let text = unwelcome(&head(offers), with_password).expect("a refusal");
             assert!(text.contains(part), "{text}");
         }
+        let wrong = unwelcome("HTTP/1.0 401 Unauthorized\r\n\r\n", true).expect("a refusal");
+        assert!(wrong.contains("refuses the user and password in HTTPS_PROXY (401)"), "{wrong}");
         for other in ["", "HTTP/1.1 200 Connection established\r\n\r\n", "HTTP/1.1 403 No\r\n\r\n", "407"] {
             assert_eq!(unwelcome(other, true), None);
         }

@@ -45,24 +45,19 @@ fn refuse(stream: &mut TcpStream, offers: &str) {
 
 /// `run` of forty users, 32 at once, with a token or a secret.
 fn run(endpoint: &str, secret: bool, variables: &[(&str, &str)]) -> Output {
+    let auth = if secret { "secret" } else { "token" };
+    let arguments = ["run", "users.csv", "--yes", "--out", "out", "--endpoint", endpoint, "--auth", auth];
+    command(&arguments, secret, variables)
+}
+
+/// The program in a folder with a list of forty users.
+fn command(arguments: &[&str], secret: bool, variables: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let rows: String = (1..=40).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
     std::fs::write(folder.path().join("users.csv"), format!("id\n{rows}")).expect("the input");
-    let auth = if secret { "secret" } else { "token" };
     Command::new(env!("CARGO_BIN_EXE_reprovision"))
-        .args([
-            "run",
-            "users.csv",
-            "--yes",
-            "--out",
-            "out",
-            "--endpoint",
-            endpoint,
-            "--auth",
-            auth,
-            "--timeout",
-            "5s",
-        ])
+        .args(arguments)
+        .args(["--timeout", "5s"])
         .current_dir(folder.path())
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -130,8 +125,11 @@ fn lasting_faults_before_the_first_answer_cost_three_tries() {
 fn proxy_that_does_not_answer_ends_the_run_within_seconds() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     for scheme in ["http", "socks5"] {
+        let proxy = format!("{scheme}://127.0.0.1:{free}");
+        let output =
+            command(&["find", "--endpoint", NOWHERE, "--auth", "token"], false, &[("HTTPS_PROXY", &proxy)]);
+        ended(&output, &[5], "does not answer");
         for secret in [false, true] {
-            let proxy = format!("{scheme}://127.0.0.1:{free}");
             let began = std::time::Instant::now();
             ended(&run(NOWHERE, secret, &[("HTTPS_PROXY", &proxy)]), &[5, 6], "does not answer");
             assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
