@@ -2,6 +2,7 @@
 
 mod batch;
 mod checks;
+mod credentials;
 mod directory;
 mod identity;
 mod ledger;

@@ -26,7 +26,7 @@ use super::ledger::Ledger;
 use super::scenario::Scenario;
 use super::tenant::Tenant;
 use super::wire::{Answer, Way};
-use super::{identity, tls, token};
+use super::{credentials, identity, tls};
 
 /// Longest request body that is read: a batch of twenty is below 8 KiB.
 const LONGEST_BODY: usize = 1024 * 1024;
@@ -154,12 +154,12 @@ impl Simulator {
 
     /// Its one tenant.
     pub fn tenant_id(&self) -> &'static str {
-        token::TENANT
+        credentials::TENANT
     }
 
     /// Its one app, and the secret of no value.
     pub fn app(&self) -> (&'static str, &'static str) {
-        (token::APP, token::SECRET)
+        (credentials::APP, credentials::SECRET)
     }
 
     /// The action ran for this id in a tenant that was started before this one: it counts as if it had been here.

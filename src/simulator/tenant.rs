@@ -13,7 +13,7 @@ use super::quota::{Cost, Quotas};
 use super::scenario::{Fault, Scenario, WaitForm, draw};
 use super::token::{self, SignIn, Verdict};
 use super::wire::{Answer, Way, error, html};
-use super::{batch, identity, listing};
+use super::{batch, credentials, identity, listing};
 
 /// Ids of requests that are remembered, to see repeated ones.
 const REMEMBERED: usize = 200_000;
@@ -399,7 +399,7 @@ impl Tenant {
             self.ledger.announced(now, Duration::from_secs_f64(announced));
         }
         answer
-            .with("x-ms-throttle-scope", format!("{scope}/{}/{}", token::APP, token::TENANT))
+            .with("x-ms-throttle-scope", format!("{scope}/{}/{}", credentials::APP, credentials::TENANT))
             .with("x-ms-throttle-information", "WriteLimitExceeded")
     }
 

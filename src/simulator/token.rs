@@ -8,18 +8,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::identity::{self, People};
+use super::credentials::{self, APP, People, SECRET, TENANT};
 use super::scenario::TokenRules;
 use super::wire::{Answer, aadsts};
 
 /// Accepted for ever where tokens do not expire. Opaque: nothing can be read in it.
 pub(super) const OPAQUE: &str = "simulated-token-of-no-value";
-/// The one tenant.
-pub(super) const TENANT: &str = "51a51a51-0000-4000-8000-000000000001";
-/// The one app.
-pub(super) const APP: &str = "51a51a51-0000-4000-8000-0000000000a9";
-/// Its secret, of no value.
-pub(super) const SECRET: &str = "simulated-secret-of-no-value";
 /// Life of a token in the documented sample, in seconds.
 const LIFE: u64 = 3_599;
 /// All that the action, `find` and `verify` need.
@@ -151,8 +145,8 @@ impl SignIn {
     fn decide(&mut self, now: Duration, tenant: &str, form: &[u8]) -> Answer {
         let form: HashMap<String, String> = url::form_urlencoded::parse(form).into_owned().collect();
         let field = |name: &str| form.get(name).map_or("", String::as_str);
-        if !identity::known(tenant) {
-            return identity::no_tenant();
+        if !credentials::known(tenant) {
+            return credentials::no_tenant();
         }
         if let Some(fault) = self.next_fault() {
             return fault;
@@ -181,7 +175,7 @@ impl SignIn {
             );
         }
         if person {
-            if let Some(answer) = identity::judge(&mut self.people, self.rules.pending, &form) {
+            if let Some(answer) = credentials::judge(&mut self.people, self.rules.pending, &form) {
                 return answer;
             }
             let (token, life) = self.give(now, field("claims").contains("access_token"));
@@ -204,7 +198,7 @@ impl SignIn {
             return aadsts(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
         }
         let fault =
-            identity::assertion_fault(field("client_assertion"), "/oauth2/v2.0/token", self.unix(now));
+            credentials::assertion_fault(field("client_assertion"), "/oauth2/v2.0/token", self.unix(now));
         if let Some((code, text)) = fault.filter(|_| assertion) {
             return aadsts(401, "invalid_client", code, text);
         }
