@@ -10,6 +10,7 @@ mod listing;
 mod quota;
 mod rules;
 mod scenario;
+mod scenario_file;
 mod server;
 mod tenant;
 mod tls;

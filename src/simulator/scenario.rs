@@ -1,25 +1,8 @@
-//! What the simulated tenant is like: parameters and expected ranges, read from TOML.
+//! What the simulated tenant is like: parameters and expected ranges, as a scenario file holds them.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
 
 use serde::Deserialize;
-
-use super::checks;
-
-/// The scenarios that are built in.
-const BUILT_IN: [(&str, &str); 9] = [
-    ("calm", include_str!("../../samples/scenarios/calm.toml")),
-    ("default", include_str!("../../samples/scenarios/default.toml")),
-    ("documented", include_str!("../../samples/scenarios/documented.toml")),
-    ("expiring-token", include_str!("../../samples/scenarios/expiring-token.toml")),
-    ("flaky", include_str!("../../samples/scenarios/flaky.toml")),
-    ("hostile", include_str!("../../samples/scenarios/hostile.toml")),
-    ("outage", include_str!("../../samples/scenarios/outage.toml")),
-    ("throttled", include_str!("../../samples/scenarios/throttled.toml")),
-    ("window", include_str!("../../samples/scenarios/window.toml")),
-];
 
 /// How a quota refills. Invented: Microsoft documents the amount, not the shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -274,46 +257,6 @@ pub struct Objects {
 }
 
 impl Scenario {
-    /// Names of the built-in ones.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        BUILT_IN.iter().map(|(name, _)| *name)
-    }
-
-    /// A built-in name or a file, which `read` reads.
-    ///
-    /// # Errors
-    /// A sentence that names the file and the key.
-    pub fn load(name: &str, read: impl FnOnce(&Path) -> io::Result<Vec<u8>>) -> Result<Self, String> {
-        if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
-            return Self::parse(text).map_err(|error| format!("scenario {name}: {error}"));
-        }
-        let bytes = read(Path::new(name)).map_err(|error| {
-            let known: Vec<_> = Self::names().collect();
-            format!("scenario {name}: {error}; built in are {}", known.join(", "))
-        })?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            let at = checks::place(&before, before.len());
-            format!("scenario {name}: {at}: this is not UTF-8: save the file as UTF-8")
-        })?;
-        Self::parse(text).map_err(|error| format!("scenario {name}: {error}"))
-    }
-
-    /// Reads TOML.
-    ///
-    /// # Errors
-    /// Names line and column, the key and what is wrong.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let scenario: Self = toml::from_str(text).map_err(|error| {
-            let at = checks::place(text, error.span().map_or(0, |span| span.start));
-            format!("{at}: {}", checks::said(error.message()))
-        })?;
-        if let Some((key, what)) = checks::wrong(&scenario) {
-            return Err(format!("{}: {key}: {what}", checks::place(text, checks::of_key(text, key))));
-        }
-        Ok(scenario)
-    }
-
     /// Stock of the app's write quota in the tenant.
     pub fn full(&self) -> f64 {
         if self.stock > 0.0 { self.stock } else { self.writes_per_second.max(1.0) }
@@ -411,56 +354,4 @@ pub(super) fn draw<T: Copy>(random: &mut fastrand::Rng, shares: &[(f64, T)]) -> 
         at -= share;
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_built_in_scenario_reads_says_what_it_expects_and_a_wrong_key_is_named() {
-        for name in Scenario::names() {
-            let scenario = Scenario::load(name, |path| std::fs::read(path)).expect(name);
-            assert!(!scenario.title.is_empty() && !scenario.expect.is_empty(), "{name}");
-        }
-        for (text, said) in [
-            ("\ntitel = 'x'", "line 2, column 1: unknown field `titel`"),
-            ("[objects]\nusers = [1]", "line 2, column 9: expected u64"),
-            ("a = ", "line 1, column 5: "),
-            ("[faults]\nslow = 2.0", "line 1, column 1: faults: shares are 0 to 1"),
-            ("seed = 1\nmissing = -1.0", "line 2, column 11: missing: a share"),
-            ("refill = 'window'", "line 1, column 1: window_s: a window needs"),
-            ("throttle_wait_s = [5, 3]", "line 1, column 19: throttle_wait_s: from is above to"),
-            ("objects.broken = nan", "line 1, column 18: objects.broken: a share"),
-            ("writes_per_second = inf", "line 1, column 21: writes_per_second: 0 to 1e12"),
-            ("objects = { users = 9223372036854775807 }", "line 1, column 21: objects.users: at most"),
-            ("[token]\nfaults = [503, 0]", "line 2, column 10: token.faults: a status"),
-            ("[limits]\nrequests = [1.0, 0.0]", "line 2, column 12: limits.requests: an amount"),
-        ] {
-            let error = Scenario::parse(text).expect_err(text);
-            assert!(error.starts_with(said), "{text}: {error}");
-        }
-        let latin =
-            Scenario::load("x", |_| Ok(b"seed = 1\ntitle = 'caf\xe9'".to_vec())).expect_err("Latin-1");
-        assert!(latin.starts_with("scenario x: line 2, column 13: this is not UTF-8"), "{latin}");
-    }
-
-    #[test]
-    fn what_stands_in_a_file_that_is_no_scenario_is_not_repeated() {
-        let secret = "s3cr3t";
-        for text in [
-            format!("password = '{secret}'"),
-            format!("seed = '{secret}'"),
-            format!("refill = '{secret}'"),
-            format!("[expect]\na = '{secret}, expected no'"),
-            format!("title = '{secret}"),
-            format!("title = {secret}"),
-            format!("throttle_after = ['{secret}']"),
-        ] {
-            let error = Scenario::parse(&text).expect_err(&text);
-            assert!(error.starts_with("line ") && !error.contains(secret), "{text}: {error}");
-        }
-        let long = Scenario::parse(&format!("\"a\\n\\u001b{}\" = 1", "b".repeat(9_000))).expect_err("a key");
-        assert!(long.chars().count() < 500 && !long.chars().any(char::is_control), "{long}");
-    }
 }
