@@ -7,9 +7,9 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::figures::{Figures, Hand, MOST_HANDS};
 use super::html_chart::{bar, share, timeline};
 use super::merge::Group;
+use super::part::Part;
 use super::summary::{Summary, shard_sentence};
 use super::timeline::Timeline;
-use super::verified::Verified;
 use super::words::{ACCEPTED_MEANS, COUNTED, human_millis, human_s};
 use crate::model::{Outcome, count, noun, thousands};
 
@@ -24,17 +24,6 @@ pub enum Redact {
     Nothing,
     /// Sign-in names and everything that may hold one give way to the row; object ids stay.
     Upn,
-}
-
-/// One run on a page.
-#[derive(Debug)]
-pub struct Part {
-    /// Name of its folder.
-    pub name: String,
-    /// Its account.
-    pub summary: Summary,
-    /// What a later look found.
-    pub verified: Option<Verified>,
 }
 
 /// A page of one run, or of several that are merged.

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::figures::{Cause, Durations, Figures};
-use super::files::load;
-use super::html::Part;
+use super::part::{Part, load};
 use crate::error::Error;
 use crate::model::{Shard, count, noun, thousands};
 use crate::rundir::{Identity, Rows};
