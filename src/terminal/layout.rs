@@ -1,15 +1,25 @@
 //! What is drawn on a terminal while a run works, laid out for its width: text alone.
 
 use std::iter;
+use std::time::Duration;
 
-use super::progress_display::View;
+use super::status_line::MARGIN;
+use crate::model::Progress;
 use crate::report::{human, thousands};
-use crate::terminal::status_line::MARGIN;
 
 /// A shorter bar shows nothing, a longer one not more.
 const CELLS: std::ops::RangeInclusive<usize> = 8..=60;
 /// Between what belongs to different questions.
 const GAP: &str = "  ";
+
+/// The progress of a run with its rate.
+pub(super) struct View {
+    pub(super) progress: Progress,
+    /// Users answered per second.
+    pub(super) rate: f64,
+    /// Time left at this rate; `None` where there is no rate, and while nothing is sent.
+    pub(super) left: Option<Duration>,
+}
 
 /// The lines for a terminal with so many columns. None is longer, and no word is broken that fits one.
 pub(super) fn bar(view: &View, total: u64, simulated: bool, columns: usize) -> String {
@@ -80,10 +90,7 @@ fn wrapped(part: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::model::Progress;
 
     fn view(waiting: Option<&str>) -> View {
         let progress = Progress {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::console::Console;
-use super::layout::bar;
+use super::layout::{View, bar};
 use super::status_line::StatusLine;
 use crate::model::{Progress, stamp};
 use crate::report::human;
@@ -33,15 +33,6 @@ pub enum ProgressForm {
     Json,
     /// Nothing.
     None,
-}
-
-/// The progress of a run with its rate.
-pub(super) struct View {
-    pub(super) progress: Progress,
-    /// Users answered per second.
-    pub(super) rate: f64,
-    /// Time left at this rate; `None` where there is no rate, and while nothing is sent.
-    pub(super) left: Option<Duration>,
 }
 
 /// A display that runs until [`ProgressDisplay::finish`].
