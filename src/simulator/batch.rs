@@ -14,7 +14,15 @@ use super::wire::{Answer, error, html};
 /// Most parts of a batch.
 const MOST_PARTS: usize = 20;
 
-pub(super) fn answer(tenant: &mut Tenant, now: Duration, request: &Request<Bytes>) -> Answer {
+/// Answers a part by its path below the version.
+type AnswerPart = fn(&mut Tenant, Duration, &str, &Request<Bytes>) -> Answer;
+
+pub(super) fn answer(
+    tenant: &mut Tenant,
+    now: Duration,
+    request: &Request<Bytes>,
+    answer_part: AnswerPart,
+) -> Answer {
     if request.method() != Method::POST {
         return tenant.broke(405, "Request_BadRequest", "a method that is not allowed");
     }
@@ -58,7 +66,7 @@ pub(super) fn answer(tenant: &mut Tenant, now: Duration, request: &Request<Bytes
         }
         _ => {}
     }
-    let mut responses: Vec<Value> = parts.iter().map(|part| judge(tenant, now, part)).collect();
+    let mut responses: Vec<Value> = parts.iter().map(|part| judge(tenant, now, part, answer_part)).collect();
     tenant.random.shuffle(&mut responses);
     match fault {
         // A wait that nobody is told is no rule to be broken.
@@ -99,7 +107,7 @@ fn refused(tenant: &mut Tenant, message: &str) -> Answer {
     error(400, "BadRequest", message)
 }
 
-fn judge(tenant: &mut Tenant, now: Duration, part: &Value) -> Value {
+fn judge(tenant: &mut Tenant, now: Duration, part: &Value, answer_part: AnswerPart) -> Value {
     let id = part["id"].as_str().unwrap_or_default();
     let url = part["url"].as_str().unwrap_or_default();
     let named = |name: &str| {
@@ -126,7 +134,7 @@ fn judge(tenant: &mut Tenant, now: Duration, part: &Value) -> Value {
         match (wrong, Request::builder().method(method).uri(format!("/beta/{rest}")).body(Bytes::new())) {
             (None, Ok(request)) => {
                 let path = request.uri().path()["/beta/".len()..].to_owned();
-                tenant.single(now, &path, &request, true)
+                answer_part(tenant, now, &path, &request)
             }
             (wrong, _) => tenant.broke(400, "BadRequest", wrong.unwrap_or("a URL that cannot be read")),
         };
@@ -151,6 +159,7 @@ fn judge(tenant: &mut Tenant, now: Duration, part: &Value) -> Value {
 mod tests {
     use jiff::Timestamp;
 
+    use super::super::router;
     use super::super::scenario::Scenario;
     use super::super::token::OPAQUE;
     use super::*;
@@ -162,7 +171,7 @@ mod tests {
             .header("client-request-id", uuid::Uuid::new_v4().to_string())
             .body(Bytes::from(body.to_owned()))
             .expect("a request");
-        let answer = tenant.answer(Duration::ZERO, &request);
+        let answer = router::answer(tenant, Duration::ZERO, &request);
         let text = String::from_utf8_lossy(&answer.body.1).into_owned();
         (answer.status, serde_json::from_str(&text).unwrap_or_default(), text)
     }

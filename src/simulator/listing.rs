@@ -100,6 +100,7 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::Value;
 
+    use super::super::router;
     use super::super::scenario::Scenario;
     use super::super::token::OPAQUE;
     use super::*;
@@ -110,7 +111,7 @@ mod tests {
             .header("host", "h")
             .body(Bytes::new())
             .expect("a request");
-        let answer = tenant.answer(Duration::ZERO, &request);
+        let answer = router::answer(tenant, Duration::ZERO, &request);
         (answer.status, serde_json::from_slice(&answer.body.1).unwrap_or_default())
     }
 

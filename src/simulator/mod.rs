@@ -8,6 +8,7 @@ mod identity;
 mod ledger;
 mod listing;
 mod quota;
+mod router;
 mod rules;
 mod scenario;
 mod scenario_file;

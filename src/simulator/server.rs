@@ -26,7 +26,7 @@ use super::ledger::Ledger;
 use super::scenario::Scenario;
 use super::tenant::Tenant;
 use super::wire::{Answer, Way};
-use super::{credentials, identity, tls};
+use super::{credentials, identity, router, tls};
 
 /// Longest request body that is read: a batch of twenty is below 8 KiB.
 const LONGEST_BODY: usize = 1024 * 1024;
@@ -243,7 +243,7 @@ async fn serve(
         tenant.ledger.highest_in_flight = tenant.ledger.highest_in_flight.max(in_flight);
         // The time is read under the lock, so that it only moves on.
         let now = shared.now();
-        let answer = tenant.answer(now, &request);
+        let answer = router::answer(&mut tenant, now, &request);
         (now, answer, tenant.ledger.announces(now))
     };
     if !shared.latency.is_zero() {

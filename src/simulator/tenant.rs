@@ -4,16 +4,16 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::{Method, Request};
+use hyper::Request;
 use jiff::{SignedDuration, Timestamp};
 
+use super::credentials;
 use super::directory::{Census, Directory, Set, share_of};
 use super::ledger::Ledger;
 use super::quota::{Cost, Quotas};
 use super::scenario::{Fault, Scenario, WaitForm, draw};
 use super::token::{self, SignIn, Verdict};
 use super::wire::{Answer, Way, error, html};
-use super::{batch, credentials, identity, listing};
 
 /// Ids of requests that are remembered, to see repeated ones.
 const REMEMBERED: usize = 200_000;
@@ -30,14 +30,14 @@ pub struct Tenant {
     pub(super) random: fastrand::Rng,
     quotas: Quotas,
     pub(super) directory: Directory,
-    sign_in: SignIn,
+    pub(super) sign_in: SignIn,
     epoch: Timestamp,
     forced_until: Duration,
     closed_until: Duration,
     throttles_left: Vec<u64>,
     turn: u64,
     /// Requests to Graph so far.
-    requests: u64,
+    pub(super) requests: u64,
     seen: HashSet<u128>,
     /// What was counted so far.
     pub ledger: Ledger,
@@ -86,112 +86,6 @@ impl Tenant {
             return token::OPAQUE.to_owned();
         }
         self.sign_in.give(now, false).0
-    }
-
-    /// Any request, at `now` since the start.
-    pub fn answer(&mut self, now: Duration, request: &Request<Bytes>) -> Answer {
-        let answer = self.judge(now, request);
-        match header(request, "authorization") {
-            Some(sent) if self.scenario.echo => echoing(answer, sent),
-            _ => answer,
-        }
-    }
-
-    fn judge(&mut self, now: Duration, request: &Request<Bytes>) -> Answer {
-        let path = request.uri().path();
-        if let Some((tenant, "")) =
-            path.strip_prefix('/').and_then(|rest| rest.split_once("/oauth2/v2.0/token"))
-        {
-            let answer = match *request.method() {
-                Method::POST => self.sign_in.answer(now, tenant, request.body()),
-                _ => Answer::status(405),
-            };
-            self.ledger.tokens = self.sign_in.count();
-            return answer;
-        }
-        if let Some(answer) = identity::answer(&mut self.sign_in, now, request) {
-            self.ledger.tokens = self.sign_in.count();
-            return answer;
-        }
-        let Some(rest) = path.strip_prefix("/beta/").or_else(|| path.strip_prefix("/v1.0/")) else {
-            return self.broke(404, "UnknownError", "an unknown path");
-        };
-        if !self.scenario.gateway.is_empty() {
-            self.ledger.answered(403);
-            let text = self.scenario.gateway.clone().into_bytes();
-            return Answer { body: ("text/plain", text), ..Answer::status(403) };
-        }
-        self.requests += 1;
-        if self.requests == self.scenario.unauthorized_once {
-            self.ledger.answered(401);
-            return token::refusal(Verdict::Unknown);
-        }
-        let bearer =
-            header(request, "authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
-        let write = request.method() == Method::POST;
-        match self.sign_in.judge(now, bearer, write) {
-            Verdict::Good => {}
-            verdict => {
-                // An expired token is the service's doing; an unknown one is the client's.
-                if verdict == Verdict::Unknown {
-                    self.ledger.broke_a_rule("no valid token");
-                }
-                let answer = token::refusal(verdict);
-                self.ledger.answered(answer.status);
-                return answer;
-            }
-        }
-        if rest == "$batch" {
-            return batch::answer(self, now, request);
-        }
-        self.single(now, rest, request, false)
-    }
-
-    /// One request below the version, alone or as a part of a batch.
-    pub(super) fn single(
-        &mut self,
-        now: Duration,
-        rest: &str,
-        request: &Request<Bytes>,
-        part: bool,
-    ) -> Answer {
-        let Some((set, key, action)) = target(rest) else {
-            return self.broke(404, "UnknownError", "an unknown path");
-        };
-        let own = key
-            .and_then(decoded)
-            .is_some_and(|(id, _)| share_of(&id, "unauthorized") < self.scenario.unauthorized);
-        if own {
-            self.ledger.answered(401);
-            return token::refusal(Verdict::Unknown);
-        }
-        if !action {
-            return match *request.method() {
-                Method::GET => listing::answer(self, now, set, key, request),
-                _ => self.broke(405, "Request_BadRequest", "a method that is not allowed"),
-            };
-        }
-        let Some((id, quoted)) = key.and_then(decoded) else {
-            return self.broke(404, "UnknownError", "an unknown path");
-        };
-        if request.method() != Method::POST {
-            return self.broke(405, "Request_BadRequest", "a method that is not allowed");
-        }
-        if !part {
-            if header(request, "content-length") != Some("0") {
-                return self.broke(411, "", "no Content-Length: 0");
-            }
-            if header(request, "content-type").is_none_or(|kind| !kind.starts_with("application/json")) {
-                return self.broke(415, "", "no Content-Type");
-            }
-            if let Some(wrong) = self.own_id(request) {
-                return self.broke(400, "Request_BadRequest", wrong);
-            }
-        }
-        if id.starts_with('$') && !quoted {
-            return self.broke(400, "Request_BadRequest", "a $ in the plain form");
-        }
-        self.act(now, set, &id)
     }
 
     /// Checks the `client-request-id`; what is wrong with it.
@@ -413,27 +307,6 @@ impl Tenant {
     }
 }
 
-/// The answer with what was sent in the messages of its errors, those of parts too.
-fn echoing(mut answer: Answer, sent: &str) -> Answer {
-    fn repeat(value: &mut serde_json::Value, sent: &str) {
-        if let Some(message) = value.pointer_mut("/error/message") {
-            *message = format!("{} Authorization: {sent}", message.as_str().unwrap_or_default()).into();
-        }
-        for part in
-            value.pointer_mut("/responses").and_then(serde_json::Value::as_array_mut).into_iter().flatten()
-        {
-            if let Some(body) = part.get_mut("body") {
-                repeat(body, sent);
-            }
-        }
-    }
-    if let Ok(mut body) = serde_json::from_slice(&answer.body.1) {
-        repeat(&mut body, sent);
-        answer.body.1 = body.to_string().into_bytes();
-    }
-    answer
-}
-
 pub(super) fn not_found(id: &str) -> Answer {
     error(
         404,
@@ -460,24 +333,6 @@ pub(super) fn header<'a>(request: &'a Request<Bytes>, name: &str) -> Option<&'a 
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Collection, key and whether it is the action, in `users`, `users/{key}`, `users('{key}')/retryServiceProvisioning`.
-fn target(rest: &str) -> Option<(Set, Option<&str>, bool)> {
-    let (set, name) = Set::ALL.into_iter().find(|(_, name)| rest.starts_with(name))?;
-    let key = &rest[name.len()..];
-    let (key, action) = match key.strip_suffix("/retryServiceProvisioning") {
-        Some(key) => (key, true),
-        None => (
-            key.strip_suffix("/microsoft.graph.retryServiceProvisioning").unwrap_or(key),
-            key.ends_with("retryServiceProvisioning"),
-        ),
-    };
-    match key {
-        "" => Some((set, None, action)),
-        _ if key.starts_with("('") || key.starts_with('/') => Some((set, Some(key), action)),
-        _ => None,
-    }
-}
-
 /// The id in a key, percent-decoded once; whether it stood in quotes.
 pub(super) fn decoded(key: &str) -> Option<(String, bool)> {
     let decode =
@@ -495,58 +350,6 @@ mod tests {
 
     pub(in crate::simulator) fn tenant(text: &str) -> Tenant {
         Tenant::new(Scenario::parse(text).expect("a scenario"), Timestamp::UNIX_EPOCH)
-    }
-
-    fn post(path: &str) -> Request<Bytes> {
-        let own = uuid::Uuid::new_v4().to_string();
-        Request::post(path)
-            .header("authorization", format!("Bearer {}", token::OPAQUE))
-            .header("content-length", "0")
-            .header("content-type", "application/json")
-            .header("client-request-id", own)
-            .body(Bytes::new())
-            .expect("a request")
-    }
-
-    #[test]
-    fn every_rule_of_the_protocol_is_judged() {
-        let action = "/beta/users/a@b.c/retryServiceProvisioning";
-        let without = |name: &str| {
-            let mut request = post(action);
-            request.headers_mut().remove(name);
-            request
-        };
-        let mut get = post(action);
-        *get.method_mut() = Method::GET;
-        let cases = [
-            (post(action), 204),
-            (post("/v1.0/groups/0a1b2c3d-0000-1111-2222-abcdefabcdef/retryServiceProvisioning"), 204),
-            (post("/beta/contacts('%24x%27%27y@c.com')/retryServiceProvisioning"), 204),
-            (post("/beta/users/a_b%23EXT%23@c.com/microsoft.graph.retryServiceProvisioning"), 204),
-            (post("/beta/orgContacts/a/retryServiceProvisioning"), 404),
-            (post("/beta/users/%24x@c.com/retryServiceProvisioning"), 400),
-            (post("/beta/users/a/b/retryServiceProvisioning"), 404),
-            (post("/users/a/retryServiceProvisioning"), 404),
-            (get, 405),
-            (without("authorization"), 401),
-            (without("content-length"), 411),
-            (without("content-type"), 415),
-            (without("client-request-id"), 400),
-        ];
-        let mut tenant = tenant("");
-        for (request, status) in cases {
-            assert_eq!(
-                tenant.answer(Duration::ZERO, &request).status,
-                status,
-                "{} {}",
-                request.method(),
-                request.uri()
-            );
-        }
-        let again = post(action);
-        assert_eq!(tenant.answer(Duration::ZERO, &again).status, 204);
-        assert_eq!(tenant.answer(Duration::ZERO, &again).status, 400, "a used client-request-id");
-        assert_eq!(tenant.ledger.accepted, 5);
     }
 
     /// Status of a write, and the breaches so far.
