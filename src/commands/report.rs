@@ -52,7 +52,7 @@ fn single(asked: &Report, folder: &Path, redact: Redact) -> Result<(), Error> {
     part.summary.tell(&figures);
     let failed = folder.join("failed.csv");
     let next = Next {
-        again: "the command that began it".to_owned(),
+        again: Typed::continues(&part.summary.run, folder),
         retry: Typed::about(&part.summary.run, "run", &failed).line(),
         verify: Typed::about(&part.summary.run, "verify", folder).line(),
     };

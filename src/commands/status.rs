@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::typed::Typed;
 use super::{say, tell, the_newest};
 use crate::cli::Status;
 use crate::commands::console;
@@ -22,6 +23,9 @@ use crate::rundir::{RUNS, RunFile, State, each_record, find_run, newest_of};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Looking must not cost more than a tenth of one processor, however large the run.
 const REST: u32 = 10;
+/// From this length on a silence is shown instead of the time left. A run with the slowest usual rate, one user in a few
+/// seconds, is not silent.
+const SILENCE: Duration = Duration::from_secs(15);
 /// The pace is that of the last minute.
 const LATELY: SignedDuration = SignedDuration::from_secs(60);
 
@@ -53,6 +57,12 @@ struct Standing {
     per_second: f64,
     /// Pauses still running: whose limit, and until when.
     pauses: Vec<(String, Timestamp)>,
+    /// The command that continues it where it was stopped.
+    #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
+    continue_with: Option<String>,
+    /// Seconds since the last answer, where it is running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent_s: Option<u64>,
     /// Lines that cannot be read; a running process may be in the middle of one.
     damaged_lines: u64,
 }
@@ -99,10 +109,15 @@ fn look(folder: &Path) -> Result<Standing, Error> {
         .ok_or_else(|| Error::Usage(format!("{}: run.json cannot be read any more", folder.display())))?;
     let now = Timestamp::now();
     let since = now.checked_sub(LATELY).unwrap_or(now);
-    let mut lately = 0_u64;
+    let (mut lately, mut last) = (0_u64, None);
     let read = each_record(folder, run.rows, |record| {
         let finished = record.finished_at.parse::<Timestamp>();
-        lately += u64::from(record.attempts > 0 && finished.is_ok_and(|at| at >= since));
+        if let Ok(at) = finished
+            && record.attempts > 0
+        {
+            lately += u64::from(at >= since);
+            last = last.max(Some(at));
+        }
     })?;
     let (totals, rows_in, shard) = (read.totals, run.rows_in(), shard_sentence(&run));
     let state = if is_held(folder)? {
@@ -122,8 +137,11 @@ fn look(folder: &Path) -> Result<Standing, Error> {
             (Scope::from_name(&scope).map_or(scope, |scope| scope.owner().to_owned()), until)
         })
         .collect();
+    let silent = now.duration_since(last.unwrap_or(run.started_at).max(run.started_at));
     Ok(Standing {
         schema: 1,
+        continue_with: (state == "stopped").then(|| Typed::continues(&run, folder)),
+        silent_s: (state == "running").then(|| u64::try_from(silent.as_secs()).unwrap_or(0)),
         folder: folder.to_owned(),
         tenant: run.identity.tenant,
         input: run.input,
@@ -178,7 +196,7 @@ fn text(standing: &Standing, newest: Option<&str>) -> String {
             standing.operator, standing.host, standing.pid, standing.started_at
         ),
         "complete" => "State    complete".to_owned(),
-        _ => "State    stopped: no process works on it; the same command continues".to_owned(),
+        _ => "State    stopped: no process works on it".to_owned(),
     });
     // Not a hundred before it is.
     let share = (standing.done as f64 / standing.rows.max(1) as f64 * 100.0).floor();
@@ -194,7 +212,14 @@ fn text(standing: &Standing, newest: Option<&str>) -> String {
     if standing.accepted > 0 {
         lines.push(format!("         {ACCEPTED_MEANS}"));
     }
-    if standing.state == "running" && standing.per_second > 0.0 {
+    lines.extend(standing.continue_with.iter().map(|command| format!("Continue {command}")));
+    let silence = standing.silent_s.map(Duration::from_secs).filter(|silence| *silence >= SILENCE);
+    if let (Some(silence), []) = (silence, &standing.pauses[..]) {
+        lines.push(format!("Waiting  no user was answered in the last {}", human(silence)));
+    }
+    // While nothing is sent the rate falls, and the time left would only grow.
+    let sends = standing.pauses.is_empty() && silence.is_none();
+    if standing.state == "running" && standing.per_second > 0.0 && sends {
         let left = (standing.rows - standing.done) as f64 / standing.per_second;
         lines.push(format!(
             "Pace     {:.1}/s in the last minute: about {} left",

@@ -16,6 +16,7 @@ use super::scanning::{Scanning, Stopped, Watching};
 use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::{is_of, recall};
+use super::typed::no_terminal;
 use super::{console, say, tell};
 use crate::cli::{Run, Sweep};
 use crate::error::{Error, Exit};
@@ -184,9 +185,7 @@ async fn connect_for(asked: &Run, kind: ObjectKind) -> Result<Session, Error> {
     let place = place(&asked.service).await?;
     let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
     if !asked.yes && !asks && place.simulator.is_none() && !asked.dry_run {
-        return Err(Error::Usage(
-            "no terminal to ask for confirmation: add --yes (and --tenant); nothing was sent".to_owned(),
-        ));
+        return Err(no_terminal(asked.service.tenant.as_deref(), net::is_loopback(&place.root)));
     }
     if asked.yes && asked.service.tenant.is_none() && !net::is_loopback(&place.root) {
         return Err(Error::Usage(

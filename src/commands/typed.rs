@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::error::Error;
 use crate::graph::{CLOUDS, GLOBAL};
 use crate::model::ObjectKind;
 use crate::rundir::RunFile;
@@ -74,6 +75,31 @@ impl Typed {
         Self { words, left_out: false }
     }
 
+    /// The command that continues a run: the recorded one, or where there is none, one made from what `run.json` tells.
+    pub(crate) fn continues(run: &RunFile, folder: &Path) -> String {
+        run.continue_with.clone().unwrap_or_else(|| {
+            let copy = folder.join("input.csv");
+            Self::about(run, "run", &copy).with("--out", &folder.display().to_string()).line()
+        })
+    }
+
+    /// With what a command needs that nobody is asked to confirm.
+    pub(crate) fn confirmed(self, tenant: Option<&str>) -> Self {
+        let with_yes = match self.has("--yes") {
+            true => self,
+            false => self.with_switch("--yes"),
+        };
+        match tenant.filter(|tenant| *tenant != UNKNOWN_TENANT && !with_yes.has("--tenant")) {
+            Some(tenant) => with_yes.with("--tenant", tenant),
+            None => with_yes,
+        }
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        let with_value = format!("{flag}=");
+        self.words.iter().any(|word| word == flag || word.starts_with(&with_value))
+    }
+
     fn of(arguments: impl IntoIterator<Item = OsString>) -> Self {
         let words = arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
         let all = Self { words, left_out: false };
@@ -143,9 +169,18 @@ impl Typed {
     }
 
     /// With a flag at the end; the last of two wins.
-    pub(crate) fn with(mut self, flag: &str, value: &str) -> Self {
+    pub(crate) fn with(self, flag: &str, value: &str) -> Self {
+        self.with_words([flag.to_owned(), value.to_owned()])
+    }
+
+    /// With a switch at the end.
+    fn with_switch(self, switch: &str) -> Self {
+        self.with_words([switch.to_owned()])
+    }
+
+    fn with_words(mut self, words: impl IntoIterator<Item = String>) -> Self {
         let end = self.words.iter().position(|one| one == "--").unwrap_or(self.words.len());
-        self.words.splice(end..end, [flag.to_owned(), value.to_owned()]);
+        self.words.splice(end..end, words);
         self
     }
 
@@ -154,6 +189,19 @@ impl Typed {
         let line = self.words.iter().map(|word| quoted(word, cfg!(windows))).collect::<Vec<_>>().join(" ");
         if self.left_out { format!("{line}   # with the same {LEFT_OUT}") } else { line }
     }
+}
+
+/// The refusal where a question is needed and no terminal is there. The command in it is the one that was typed, with
+/// its `--limit` and all else. Only a loopback address needs no tenant.
+pub(crate) fn no_terminal(tenant: Option<&str>, is_loopback: bool) -> Error {
+    let command = Typed::now().confirmed(tenant).line();
+    let name = match tenant.is_some() || is_loopback {
+        true => "",
+        false => ", with the domain or id of the tenant in --tenant",
+    };
+    Error::Usage(format!(
+        "there is no terminal to ask for confirmation. Nothing was sent. To confirm on the command line{name}: {command}"
+    ))
 }
 
 /// A word as the shell must see it: POSIX, or PowerShell.
@@ -193,6 +241,18 @@ mod tests {
             typed(&["reprovision", "run", "--", "-x"]).with("--rate", "5").line(),
             "reprovision run --rate 5 -- -x"
         );
+    }
+
+    #[test]
+    fn confirmed_command_has_yes_and_tenant_once() {
+        let asked = typed(&["reprovision", "run", "a.csv"]);
+        assert_eq!(
+            asked.clone().confirmed(Some("contoso.com")).line(),
+            "reprovision run a.csv --yes --tenant contoso.com"
+        );
+        assert_eq!(asked.confirmed(Some(UNKNOWN_TENANT)).line(), "reprovision run a.csv --yes");
+        let whole = typed(&["reprovision", "run", "a.csv", "--tenant=t", "--yes"]);
+        assert_eq!(whole.confirmed(Some("u")).line(), "reprovision run a.csv --tenant=t --yes");
     }
 
     #[test]

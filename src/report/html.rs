@@ -120,6 +120,9 @@ impl Page<'_> {
             @for sentence in self.parts.iter().flat_map(|part| &part.summary.stopped) {
                 p.note { "Stopped: " (self.sentence(sentence)) }
             }
+            @if let ([part], Redact::Nothing, false) = (self.parts, self.redact, equal) {
+                @if let Some(command) = &part.summary.run.continue_with { p.note { "Continue: " code { (command) } } }
+            }
             @for sentence in self.parts.iter().flat_map(|part| &part.summary.notes) {
                 p.note { (self.sentence(sentence)) }
             }

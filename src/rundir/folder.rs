@@ -231,6 +231,7 @@ mod tests {
             label: None,
             ticket: None,
             retry_of: Vec::new(),
+            continue_with: None,
             simulated: false,
             created_at: at,
             started_at: at,

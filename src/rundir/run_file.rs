@@ -113,6 +113,10 @@ pub struct RunFile {
     pub pid: u32,
     /// Rate, concurrency and the like of the last call.
     pub settings: serde_json::Value,
+    /// The command that continues the run while it is not complete, quoted for the shell; `None` before the first request
+    /// and in runs of older versions.
+    #[serde(default, rename = "continue", skip_serializing_if = "Option::is_none")]
+    pub continue_with: Option<String>,
 }
 
 impl RunFile {

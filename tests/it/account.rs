@@ -221,7 +221,7 @@ fn nothing_to_do_and_nothing_at_all_are_told_apart() {
     ended(
         &run(folder, &["b.csv", "--endpoint", "http://127.0.0.1:9", "--token-command", "echo x"]),
         2,
-        "add --yes",
+        "run b.csv --endpoint http://127.0.0.1:9 --rate 400 --progress none --yes",
     );
 }
 

@@ -6,6 +6,7 @@ mod batch;
 mod blocked;
 mod bug;
 mod columns;
+mod continues;
 mod conventions;
 mod crew;
 // Pages say the same everywhere; their commands are for a shell.

@@ -66,7 +66,7 @@ fn a_live_run_a_dead_one_and_a_complete_one() {
     let dead = json(folder.path());
     assert_eq!(dead["state"], "stopped", "{dead}");
     let told = String::from_utf8_lossy(&status(folder.path(), &["users"]).stdout).into_owned();
-    assert!(told.contains("the same command continues") && !told.contains("Pace"), "{told}");
+    assert!(told.contains("Continue ") && !told.contains("Pace"), "{told}");
 
     let rest = ["run", "users.csv", "--simulate=calm", "--rate", "fixed:1000"];
     assert_eq!(command(folder.path(), &rest).output().expect("the program runs").status.code(), Some(0));

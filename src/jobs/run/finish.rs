@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::pacing::limits_of;
 use super::plan::{RunConfig, Source, Where};
-use crate::commands::typed::SIGN_IN;
+use crate::commands::typed::{SIGN_IN, Typed};
 use crate::commands::with_help;
 use crate::error::{Error, Exit};
 use crate::input::Checked;
@@ -87,7 +87,7 @@ impl Accounted {
 pub(super) fn account(
     config: &RunConfig,
     folder: &Path,
-    run: RunFile,
+    mut run: RunFile,
     rows: Rows,
     worked: Worked,
 ) -> Accounted {
@@ -120,6 +120,12 @@ pub(super) fn account(
     if let Err(error) = rows.write(folder, failed) {
         fail(&error, &mut exit);
     }
+    if worked.reasons.iter().any(|why| matches!(why, Why::GuardRail(_))) {
+        run.continue_with = Some(config.continue_command(folder, true));
+        if let Err(error) = run.write(folder) {
+            fail(&error, &mut exit);
+        }
+    }
     let complete = read.totals.records == run.rows_in();
     if complete || (config.limit.is_some() && read.totals.of(Outcome::Failed) > 0) {
         exit = exit.worse(own_exit(&read));
@@ -143,7 +149,7 @@ pub(super) fn account(
         summary.exit_code = exit.code();
         summary.stopped.push(error.chain());
     }
-    let text = Some(summary.text(folder, &next(config, folder)));
+    let text = Some(summary.text(folder, &next(config, &summary.run, folder)));
     Accounted { exit, stopped: summary.stopped, text }
 }
 
@@ -190,7 +196,7 @@ pub(super) fn complete(
         format!("written again: {}", rebuilt.join(", "))
     };
     console.status(&format!("{} is complete: nothing was sent; {files}", folder.display()));
-    console.result(&summary.text(folder, &next(config, folder)));
+    console.result(&summary.text(folder, &next(config, &summary.run, folder)));
     Ok(exit)
 }
 
@@ -212,17 +218,14 @@ fn write_summary(folder: &Path, summary: &mut Summary, figures: &Figures) -> Res
 }
 
 /// The commands to type next.
-fn next(config: &RunConfig, folder: &Path) -> Next {
+fn next(config: &RunConfig, run: &RunFile, folder: &Path) -> Next {
     let failed = folder.join("failed.csv").display().to_string();
     let again = config.again.clone();
     let retry = match &config.source {
-        Source::BuiltIn => again.clone().with_word(&failed),
-        Source::File(_) | Source::Stdin => again.clone().of_a_list().instead(&config.input(), &failed),
+        Source::BuiltIn => again.with_word(&failed),
+        Source::File(_) | Source::Stdin => again.of_a_list().instead(&config.input(), &failed),
     };
-    let again = match config.source {
-        Source::Stdin => format!("{}   (with the same list on standard input)", again.line()),
-        Source::File(_) | Source::BuiltIn => again.line(),
-    };
+    let again = Typed::continues(run, folder);
     let mut verify = config.again.clone().only("verify", &SIGN_IN);
     if let Where::Folder(out) = &config.place {
         verify = verify.with_word(&out.display().to_string());

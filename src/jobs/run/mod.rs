@@ -144,7 +144,7 @@ async fn prepare(asked: &Run, console: &Console) -> Result<Prepared, Error> {
         )));
     }
     let run = run_file(&config, &connection, &checked, &claim.incoming())?;
-    let Found { run, known, finished } = claim.settle(&config.place, run)?;
+    let Found { mut run, known, finished } = claim.settle(&config.place, run)?;
     let (folder, copy) = (claim.folder.clone(), claim.copy());
     let opened = spawn_blocking(move || {
         let opened = Journal::open(&folder, checked.rows, || checked.ids(&copy));
@@ -181,6 +181,8 @@ async fn prepare(asked: &Run, console: &Console) -> Result<Prepared, Error> {
         finished,
     };
     let thought = plan.agree(console).await?;
+    run.continue_with = Some(config.continue_command(&claim.folder, false));
+    run.write(&claim.folder)?;
     claim.keep();
     Ok(Prepared::Ready(Box::new(Ready {
         config,
@@ -219,7 +221,7 @@ impl Ready {
             kind: config.kind,
             priority: config.priority.as_str(),
         };
-        let on = config.again.clone().with("--max-failures", "100%").line();
+        let on = config.continue_command(&claim.folder, true);
         let client = Client::new(&client, http, tokens.clone(), WallClock::System);
         let clocks = client.clocks();
         let call = Call {
@@ -248,7 +250,7 @@ impl Ready {
         let error = match drive(call, items, journal, stop.clone(), signals).await {
             Ended::Written(ended) => ended.err(),
             Ended::AtOnce => {
-                stopped_at_once(&config, &console).await;
+                stopped_at_once(config.continue_command(&claim.folder, false), &console).await;
                 return Ok(stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse));
             }
         };
@@ -277,7 +279,7 @@ impl Ready {
             written = written => written?,
             signal = signals.next() => {
                 // Each file is replaced as a whole; the next call writes what is missing.
-                stopped_at_once(&config, &console).await;
+                stopped_at_once(config.continue_command(&claim.folder, false), &console).await;
                 return Ok(stopped.worse(ended_by(signal)));
             }
         };
@@ -293,9 +295,8 @@ impl Ready {
 }
 
 /// The last words of a process that was told to end at once: a blocked terminal keeps it no longer than the rest.
-async fn stopped_at_once(config: &RunConfig, console: &Console) {
-    let said =
-        format!("stopped at once; all answers received are recorded. To continue: {}", config.again.line());
+async fn stopped_at_once(again: String, console: &Console) {
+    let said = format!("stopped at once; all answers received are recorded. To continue: {again}");
     let console = console.clone();
     let _ = timeout(LAST_WORDS, spawn_blocking(move || console.status(&said))).await;
 }
@@ -338,6 +339,7 @@ fn run_file(
         host: sys::host_name(),
         pid: std::process::id(),
         settings: config.settings(),
+        continue_with: None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! One call of `run` as a value: what flags, environment and settings file mean together.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::pacing::Pacing;
@@ -163,8 +163,28 @@ impl RunConfig {
             },
             simulated: place.simulator.as_ref().map(|simulated| simulated.title.clone()),
             scenario: place.simulator.as_ref().map(|simulated| simulated.name.clone()),
-            again: Typed::now().without("--limit").without_switch("--new-run"),
+            again: {
+                let again = Typed::now().without("--limit").without_switch("--new-run");
+                match asked.yes && place.simulator.is_none() {
+                    true => again.confirmed(service.tenant.as_deref()),
+                    false => again,
+                }
+            },
         })
+    }
+
+    /// The command that continues the run in `folder`. A list from standard input is read from its copy there. Past the
+    /// limit of failures, `--max-failures` no longer stops it.
+    pub(super) fn continue_command(&self, folder: &Path, past_failures: bool) -> String {
+        let mut again = self.again.clone();
+        if self.source == Source::Stdin {
+            let copy = folder.join("input.csv").display().to_string();
+            again = again.instead("-", &copy).without("--out").with("--out", &folder.display().to_string());
+        }
+        if past_failures {
+            again = again.without("--max-failures").with("--max-failures", "100%");
+        }
+        again.line()
     }
 
     /// The input as the user named it.

@@ -3,11 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use url::Url;
+
 use super::plan::{Consent, RunConfig, Source};
+use crate::commands::typed::no_terminal;
 use crate::error::Error;
 use crate::input::Checked;
+use crate::net;
 use crate::report::{count, thousands};
 use crate::rundir::RunFile;
+use crate::session::UNKNOWN_TENANT;
 use crate::terminal::Console;
 
 /// What the first lines tell.
@@ -99,9 +104,10 @@ impl Plan<'_> {
             return Ok(Duration::ZERO);
         }
         let Some(question_to) = console.question(self.config.source == Source::Stdin) else {
-            return Err(Error::Usage(
-                "no terminal to ask for confirmation: add --yes (and --tenant); nothing was sent".to_owned(),
-            ));
+            let identity = &self.run.identity;
+            let tenant = self.config.tenant.as_deref().unwrap_or(&identity.tenant);
+            let is_loopback = Url::parse(&identity.endpoint).is_ok_and(|root| net::is_loopback(&root));
+            return Err(no_terminal(Some(tenant).filter(|tenant| *tenant != UNKNOWN_TENANT), is_loopback));
         };
         console.status(&self.lines());
         let asked_at = Instant::now();
