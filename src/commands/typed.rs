@@ -200,7 +200,7 @@ pub(crate) fn no_terminal(tenant: Option<&str>, is_loopback: bool) -> Error {
         false => ", with the domain or id of the tenant in --tenant",
     };
     Error::Usage(format!(
-        "there is no terminal to ask for confirmation. Nothing was sent. To confirm on the command line{name}: {command}"
+        "confirmation needs a terminal, and this process has none. Nothing was sent. To confirm on the command line{name}: {command}"
     ))
 }
 

@@ -253,7 +253,10 @@ fn the_question_reaches_the_person_whatever_is_piped() {
     let shown = asked(100, line, folder.path(), &service).end(2);
     assert_eq!(shown.screen, "");
     let said = std::fs::read_to_string(folder.path().join("said.txt")).expect("what was said");
-    assert!(said.contains("no terminal to ask for confirmation. Nothing was sent."), "{said}");
+    assert!(
+        said.contains("confirmation needs a terminal, and this process has none. Nothing was sent."),
+        "{said}"
+    );
     assert!(said.trim_end().ends_with("run users.csv --tenant contoso.com --new-run --yes"), "{said}");
 
     let line = "reprovision run users.csv --tenant contoso.com --new-run --yes -q 2> said.txt";
