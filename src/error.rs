@@ -185,6 +185,11 @@ fn next_step(action: &str, kind: io::ErrorKind) -> Option<&'static str> {
     }
 }
 
+/// A sign-in error as it is printed: with the page that explains sign-in.
+pub fn sign_in_text(text: &str) -> String {
+    format!("{text} (docs/sign-in.md)")
+}
+
 impl From<JoinError> for Error {
     /// Of a task that panicked, whose text may hold anything: what can be said of it was said when it did.
     fn from(error: JoinError) -> Self {

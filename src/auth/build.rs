@@ -169,7 +169,7 @@ impl Plan<'_> {
             (Some(_), None) => {
                 return Err(Error::SignIn(
                     "IDENTITY_ENDPOINT without IDENTITY_HEADER: Azure Arc's identity is not supported; use a certificate or \
-                     workload identity (docs/sign-in.md)"
+                     workload identity"
                         .to_owned(),
                 ));
             }

@@ -91,7 +91,7 @@ pub fn missing_text(claims: &Claims, kind: ObjectKind, writes: bool) -> String {
         return format!(
             "{account} lacks the role for {what} {objects}, or the app its scope: activate the role (User Administrator, or \
              Directory Writers for contacts) in PIM, then sign in again: a token keeps what it was given. The token's scopes: {}; \
-             documented, least privileged first: {} (docs/sign-in.md)",
+             documented, least privileged first: {}",
             shown(&scopes.split_whitespace().collect::<Vec<_>>()),
             least.join(", ")
         );
@@ -106,7 +106,7 @@ pub fn missing_text(claims: &Claims, kind: ObjectKind, writes: bool) -> String {
         "the app may sign in but lacks the permission for {what} {objects}. The token holds {}; add one of these application \
          permissions, least privileged first: {}{odd}. Entra admin center > App registrations > {} > API permissions > Add a \
          permission > Microsoft Graph > Application permissions, then Grant admin consent, wait a few minutes, and the same \
-         command again (docs/sign-in.md)",
+         command again",
         shown(&held),
         list.join(", "),
         claims.app_displayname.as_deref().or(claims.app()).unwrap_or("the app"),
@@ -156,7 +156,7 @@ mod tests {
             text.contains("holds User.Read.All") && text.contains("first: User.ManageIdentities.All"),
             "{text}"
         );
-        assert!(text.contains("Grant admin consent") && text.contains("docs/sign-in.md"), "{text}");
+        assert!(text.contains("Grant admin consent"), "{text}");
     }
 
     #[test]

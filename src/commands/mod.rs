@@ -27,7 +27,7 @@ use std::sync::OnceLock;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{self, Cli, Command};
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, sign_in_text};
 use crate::model::LogFormat;
 use crate::sys;
 use crate::terminal::{Console, PanicHook, start_log};
@@ -142,7 +142,7 @@ fn manual(name: Option<&str>) -> Result<Exit, Error> {
 /// Says why nothing can be done.
 pub fn fail(error: &Error) -> Exit {
     let text = match error {
-        Error::SignIn(text) => with_help(text),
+        Error::SignIn(text) => sign_in_text(text),
         other => other.chain(),
     };
     tell(&format!("error: {text}"));
@@ -169,10 +169,4 @@ fn is_there(path: &Path) -> Result<bool, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(Error::file("look at", path, source)),
     }
-}
-
-/// A sign-in error with the page that explains it.
-pub(crate) fn with_help(text: &str) -> String {
-    const PAGE: &str = "docs/sign-in.md";
-    if text.contains(PAGE) { text.to_owned() } else { format!("{text} ({PAGE})") }
 }

@@ -8,8 +8,7 @@ use jiff::Timestamp;
 use super::pacing::limits_of;
 use super::plan::{RunConfig, Source, Where};
 use crate::commands::typed::{SIGN_IN, Typed};
-use crate::commands::with_help;
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, sign_in_text};
 use crate::input::Checked;
 use crate::model::Outcome;
 use crate::pace::Waits;
@@ -259,7 +258,7 @@ fn sentence(why: &Why) -> String {
     match why {
         Why::Interrupted => "by Ctrl-C".to_owned(),
         Why::Terminated => "by SIGTERM or SIGHUP".to_owned(),
-        Why::SignIn(text) => with_help(text),
+        Why::SignIn(text) => sign_in_text(text),
         Why::Deadline(text)
         | Why::LongPause(text)
         | Why::Stalled(text)
