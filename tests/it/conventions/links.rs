@@ -86,7 +86,7 @@ fn fault(root: &Path, page: &str, folder: &str, target: &str) -> Option<String> 
     let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
     let path = if file.is_empty() { root.join(page) } else { root.join(folder).join(file) };
     if !path.exists() {
-        return Some("there is no such file".to_owned());
+        return Some("the file does not exist".to_owned());
     }
     if anchor.is_empty() || path.extension().is_none_or(|kind| kind != "md") {
         return None;

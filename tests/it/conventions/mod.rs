@@ -115,5 +115,8 @@ fn links_in_documents_and_comments_resolve() {
 fn lines_of_code_are_counted() {
     let tree = Tree::read(root());
     assert!(tree.files.len() > FEWEST_FILES, "only {} files were read", tree.files.len());
-    println!("lines of code in src, without comments, blank lines and tests: {}", sizes::code_lines(&tree));
+    for (folder, lines) in sizes::code_lines_by_folder(&tree) {
+        println!("{lines:>6} {folder}");
+    }
+    println!("{:>6} lines of code in src, without comments, blank lines and tests", sizes::code_lines(&tree));
 }

@@ -1,5 +1,6 @@
 //! Check 3: how long files are, and how many lines of code the program has.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -16,6 +17,17 @@ const MAX_MAIN_LINES: usize = 60;
 /// Lines of code in `src`, without comments, blank lines and tests: the figure of docs/contributing.md.
 pub(super) fn code_lines(tree: &Tree) -> usize {
     tree.files.iter().map(super::tree::SourceFile::code_lines).sum()
+}
+
+/// Lines of code for each folder below `src`; files that lie there themselves count as one.
+pub(super) fn code_lines_by_folder(tree: &Tree) -> BTreeMap<&str, usize> {
+    let mut folders = BTreeMap::new();
+    for file in &tree.files {
+        let below = file.name.trim_start_matches("src/");
+        let folder = below.split_once('/').map_or("src", |(folder, _)| folder);
+        *folders.entry(folder).or_default() += file.code_lines();
+    }
+    folders
 }
 
 pub(super) fn long_commands(tree: &Tree) -> Vec<Violation> {
