@@ -28,7 +28,7 @@ pub use claims::Claims;
 pub use failure::Failure;
 pub use host::SignInHost;
 pub use notices::{Notices, Show};
-pub use permission::{Permitted, missing_text, permitted};
+pub use permission::{Permitted, hidden_text, missing_text, permitted};
 pub use skew::said_of_clock;
 pub use source::TokenSource;
 pub use tokens::{Token, Tokens};

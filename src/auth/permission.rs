@@ -113,6 +113,23 @@ pub fn missing_text(claims: &Claims, kind: ObjectKind, writes: bool) -> String {
     )
 }
 
+/// Which permission may be missing where Microsoft 365 leaves out a property that was asked for.
+pub fn hidden_text(claims: &Claims, kind: ObjectKind) -> String {
+    match permitted(claims, kind, false) {
+        Permitted::Yes(by) => format!(
+            "The token holds {by}, which is documented as enough. Check whether these {} are in a restricted administrative unit, \
+             and whether a gateway changes the answers",
+            kind.plural()
+        ),
+        Permitted::Perhaps(_) => format!(
+            "Check the permission. Documented for reading {}, least privileged first: {} (docs/sign-in.md)",
+            kind.plural(),
+            to_read(kind).join(", ")
+        ),
+        Permitted::No(_) => missing_text(claims, kind, false),
+    }
+}
+
 fn shown(held: &[&str]) -> String {
     if held.is_empty() {
         "no permission at all".to_owned()

@@ -6,19 +6,21 @@ use std::path::Path;
 use jiff::Timestamp;
 use url::Url;
 
-use super::found::{Counts, List};
-use super::scanning::{Scanning, Stopped, Watching};
+use super::found::{Bookmark, List};
+use super::scanning::{Scanning, Watching};
 use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::recall;
+use super::tally::{Counts, Tally};
 use super::typed::{SIGN_IN, Typed};
 use super::{say, tell};
 use crate::catalogue;
 use crate::cli::{Find, Only};
+use crate::engine::dispatch::Reads;
 use crate::error::{Error, Exit};
-use crate::model::{Kind, ObjectKind};
+use crate::model::ObjectKind;
 use crate::report::{count, thousands};
-use crate::scan::{Ended, Filter, Object, found_row};
+use crate::scan::{Ended, Filter, Object, Step, Stopped, Walk, found_row};
 use crate::session::Purpose;
 
 pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
@@ -44,7 +46,7 @@ pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
         filter.words()
     );
     let scanning = Scanning::new(connection, &asked.service, kind, signals)?;
-    let (list, mark) = match &asked.out {
+    let (mut list, mark) = match &asked.out {
         Some(out) => List::beside(out, what)?,
         None => (List::scratch()?, None),
     };
@@ -52,19 +54,16 @@ pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
         Some(_) => "the same command continues from there",
         None => "nothing was printed; with --out FILE the same command could continue from there",
     };
-    if let Some(mark) = &mark {
-        tell(&format!(
-            "continues after page {}: {} read, {} found",
-            mark.pages,
-            count(mark.counts.read, kind.plural()),
-            thousands(mark.counts.found)
-        ));
-    }
-    let started = mark.map(|mark| (mark.next, mark.pages, mark.counts));
-    let (list, counts) = match collect(&scanning, &filter, list, started).await {
-        Ok(collected) => collected,
+    let counts = match collect(&scanning.walk(), &filter, &mut list, mark).await {
+        Ok(counts) => counts,
         Err(stopped) => return scanning.ended(stopped, goes_on),
     };
+    let exit = counts.gaps.exit(counts.read);
+    let unseen = counts.gaps.sentences(counts.read, kind, scanning.permission());
+    if exit == Exit::SignIn {
+        list.discard()?;
+        return Err(Error::SignIn(format!("{} Nothing was listed", unseen.join("\n"))));
+    }
     if !list.finish(!asked.summary)? {
         return scanning.ended(Stopped::Ended(Ended::Stopped), "the list on standard output is not complete");
     }
@@ -74,7 +73,8 @@ pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
         let head = if scanning.is_simulated() { "SIMULATED  by service and code\n" } else { "" };
         say(&format!("{head}{}", causes(&counts)));
     }
-    Ok(Exit::Done)
+    unseen.iter().for_each(|unseen| tell(&format!("warning: {unseen}")));
+    Ok(exit)
 }
 
 /// As the flags say.
@@ -82,63 +82,62 @@ pub(super) fn filter(only: &Only) -> Filter {
     Filter { services: only.only_service.clone(), codes: only.only_code.clone(), older_than: only.older_than }
 }
 
-/// Reads all pages into the list, from the bookmark on where there is one: next page, pages read, counts.
-pub(super) async fn collect(
-    scanning: &Scanning,
-    filter: &Filter,
-    mut list: List,
-    started: Option<(String, u64, Counts)>,
-) -> Result<(List, Counts), Stopped> {
-    if let Some((next, pages, mut counts)) = started
-        && let Ok(next) = Url::parse(&next)
-    {
-        match walk(scanning, filter, &mut list, next, pages + 1, &mut counts).await {
-            // Next links die after a while; the scan does not.
-            Err(Stopped::Ended(Ended::Refused(attempt)))
-                if matches!(attempt.status, Some(400 | 404 | 410))
-                    && matches!(attempt.kind, Kind::Refused(_)) =>
-            {
-                tell("the position of the earlier scan is no longer valid: the scan starts again");
-                list.afresh()?;
-            }
-            Err(stopped) => return Err(stopped),
-            Ok(()) => return Ok((list, counts)),
-        }
-    }
-    let mut counts = Counts::default();
-    walk(scanning, filter, &mut list, scanning.first().clone(), 1, &mut counts).await?;
-    Ok((list, counts))
-}
-
-async fn walk(
-    scanning: &Scanning,
+/// Reads all pages into the list, from where an earlier invocation stopped if its position can be used.
+pub(super) async fn collect<E: Reads>(
+    walk: &Walk<'_, E>,
     filter: &Filter,
     list: &mut List,
-    from: Url,
-    number: u64,
-    counts: &mut Counts,
-) -> Result<(), Stopped> {
+    mark: Option<Bookmark>,
+) -> Result<Counts, Stopped> {
+    let kind = walk.kind();
+    let mut tally = Tally::default();
+    let mut from = None;
+    if let Some(mark) = mark {
+        match walk.position(&mark.next).and_then(|url| Ok((url, list.ids()?))) {
+            Ok((url, ids)) => {
+                tell(&format!(
+                    "continues after page {}: {} read, {} found",
+                    mark.pages,
+                    count(mark.counts.read, kind.plural()),
+                    thousands(mark.counts.found)
+                ));
+                from = Some((url, mark.pages + 1));
+                tally = Tally::continued(mark.counts, ids.into_iter());
+            }
+            Err(why) => {
+                tell(&format!("{why}: the scan starts again"));
+                list.empty()?;
+            }
+        }
+    }
     let mut watching = Watching::new();
-    let kind = scanning.reader.kind();
-    scanning
-        .walk(from, number, |number, page, now| {
-            let rows: Vec<_> =
-                page.objects.iter().filter_map(|object| counted(counts, filter, object, now)).collect();
-            list.page(rows.into_iter(), number, page.next.as_deref(), counts)?;
-            watching.at(kind, counts.read, counts.found, "with an error");
-            Ok(true)
-        })
-        .await
+    let walked = walk.pages(from, |step| {
+        match step {
+            Step::Again { restarts } => {
+                if restarts {
+                    tell("the position of the scan is no longer valid: the scan starts again");
+                }
+                tally = Tally::default();
+                list.empty()?;
+            }
+            Step::Page { number, page, next, at } => {
+                tally.page(&page);
+                let rows: Vec<_> =
+                    page.objects.iter().filter_map(|object| row(&mut tally, filter, object, at)).collect();
+                list.page(rows.into_iter(), number, next.as_ref().map(Url::as_str), &tally.counts)?;
+                watching.at(kind, tally.counts.read, tally.counts.found, "with an error");
+            }
+        }
+        Ok(true)
+    });
+    walked.await?;
+    Ok(tally.counts)
 }
 
-fn counted(counts: &mut Counts, filter: &Filter, object: &Object, now: Timestamp) -> Option<[String; 7]> {
-    counts.read += 1;
-    counts.sync += u64::from(object.sync_error);
-    counts.licence += u64::from(object.licence_error);
-    let (problem, count) = filter.find(object, now)?;
-    counts.found += 1;
+fn row(tally: &mut Tally, filter: &Filter, object: &Object, now: Timestamp) -> Option<[String; 7]> {
+    let (problem, count) = tally.meet(object, filter, now)?;
     let known = catalogue::of_service_error(&problem.code, &problem.text).map_or("", |entry| &entry.title);
-    let codes = counts.causes.entry(problem.service.clone()).or_default();
+    let codes = tally.counts.causes.entry(problem.service.clone()).or_default();
     *codes.entry(problem.code.clone()).or_default().entry(known.to_owned()).or_default() += 1;
     Some(found_row(object, problem, count))
 }

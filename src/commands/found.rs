@@ -1,6 +1,5 @@
 //! The list that a scan writes: beside its file until it is complete, with a bookmark from which an interrupted scan goes on.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::is_there;
+use super::tally::Counts;
 use crate::commands::console;
 use crate::error::{CREATE_TEMPORARY, Error};
 use crate::scan::FOUND_HEADER;
@@ -15,21 +15,6 @@ use crate::sys;
 
 /// Bytes given to standard output at once.
 const AT_ONCE: usize = 64 * 1024;
-
-/// What was counted on the way.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Counts {
-    /// Objects read.
-    pub(super) read: u64,
-    /// With an unresolved service error that was looked for.
-    pub(super) found: u64,
-    /// By service, code and what is known of the cause, in words.
-    pub(super) causes: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
-    /// With a directory-sync error.
-    pub(super) sync: u64,
-    /// With a licence error.
-    pub(super) licence: u64,
-}
 
 /// Where a scan stands: what is in the file so far, and the page that comes next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -171,15 +156,38 @@ impl List {
         sys::replace(&path, &bytes).map_err(|source| Error::file("replace", &path, source))
     }
 
-    /// Throws away what was written so far.
+    /// Throws away what was written so far, and the position with it: a later invocation starts again as well.
     ///
     /// # Errors
     /// `Error::File`.
-    pub(super) fn afresh(&mut self) -> Result<(), Error> {
+    pub(super) fn empty(&mut self) -> Result<(), Error> {
+        if let Some(out) = &self.out {
+            remove(&beside(out, ".partial.json"))?;
+        }
         self.file.set_len(0).map_err(|source| Error::file("cut", &self.path, source))?;
         self.file.seek(SeekFrom::Start(0)).map_err(|source| Error::file("write", &self.path, source))?;
         self.bytes = 0;
         self.begin()
+    }
+
+    /// Leaves nothing behind.
+    ///
+    /// # Errors
+    /// `Error::File`.
+    pub(super) fn discard(self) -> Result<(), Error> {
+        let Some(out) = &self.out else { return Ok(()) };
+        remove(&beside(out, ".partial.json"))?;
+        remove(&self.path)
+    }
+
+    /// The ids of the rows so far.
+    ///
+    /// # Errors
+    /// A sentence where the rows are not as they were written.
+    pub(super) fn ids(&self) -> Result<Vec<String>, String> {
+        let wrong = |error: csv::Error| format!("the rows found so far cannot be read ({error})");
+        let mut reader = csv::Reader::from_path(&self.path).map_err(wrong)?;
+        reader.records().map(|row| row.map(|row| row[0].to_owned()).map_err(wrong)).collect()
     }
 
     /// The list is complete: in its place, or on standard output. `false`: it was cut short by a signal.
@@ -211,6 +219,14 @@ impl List {
             }
         }
         Ok(true)
+    }
+}
+
+/// Removes a file that may be gone already.
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path, error)),
+        _ => Ok(()),
     }
 }
 

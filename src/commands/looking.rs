@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::scanning::{Scanning, Stopped, Watching};
+use super::scanning::{Scanning, Watching};
 use super::tell;
 use crate::catalogue;
 use crate::error::Error;
@@ -20,7 +20,8 @@ use crate::input::{Checked, Options, reopen};
 use crate::model::{Outcome, UserId, plain};
 use crate::rundir::{Original, Rows, RunFile, Written, each_record, write_original};
 use crate::scan::{
-    Accepted, Found, Looked, Object, Problem, VERIFIED_HEADER, Verdict, cause_key, verdict, verified_row,
+    Accepted, Ended, Found, Judgment, Looked, Object, Problem, Step, Stopped, Unknown, VERIFIED_HEADER,
+    Verdict, cause_key, verdict, verified_row,
 };
 use crate::sys;
 
@@ -48,6 +49,8 @@ pub(crate) struct Sight {
     pub(super) verdicts: BTreeMap<Verdict, u64>,
     /// Causes of those that failed again, most frequent first.
     pub(super) causes: Vec<(String, u64)>,
+    /// How many are unread because their service errors were left out.
+    pub(super) absent: u64,
     /// First acceptance of anybody who is pending.
     pub(super) first: Option<Timestamp>,
     /// The service's time of the last answer.
@@ -129,17 +132,27 @@ impl<'a> Looking<'a> {
         let pages = self.wanted.len().div_ceil(MOST_PARTS) as u64;
         let mut read = 0;
         if pages > 1 {
-            let first = scanning.first().clone();
-            scanning
-                .walk(first, 1, |number, page, at| {
-                    read += page.objects.len() as u64;
-                    for object in &page.objects {
-                        self.shown(object, at)?;
-                    }
-                    watching.at(kind, read, (self.wanted.len() - self.left) as u64, "of the run found");
-                    Ok(self.left > 0 && number < pages)
-                })
-                .await?;
+            let walk = scanning.walk();
+            let walked = walk.pages(None, |step| {
+                let Step::Page { number, page, at, .. } = step else { return Ok(true) };
+                read += page.objects.len() as u64;
+                for object in &page.objects {
+                    self.shown(object, at)?;
+                }
+                watching.at(kind, read, (self.wanted.len() - self.left) as u64, "of the run found");
+                Ok(self.left > 0 && number < pages)
+            });
+            match walked.await {
+                Ok(()) => {}
+                Err(Stopped::Lost(why)) => tell(&format!("{why}: the rest is read one by one")),
+                Err(Stopped::Ended(Ended::Refused(attempt))) if attempt.status == Some(400) => {
+                    tell(&format!(
+                        "Microsoft 365 refuses the pages ({}): the rest is read one by one",
+                        attempt.message
+                    ));
+                }
+                Err(stopped) => return Err(stopped),
+            }
         }
         if self.left == 0 {
             return Ok(());
@@ -169,8 +182,8 @@ impl<'a> Looking<'a> {
             .objects(asked, |(wanted, id), found, at| {
                 let at = at.unwrap_or_else(Timestamp::now);
                 let written = match found {
-                    Found::There(object) => self.judged(wanted, &id, Some(&object), "", at),
-                    Found::Gone => self.judged(wanted, &id, None, "", at),
+                    Found::There(object) => self.judged(wanted, &id, Some(&object), at),
+                    Found::Gone => self.judged(wanted, &id, None, at),
                     Found::Unread(why) => self.unread(wanted, &id, &why, at),
                 };
                 if let Err(error) = written {
@@ -192,7 +205,7 @@ impl<'a> Looking<'a> {
         for id in [&object.id, &object.name] {
             let Some(place) = place(&self.wanted, key(self.keys, id)) else { continue };
             if !self.done.contains(place as u64) {
-                self.judged(self.wanted[place], id, Some(object), "", at)?;
+                self.judged(self.wanted[place], id, Some(object), at)?;
             }
             return Ok(());
         }
@@ -208,13 +221,14 @@ impl<'a> Looking<'a> {
         wanted: Wanted,
         id: &str,
         object: Option<&Object>,
-        unread: &str,
         at: Timestamp,
     ) -> Result<(), Error> {
         let ahead = self.ahead.unwrap_or_else(|| at.as_millisecond() - Timestamp::now().as_millisecond());
         let sent = Timestamp::from_millisecond(wanted.sent.saturating_add(ahead)).unwrap_or_default();
         let accepted = Accepted { at: sent, had: (wanted.had != 0).then_some(wanted.had) };
-        let (verdict, problem) = verdict(object, accepted);
+        let Judgment { verdict, problem, unread } = verdict(object, accepted);
+        let is_absent = object.is_some_and(|object| object.unknown == Some(Unknown::Absent));
+        self.seen.sight.absent += u64::from(verdict == Verdict::Unread && is_absent);
         self.write(wanted, id, object, verdict, problem, unread, at)
     }
 

@@ -16,6 +16,7 @@ mod simulate;
 mod simulated;
 mod status;
 mod sweep;
+mod tally;
 pub(crate) mod typed;
 mod verify;
 

@@ -1,14 +1,11 @@
 //! What `find`, `verify` and `sweep` share: a reader on a gate of its own, a walk over all pages, signals, progress.
 
-use std::collections::HashSet;
-use std::hash::Hasher;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use siphasher::sip::SipHasher13;
 use url::Url;
 
 use super::{note, tell};
+use crate::auth::hidden_text;
 use crate::cli::Service;
 use crate::commands::console;
 use crate::engine::dispatch::Dispatch;
@@ -18,7 +15,7 @@ use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
 use crate::model::{Kind, ObjectKind, Reason, WallClock};
 use crate::pace::{Bounds, Law, Pace};
 use crate::report::{count, human, thousands};
-use crate::scan::{Ended, Page, Reader, page_path};
+use crate::scan::{Ended, Reader, Stopped, Walk};
 use crate::session::{EmbeddedSimulator, Session};
 use crate::stop::{Stop, Why};
 use crate::sys::{Signal, Signals};
@@ -31,8 +28,6 @@ const IN_FLIGHT: usize = 4 * MOST_PARTS;
 const TRIES: u32 = 8;
 /// Share of a delay that is random.
 const JITTER: f64 = 0.5;
-/// Pages in a row without an object that are followed: a service may show some, but not for ever.
-const MOST_EMPTY: u64 = 1_000;
 /// Without a terminal: one line a minute.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
@@ -40,11 +35,14 @@ const LINE_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Scanning {
     pub(super) reader: Reader<Client>,
     pub(super) stop: Stop,
-    first: Url,
+    /// Graph root with version.
+    base: Url,
     max_wait: Duration,
     clocks: Clocks,
     /// What to say when nothing may be read.
     refused: String,
+    /// What to say when a property is left out.
+    hidden: String,
     watch: tokio::task::JoinHandle<()>,
     /// Kept alive as long as it is read.
     simulator: Option<EmbeddedSimulator>,
@@ -65,12 +63,12 @@ impl Scanning {
         mut signals: Signals,
     ) -> Result<Self, Error> {
         let refused = connection.missing_permission(kind, false);
+        let hidden = hidden_text(&connection.claims, kind);
         let Session { root, http, tokens, simulator, .. } = connection;
         let Service { api_version, max_wait, .. } = service;
         let max_wait = *max_wait;
-        let base = root.as_str().trim_end_matches('/');
-        let first = format!("{base}/{api_version}{}", page_path(kind));
-        let first = Url::parse(&first).map_err(|error| Error::Internal(error.to_string()))?;
+        let base = format!("{}/{api_version}", root.as_str().trim_end_matches('/'));
+        let base = Url::parse(&base).map_err(|error| Error::Internal(error.to_string()))?;
         let config = ClientConfig { root, version: api_version.clone(), kind, priority: "low" };
         let client = Client::new(&config, http, tokens, WallClock::System);
         let clocks = client.clocks();
@@ -90,7 +88,7 @@ impl Scanning {
             }
         });
         let reader = Reader::new(Dispatch::new(client, pace, stop.clone()), policy, stop.clone(), kind);
-        Ok(Self { reader, stop, first, max_wait, clocks, refused, watch, simulator })
+        Ok(Self { reader, stop, base, max_wait, clocks, refused, hidden, watch, simulator })
     }
 
     /// Whether the tenant is the embedded simulator's.
@@ -103,39 +101,23 @@ impl Scanning {
         self.clocks.clone()
     }
 
-    /// The first page.
-    pub(super) fn first(&self) -> &Url {
-        &self.first
+    /// The pages of the collection.
+    pub(super) fn walk(&self) -> Walk<'_, Client> {
+        Walk::new(&self.reader, self.base.clone())
     }
 
-    /// Every page from `url` on, which is page `number` (from 1): handed on with its number, the service's time, and
-    /// where the next one is. `each` may end the walk with `false`.
-    pub(super) async fn walk(
-        &self,
-        mut url: Url,
-        mut number: u64,
-        mut each: impl FnMut(u64, Page, Timestamp) -> Result<bool, Error>,
-    ) -> Result<(), Stopped> {
-        let mut way = Way::default();
-        loop {
-            let (page, date) = self.reader.page(number, &url).await?;
-            let next = page.next.clone();
-            way.leads_on(number, &url, page.objects.is_empty()).map_err(Stopped::Error)?;
-            let on = each(number, page, date.unwrap_or_else(Timestamp::now)).map_err(Stopped::Error)?;
-            let Some(next) = next.filter(|_| on) else { return Ok(()) };
-            url = Url::parse(&next).map_err(|error| {
-                Stopped::Error(Error::Unavailable(format!(
-                    "the service names a next page that is no URL ({error}); nothing after page {number} was read"
-                )))
-            })?;
-            number += 1;
-        }
+    /// Which permission may be missing where a property that was asked for is left out.
+    pub(super) fn permission(&self) -> &str {
+        &self.hidden
     }
 
     /// Why reading ended, as an error or an exit code.
     pub(super) fn ended(&self, stopped: Stopped, goes_on: &str) -> Result<Exit, Error> {
         match stopped {
             Stopped::Error(error) => Err(error),
+            Stopped::Lost(why) => {
+                Err(Error::Unavailable(format!("{why}. The same command starts again with the first page")))
+            }
             Stopped::Ended(Ended::Stopped) => {
                 let why = self.stop.reasons();
                 for why in &why {
@@ -176,49 +158,6 @@ impl Scanning {
     }
 }
 
-/// The pages of a walk so far: a service that leads round in circles, or on and on through nothing, is followed no longer.
-#[derive(Default)]
-struct Way {
-    /// Hashes of the links: 8 bytes for some thousand objects.
-    seen: HashSet<u64>,
-    empty: u64,
-}
-
-impl Way {
-    /// A page was read.
-    fn leads_on(&mut self, number: u64, url: &Url, is_empty: bool) -> Result<(), Error> {
-        let mut hasher = SipHasher13::new();
-        hasher.write(url.as_str().as_bytes());
-        self.empty = if is_empty { self.empty + 1 } else { 0 };
-        let wrong = match (self.seen.insert(hasher.finish()), self.empty < MOST_EMPTY) {
-            (false, _) => "leads back to a page that was read before".to_owned(),
-            (true, false) => format!("shows {MOST_EMPTY} pages in a row without anybody on them"),
-            (true, true) => return Ok(()),
-        };
-        Err(Error::Unavailable(format!(
-            "the service {wrong}: it was read no further than page {number}, and nothing is made of it; try again later"
-        )))
-    }
-}
-
-/// Why a walk did not reach its end.
-pub(super) enum Stopped {
-    Ended(Ended),
-    Error(Error),
-}
-
-impl From<Ended> for Stopped {
-    fn from(ended: Ended) -> Self {
-        Self::Ended(ended)
-    }
-}
-
-impl From<Error> for Stopped {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
 /// How far a scan is: a line on a terminal, a line a minute elsewhere.
 pub(super) struct Watching {
     line: Instant,
@@ -245,27 +184,5 @@ impl Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         console().set_status_line(None);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn link(number: u64) -> Url {
-        Url::parse(&format!("https://h/users?$skiptoken={number}")).expect("a URL")
-    }
-
-    #[test]
-    fn a_service_that_leads_nowhere_is_not_followed_for_ever() {
-        let mut circle = Way::default();
-        assert!((1..=3).all(|number| circle.leads_on(number, &link(number), false).is_ok()));
-        let said = circle.leads_on(4, &link(2), false).expect_err("read before").chain();
-        assert!(said.contains("leads back to a page") && said.contains("page 4"), "{said}");
-        let mut desert = Way::default();
-        assert!((1..MOST_EMPTY).all(|number| desert.leads_on(number, &link(number), true).is_ok()));
-        assert!(desert.leads_on(0, &link(0), false).is_ok(), "somebody at last");
-        assert!((1..MOST_EMPTY).all(|number| desert.leads_on(0, &link(MOST_EMPTY + number), true).is_ok()));
-        assert!(desert.leads_on(0, &link(u64::MAX), true).is_err());
     }
 }

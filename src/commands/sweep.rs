@@ -12,13 +12,15 @@ use siphasher::sip::SipHasher13;
 use super::find::filter;
 use super::looking::Looking;
 use super::memory::{CAUSE_COLUMNS, Memory, recalled, remember};
-use super::scanning::{Scanning, Stopped, Watching};
+use super::scanning::{Scanning, Watching};
 use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::{is_of, recall};
+use super::tally::{Counts, Tally};
 use super::typed::no_terminal;
 use super::{console, say, tell};
 use crate::cli::{Run, Sweep};
+use crate::engine::dispatch::Reads;
 use crate::error::{Error, Exit};
 use crate::graph::Clocks;
 use crate::jobs::run::run;
@@ -26,7 +28,9 @@ use crate::model::ObjectKind;
 use crate::net;
 use crate::report::{count, thousands};
 use crate::rundir::{Lock, RUNS, RunFile, newest_run};
-use crate::scan::{Cause, FOUND_HEADER, Filter, Night, Policy, Verdict, Worth, found_row};
+use crate::scan::{
+    Cause, FOUND_HEADER, Filter, Night, Policy, Step, Stopped, Verdict, Walk, Worth, found_row,
+};
 use crate::session::{Purpose, Session, UNKNOWN_TENANT};
 use crate::sys::{self, Replacement};
 
@@ -91,11 +95,19 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
     let list = tonights_list(memory.path(), kind)?;
     // The first sweep in a folder: its history may stand elsewhere.
     sys::create_folders(Path::new(RUNS)).map_err(|source| Error::file("create", RUNS, source))?;
-    let scanned = match scan(&scanning, &mut night, &filter(&asked.run.only), &list).await {
+    let scanned = match scan(&scanning.walk(), &mut night, &filter(&asked.run.only), &list).await {
         Ok(scanned) => scanned,
         Err(stopped) => return scanning.ended(stopped, kept),
     };
-    let cleared = night.over();
+    let (gaps, read) = (&scanned.counts.gaps, scanned.counts.read);
+    let unseen = gaps.sentences(read, kind, scanning.permission());
+    if gaps.exit(read) == Exit::SignIn {
+        let _ = fs::remove_file(&list);
+        return Err(Error::SignIn(format!("{} Nothing was sent", unseen.join("\n"))));
+    }
+    // An object without an id may be any of those that were retried: nothing is taken for cleared then.
+    let cleared = if gaps.hide_ids() { 0 } else { night.over() };
+    unseen.iter().for_each(|unseen| tell(&format!("warning: {unseen}")));
     say(&told(&night, &scanned, cleared, kind, scanning.is_simulated()));
     drop(scanning);
     let mut exit = Exit::Done;
@@ -131,6 +143,7 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
         }
     }
     let _ = fs::remove_file(&list);
+    exit = exit.worse(scanned.counts.gaps.exit(scanned.counts.read));
     if night.failing.news > 0 {
         exit = exit.worse(Exit::StillFailing);
     }
@@ -243,55 +256,74 @@ async fn verify_last(folder: &Path, run: &RunFile, scanning: &Scanning) -> Resul
 /// What the scan came to.
 #[derive(Debug, Default)]
 struct Scanned {
-    read: u64,
-    found: u64,
+    counts: Counts,
     retried: u64,
-    sync: u64,
-    licence: u64,
 }
 
-/// Meets everybody, and lists who is worth a retry.
-async fn scan(
-    scanning: &Scanning,
+/// The list of a sweep while it is written.
+type Writer = csv::Writer<BufWriter<Replacement>>;
+
+fn begin(list: &Path) -> Result<Writer, Error> {
+    let file = Replacement::begin(list).map_err(|source| Error::file("write", list, source))?;
+    let mut writer = csv::Writer::from_writer(BufWriter::new(file));
+    let header = FOUND_HEADER.iter().chain(&CAUSE_COLUMNS);
+    writer.write_record(header).map_err(|error| Error::file("write", list, io::Error::other(error)))?;
+    Ok(writer)
+}
+
+/// Reads every object, and lists those that are worth a retry.
+async fn scan<E: Reads>(
+    walk: &Walk<'_, E>,
     night: &mut Night,
     filter: &Filter,
     list: &Path,
 ) -> Result<Scanned, Stopped> {
     let fail = |source| Error::file("write", list, source);
     let wrong = |error: csv::Error| Error::file("write", list, io::Error::other(error));
-    let mut writer = csv::Writer::from_writer(BufWriter::new(
-        Replacement::begin(list).map_err(fail).map_err(Stopped::Error)?,
-    ));
-    writer.write_record(FOUND_HEADER.iter().chain(&CAUSE_COLUMNS)).map_err(wrong)?;
-    let mut scanned = Scanned::default();
+    let mut writer = Some(begin(list)?);
+    let (mut tally, mut retried) = (Tally::default(), 0);
     let mut watching = Watching::new();
-    let kind = scanning.reader.kind();
-    let walked = scanning.walk(scanning.first().clone(), 1, |_, page, now| {
+    let before = night.clone();
+    let walked = walk.pages(None, |step| {
+        let (page, now) = match step {
+            Step::Page { page, at, .. } => (page, at),
+            Step::Again { restarts } => {
+                if restarts {
+                    tell("the position of the scan is no longer valid: the scan starts again");
+                }
+                (tally, retried) = (Tally::default(), 0);
+                before.clone_into(night);
+                // The old file is removed before the new one of the same name is begun.
+                drop(writer.take());
+                writer = Some(begin(list)?);
+                return Ok(true);
+            }
+        };
+        tally.page(&page);
         for object in &page.objects {
-            scanned.read += 1;
-            scanned.sync += u64::from(object.sync_error);
-            scanned.licence += u64::from(object.licence_error);
-            if object.unresolved().is_some() {
+            if object.unresolved().is_some() || object.unknown.is_some() {
                 night.seen(&object.id);
             }
+            let Some((problem, count)) = tally.meet(object, filter, now) else { continue };
             let Some((cause, since)) = Cause::of(object, filter, now) else { continue };
-            scanned.found += 1;
             if !night.meets(&object.id, &cause, since, now).is_retried() {
                 continue;
             }
-            let Some((problem, count)) = filter.find(object, now) else { continue };
-            scanned.retried += 1;
+            retried += 1;
             let row = found_row(object, problem, count);
-            writer.write_record(row.iter().chain([&cause.service, &cause.code])).map_err(wrong)?;
+            let row = row.iter().chain([&cause.service, &cause.code]);
+            writer.as_mut().map_or(Ok(()), |writer| writer.write_record(row)).map_err(wrong)?;
         }
-        watching.at(kind, scanned.read, scanned.found, "with an error");
+        watching.at(walk.kind(), tally.counts.read, tally.counts.found, "with an error");
         Ok(true)
     });
     walked.await?;
-    let file = writer.into_inner().map_err(|error| fail(error.into_error()))?;
-    let file = file.into_inner().map_err(|error| fail(error.into_error()))?;
-    file.commit().map_err(fail)?;
-    Ok(scanned)
+    if let Some(writer) = writer {
+        let file = writer.into_inner().map_err(|error| fail(error.into_error()))?;
+        let file = file.into_inner().map_err(|error| fail(error.into_error()))?;
+        file.commit().map_err(fail)?;
+    }
+    Ok(Scanned { counts: tally.counts, retried })
 }
 
 fn told(night: &Night, scanned: &Scanned, cleared: u64, kind: ObjectKind, simulated: bool) -> String {
@@ -299,8 +331,8 @@ fn told(night: &Night, scanned: &Scanned, cleared: u64, kind: ObjectKind, simula
     let mut lines = vec![format!(
         "{}Sweep     {} read, {} with an unresolved service error: {} new, {} to be retried again, {} left alone after a recent retry, {} given up",
         if simulated { "SIMULATED  " } else { "" },
-        count(scanned.read, kind.plural()),
-        thousands(scanned.found),
+        count(scanned.counts.read, kind.plural()),
+        thousands(scanned.counts.found),
         worth(Worth::New),
         worth(Worth::Again),
         worth(Worth::Cooling),
@@ -316,11 +348,11 @@ fn told(night: &Night, scanned: &Scanned, cleared: u64, kind: ObjectKind, simula
             count(night.failing.news, "new failures")
         ));
     }
-    if scanned.sync + scanned.licence > 0 {
+    if scanned.counts.sync + scanned.counts.licence > 0 {
         lines.push(format!(
             "  {} with a directory-sync error and {} with a licence error, which retrying does not clear",
-            thousands(scanned.sync),
-            thousands(scanned.licence)
+            thousands(scanned.counts.sync),
+            thousands(scanned.counts.licence)
         ));
     }
     let mut news: Vec<_> = night.news.iter().collect();

@@ -113,6 +113,14 @@ async fn look(folder: &Path, run: &RunFile, scanning: &Scanning) -> Result<Exit,
         return scanning.ended(stopped, "nothing was written; the same command looks again");
     }
     let sight = looking.finish()?;
+    if sight.absent > 0 {
+        let kind = run.identity.object;
+        tell(&format!(
+            "warning: Microsoft 365 left out serviceProvisioningErrors for {}, although it was asked for: unread. {}",
+            count(sight.absent, kind.plural()),
+            scanning.permission()
+        ));
+    }
     crate::report::rewrite(folder)?;
     say(&text(&sight, folder, run, scanning));
     Ok(if sight.count(Verdict::remains) > 0 { Exit::StillFailing } else { Exit::Done })

@@ -33,7 +33,7 @@ impl Cause {
 }
 
 /// What is found out in one night.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Night {
     history: History,
     policy: Policy,
@@ -173,8 +173,10 @@ mod tests {
         let (other, _) = of(vec![problem("exchange", "A", 5), problem("SharePoint", "B", 4)]);
         assert_eq!((&one, newest), (&other, Some(hour(4))));
         assert_eq!((&*one.service, &*one.code), ("SharePoint+exchange", "A+B"));
-        let fine =
-            Object { problems: vec![Problem { resolved: true, ..Problem::default() }], ..Object::default() };
+        let fine = Object {
+            problems: vec![Problem { resolved: Some(true), ..Problem::default() }],
+            ..Object::default()
+        };
         assert_eq!(Cause::of(&fine, &Filter::default(), hour(99)), None);
     }
 

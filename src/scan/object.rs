@@ -5,22 +5,28 @@ use std::time::Duration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::detail::{Detail, detail};
 use crate::model::{MAX_MESSAGE, ObjectKind, neutral};
 
-/// Largest page that Graph gives; each costs one resource unit.
-const PAGE: u32 = 999;
+/// Largest page that Graph gives, in objects (`docs/graph.md#reading-pages`); each page costs one resource unit.
+pub(super) const LARGEST_PAGE: u32 = 999;
 /// Longest name shown, in characters.
 const LONGEST_NAME: usize = 256;
 
 /// A page of a collection.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Page {
     /// The objects, in the service's order.
     pub objects: Vec<Object>,
-    /// Where the next page is: opaque, followed as it is.
+    /// Entries that are null: they say nothing of any object.
+    pub nulls: u64,
+    /// Entries from which not even an id can be read.
+    pub nameless: u64,
+    /// Where the next page is, as the service wrote it; `None` on the last page.
     pub next: Option<String>,
 }
 
@@ -35,10 +41,33 @@ pub struct Object {
     pub shown: String,
     /// Errors of services, resolved ones too.
     pub problems: Vec<Problem>,
-    /// Whether directory synchronisation left an error: not cleared by the action.
-    pub sync_error: bool,
-    /// Whether a licence could not be assigned: not cleared by the action.
-    pub licence_error: bool,
+    /// Why `problems` may not be all of them.
+    pub unknown: Option<Unknown>,
+    /// Whether directory synchronisation left an error, which the action does not clear. `None`: it was not told.
+    pub sync_error: Option<bool>,
+    /// Whether a licence could not be assigned, which the action does not clear. `None`: it was not told.
+    pub licence_error: Option<bool>,
+}
+
+/// Why it is not known which errors an object has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// `serviceProvisioningErrors` was asked for, and is missing or null.
+    Absent,
+    /// It is there, and not all of it can be read.
+    Unreadable,
+}
+
+impl Unknown {
+    /// What it is, as a sentence without a full stop.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Absent => {
+                "Microsoft 365 left out serviceProvisioningErrors, although it was asked for: the permission to read it may be missing"
+            }
+            Self::Unreadable => "an entry of serviceProvisioningErrors cannot be read",
+        }
+    }
 }
 
 /// One service's error.
@@ -48,44 +77,66 @@ pub struct Problem {
     pub service: String,
     /// The first record's code.
     pub code: String,
-    /// When it was published, by the service's clock.
+    /// When it was published, by the service's clock; `None` where that is missing or cannot be read.
     pub since: Option<Timestamp>,
     /// For people.
     pub text: String,
-    /// Resolved errors stay in the list.
-    pub resolved: bool,
+    /// Whether it is resolved: resolved errors stay in the list. `None`: it was not told.
+    pub resolved: Option<bool>,
 }
 
 #[derive(Deserialize)]
-struct RawPage {
-    value: Vec<RawObject>,
+struct RawPage<'a> {
+    #[serde(borrow)]
+    value: Vec<&'a RawValue>,
     #[serde(rename = "@odata.nextLink")]
     next: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawObject {
+struct RawObject<'a> {
     id: String,
+    #[serde(default, deserialize_with = "if_readable")]
     user_principal_name: Option<String>,
+    #[serde(default, deserialize_with = "if_readable")]
     display_name: Option<String>,
-    service_provisioning_errors: Option<Vec<RawProblem>>,
-    on_premises_provisioning_errors: Option<Vec<serde::de::IgnoredAny>>,
+    #[serde(borrow)]
+    service_provisioning_errors: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "if_readable")]
+    on_premises_provisioning_errors: Option<Vec<IgnoredAny>>,
+    #[serde(default, deserialize_with = "if_readable")]
     license_assignment_states: Option<Vec<RawLicence>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawProblem {
+    #[serde(default, deserialize_with = "if_readable")]
     created_date_time: Option<String>,
+    #[serde(default, deserialize_with = "if_readable")]
     is_resolved: Option<bool>,
+    #[serde(default, deserialize_with = "if_readable")]
     service_instance: Option<String>,
+    #[serde(default, deserialize_with = "if_readable")]
     error_detail: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct RawLicence {
+    #[serde(default, deserialize_with = "if_readable")]
     state: Option<String>,
+}
+
+/// A value of another type than expected counts as missing, so that one odd property costs neither object nor page.
+fn if_readable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    let raw = <&RawValue>::deserialize(from)?;
+    Ok(serde_json::from_str(raw.get()).ok())
+}
+
+/// The structure of a JSON object; `None` for anything else.
+fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok()).flatten()
 }
 
 /// What is asked of each object.
@@ -100,9 +151,10 @@ fn select(kind: ObjectKind) -> &'static str {
     }
 }
 
-/// The first page of a collection, below root and version. Without `$filter`: the service refuses it for these errors.
-pub fn page_path(kind: ObjectKind) -> String {
-    format!("/{}?$select={}&$top={PAGE}", kind.path(), select(kind))
+/// Path and query of the first page of a collection, below root and version, with at most `size` objects on a page.
+/// Without `$filter`: the service refuses it for these errors.
+pub(super) fn page_path(kind: ObjectKind, size: u32) -> (String, String) {
+    (format!("/{}", kind.path()), format!("$select={}&$top={size}", select(kind)))
 }
 
 /// One object's path below root and version; `path` comes from `graph::object_path`.
@@ -110,14 +162,24 @@ pub(super) fn object_query(kind: ObjectKind, path: &str) -> String {
     format!("{path}?$select={}", select(kind))
 }
 
-/// Reads a page.
+/// Reads a page. An entry that cannot be read costs no other.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the page: a page without its list is not an empty one.
 pub fn page(body: &[u8]) -> Result<Page, String> {
-    let raw: RawPage =
-        serde_json::from_slice(body).map_err(|error| format!("the page cannot be read: {error}"))?;
-    Ok(Page { objects: raw.value.into_iter().map(Object::from).collect(), next: raw.next })
+    let raw: RawPage<'_> = serde_json::from_slice(without_mark(body))
+        .map_err(|error| format!("the page cannot be read: {error}"))?;
+    // An empty link is how some services write that there is no next page.
+    let next = raw.next.filter(|link| !link.trim().is_empty());
+    let mut page = Page { next, ..Page::default() };
+    for entry in raw.value {
+        match read::<RawObject<'_>>(entry).filter(|object| !object.id.trim().is_empty()) {
+            Some(object) => page.objects.push(object.into()),
+            None if entry.get() == "null" => page.nulls += 1,
+            None => page.nameless += 1,
+        }
+    }
+    Ok(page)
 }
 
 /// Reads one object.
@@ -125,26 +187,27 @@ pub fn page(body: &[u8]) -> Result<Page, String> {
 /// # Errors
 /// What is wrong with it.
 pub fn parse_object(body: &[u8]) -> Result<Object, String> {
-    let raw: RawObject =
-        serde_json::from_slice(body).map_err(|error| format!("the object cannot be read: {error}"))?;
+    let raw: RawObject<'_> = serde_json::from_slice(without_mark(body))
+        .map_err(|error| format!("the object cannot be read: {error}"))?;
     Ok(raw.into())
 }
 
-impl From<RawObject> for Object {
-    fn from(raw: RawObject) -> Self {
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
+impl From<RawObject<'_>> for Object {
+    fn from(raw: RawObject<'_>) -> Self {
         let text = |text: Option<String>| text.unwrap_or_default();
+        let (problems, unknown) = problems(raw.service_provisioning_errors);
         Self {
             id: neutral(&raw.id, LONGEST_NAME),
             name: text(raw.user_principal_name),
             shown: text(raw.display_name),
-            problems: raw
-                .service_provisioning_errors
-                .unwrap_or_default()
-                .into_iter()
-                .map(Problem::from)
-                .collect(),
-            sync_error: raw.on_premises_provisioning_errors.is_some_and(|errors| !errors.is_empty()),
-            licence_error: raw.license_assignment_states.is_some_and(|states| {
+            problems,
+            unknown,
+            sync_error: raw.on_premises_provisioning_errors.map(|errors| !errors.is_empty()),
+            licence_error: raw.license_assignment_states.map(|states| {
                 let failed = |state: &str| {
                     state.eq_ignore_ascii_case("error") || state.eq_ignore_ascii_case("activeWithError")
                 };
@@ -152,6 +215,18 @@ impl From<RawObject> for Object {
             }),
         }
     }
+}
+
+/// The errors that can be read, and why these may not be all.
+fn problems(raw: Option<&RawValue>) -> (Vec<Problem>, Option<Unknown>) {
+    let Some(raw) = raw else { return (Vec::new(), Some(Unknown::Absent)) };
+    let Ok(entries) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else {
+        return (Vec::new(), Some(Unknown::Unreadable));
+    };
+    let problems: Vec<_> =
+        entries.iter().filter_map(|entry| read::<RawProblem>(entry)).map(Problem::from).collect();
+    let unknown = (problems.len() < entries.len()).then_some(Unknown::Unreadable);
+    (problems, unknown)
 }
 
 impl From<RawProblem> for Problem {
@@ -163,8 +238,15 @@ impl From<RawProblem> for Problem {
             code,
             since: raw.created_date_time.as_deref().and_then(time),
             text,
-            resolved: raw.is_resolved == Some(true),
+            resolved: raw.is_resolved,
         }
+    }
+}
+
+impl Problem {
+    /// Whether it counts as unresolved: also where the service does not say it.
+    pub fn is_open(&self) -> bool {
+        self.resolved != Some(true)
     }
 }
 
@@ -179,7 +261,7 @@ fn time(text: &str) -> Option<Timestamp> {
 impl Object {
     /// The newest error that is not resolved, and how many there are.
     pub fn unresolved(&self) -> Option<(&Problem, usize)> {
-        let open = || self.problems.iter().filter(|problem| !problem.resolved);
+        let open = || self.problems.iter().filter(|problem| problem.is_open());
         Some((open().max_by_key(|problem| problem.since)?, open().count()))
     }
 }
@@ -195,26 +277,49 @@ pub struct Filter {
     pub older_than: Option<Duration>,
 }
 
+/// What a filter makes of an object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fit<'a> {
+    /// The newest unresolved error that is looked for, and how many are.
+    Found(&'a Problem, usize),
+    /// No error that is looked for.
+    Nothing,
+    /// None that can be seen, but there may be one; why it is not known.
+    Unknown(Unknown),
+}
+
 impl Filter {
-    /// The newest unresolved error that fits, at the service's time `now`, with how many fit.
-    pub fn find<'a>(&self, object: &'a Object, now: Timestamp) -> Option<(&'a Problem, usize)> {
+    /// Judges an object at the service's time `now`.
+    pub fn judge<'a>(&self, object: &'a Object, now: Timestamp) -> Fit<'a> {
         let found = || object.problems.iter().filter(|problem| self.fits(problem, now));
-        Some((found().max_by_key(|problem| problem.since)?, found().count()))
+        if let Some(newest) = found().max_by_key(|problem| problem.since) {
+            return Fit::Found(newest, found().count());
+        }
+        let ageless = |problem: &&Problem| problem.since.is_none() && self.is_about(problem);
+        match object.unknown {
+            Some(unknown) => Fit::Unknown(unknown),
+            None if object.problems.iter().any(|problem| ageless(&problem)) => {
+                Fit::Unknown(Unknown::Unreadable)
+            }
+            None => Fit::Nothing,
+        }
     }
 
     /// Whether an error is unresolved and looked for, at the service's time `now`.
     pub fn fits(&self, problem: &Problem, now: Timestamp) -> bool {
+        self.is_about(problem)
+            && self.older_than.is_none_or(|age| {
+                let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+                problem.since.is_some_and(|since| now.duration_since(since) >= age)
+            })
+    }
+
+    /// Whether an error is unresolved and looked for, whatever its age.
+    fn is_about(&self, problem: &Problem) -> bool {
         let among = |list: &[String], word: &str| {
             list.is_empty() || list.iter().any(|wanted| wanted.eq_ignore_ascii_case(word))
         };
-        let old = self.older_than.is_none_or(|age| {
-            let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-            problem.since.is_some_and(|since| now.duration_since(since) >= age)
-        });
-        !problem.resolved
-            && among(&self.services, &problem.service)
-            && among(&self.codes, &problem.code)
-            && old
+        problem.is_open() && among(&self.services, &problem.service) && among(&self.codes, &problem.code)
     }
 
     /// The same in words that tell one filter from another.
@@ -251,16 +356,74 @@ mod tests {
         let page = page(BODY.as_bytes()).expect("a page");
         assert_eq!(page.next.as_deref(), Some("https://h/next"));
         let [first, second, third] = &page.objects[..] else { panic!("three objects") };
-        assert_eq!((first.problems.len(), first.sync_error, first.licence_error), (3, true, true));
+        assert_eq!(
+            (first.problems.len(), first.unknown, first.sync_error, first.licence_error),
+            (3, None, Some(true), Some(true))
+        );
         assert_eq!((&*first.problems[0].service, &*first.problems[0].code), ("exchange", "C"));
         assert_eq!(first.problems[0].since, Some("2020-01-31T17:45:18Z".parse().expect("a time")));
         assert_eq!(
             first.unresolved().map(|(problem, count)| (&*problem.service, count)),
             Some(("exchange", 2))
         );
-        assert!(second.unresolved().is_none() && !second.licence_error && third.problems.is_empty());
-        for broken in ["", "{}", "[]", "{\"value\":[{}]}", "{\"value\":7}"] {
+        assert!(second.unresolved().is_none() && second.unknown.is_none());
+        assert_eq!((second.sync_error, second.licence_error), (None, Some(false)));
+        assert_eq!(third.unknown, Some(Unknown::Absent));
+        for broken in ["", "{}", "[]", "{\"value\":null}", "{\"value\":7}", "{\"value\":{}}"] {
             assert!(super::page(broken.as_bytes()).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn absent_or_odd_errors_are_not_taken_for_no_errors() {
+        let fine = r#"{"createdDateTime":"2020-01-31T17:45:18Z","isResolved":false}"#;
+        for (errors, readable, unknown) in [
+            ("", 0, Some(Unknown::Absent)),
+            (r#","serviceProvisioningErrors":null"#, 0, Some(Unknown::Absent)),
+            (r#","serviceProvisioningErrors":[]"#, 0, None),
+            (r#","serviceProvisioningErrors":{}"#, 0, Some(Unknown::Unreadable)),
+            (r#","serviceProvisioningErrors":"none""#, 0, Some(Unknown::Unreadable)),
+            (r#","serviceProvisioningErrors":[null]"#, 0, Some(Unknown::Unreadable)),
+            (r#","serviceProvisioningErrors":[[]]"#, 0, Some(Unknown::Unreadable)),
+            (&format!(r#","serviceProvisioningErrors":[7,{fine}]"#), 1, Some(Unknown::Unreadable)),
+            (&format!(r#","serviceProvisioningErrors":[{fine}]"#), 1, None),
+        ] {
+            let one = format!(r#"{{"id":"1"{errors}}}"#);
+            let object = parse_object(one.as_bytes()).expect("an object");
+            assert_eq!((object.problems.len(), object.unknown), (readable, unknown), "{one}");
+            let page = page(format!(r#"{{"value":[{one}]}}"#).as_bytes()).expect("a page");
+            assert_eq!(page.objects, std::slice::from_ref(&object), "{one}");
+            let fit = Filter::default().judge(&object, Timestamp::UNIX_EPOCH);
+            match (readable, unknown) {
+                (1, _) => assert!(matches!(fit, Fit::Found(_, 1)), "{one}: {fit:?}"),
+                (_, Some(unknown)) => assert_eq!(fit, Fit::Unknown(unknown), "{one}"),
+                _ => assert_eq!(fit, Fit::Nothing, "{one}"),
+            }
+        }
+        // An error whose age is not known may be old enough.
+        let ageless =
+            r#"{"id":"1","serviceProvisioningErrors":[{"createdDateTime":"soon","isResolved":false}]}"#;
+        let object = parse_object(ageless.as_bytes()).expect("an object");
+        let old = Filter { older_than: Some(Duration::from_secs(1)), ..Filter::default() };
+        assert_eq!(old.judge(&object, Timestamp::UNIX_EPOCH), Fit::Unknown(Unknown::Unreadable));
+        assert!(matches!(Filter::default().judge(&object, Timestamp::UNIX_EPOCH), Fit::Found(..)));
+        let odd = Problem { resolved: None, ..Problem::default() };
+        assert!(odd.is_open(), "not told is not resolved");
+    }
+
+    #[test]
+    fn odd_entries_of_a_page_cost_no_other_and_an_empty_link_is_the_end() {
+        let body = r#"{"value":[null,{"id":"1","displayName":7,"licenseAssignmentStates":{}},"x",{"id":null},{},[],{"id":" "},
+            {"id":"2","serviceProvisioningErrors":[]}],"@odata.nextLink":""}"#;
+        for body in [body.to_owned(), format!("\u{feff}{body}")] {
+            let page = page(body.as_bytes()).expect("a page");
+            assert_eq!((page.nulls, page.nameless, page.next), (1, 5, None));
+            let ids: Vec<_> = page.objects.iter().map(|object| &*object.id).collect();
+            assert_eq!(ids, ["1", "2"]);
+        }
+        for (link, next) in [("null", None), (r#"" ""#, None), (r#""?x""#, Some("?x"))] {
+            let body = format!(r#"{{"value":[],"@odata.nextLink":{link}}}"#);
+            assert_eq!(page(body.as_bytes()).expect("a page").next.as_deref(), next, "{link}");
         }
     }
 
@@ -268,8 +431,10 @@ mod tests {
     fn filters_choose_by_service_code_and_age() {
         let page = page(BODY.as_bytes()).expect("a page");
         let now: Timestamp = "2020-02-01T17:45:18Z".parse().expect("a time");
-        let found =
-            |filter: Filter| filter.find(&page.objects[0], now).map(|(problem, _)| problem.code.clone());
+        let found = |filter: Filter| match filter.judge(&page.objects[0], now) {
+            Fit::Found(problem, _) => Some(problem.code.clone()),
+            Fit::Nothing | Fit::Unknown(_) => None,
+        };
         let of = |word: &str| vec![word.to_owned()];
         assert!(found(Filter::default()).is_some());
         assert_eq!(found(Filter { services: of("EXCHANGE"), ..Filter::default() }), Some("C".to_owned()));

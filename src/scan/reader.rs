@@ -1,5 +1,6 @@
 //! Reads through the gate until they are answered, with the same patience as `run` has for a user.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -16,6 +17,9 @@ use crate::stop::Stop;
 
 /// Batches of reads under way at once: reads cost no writes, and one page of a scan is one.
 const BATCHES: usize = 4;
+
+/// Objects that are refused together with 403 before it counts as an answer about the account and not about each of them.
+const REFUSED_TO_ALL: usize = 5;
 
 /// Of an answer that the gate took for a good one: no outage has this number.
 const NO_STREAK: u64 = u64::MAX;
@@ -51,12 +55,14 @@ pub struct Reader<E> {
     policy: RetryPolicy,
     stop: Stop,
     kind: ObjectKind,
+    /// Whether any single object was answered: then a 403 is about one object.
+    answered: AtomicBool,
 }
 
 impl<E: Reads> Reader<E> {
     /// Through this gate.
     pub fn new(dispatch: Dispatch<E>, policy: RetryPolicy, stop: Stop, kind: ObjectKind) -> Self {
-        Self { dispatch, policy, stop, kind }
+        Self { dispatch, policy, stop, kind, answered: AtomicBool::new(false) }
     }
 
     /// The collection.
@@ -103,7 +109,7 @@ impl<E: Reads> Reader<E> {
     /// Single objects, twenty in a request, handed on as they come with the service's own time.
     ///
     /// # Errors
-    /// Where the run stops, or the account may read nobody.
+    /// Where the run stops, or the account may read no object.
     pub async fn objects<T: Send>(
         &self,
         wanted: impl Iterator<Item = (T, UserId)>,
@@ -132,6 +138,7 @@ impl<E: Reads> Reader<E> {
         group: Vec<(u64, T, UserId)>,
     ) -> Result<Vec<(T, Found, Option<Timestamp>)>, Ended> {
         let mut done = Vec::with_capacity(group.len());
+        let (mut refused, mut answered) = (Vec::new(), false);
         let mut open: Vec<_> = group
             .into_iter()
             .map(|(number, what, id)| {
@@ -146,6 +153,7 @@ impl<E: Reads> Reader<E> {
             // What the gate did not let through yet stays open at the end.
             let rest = open.split_off(readings.len());
             for ((asked, what, mut tries), (reading, settled)) in open.into_iter().zip(readings) {
+                answered |= matches!(reading.attempt.kind, Kind::Accepted | Kind::Refused(Reason::NotFound));
                 let found = match reading.attempt.kind {
                     Kind::Accepted => match parse_object(&reading.body) {
                         Ok(object) => Found::There(Box::new(object)),
@@ -153,7 +161,8 @@ impl<E: Reads> Reader<E> {
                     },
                     Kind::Refused(Reason::NotFound) => Found::Gone,
                     Kind::Refused(Reason::NoPermission) => {
-                        return Err(Ended::Refused(Box::new(reading.attempt)));
+                        refused.push(reading.attempt.clone());
+                        Found::Unread(reading.attempt.message.into())
                     }
                     _ => {
                         tries.count(&reading.attempt, settled.streak, |streak| {
@@ -183,7 +192,14 @@ impl<E: Reads> Reader<E> {
                 self.wait(wait).await?;
             }
         }
-        Ok(done)
+        let answered = self.answered.fetch_or(answered, Relaxed) || answered;
+        match refused.pop() {
+            // Nothing may be read at all, or not any more.
+            Some(attempt) if !answered || refused.len() + 1 == done.len().max(REFUSED_TO_ALL) => {
+                Err(Ended::Refused(Box::new(attempt)))
+            }
+            _ => Ok(done),
+        }
     }
 
     /// After how long again; `None`: not at all.

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::object::{Object, Problem};
 
+/// Why an unresolved error decides nothing.
+const NO_TIME: &str = "the time of an unresolved error (createdDateTime) is missing or cannot be read, so it is not known whether the error is newer than the acceptance";
+const NOT_TOLD: &str = "an error does not tell whether it is resolved (isResolved)";
+
 /// An acceptance, as far as it decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepted {
@@ -76,26 +80,52 @@ impl Verdict {
     }
 }
 
-/// Judges an object as it was read; `None`: it is not there. With the error that decided.
-pub fn verdict(object: Option<&Object>, accepted: Accepted) -> (Verdict, Option<&Problem>) {
-    let Some(object) = object else { return (Verdict::Gone, None) };
-    let Some((problem, _)) = object.unresolved() else {
-        let had_one = !object.problems.is_empty() || accepted.had.is_some();
-        return (if had_one { Verdict::Cleared } else { Verdict::NoError }, None);
-    };
+/// A verdict with what decided it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judgment<'a> {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The error that decided.
+    pub problem: Option<&'a Problem>,
+    /// Why it is not known what became of the object; empty for all verdicts but `unread`.
+    pub unread: &'static str,
+}
+
+/// Judges an object as it was read; `None`: it is not there. What cannot be known is `unread` and never `cleared`.
+pub fn verdict(object: Option<&Object>, accepted: Accepted) -> Judgment<'_> {
+    let of = |verdict, problem| Judgment { verdict, problem, unread: "" };
+    let Some(object) = object else { return of(Verdict::Gone, None) };
+    let open = || object.problems.iter().filter(|problem| problem.is_open());
     // Errors are stamped to the second, and an error of the same second is an answer to us.
-    let newer = problem.since.is_some_and(|since| since.as_second() >= accepted.at.as_second());
-    let other = accepted.had.is_some() && accepted.had != cause_key(&problem.code);
-    let verdict = match (newer, other) {
-        (false, _) => Verdict::Pending,
-        (true, false) => Verdict::FailedAgain,
-        (true, true) => Verdict::Changed,
+    let newer = |problem: &&Problem| {
+        problem.resolved == Some(false)
+            && problem.since.is_some_and(|since| since.as_second() >= accepted.at.as_second())
     };
-    (verdict, Some(problem))
+    if let Some(problem) = open().filter(newer).max_by_key(|problem| problem.since) {
+        let other = accepted.had.is_some() && accepted.had != cause_key(&problem.code);
+        return of(if other { Verdict::Changed } else { Verdict::FailedAgain }, Some(problem));
+    }
+    let without_time = open().find(|problem| problem.since.is_none());
+    let undecided = open().find(|problem| problem.resolved.is_none());
+    let unread = match (object.unknown, without_time, undecided) {
+        (Some(unknown), ..) => Some((unknown.sentence(), None)),
+        (None, Some(problem), _) => Some((NO_TIME, Some(problem))),
+        (None, None, Some(problem)) => Some((NOT_TOLD, Some(problem))),
+        (None, None, None) => None,
+    };
+    if let Some((unread, problem)) = unread {
+        return Judgment { verdict: Verdict::Unread, problem, unread };
+    }
+    match open().max_by_key(|problem| problem.since) {
+        Some(problem) => of(Verdict::Pending, Some(problem)),
+        None if object.problems.is_empty() && accepted.had.is_none() => of(Verdict::NoError, None),
+        None => of(Verdict::Cleared, None),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::object::Unknown;
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -106,7 +136,7 @@ mod tests {
         let problem = |(code, since, resolved): &(&str, Option<i64>, bool)| Problem {
             code: (*code).to_owned(),
             since: since.map(at),
-            resolved: *resolved,
+            resolved: Some(*resolved),
             ..Problem::default()
         };
         Object { problems: problems.iter().map(problem).collect(), ..Object::default() }
@@ -116,7 +146,7 @@ mod tests {
     fn every_verdict_has_its_cases() {
         let (old, new) = (Some(90), Some(110));
         type Case<'a> = (&'a [(&'a str, Option<i64>, bool)], Option<&'a str>, Verdict);
-        let cases: [Case<'_>; 14] = [
+        let cases: [Case<'_>; 16] = [
             (&[], None, Verdict::NoError),
             (&[], Some(""), Verdict::NoError),
             (&[], Some("A"), Verdict::Cleared),
@@ -124,7 +154,9 @@ mod tests {
             (&[("A", new, true)], Some("A"), Verdict::Cleared),
             (&[("A", old, false)], None, Verdict::Pending),
             (&[("A", old, false)], Some("B"), Verdict::Pending),
-            (&[("A", None, false)], Some("A"), Verdict::Pending),
+            (&[("A", None, false)], Some("A"), Verdict::Unread),
+            (&[("A", None, true)], Some("A"), Verdict::Cleared),
+            (&[("A", None, false), ("A", new, false)], Some("A"), Verdict::FailedAgain),
             (&[("A", new, false)], None, Verdict::FailedAgain),
             (&[("a", new, false)], Some("A"), Verdict::FailedAgain),
             (&[("A", Some(100), false)], Some("A"), Verdict::FailedAgain),
@@ -139,9 +171,28 @@ mod tests {
                 had: code.and_then(cause_key),
             };
             let object = object(problems);
-            assert_eq!(verdict(Some(&object), accepted).0, expected, "{problems:?} {code:?}");
+            assert_eq!(verdict(Some(&object), accepted).verdict, expected, "{problems:?} {code:?}");
         }
-        assert_eq!(verdict(None, Accepted { at: at(100), had: None }).0, Verdict::Gone);
+        assert_eq!(verdict(None, Accepted { at: at(100), had: None }).verdict, Verdict::Gone);
+    }
+
+    #[test]
+    fn what_is_not_known_is_unread_and_never_cleared() {
+        let accepted = Accepted { at: at(100), had: cause_key("A") };
+        let judged = |object: &Object| {
+            (verdict(Some(object), accepted).verdict, !verdict(Some(object), accepted).unread.is_empty())
+        };
+        for unknown in [Unknown::Absent, Unknown::Unreadable].map(Some) {
+            for problems in [&[][..], &[("A", Some(90), true)], &[("A", Some(90), false)]] {
+                let object = Object { unknown, ..object(problems) };
+                assert_eq!(judged(&object), (Verdict::Unread, true), "{object:?}");
+            }
+            let failed = Object { unknown, ..object(&[("A", Some(110), false)]) };
+            assert_eq!(judged(&failed), (Verdict::FailedAgain, false), "what is seen is sure");
+        }
+        let mut untold = object(&[("A", Some(110), false)]);
+        untold.problems[0].resolved = None;
+        assert_eq!(judged(&untold), (Verdict::Unread, true));
     }
 
     #[test]

@@ -29,7 +29,7 @@ const STATUS: &str = "a status is 200 to 599";
 
 /// The key of the first value that a scenario cannot have, and what it may be.
 pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
-    let Scenario { faults, batch, objects, token, limits, .. } = scenario;
+    let Scenario { faults, batch, objects, token, limits, listing, .. } = scenario;
     let share = |share: f64| (0.0..=1.0).contains(&share);
     let shares = |shares: &[f64]| shares.iter().all(|one| share(*one)) && shares.iter().sum::<f64>() <= 1.0;
     let time = |seconds: u64| seconds <= LONGEST_S;
@@ -51,6 +51,9 @@ pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)>
         ("objects.later", share(objects.later), SHARE),
         ("objects.other_errors", share(objects.other_errors), SHARE),
         ("objects.broken_xml", share(objects.broken_xml), SHARE),
+        ("listing.absent", share(listing.absent), SHARE),
+        ("listing.null", share(listing.null), SHARE),
+        ("listing.null_objects", share(listing.null_objects), SHARE),
         ("objects.users", objects.users <= MOST_OBJECTS, OBJECTS),
         ("objects.groups", objects.groups <= MOST_OBJECTS, OBJECTS),
         ("objects.contacts", objects.contacts <= MOST_OBJECTS, OBJECTS),

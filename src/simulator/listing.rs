@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Request;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::directory::Set;
+use super::directory::{Set, share_of};
 use super::quota::Cost;
 use super::tenant::{Tenant, decoded, header, not_found};
 use super::wire::{Answer, error};
@@ -62,27 +62,79 @@ fn decide(
         let Some((id, _)) = decoded(key) else { return error(404, "UnknownError", "") };
         return match tenant.resolve(set, &id) {
             Some(found) => {
-                let answer = Answer::json(200, &tenant.directory.show(set, &found, select, now));
+                let answer = Answer::json(200, &shown(tenant, now, set, &found, select));
                 tenant.with_percentage(answer.with("x-ms-resource-unit", units.max(1).to_string()))
             }
             None => not_found(&id),
         };
     }
-    let skip = query.get("$skiptoken").map_or(Ok(0), |skip| skip.trim_start_matches("m~").parse::<u64>());
+    let token = query.get("$skiptoken").map(|token| token.trim_start_matches("m~"));
+    let odd = tenant.scenario.listing.clone();
+    if token.is_some() {
+        tenant.followed += 1;
+        if odd.expired.contains(&tenant.followed) {
+            let what =
+                "The specified page token value has expired and can no longer be included in your request.";
+            return error(400, "Directory_ExpiredPageToken", what);
+        }
+    }
+    if let Ok(top) = top
+        && odd.largest_page > 0
+        && top > odd.largest_page
+    {
+        let what = format!("Cannot query data for more than {} objects.", odd.largest_page);
+        return error(400, "Request_BadRequest", &what);
+    }
+    let skip = token.map_or(Ok(0), |skip| skip.trim_end_matches('e').parse::<u64>());
     let (Ok(top @ 1..=LARGEST_PAGE), Ok(skip)) = (top, skip) else {
         return error(400, "Request_BadRequest", "Invalid page size or skip token.");
     };
-    let (ids, more) = tenant.directory.page(set, skip, top);
-    let value: Vec<_> = ids.iter().map(|id| tenant.directory.show(set, id, select, now)).collect();
+    // Before every page but the first stands an empty one, whose link ends with an `e`.
+    let is_empty = odd.empty_pages && token.is_some_and(|token| !token.ends_with('e'));
+    let from = if skip > 0 { skip.saturating_sub(odd.overlap) } else { 0 };
+    let size = if is_empty { 0 } else { top + (skip - from) };
+    let (ids, more) = tenant.directory.page(set, from, size);
+    let mut value = Vec::with_capacity(ids.len());
+    for id in &ids {
+        value.push(shown(tenant, now, set, id, select));
+        if share_of(id, "null object") < odd.null_objects {
+            value.push(Value::Null);
+        }
+    }
     let mut page = json!({ "@odata.context": "$metadata#objects", "value": value });
-    if more {
-        let host = header(request, "host").unwrap_or("localhost");
+    tenant.paged += 1;
+    if more || is_empty {
+        let host = match odd.foreign.contains(&tenant.paged) {
+            true => "elsewhere.example",
+            false => header(request, "host").unwrap_or("localhost"),
+        };
         let mut next = url::form_urlencoded::Serializer::new(String::new());
         next.extend_pairs(query.iter().filter(|(name, _)| *name != "$skiptoken"));
-        next.append_pair("$skiptoken", &format!("m~{}", skip.saturating_add(top)));
-        page["@odata.nextLink"] = json!(format!("http://{host}{}?{}", request.uri().path(), next.finish()));
+        let token = if is_empty { format!("m~{skip}e") } else { format!("m~{}", skip.saturating_add(top)) };
+        next.append_pair("$skiptoken", &token);
+        let root = if odd.relative_links { String::new() } else { format!("http://{host}") };
+        page["@odata.nextLink"] = json!(format!("{root}{}?{}", request.uri().path(), next.finish()));
+    } else if odd.empty_last_link {
+        page["@odata.nextLink"] = json!("");
     }
     tenant.with_percentage(Answer::json(200, &page).with("x-ms-resource-unit", units.max(1).to_string()))
+}
+
+/// An object as a read shows it, with what is odd about it.
+fn shown(tenant: &Tenant, now: Duration, set: Set, id: &str, select: Option<&str>) -> Value {
+    const ERRORS: &str = "serviceProvisioningErrors";
+    let odd = &tenant.scenario.listing;
+    let mut object = tenant.directory.show(set, id, select, now);
+    if let Some(members) = object.as_object_mut()
+        && members.contains_key(ERRORS)
+    {
+        if share_of(id, "absent") < odd.absent {
+            members.remove(ERRORS);
+        } else if share_of(id, "null") < odd.null {
+            members.insert(ERRORS.to_owned(), Value::Null);
+        }
+    }
+    object
 }
 
 /// The first word of a `$select` that objects of this kind do not have.
@@ -98,7 +150,6 @@ fn unknown_property(set: Set, select: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use serde_json::Value;
 
     use super::super::router;
     use super::super::scenario::Scenario;

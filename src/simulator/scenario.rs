@@ -99,6 +99,8 @@ pub struct Scenario {
     pub token: TokenRules,
     /// Who is in the directory.
     pub objects: Objects,
+    /// What is odd about what reads show.
+    pub listing: Listing,
     /// What a client that behaves ends with: name of a ledger figure, from and to.
     pub expect: BTreeMap<String, [f64; 2]>,
 }
@@ -254,6 +256,32 @@ pub struct Objects {
     /// Whether well-formed ids outside the directory exist too, so that a list of one's own can be tried: each has an error
     /// where `broken` is above 0.
     pub strangers: bool,
+}
+
+/// What is odd about pages and about the objects that reads show.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listing {
+    /// Largest `$top` that is not refused; 0: 999.
+    pub largest_page: u64,
+    /// Share of objects without `serviceProvisioningErrors`, although it was asked for.
+    pub absent: f64,
+    /// Share of objects where it is null.
+    pub null: f64,
+    /// Share of objects behind which a null stands on the page.
+    pub null_objects: f64,
+    /// Each page but the first begins with so many objects of the page before.
+    pub overlap: u64,
+    /// Every second page is empty.
+    pub empty_pages: bool,
+    /// Links to the next page are relative.
+    pub relative_links: bool,
+    /// The last page has a link that is empty.
+    pub empty_last_link: bool,
+    /// Which requests for a next page, from 1, find that its token has expired.
+    pub expired: Vec<u64>,
+    /// Which pages, from 1, have a link that leads to another host.
+    pub foreign: Vec<u64>,
 }
 
 impl Scenario {

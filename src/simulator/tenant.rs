@@ -39,6 +39,9 @@ pub struct Tenant {
     /// Requests to Graph so far.
     pub(super) requests: u64,
     seen: HashSet<u128>,
+    /// Requests for a next page, and pages given.
+    pub(super) followed: u64,
+    pub(super) paged: u64,
     /// What was counted so far.
     pub ledger: Ledger,
 }
@@ -60,6 +63,8 @@ impl Tenant {
             turn: 0,
             requests: 0,
             seen: HashSet::new(),
+            followed: 0,
+            paged: 0,
             ledger: Ledger::default(),
             scenario,
         }

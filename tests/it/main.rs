@@ -26,6 +26,7 @@ mod mistakes;
 mod network;
 mod newest;
 mod pace;
+mod pages;
 mod raw;
 mod raw_batch;
 mod raw_h2;
