@@ -4,6 +4,8 @@ mod closing;
 mod doctor;
 mod explain;
 mod find;
+#[cfg(test)]
+mod find_model;
 mod found;
 pub(crate) mod looking;
 mod memory;

@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::line;
+use super::line::{self, Columns};
 use super::read_back::{Expected, ReadBack, read_and_mend};
 use crate::error::Error;
 use crate::model::{HEADER, Record};
@@ -51,6 +51,8 @@ pub struct Journal {
     disk: Box<dyn Disk>,
     path: PathBuf,
     length: u64,
+    /// Another version may have begun the file.
+    columns: Columns,
     lines: Vec<u8>,
 }
 
@@ -85,7 +87,8 @@ impl Journal {
         }
         file.sync_all().map_err(fail("sync"))?;
         sys::sync_folder(folder).map_err(fail("sync"))?;
-        Ok((Self { disk: Box::new(file), path, length, lines: Vec::new() }, read))
+        let columns = read.columns;
+        Ok((Self { disk: Box::new(file), path, length, columns, lines: Vec::new() }, read))
     }
 
     /// Appends records in one write. On an error nothing of the batch is left behind or claimed.
@@ -95,7 +98,7 @@ impl Journal {
     pub fn append<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), Error> {
         self.lines.clear();
         for record in records {
-            line::write(record, &mut self.lines);
+            line::write_as(record, self.columns, &mut self.lines);
         }
         if let Err(source) = self.disk.append(&self.lines) {
             // Best effort: what stays is a torn tail, which the next call cuts.

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use memchr::{Memchr, memchr_iter};
 
-use crate::model::{Outcome, Reason, Record};
+use crate::model::{HEADER, Outcome, Reason, Record};
 
 /// A record whose texts stand in the line that it was read from.
 pub type Written<'a> = Record<Cow<'a, str>>;
@@ -29,27 +29,91 @@ pub(super) fn write<T: Deref<Target = str>>(record: &Record<T>, to: &mut Vec<u8>
     number(record.line, b'\n', to);
 }
 
-/// The record of a line with its LF; nothing where [`write()`] would give other bytes for it.
-pub(super) fn read(line: &[u8]) -> Option<Written<'_>> {
-    let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
-    let mut cells = Cells::of(text);
-    let record = Record {
-        row: digits(&cells.next()?)?,
-        id: cells.next()?,
-        outcome: Outcome::from_name(&cells.next()?)?,
-        reason: filled(&cells.next()?, Reason::from_name)?,
-        http_status: filled(&cells.next()?, digits)?,
-        error_code: cells.next()?,
-        message: cells.next()?,
-        attempts: digits(&cells.next()?)?,
-        throttled: digits(&cells.next()?)?,
-        first_sent_at: cells.next()?,
-        finished_at: cells.next()?,
-        duration_ms: filled(&cells.next()?, digits)?,
-        client_request_id: cells.next()?,
-        request_id: cells.next()?,
-        line: digits(&cells.next()?)?,
+/// Appends the line of a record with the columns that a file has: those that are missing there are left out, those of a
+/// later version are empty.
+pub(super) fn write_as<T: Deref<Target = str>>(record: &Record<T>, columns: Columns, to: &mut Vec<u8>) {
+    let from = to.len();
+    write(record, to);
+    if columns == Columns::default() {
+        return;
+    }
+    let end = to.pop();
+    to.extend(std::iter::repeat_n(b',', columns.0.saturating_sub(Columns::default().0)));
+    let next = {
+        let text = String::from_utf8_lossy(&to[from..]);
+        let mut cells = Cells::of(&text);
+        (0..columns.0).for_each(|_| drop(cells.next()));
+        cells.from
     };
+    if let Some(next) = next {
+        to.truncate(from + next - 1);
+    }
+    to.extend(end);
+}
+
+/// How many columns a `results.csv` has: the first of ours, which an earlier version wrote, or ours and others at the end,
+/// as a later one may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Columns(usize);
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self(HEADER.split(',').count())
+    }
+}
+
+impl Columns {
+    /// Without `row`, `id`, `outcome` and `reason` nothing is known of a row.
+    const LEAST: usize = 4;
+
+    /// Those of a header without its line end; `None` where no version writes that header.
+    pub(super) fn of(header: &[u8]) -> Option<Self> {
+        let names: Vec<_> = std::str::from_utf8(header).ok()?.split(',').collect();
+        let is_name = |name: &&str| {
+            !name.is_empty() && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+        };
+        let is_ours = HEADER.split(',').zip(&names).all(|(ours, name)| ours == *name);
+        (is_ours && names.len() >= Self::LEAST && names.iter().all(is_name)).then_some(Self(names.len()))
+    }
+
+    /// Whether the line of the input stands in a record.
+    pub(super) fn have_line(self) -> bool {
+        self.0 >= Self::default().0
+    }
+}
+
+/// The record of a line with its LF; nothing where [`write_as`] would give other bytes for its columns that are ours.
+/// Columns that are missing are empty, or 0.
+pub(super) fn read(line: &[u8], columns: Columns) -> Option<Written<'_>> {
+    let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let (mut cells, mut left) = (Cells::of(text), columns.0);
+    let mut cell = |missing: &'static str| match left {
+        0 => Some(Cow::Borrowed(missing)),
+        _ => {
+            left -= 1;
+            cells.next()
+        }
+    };
+    let record = Record {
+        row: digits(&cell("")?)?,
+        id: cell("")?,
+        outcome: Outcome::from_name(&cell("")?)?,
+        reason: filled(&cell("")?, Reason::from_name)?,
+        http_status: filled(&cell("")?, digits)?,
+        error_code: cell("")?,
+        message: cell("")?,
+        attempts: digits(&cell("0")?)?,
+        throttled: digits(&cell("0")?)?,
+        first_sent_at: cell("")?,
+        finished_at: cell("")?,
+        duration_ms: filled(&cell("")?, digits)?,
+        client_request_id: cell("")?,
+        request_id: cell("")?,
+        line: digits(&cell("0")?)?,
+    };
+    for _ in 0..left {
+        cells.next()?;
+    }
     cells.from.is_none().then_some(record)
 }
 
@@ -246,13 +310,54 @@ mod tests {
         }
     }
 
+    #[test]
+    fn headers_of_earlier_and_later_versions_are_read_and_others_are_not() {
+        let of = |header: &str| Columns::of(header.as_bytes()).map(|columns| columns.0);
+        assert_eq!(of(HEADER), Some(15));
+        assert_eq!(of(&format!("{HEADER},new_column,another2")), Some(17));
+        assert_eq!(of("row,id,outcome,reason"), Some(4));
+        let earlier = HEADER.strip_suffix(",line").expect("the last column");
+        assert_eq!(of(earlier), Some(14));
+        for other in [
+            "".to_owned(),
+            "row".to_owned(),
+            "row,id,outcome".to_owned(),
+            "row,id,outcome,reaso".to_owned(),
+            "id,row,outcome,reason".to_owned(),
+            HEADER.replace(',', ";"),
+            format!("{HEADER},"),
+            format!("{HEADER},\"a\""),
+            format!("{HEADER},A b"),
+            format!("{HEADER}\r"),
+        ] {
+            assert_eq!(of(&other), None, "{other:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_line_of_any_version_is_read_as_far_as_its_columns_go(record in records(), columns in 4..20_usize) {
+            let mut line = Vec::new();
+            write_as(&record, Columns(columns), &mut line);
+            let width = csv::ReaderBuilder::new().has_headers(false).from_reader(&line[..]).records().next();
+            prop_assert_eq!(width.expect("a line").expect("well-formed").len(), columns);
+            let read = read(&line, Columns(columns)).map(owned).expect("a record");
+            prop_assert_eq!((read.row, &read.id, read.reason), (record.row, &record.id, record.reason));
+            let mut again = Vec::new();
+            write_as(&read, Columns(columns), &mut again);
+            prop_assert_eq!(&again, &line);
+            if columns >= 15 {
+                prop_assert_eq!(read, record);
+            }
+            prop_assert!(super::read(&line, Columns(columns + 1)).is_none(), "a cell is missing");
+        }
+
         #[test]
         fn a_line_is_written_as_the_csv_crate_does_and_read_as_it_was(record in records()) {
             let mut line = Vec::new();
             write(&record, &mut line);
             prop_assert_eq!(&line, &by_csv(&record), "{}", String::from_utf8_lossy(&line));
-            prop_assert_eq!(read(&line).map(owned), Some(record));
+            prop_assert_eq!(read(&line, Columns::default()).map(owned), Some(record));
         }
 
         #[test]
@@ -270,7 +375,7 @@ mod tests {
             line.splice(at..line.len().min(at + cut), put);
             // A line ends at its first LF.
             if line.iter().position(|byte| *byte == b'\n') == Some(line.len().wrapping_sub(1)) {
-                prop_assert_eq!(read(&line).map(owned), read_by_csv(&line), "{}", String::from_utf8_lossy(&line));
+                prop_assert_eq!(read(&line, Columns::default()).map(owned), read_by_csv(&line), "{}", String::from_utf8_lossy(&line));
             }
         }
     }

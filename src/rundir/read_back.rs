@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use siphasher::sip::SipHasher13;
 
-use super::line::{self, Written};
+use super::line::{self, Columns, Written};
 use crate::error::Error;
 use crate::model::{HEADER, Outcome, Reason, Text};
 use crate::sys;
@@ -85,6 +85,8 @@ pub struct ReadBack {
     pub damaged: u64,
     /// Length of the good part, in bytes; 0 where not even the header is whole.
     pub(super) good: u64,
+    /// The columns that the file has.
+    pub(super) columns: Columns,
     lines: u64,
 }
 
@@ -105,7 +107,7 @@ pub fn read_results(folder: &Path, rows: u64) -> Result<ReadBack, Error> {
 /// As [`read_results`].
 pub fn each_record(folder: &Path, rows: u64, mut each: impl FnMut(&Written<'_>)) -> Result<ReadBack, Error> {
     let mut read = ReadBack::default();
-    lines(folder, rows, &mut read.good, |_, record| {
+    let form = lines(folder, rows, |_, record| {
         read.lines += 1;
         match record {
             Some(record) if read.done.insert(record.row) => {
@@ -117,6 +119,7 @@ pub fn each_record(folder: &Path, rows: u64, mut each: impl FnMut(&Written<'_>))
         Ok(())
     })?;
     too_many(folder, read.damaged, read.lines)?;
+    (read.good, read.columns) = (form.good, form.columns);
     Ok(read)
 }
 
@@ -126,7 +129,7 @@ pub fn each_record(folder: &Path, rows: u64, mut each: impl FnMut(&Written<'_>))
 /// As [`read_results`].
 pub(super) fn holds_records(folder: &Path) -> Result<bool, Error> {
     let mut any = false;
-    lines(folder, u64::MAX, &mut 0, |_, _| {
+    lines(folder, u64::MAX, |_, _| {
         any = true;
         Ok(())
     })?;
@@ -165,7 +168,7 @@ where
         return Ok(read);
     }
     let mut claims: Vec<(u64, u64)> = Vec::with_capacity(read.totals.records as usize);
-    lines(folder, rows, &mut 0, |_, record| {
+    lines(folder, rows, |_, record| {
         claims.extend(record.as_ref().map(claim));
         Ok(())
     })?;
@@ -175,7 +178,7 @@ where
     if claims.peek().is_some() {
         for row in expected()? {
             let (number, line, id) = row?;
-            let right = claim_of(number, line, &id);
+            let right = claim_of(number, if read.columns.have_line() { line } else { 0 }, &id);
             // A claim before it is for a row that is not ours: of another shard.
             while let Some(claimed) = claims.next_if(|(row, _)| *row <= number) {
                 if claimed != right {
@@ -206,9 +209,13 @@ fn mend(folder: &Path, rows: u64, wrong: &HashSet<(u64, u64)>) -> Result<u64, Er
     let mut clean = io::BufWriter::new(sys::Replacement::begin(&path).map_err(fail)?);
     let mut kept = sys::open_private(&bad, OpenOptions::new().append(true).create(true))
         .map_err(|source| Error::file("write", &bad, source))?;
-    writeln!(clean, "{HEADER}").map_err(fail)?;
+    let mut file =
+        io::BufReader::new(File::open(&path).map_err(|source| Error::file("read", &path, source))?);
+    let mut header = Vec::new();
+    file.read_until(b'\n', &mut header).map_err(|source| Error::file("read", &path, source))?;
+    clean.write_all(&header).map_err(fail)?;
     let (mut damaged, mut seen) = (0, Rows::default());
-    lines(folder, rows, &mut 0, |line, record| {
+    lines(folder, rows, |line, record| {
         if record.is_some_and(|record| !wrong.contains(&claim(&record)) && seen.insert(record.row)) {
             return clean.write_all(line).map_err(fail);
         }
@@ -247,18 +254,25 @@ fn too_many(folder: &Path, damaged: u64, lines: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Every whole line after the header, and its record where it is exactly what we write.
-/// `good` becomes the length up to where a torn or zero-filled tail begins.
+/// What a file is like.
+#[derive(Debug, Default)]
+struct Form {
+    /// The length up to where a torn or zero-filled tail begins, in bytes.
+    good: u64,
+    columns: Columns,
+}
+
+/// Hands on every whole line after the header, and its record where it is exactly what we write.
 fn lines(
     folder: &Path,
     rows: u64,
-    good: &mut u64,
     mut each: impl FnMut(&[u8], Option<Written<'_>>) -> Result<(), Error>,
-) -> Result<(), Error> {
+) -> Result<Form, Error> {
+    let mut form = Form::default();
     let path = folder.join("results.csv");
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(form),
         Err(source) => return Err(Error::file("read", path, source)),
     };
     let mut reader = io::BufReader::with_capacity(1 << 16, file);
@@ -271,18 +285,19 @@ fn lines(
         at += line.len() as u64;
         if first {
             let written = line.strip_suffix(b"\n").unwrap_or(&line);
-            if whole && written == HEADER.as_bytes() {
-                *good = at;
+            if let Some(columns) = Columns::of(written).filter(|_| whole) {
+                form = Form { good: at, columns };
                 continue;
             }
             let end = written.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-            if !whole && HEADER.as_bytes().starts_with(&written[..end]) {
-                return Ok(());
+            let begun = &written[..end];
+            if !whole && (HEADER.as_bytes().starts_with(begun) || begun.starts_with(HEADER.as_bytes())) {
+                return Ok(form);
             }
-            return Err(changed(path, "its header is not the one written by this tool"));
+            return Err(changed(path, "its header is not one that this tool writes"));
         }
         if !whole {
-            return Ok(());
+            return Ok(form);
         }
         if line.iter().all(|byte| matches!(byte, 0 | b'\n')) {
             zeros += 1;
@@ -291,9 +306,9 @@ fn lines(
         for _ in 0..std::mem::take(&mut zeros) {
             each(b"\n", None)?;
         }
-        *good = at;
+        form.good = at;
         let ours = |record: &Written<'_>| record.row >= 1 && record.row <= rows && agrees(record);
-        each(&line, line::read(&line).filter(ours))?;
+        each(&line, line::read(&line, form.columns).filter(ours))?;
     }
 }
 

@@ -123,6 +123,40 @@ fn a_header_that_did_not_get_whole_to_the_disk_is_begun_anew() {
 }
 
 #[test]
+fn a_run_of_an_earlier_or_later_version_goes_on_in_its_own_columns() {
+    let earlier = HEADER.strip_suffix(",client_request_id,request_id,line").expect("the last columns");
+    for (header, cut, more) in [(earlier, 3, ""), (&*format!("{HEADER},new,newer_still"), 0, ",x,\"a, b\"")] {
+        let lines = |records: &[Record], more: &str| {
+            let mut text = format!("{header}\n");
+            for record in records {
+                let mut line = Vec::new();
+                line::write(record, &mut line);
+                let line = String::from_utf8(line).expect("UTF-8");
+                let cells: Vec<_> = line.trim_end().rsplitn(cut + 1, ',').collect();
+                text.push_str(&format!("{}{more}\n", cells[cut]));
+            }
+            text.into_bytes()
+        };
+        let folder = folder(&lines(&accepted([3, 1]), more));
+        let (mut journal, read) = Journal::open(folder.path(), 9, || Ok(expected(9))).expect(header);
+        assert_eq!((read.damaged, read.totals.of(Outcome::Accepted)), (0, 2), "{header}");
+        assert!(read.done.contains(1) && read.done.contains(3) && !read.done.contains(2));
+        journal.append([&record(2, Outcome::Accepted)]).expect("written");
+        drop(journal);
+        let (_, read) = Journal::open(folder.path(), 9, || Ok(expected(9))).expect("again");
+        assert_eq!((read.damaged, read.totals.records), (0, 3), "{header}");
+        assert!(results(folder.path()).starts_with(&lines(&accepted([3, 1]), more)));
+        // A record of another user is found all the same, and the file keeps its header.
+        let taken = Record { id: "user9@contoso.com".into(), ..record(2, Outcome::Accepted) };
+        fs::write(folder.path().join("results.csv"), lines(&[record(1, Outcome::Accepted), taken], more))
+            .expect("written");
+        let (_, read) = Journal::open(folder.path(), 9, || Ok(expected(9))).expect("mended");
+        assert_eq!((read.damaged, read.totals.records), (1, 1), "{header}");
+        assert_eq!(results(folder.path()), lines(&accepted([1]), more));
+    }
+}
+
+#[test]
 fn zeros_at_the_end_never_were_records_and_zeros_in_the_middle_once_were() {
     let whole = bytes(&accepted(1..=3));
     for tail in [&[0; 1][..], &[0; 4_096], b"\0\0\n", b"\0\n\0\0\n\0"] {
