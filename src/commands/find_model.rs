@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -145,7 +146,7 @@ prop_compose! {
 async fn invocation(played: Played, out: &std::path::Path) -> bool {
     let stop = Stop::new();
     let pace = Pace::new(Law::Fixed, Bounds::default(), None);
-    let policy = RetryPolicy { max_attempts: 3, jitter: 0.0 };
+    let policy = RetryPolicy { max_attempts: 3, jitter: 0.0, max_wait: Duration::MAX };
     let reader = Reader::new(Dispatch::new(played, pace, stop.clone()), policy, stop, ObjectKind::Users);
     let walk = Walk::new(&reader, Url::parse("https://h/beta").expect("a URL"));
     let (mut list, mark) = List::beside(out, "the same".to_owned()).expect("the list");
