@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::pacing::Pacing;
 use crate::cli::{self, Progress, Run};
-use crate::commands::typed::Typed;
+use crate::commands::typed::{Typed, no_terminal};
 use crate::error::Error;
 use crate::input::Options;
 use crate::model::{LogFormat, MaxFailures, ObjectKind, Priority, Shard};
@@ -171,6 +171,11 @@ impl RunConfig {
                 }
             },
         })
+    }
+
+    /// The refusal where a question is needed and no terminal is there.
+    pub(super) fn unconfirmed(tenant: Option<&str>, is_loopback: bool) -> Error {
+        no_terminal(tenant, is_loopback)
     }
 
     /// The command that continues the run in `folder`. A list from standard input is read from its copy there. Past the

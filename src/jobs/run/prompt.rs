@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::plan::{Consent, RunConfig, Source};
-use crate::commands::typed::no_terminal;
 use crate::error::Error;
 use crate::input::Checked;
 use crate::net;
@@ -107,7 +106,8 @@ impl Plan<'_> {
             let identity = &self.run.identity;
             let tenant = self.config.tenant.as_deref().unwrap_or(&identity.tenant);
             let is_loopback = Url::parse(&identity.endpoint).is_ok_and(|root| net::is_loopback(&root));
-            return Err(no_terminal(Some(tenant).filter(|tenant| *tenant != UNKNOWN_TENANT), is_loopback));
+            let tenant = Some(tenant).filter(|tenant| *tenant != UNKNOWN_TENANT);
+            return Err(RunConfig::unconfirmed(tenant, is_loopback));
         };
         console.status(&self.lines());
         let asked_at = Instant::now();
