@@ -9,7 +9,7 @@ use super::cell::id_text;
 use super::check::{Options, attempt};
 use super::encoding::Utf8Reader;
 use super::first::Start;
-use super::header::{bare, word_for};
+use super::names::{bare, word_for};
 use super::records::Records;
 use crate::error::Error;
 use crate::model::{ObjectKind, neutral};

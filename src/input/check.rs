@@ -13,13 +13,15 @@ use super::cell::{id_text, trim};
 use super::copy::copy_and_hash;
 use super::encoding::detect;
 use super::first::{Start, id_like, ids_in};
-use super::header::{Layout, choose, is_ours, known};
+use super::header::{Layout, choose};
 use super::lead_in::DELIMITERS;
 use super::lost::Lost;
+use super::names::{is_ours, known};
+use super::quoted::QUOTED_ROWS;
 use super::records::Gathered;
-use super::repeats::{OTHER_ORDER, other_header};
+use super::repeats::OtherHeaders;
 use super::rows::Found;
-use super::width::{QUOTED_ROWS, Survey, Widths};
+use super::width::{Survey, Widths};
 use crate::error::Error;
 use crate::model::{ObjectKind, Reading, Shard, UserId, count};
 
@@ -209,20 +211,18 @@ impl Checked {
         // Whether a column is the right one is asked of the whole list, so that all shards of it agree.
         let (mut unusable, mut unusable_line) = (0, None);
         let mut agreement = self.layout.second.map(|second| Agreement::new(self.layout.column, second));
-        let mut survey = self.widths.is_none().then(|| Survey::new(&self.start, self.layout.column));
+        let Start { first, first_sheet_row, has_header, titles, .. } = &self.start;
+        let survey = || {
+            let column = self.layout.column;
+            Survey::new(first, *first_sheet_row, *titles > 0, *has_header, column, self.delimiter)
+        };
+        let mut survey = self.widths.is_none().then(survey);
         let mut rows = self.read(given.copy)?;
-        let (names, mut other) = (rows.names.clone(), None);
+        let mut others = OtherHeaders::new(rows.names.clone(), self.delimiter);
         for row in rows.by_ref() {
             let (number, gathered) = row?;
-            let wider = gathered.cells.as_ref().is_ok_and(|cells| cells.len() > self.start.first.len());
             let found = self.id(&gathered);
-            if (wider || found.is_err())
-                && let Some(why) = other_header(names.as_ref(), &gathered, self.delimiter)
-            {
-                other.get_or_insert((gathered.line, why));
-            }
-            // A row may hold such a word too, but then no ids follow that may belong to others.
-            if let Some((line, why)) = other.filter(|(_, why)| found.is_ok() || *why == OTHER_ORDER) {
+            if let Some((line, why)) = others.look(&gathered, found.is_ok()) {
                 return Err(Refusal::new(why.to_owned()).at(line).into());
             }
             if let Some(survey) = &mut survey {

@@ -1,6 +1,6 @@
 //! Exports of other things than the objects that were asked for, known by their columns.
 
-use super::header::normal;
+use super::names::normal;
 use crate::model::ObjectKind;
 
 /// One kind of export: what its rows are, and the names of columns that tell it, as [`normal`] gives them.

@@ -4,10 +4,10 @@ use super::advice::{Fault, Given, Refusal};
 use super::cell::trim;
 use super::check::Options;
 use super::export;
-use super::header::{has_known_name, is_of_another, named};
 use super::lead_in::{delimiter_of, is_lead_in, separator};
+use super::names::{has_known_name, is_of_another, named};
+use super::quoted::{QUOTED_ROWS, is_quoted_row};
 use super::records::{Broken, Gathered, Records};
-use super::width::{QUOTED_ROWS, is_quoted_row};
 use crate::model::{UserId, neutral};
 
 /// Records looked at for a header. Reports have up to a dozen lines of titles and filters above their table; further down

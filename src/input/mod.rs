@@ -11,6 +11,8 @@ mod first;
 mod header;
 mod lead_in;
 mod lost;
+mod names;
+mod quoted;
 mod records;
 mod repeats;
 mod rows;

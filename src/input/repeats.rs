@@ -1,11 +1,11 @@
 //! Lines below the header that are a header again: lists that were put into one file.
 
 use super::cell::trim;
-use super::header::has_known_name;
+use super::names::has_known_name;
 use super::records::Gathered;
 use crate::model::UserId;
 
-pub(super) const OTHER_ORDER: &str = "the names of the header stand here again, in another order. Put the lines from here on into a file of their own, \
+const OTHER_ORDER: &str = "the names of the header stand here again, in another order. Put the lines from here on into a file of their own, \
      and give each file by itself";
 const OTHER_LIST: &str = "this looks like the header of another list. Put the lines from here on into a file of their own, and give each \
      file by itself";
@@ -59,30 +59,74 @@ impl Names {
     }
 }
 
-/// Why a line that has no usable id, or more cells than it may have, is the header of another list.
-pub(super) fn other_header(
-    names: Option<&Names>,
-    gathered: &Gathered,
+/// Lines that may be the header of another list.
+#[derive(Debug)]
+pub(super) struct OtherHeaders {
+    names: Option<Names>,
     delimiter: u8,
-) -> Option<&'static str> {
-    let parts: Vec<String> = match &gathered.cells {
-        Ok(cells) => cells.iter().map(|cell| comparable(cell)).collect(),
-        Err(broken) => {
-            let bare = |part: &str| comparable(trim(part).trim_matches('"'));
-            broken.raw.split(char::from(delimiter)).map(bare).collect()
+    /// The first line that may be one: its number and its cells.
+    maybe: Option<(u64, Vec<String>)>,
+}
+
+impl OtherHeaders {
+    /// Begins below the header with these names.
+    pub(super) fn new(names: Option<Names>, delimiter: u8) -> Self {
+        Self { names, delimiter, maybe: None }
+    }
+
+    /// Looks at a row. Returns the line of a header below which the ids may be those of others, and what to do.
+    pub(super) fn look(&mut self, gathered: &Gathered, has_id: bool) -> Option<(u64, &'static str)> {
+        let width = self.names.as_ref().map_or(usize::MAX, |names| names.0.len());
+        let wider = gathered.cells.as_ref().is_ok_and(|cells| cells.len() > width);
+        if has_id && !wider && self.maybe.is_none() {
+            return None;
         }
-    };
-    let width = names.map_or(2, |names| names.0.len());
-    if width < 2 || parts.len() < 2 {
-        return None;
+        let parts = self.parts(gathered);
+        if width > 1 && parts.len() > 1 && (!has_id || wider) {
+            if self.names.as_ref().is_some_and(|names| names.are_shuffled_in(&parts)) {
+                return Some((gathered.line, OTHER_ORDER));
+            }
+            if self.maybe.is_none() && self.is_another(&parts, width) {
+                self.maybe = Some((gathered.line, parts));
+                return None;
+            }
+        }
+        // Without an id below, no harm is done. A word that stands in a row with an id as well is a word.
+        let (line, header) = self.maybe.as_ref().filter(|_| has_id)?;
+        let line = *line;
+        if header
+            .iter()
+            .zip(self.parts(gathered))
+            .any(|(name, cell)| *name == cell && has_known_name(&[cell]))
+        {
+            self.maybe = None;
+            return None;
+        }
+        Some((line, OTHER_LIST))
     }
-    if names.is_some_and(|names| names.are_shuffled_in(&parts)) {
-        return Some(OTHER_ORDER);
+
+    fn parts(&self, gathered: &Gathered) -> Vec<String> {
+        match &gathered.cells {
+            Ok(cells) => cells.iter().map(|cell| comparable(cell)).collect(),
+            Err(broken) => {
+                let bare = |part: &str| comparable(trim(part).trim_matches('"'));
+                broken.raw.split(char::from(self.delimiter)).map(bare).collect()
+            }
+        }
     }
-    let holds_no_id = parts.len() > width || !parts.iter().any(|part| UserId::parse(part).is_ok());
-    let filled = parts.iter().filter(|part| !part.is_empty()).count();
-    let known = has_known_name(&parts) && filled > 1 && holds_no_id;
-    (known && !names.is_some_and(|names| names.end(&parts))).then_some(OTHER_LIST)
+
+    /// Whether a line has a known name and nothing that speaks for a row. Headers have a name for each column. The cells
+    /// of a row may stand before it in a line with more cells than a row has.
+    fn is_another(&self, parts: &[String], width: usize) -> bool {
+        let end = parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1);
+        let ids = parts.iter().rposition(|part| UserId::parse(part).is_ok()).map_or(0, |last| last + 1);
+        let names = &parts[ids.min(end)..end];
+        has_known_name(names)
+            && end > 1
+            && names.iter().all(|part| !part.is_empty())
+            && (parts.len() > width || ids == 0)
+            && !self.names.as_ref().is_some_and(|names| names.end(parts))
+    }
 }
 
 #[cfg(test)]
@@ -94,10 +138,19 @@ mod tests {
     }
 
     fn found(header: Option<&str>, line: &str) -> Option<&'static str> {
-        let names = header.map(|header| Names::new(&cells(header)));
-        let gathered =
-            Gathered { line: 9, sheet_row: 8, cells: Ok(cells(line)), stray: false, quoted: false };
-        other_header(names.as_ref(), &gathered, b',')
+        let mut others = OtherHeaders::new(header.map(|header| Names::new(&cells(header))), b',');
+        let row = |line: u64, text: &str| Gathered {
+            line,
+            sheet_row: line - 1,
+            cells: Ok(cells(text)),
+            stray: false,
+            quoted: false,
+        };
+        let found = others.look(&row(9, line), false).or_else(|| others.look(&row(10, "Kim,2,1"), true));
+        found.map(|(line, why)| {
+            assert_eq!(line, 9);
+            why
+        })
     }
 
     #[test]
@@ -127,7 +180,11 @@ mod tests {
             (HEADER, "Id,,", None),
             (HEADER, "Ann,,", None),
             (HEADER, "id,a@b.c,x", None),
+            (HEADER, "Bo,,UPN", None),
             (None, "name,id,managerid", Some(OTHER_LIST)),
+            (None, "a@b.c,id,x", None),
+            (HEADER, "Ann, A,a@b.c,id", Some(OTHER_LIST)),
+            (HEADER, "id, A,a@b.c,x", None),
             (Some("id"), "userPrincipalName", None),
         ] {
             assert_eq!(found(header, line), expected, "{line}");

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::cell::id_text;
-use super::first::Start;
-use super::header::{has_known_name, is_of_another, normal};
-use super::lead_in::DELIMITERS;
+use super::names::{has_known_name, is_of_another_person, normal};
+use super::quoted::is_quoted_row;
 use super::records::Gathered;
 use crate::model::UserId;
 
@@ -15,7 +14,7 @@ const BLOCK: u64 = 16;
 const SHORT_ROWS: u64 = 3;
 /// Bytes of a GUID without braces.
 const GUID: usize = 36;
-/// Fewest filled cells of a column that say what its cells usually hold.
+/// Fewest other filled cells of a column that say what its cells usually hold.
 const USUAL: u64 = 3;
 /// Signs that a row has other kinds of cells than all others, from which on it counts as shifted.
 const SHIFTED: u32 = 2;
@@ -24,8 +23,6 @@ const ID_NAMES: [&str; 4] = ["upn", "principal", "mail", "objectid"];
 /// Parts of names of columns that may hold ids.
 const MAYBE_ID_NAMES: [&str; 4] = ["id", "user", "login", "account"];
 
-pub(super) const QUOTED_ROWS: &str = "each row of this file stands in one pair of quotes as a whole, so that the file has a single column. Export it \
-     again; or take the first and last quote off each line and put one quote where two stand side by side";
 const FEWER: &str = "the row has too few cells, so its id may be that of another column";
 const MORE: &str = "the row has too many cells, so its id may be that of another column";
 const STRAY: &str = "a quote stands inside a cell of this line, so its id may be that of another column";
@@ -69,15 +66,16 @@ impl Kinds {
 
     /// How much a cell of a kind that no other row has in this column speaks for a shifted row.
     fn sign(&self, kind: Kind) -> u32 {
-        if self.of(kind) != 1 || self.filled() < USUAL {
+        let others = self.filled() - u64::from(kind != Kind::Blank && self.of(kind) > 0);
+        if self.of(kind) != 1 || others < USUAL {
             return 0;
         }
-        let others = self.filled() - u64::from(kind != Kind::Blank);
         let all = |other: Kind| self.of(other) == others;
         match kind {
-            Kind::Text if all(Kind::Guid) || all(Kind::Address) => 2,
+            Kind::Text if all(Kind::Guid) => 2,
             Kind::Guid if all(Kind::Text) => 2,
-            // Some people are called by their address, and some have no address: each alone means nothing.
+            // Some people are called by their address, and some have none: each alone means nothing.
+            Kind::Text if all(Kind::Address) => 1,
             Kind::Address if all(Kind::Text) => 1,
             Kind::Blank => 1,
             _ => 0,
@@ -109,9 +107,12 @@ impl Before {
 pub(super) struct Survey {
     column: usize,
     delimiter: u8,
-    /// Cells of the header; of the first row where there is no header.
+    /// Cells of the header; of the first row of a list without header.
     width: usize,
     has_header: bool,
+    has_titles: bool,
+    /// The id column has a known name.
+    named: bool,
     /// Block of the header, whose rows a spreadsheet saves as wide as the header.
     header_block: u64,
     rows: BTreeMap<usize, u64>,
@@ -121,6 +122,8 @@ pub(super) struct Survey {
     names: Vec<String>,
     kinds: Vec<Kinds>,
     stray: bool,
+    /// A row has text beyond the last column of the header.
+    filled_beyond: bool,
     /// Rows of a single cell that looks like a whole row.
     quoted_rows: u64,
     block: Option<Block>,
@@ -137,21 +140,32 @@ struct Block {
 }
 
 impl Survey {
-    /// Begins with the first record of a list, the header or a row.
-    pub(super) fn new(start: &Start, column: usize) -> Self {
-        let names: Vec<String> = start.header().unwrap_or_default().iter().map(|name| normal(name)).collect();
+    /// Begins with the first record of a list, the header or a row, and its number among the records. A line above the
+    /// header may be the first part of it.
+    pub(super) fn new(
+        first: &[String],
+        sheet_row: u64,
+        has_titles: bool,
+        has_header: bool,
+        column: usize,
+        delimiter: u8,
+    ) -> Self {
+        let names: Vec<String> = first.iter().filter(|_| has_header).map(|name| normal(name)).collect();
         let of_others = |(at, name): (usize, &String)| at != column && names_ids(name);
         Self {
             column,
-            delimiter: start.delimiter,
-            width: start.first.len(),
-            has_header: start.has_header,
-            header_block: start.first_sheet_row / BLOCK,
+            delimiter,
+            width: first.len(),
+            has_header,
+            has_titles,
+            named: first.get(column).is_some_and(|name| has_known_name(std::slice::from_ref(name))),
+            header_block: sheet_row / BLOCK,
             rows: BTreeMap::new(),
             ids_elsewhere: names.iter().enumerate().any(of_others),
             names,
             kinds: Vec::new(),
             stray: false,
+            filled_beyond: false,
             quoted_rows: 0,
             block: None,
             header_block_is_whole: false,
@@ -180,6 +194,7 @@ impl Survey {
         for (at, cell) in cells.iter().enumerate() {
             let kind = Kind::of(cell);
             self.kinds[at].0[kind as usize] += 1;
+            self.filled_beyond |= at >= self.width && kind != Kind::Blank;
             if at != self.column && !self.ids_elsewhere {
                 self.ids_elsewhere = kind == Kind::Guid || kind == Kind::Address && is_id(cell);
             }
@@ -235,7 +250,13 @@ impl Survey {
         let ids = |kinds: &Kinds| kinds.of(Kind::Guid) + kinds.of(Kind::Address) > 0;
         // A header that lost a delimiter looks the same, but then an id stands under a name that has none.
         let named = self.names.iter().zip(&self.kinds).all(|(name, kinds)| !ids(kinds) || may_hold_ids(name));
-        let surplus = only.filter(|_| self.has_header && named).and_then(|only| only.checked_sub(self.width));
+        let surplus = only
+            .filter(|_| self.has_header && !self.has_titles && !self.filled_beyond && named)
+            .and_then(|only| only.checked_sub(self.width));
+        // A column without a known name may have been chosen by its number, and the first line may be a part of a row.
+        let whole = self.width + surplus.unwrap_or(0);
+        let sure = self.header_block_is_whole || self.named || most == Some(whole);
+        let width = width.filter(|_| !self.has_header || !self.ids_elsewhere || sure);
         Widths {
             column: self.column,
             short: self.rows.range(..width.unwrap_or(0)).map(|(_, rows)| rows).sum(),
@@ -253,7 +274,7 @@ impl Survey {
 #[derive(Debug)]
 pub(super) struct Widths {
     column: usize,
-    /// Cells of a whole row; `None` where there is no header and rows differ too much to say.
+    /// Cells of a whole row; `None` in a list without header whose rows differ too much to say.
     width: Option<usize>,
     /// Rows with fewer cells.
     short: u64,
@@ -318,7 +339,7 @@ impl Widths {
     }
 
     /// Whether a short row of `count` cells may be the second part of a row with a line break inside, whose first part is
-    /// the record before. Where no row else is short, writing short rows is no habit of this list.
+    /// the record before. A list whose other rows are whole does not leave out cells.
     fn is_torn(&self, before: Before, count: usize) -> bool {
         let width = self.width.unwrap_or(0);
         let alone = self.short == 1 + u64::from(before.width < width);
@@ -329,7 +350,7 @@ impl Widths {
 
 /// Whether a column holds ids by its name.
 fn names_ids(name: &str) -> bool {
-    is_of_another(name) || ID_NAMES.iter().any(|part| name.contains(part))
+    is_of_another_person(name) || ID_NAMES.iter().any(|part| name.contains(part))
 }
 
 fn may_hold_ids(name: &str) -> bool {
@@ -350,13 +371,4 @@ fn holds_guid(cell: &str) -> bool {
         part[8] == b'-' && std::str::from_utf8(part).is_ok_and(is_guid)
     };
     cell.as_bytes().windows(GUID).any(is_guid)
-}
-
-/// Whether a record is a single cell with quotes around it that holds a whole row, with an id or the name of an id column.
-pub(super) fn is_quoted_row(gathered: &Gathered, delimiter: u8) -> bool {
-    let (true, Ok([only])) = (gathered.quoted, gathered.cells.as_deref()) else { return false };
-    DELIMITERS.iter().chain([&delimiter]).map(|by| char::from(*by)).any(|by| {
-        let parts: Vec<_> = only.split(by).map(|part| part.trim().trim_matches('"').to_owned()).collect();
-        parts.len() > 1 && (has_known_name(&parts) || parts.iter().any(|part| is_id(part)))
-    })
 }

@@ -94,6 +94,12 @@ fn cells_beyond_the_header_break_a_row_unless_all_rows_have_them_empty() {
     ] {
         expect(text, None, expected);
     }
+    let lost = "x,m,id,managerId\n3,2a,1a,2b\n,2c,1c,\n".replacen(',', "", 1);
+    let said = rows(&lost, None).err().unwrap_or_default();
+    assert!(said.contains("2 of 2 rows hold no usable id"), "{said}");
+    // The header lost its first part to a line above it.
+    let said = rows("a,b,\nc,id,managerId\n,,2a,1a,\n,,2b,1b,\n", None).err().unwrap_or_default();
+    assert!(said.contains("2 of 2 rows hold no usable id"), "{said}");
     // The header lost a delimiter, and the managers stand under its `id`.
     let said = rows("nmanagerId,id,department\nO,2a,1a,\nA,2b,1b,\n", None).expect_err("broken");
     assert!(said.contains("2 of 2 rows hold no usable id"), "{said}");
@@ -157,6 +163,11 @@ fn without_header_a_row_is_as_wide_as_most_rows() {
         ("O,1a\nA,1b,x\nK,1c\n", &["1 1a", "2 1b", "3 1c"]),
     ] {
         expect(text, Some("2"), expected);
+    }
+    // A part of the first row, which looks like a header.
+    for text in ["O,\n1a,2a\nA,1b,2b\n", "O,10\n0x,2a\nA,1b,2b\n"] {
+        let said = rows(text, Some("2")).err().unwrap_or_default();
+        assert!(said.contains("2 of 2 rows hold no usable id"), "{text}: {said}");
     }
     let said = rows("O1a,2a\nA,1b,2b\n", Some("2")).expect_err("no width is that of most rows");
     assert!(said.contains("2 of 2 rows hold no usable id"), "{said}");
