@@ -161,7 +161,8 @@ impl<E: Exchange> Workers<E> {
 
 fn gave_up(tries: u32, last: &Attempt) -> Text {
     let status = last.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-    format!("{}, last answer {status} {}: {}", count(u64::from(tries), "tries"), last.code, last.message)
+    let what = format!("{status} {}", last.code);
+    format!("{}, last answer {}: {}", count(u64::from(tries), "tries"), what.trim_end(), last.message)
         .trim_end_matches([' ', ':'])
         .chars()
         .take(300)

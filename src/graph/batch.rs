@@ -43,7 +43,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// What came of it, whoever said so.
+    /// What came of it.
     pub fn attempt(&self) -> &Attempt {
         match self {
             Self::Own(attempt) | Self::Whole(attempt) | Self::Untold(attempt) => attempt,

@@ -13,14 +13,12 @@ use super::ledger::Ledger;
 use super::quota::{Cost, Quotas};
 use super::scenario::{Fault, Scenario, WaitForm, draw};
 use super::token::{self, SignIn, Verdict};
-use super::wire::{Answer, Way, error, html};
+use super::wire::{Answer, error, html, odd_body};
 
 /// Ids of requests that are remembered, to see repeated ones.
 const REMEMBERED: usize = 200_000;
 /// Least and most seconds of an announced wait.
 const WAITS: (f64, f64) = (1.0, 300.0);
-/// Bytes of a huge body.
-const HUGE: usize = 4 * 1024 * 1024;
 const WRITE: Cost = Cost { writes: 1.0, units: 1.0 };
 
 /// One tenant and one app.
@@ -159,14 +157,6 @@ impl Tenant {
             }
             Fault::Status(status) => error(status, "UnknownError", ""),
             Fault::Html(status) => html(status),
-            Fault::Json200 => Answer::json(
-                200,
-                &serde_json::json!({ "odata.error": { "code": "Gateway", "message": "no" } }),
-            ),
-            Fault::Text403 => {
-                let text = b"Access denied by policy WEB-17".to_vec();
-                Answer { status: 403, body: ("text/plain", text), ..Answer::default() }
-            }
             Fault::Wait503 => {
                 self.ledger.announced(now, Duration::from_secs(wait));
                 error(503, "ServiceUnavailable", "Try later.").with("retry-after", wait.to_string())
@@ -191,7 +181,12 @@ impl Tenant {
                 let wait = wait as f64 - if form == WaitForm::Fraction { 0.751 } else { 0.0 };
                 self.throttled(now, wait, "Tenant_Application/Write", form)
             }
-            fault @ (Fault::CutOff | Fault::Slow | Fault::Huge | Fault::NotUtf8) => odd_body(fault),
+            fault @ (Fault::Json200
+            | Fault::Text403
+            | Fault::CutOff
+            | Fault::Slow
+            | Fault::Huge
+            | Fault::NotUtf8) => odd_body(fault),
         };
         Some((answer, false))
     }
@@ -320,17 +315,6 @@ pub(super) fn not_found(id: &str) -> Answer {
             "Resource '{id}' does not exist or one of its queried reference-property objects are not present."
         ),
     )
-}
-
-fn odd_body(fault: Fault) -> Answer {
-    let mut answer = error(500, "UnknownError", "An answer with an odd body.");
-    match fault {
-        Fault::CutOff => answer.way = Way::CutOff,
-        Fault::Slow => answer.way = Way::Slow,
-        Fault::Huge => answer.body.1 = vec![b'['; HUGE],
-        _ => answer.body.1 = vec![0xff, 0xfe, b'{', 0x80],
-    }
-    answer
 }
 
 /// A header's text.

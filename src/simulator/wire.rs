@@ -2,6 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::scenario::Fault;
+
+/// Bytes of a huge body.
+const HUGE: usize = 4 * 1024 * 1024;
+
 /// An answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
@@ -62,4 +67,23 @@ pub(super) fn aadsts(status: u16, error: &str, code: u64, text: &str) -> Answer 
             "timestamp": "2026-02-20 11:46:51Z", "trace_id": "00000000-0000-4000-8000-000000000001",
             "correlation_id": "00000000-0000-4000-8000-000000000002" }),
     )
+}
+
+/// An answer whose body is odd, or comes from a proxy or a gateway.
+pub(super) fn odd_body(fault: Fault) -> Answer {
+    let mut answer = error(500, "UnknownError", "An answer with an odd body.");
+    match fault {
+        Fault::Json200 => {
+            return Answer::json(200, &json!({ "odata.error": { "code": "Gateway", "message": "no" } }));
+        }
+        Fault::Text403 => {
+            answer.status = 403;
+            answer.body = ("text/plain", b"Access denied by policy WEB-17".to_vec());
+        }
+        Fault::CutOff => answer.way = Way::CutOff,
+        Fault::Slow => answer.way = Way::Slow,
+        Fault::Huge => answer.body.1 = vec![b'['; HUGE],
+        _ => answer.body.1 = vec![0xff, 0xfe, b'{', 0x80],
+    }
+    answer
 }
