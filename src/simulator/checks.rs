@@ -22,6 +22,7 @@ const SHARE: &str = "a share is 0 to 1";
 const SHARES: &str = "shares are 0 to 1 and at most 1 together";
 const TIME: &str = "0 to 315360000 seconds (ten years)";
 const RANGE: &str = "from is above to, or above 315360000 seconds (ten years)";
+const SPAN: &str = "from and to in seconds";
 const AMOUNT: &str = "0 to 1e12";
 const LIMIT: &str = "an amount of 0 to 1e12, and seconds above 0 and to 315360000 (ten years)";
 const OBJECTS: &str = "at most 10000000";
@@ -69,7 +70,8 @@ pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)>
             "a window needs its length in seconds, from 0.001 on",
         ),
         ("latency_ms", scenario.latency_ms <= LONGEST_LATENCY_MS, "at most 3600000 (an hour)"),
-        ("outages_s", scenario.outages_s.iter().flatten().all(|at| at.is_finite()), "from and to in seconds"),
+        ("outages_s", scenario.outages_s.iter().flatten().all(|at| at.is_finite()), SPAN),
+        ("conflicts_s", scenario.conflicts_s.iter().flatten().all(|at| at.is_finite()), SPAN),
         ("limits.tenant_writes", limit(limits.tenant_writes), LIMIT),
         ("limits.app_writes", limit(limits.app_writes), LIMIT),
         ("limits.resource_units", limit(limits.resource_units), LIMIT),

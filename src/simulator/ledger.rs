@@ -167,7 +167,11 @@ impl Ledger {
                 "highest_per_second" => self.highest_per_second as f64,
                 "seconds" => self.seconds,
                 "tokens" => self.tokens as f64,
-                _ => return None,
+                // `status_409`: answers with it.
+                _ => {
+                    let status = name.strip_prefix("status_")?.parse().ok()?;
+                    self.by_status.get(&status).copied().unwrap_or(0) as f64
+                }
             })
         };
         let outside = scenario.expect.iter().filter_map(|(name, [from, to])| match figure(name) {

@@ -77,6 +77,11 @@ pub struct Scenario {
     pub batch: BatchFaults,
     /// Outages as seconds after the first request, from and to; every request is answered 503 without a wait.
     pub outages_s: Vec<[f64; 2]>,
+    /// Times as seconds after the first request, from and to, in which something else writes to the tenant; every write is
+    /// answered 409 `Directory_ConcurrencyViolation`.
+    pub conflicts_s: Vec<[f64; 2]>,
+    /// Whether an empty quota answers 503 without a wait, as nginx `limit_req` does, and not 429.
+    pub refuse_with_503: bool,
     /// Share of ids that do not exist.
     pub missing: f64,
     /// Share of ids that are always answered 403.

@@ -115,6 +115,9 @@ impl Tenant {
         if let Some(answer) = self.gate(now, WRITE) {
             return answer;
         }
+        if during(&self.scenario.conflicts_s, self.ledger.since_first(now)) {
+            return error(409, "Directory_ConcurrencyViolation", "Conflicting update.");
+        }
         if let Some((answer, done)) = self.fault(now) {
             if done {
                 self.done_unsaid(set, id, now);
@@ -199,7 +202,7 @@ impl Tenant {
     /// Outages, forced throttles and quotas; `None` lets the request through.
     pub(super) fn gate(&mut self, now: Duration, cost: Cost) -> Option<Answer> {
         let since = self.ledger.since_first(now);
-        if self.scenario.outages_s.iter().any(|[from, to]| (*from..*to).contains(&since)) {
+        if during(&self.scenario.outages_s, since) {
             return Some(error(503, "ServiceUnavailable", "The service is unavailable."));
         }
         let form = self.scenario.wait_form;
@@ -220,6 +223,9 @@ impl Tenant {
             return Some(self.throttled(now, left, "Tenant_Application/Write", form));
         }
         refused.map(|refused| {
+            if self.scenario.refuse_with_503 {
+                return error(503, "ServiceUnavailable", "Service Temporarily Unavailable");
+            }
             if self.scenario.closed_while_waiting {
                 let whole = (refused.wait - 1e-6).ceil().clamp(WAITS.0, WAITS.1);
                 self.closed_until = now + Duration::from_secs_f64(whole);
@@ -305,6 +311,11 @@ impl Tenant {
             if status == 405 { "Specified HTTP method is not allowed for the request target." } else { "" };
         error(status, code, message)
     }
+}
+
+/// Whether one of the spans, from and to in seconds, holds the instant.
+fn during(spans: &[[f64; 2]], at: f64) -> bool {
+    spans.iter().any(|[from, to]| (*from..*to).contains(&at))
 }
 
 pub(super) fn not_found(id: &str) -> Answer {

@@ -5,7 +5,8 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reprovision::model::{Attempt, Fault, Kind, Outcome, Reason, Record};
+use proptest::prelude::*;
+use reprovision::model::{Attempt, Fault, Kind, Outcome, Reason, Record, Scope, Throttle};
 use reprovision::pace::{Bounds, Law, Pace, Waiting};
 use reprovision::stop::{Stop, Why};
 
@@ -199,4 +200,115 @@ async fn unavailable_service_that_serves_some_fails_nobody_and_one_that_serves_n
     assert!(ran.records.is_empty());
     let late: Vec<_> = ran.sent.iter().filter(|at| **at > SECOND * 300).collect();
     assert!((9..=10).contains(&late.len()), "{late:?}");
+}
+
+/// A run of `users` against a scenario: exit code, what it said, and the simulator's ledger.
+fn run_against(scenario: &str, users: u64, more: &[&str]) -> (Option<i32>, String, serde_json::Value) {
+    let desk = tempfile::tempdir().expect("a folder");
+    let service = Service::of(desk.path(), scenario);
+    let list: String = (1..=users).map(|n| format!("user{n}@contoso.com\n")).collect();
+    fs::write(desk.path().join("users.csv"), format!("userPrincipalName\n{list}")).expect("written");
+    let mut command = service.command(desk.path(), &["run", "users.csv", "--yes", "--out", "out"]);
+    let output = command.args(more).output().expect("run");
+    (output.status.code(), said(&output), service.account("/__ledger"))
+}
+
+#[test]
+fn conflicts_for_everybody_end_without_a_failed_user() {
+    for more in [&[][..], &["--batch", "5"]] {
+        let scenario = "title = \"another writer\"\nconflicts_s = [[0.0, 4.0]]\n";
+        let (exit, text, ledger) = run_against(scenario, 60, more);
+        assert_eq!((exit, &ledger["accepted"]), (Some(0), &60.into()), "{text}");
+        let conflicts = ledger["by_status"]["409"].as_u64().expect("a count");
+        assert!(conflicts < 60, "{conflicts} requests while nobody could be served");
+    }
+}
+
+#[test]
+fn quota_that_refuses_with_503_and_no_time_fails_nobody() {
+    for more in [&[][..], &["--batch", "5"]] {
+        let scenario =
+            "title = \"limiter\"\nwrites_per_second = 20.0\nstock = 20.0\nrefuse_with_503 = true\n";
+        let (exit, text, ledger) = run_against(scenario, 100, more);
+        assert_eq!((exit, &ledger["accepted"]), (Some(0), &100.into()), "{text}");
+        let refused = ledger["by_status"]["503"].as_u64().expect("a count");
+        assert!((1..=60).contains(&refused), "{refused} refused");
+    }
+}
+
+/// An answer and its wait in milliseconds.
+type Step = (Kind, Option<u64>);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let throttled = (0..3_usize, any::<bool>())
+        .prop_map(|(scope, quota)| Kind::Throttled(Throttle { scope: Scope::ALL[scope], quota }));
+    let fault = prop_oneof![
+        Just(Fault::Server),
+        Just(Fault::Unavailable),
+        Just(Fault::Timeout),
+        Just(Fault::Broken),
+        Just(Fault::NotGraph),
+    ];
+    let kind = prop_oneof![
+        3 => Just(Kind::Accepted),
+        2 => throttled,
+        2 => Just(Kind::Busy),
+        3 => fault.prop_map(Kind::Transient),
+        1 => Just(Kind::Refused(Reason::NotFound)),
+        1 => Just(Kind::Unauthorized { claims: None }),
+    ];
+    // Some above `--max-wait`.
+    let wait = prop_oneof![Just(None), (1..20_000_u64).prop_map(Some), (1..4_000_000_u64).prop_map(Some)];
+    proptest::collection::vec((kind, wait), 1..150)
+}
+
+/// A wait that a user was told, or all of them.
+struct Told {
+    received: Duration,
+    until: Duration,
+    user: Option<String>,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_request_is_sent_before_its_largest_wait_is_over(
+        steps in steps(),
+        users in 1..40_u64,
+        concurrency in 1..12_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let early = runtime.expect("a runtime").block_on(async {
+            let early = Arc::new(Mutex::new(Vec::new()));
+            let (found, told) = (early.clone(), Mutex::new(Vec::<Told>::new()));
+            let script = script(move |at, number, id: &str| {
+                let mut told = told.lock().expect("no panic holds it");
+                let holds = |told: &&Told| {
+                    told.received < at && at < told.until && told.user.as_deref().is_none_or(|user| user == id)
+                };
+                if let Some(told) = told.iter().find(holds) {
+                    let what = format!("{id} was sent at {at:?}, {:?} early", told.until - at);
+                    found.lock().expect("no panic holds it").push(what);
+                }
+                let (kind, wait) = steps.get(number - 1).cloned().unwrap_or((Kind::Accepted, None));
+                let retry_after = wait.map(Duration::from_millis);
+                let received = at + LATENCY;
+                let user = (!matches!(kind, Kind::Throttled(_))).then(|| id.to_owned());
+                told.push(Told { received, until: received + retry_after.unwrap_or_default(), user });
+                Attempt { retry_after, ..Attempt::of(kind) }
+            });
+            let bounds = Bounds { in_flight: 12, ..Bounds::default() };
+            let pace = Pace::new(Law::adaptive(20.0), bounds, None);
+            let stop = Stop::new();
+            let running = run_at(pace, users, concurrency, &stop, script);
+            let ran = tokio::time::timeout(SECOND * 3_600 * 24 * 30, running).await;
+            let mut early = std::mem::take(&mut *early.lock().expect("no panic holds it"));
+            if ran.is_err() {
+                early.push("the run did not end within a month".to_owned());
+            }
+            early
+        });
+        prop_assert!(early.is_empty(), "{early:#?}");
+    }
 }

@@ -10,3 +10,4 @@ mod pause;
 mod scale;
 mod sockets;
 mod start;
+mod unavailable;

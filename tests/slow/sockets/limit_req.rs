@@ -17,7 +17,7 @@ const RETRY_AFTER_S: f64 = 1.0;
 const UNDER_WAY: Duration = Duration::from_millis(500);
 
 /// nginx, and the wire before it.
-pub(super) struct LimitReq {
+pub(crate) struct LimitReq {
     nginx: Child,
     log: PathBuf,
     latency: Duration,
@@ -25,12 +25,13 @@ pub(super) struct LimitReq {
 }
 
 impl LimitReq {
-    pub(super) fn start(folder: &Path, latency: Duration) -> Self {
+    /// With a configuration that names `FOLDER` and `PORT`.
+    pub(crate) fn start(folder: &Path, latency: Duration, configuration: &str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = free.local_addr().expect("an address");
         drop(free);
         let log = folder.join("access.log");
-        let configuration = include_str!("limit_req.conf")
+        let configuration = configuration
             .replace("FOLDER", folder.to_str().expect("UTF-8"))
             .replace("PORT", &address.port().to_string());
         let file = folder.join("nginx.conf");
@@ -50,7 +51,7 @@ impl LimitReq {
         Self { nginx, log, latency, wire: Far::start(address, latency) }
     }
 
-    pub(super) fn run(&self, input: &Path, out: &Path) -> Command {
+    pub(crate) fn run(&self, input: &Path, out: &Path) -> Command {
         run_against(&format!("http://{}", self.wire.address()), "any", input, out)
     }
 

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use self::limit_req::LimitReq;
+pub(crate) use self::limit_req::LimitReq;
 use crate::harness::{Simulator, finish, results, stderr, users};
 
 const USERS: u64 = 6_000;
@@ -165,7 +165,9 @@ impl Running {
                 let scenario = format!("title = 'sockets'\n{text}\nlatency_ms = {latency}\n");
                 Self::Simulated(Simulator::start(folder, &scenario))
             }
-            Service::LimitReq => Self::LimitReq(LimitReq::start(folder, LATENCY)),
+            Service::LimitReq => {
+                Self::LimitReq(LimitReq::start(folder, LATENCY, include_str!("limit_req.conf")))
+            }
         }
     }
 
