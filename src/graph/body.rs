@@ -31,7 +31,7 @@ impl BodyText {
             let page = page || text.starts_with('<');
             return foreign("", if page { page_words(&text) } else { text.into_owned() });
         };
-        let error = ERRORS.into_iter().find_map(|name| value.get(name));
+        let error = ERRORS.into_iter().find_map(|name| value.get(name).filter(|error| !error.is_null()));
         let read = error.and_then(Value::as_object).map(of_error).unwrap_or_default();
         if read.odata {
             return read;
@@ -133,6 +133,7 @@ mod tests {
             (r#"{"error":{"code":"a","message":"b"}}"#, "a", "b"),
             (r#"{"odata.error":{"code":"a","message":{"lang":"en","value":"b"}}}"#, "a", "b"),
             (r#"{"odata.error":{"code":"a","message":"b"}}"#, "a", "b"),
+            (r#"{"error":null,"odata.error":{"code":"a","message":"b"}}"#, "a", "b"),
             (r#"{"error":{"code":"a","message":{"lang":"en-US","value":"b"}}}"#, "a", "b"),
             (
                 r#"{"error":{"code":"a","message":"","details":[{"code":"x","message":"c"},{"message":"d"}]}}"#,

@@ -218,14 +218,24 @@ impl<'de> Visitor<'de> for Headers {
     }
 }
 
-/// A text or a number; anything else is no value.
+/// A text or a number, or a list of them as one value; anything else is no value.
 fn header_value(raw: &str) -> Option<HeaderValue> {
-    let text = match raw.as_bytes().first()? {
-        b'"' => Cow::Owned(serde_json::from_str::<String>(raw).ok()?),
-        b'0'..=b'9' => Cow::Borrowed(raw),
-        _ => return None,
+    let text = if raw.starts_with('[') {
+        let several: Vec<&RawValue> = serde_json::from_str(raw).ok()?;
+        let texts: Vec<_> = several.into_iter().filter_map(|one| header_text(one.get())).collect();
+        Cow::Owned((!texts.is_empty()).then(|| texts.join(", "))?)
+    } else {
+        header_text(raw)?
     };
     HeaderValue::from_str(&text).ok()
+}
+
+fn header_text(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.as_bytes().first()? {
+        b'"' => Some(Cow::Owned(serde_json::from_str::<String>(raw).ok()?)),
+        b'0'..=b'9' => Some(Cow::Borrowed(raw)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -313,6 +323,31 @@ pub(super) mod tests {
         }
         let many = format!(r#"{{"responses":[{},{}]}}"#, part("0", &"{".repeat(100_000)), part("1", "{}"));
         assert_eq!(statuses(&many, 2), [None, None], "too many braces");
+    }
+
+    #[test]
+    fn a_header_may_be_a_text_a_number_or_a_list_of_them() {
+        for (value, expected) in [
+            (r#""7""#, Some("7")),
+            ("7", Some("7")),
+            (r#"["7"]"#, Some("7")),
+            (r#"["7", 9, null, {}]"#, Some("7, 9")),
+            ("[]", None),
+            ("[[7]]", None),
+            ("{}", None),
+            ("null", None),
+        ] {
+            let body =
+                format!(r#"{{"responses":[{{"id":"0","status":429,"headers":{{"Retry-After":{value}}}}}]}}"#);
+            let answer = answered(&body);
+            let parts = decode(&answer, 1);
+            let part = parts[0].as_ref().expect("an answer");
+            assert_eq!(
+                part.headers.get("retry-after").map(HeaderValue::as_bytes),
+                expected.map(str::as_bytes),
+                "{value}"
+            );
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ const HEADERS: [(&str, f64); 3] =
 /// Characters between the values of a list, and before parameters and comments.
 const SEPARATORS: [char; 4] = [',', ';', '(', ')'];
 /// Words of a message that announce a wait.
-const LEADS: [&str; 3] = ["after", "in", "wait"];
+const LEADS: [&str; 4] = ["after", "in", "retry-after", "wait"];
 /// Words before a lead that make its time one that has passed: "timed out after 30 seconds", "100 requests in 60 seconds".
 const PASSED: [&str; 16] = [
     "aborted",
@@ -68,7 +68,9 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 
 /// The whole text, each value of it as a list, and each two neighbours: a date holds a comma.
 fn values(text: &str) -> impl Iterator<Item = String> {
-    let one = |text: &str| text.trim_matches(|c: char| c.is_whitespace() || "\"'".contains(c)).to_owned();
+    let is_around = |c: char| c.is_whitespace() || "\"'".contains(c);
+    // A unit that is cut short may end with a full stop.
+    let one = |text: &str| text.trim_matches(is_around).trim_end_matches('.').to_owned();
     let parts: Vec<_> = text.split(SEPARATORS).collect();
     let pairs = parts.windows(2).map(|pair| one(&pair.join(",")));
     let all: Vec<_> =
@@ -102,8 +104,8 @@ fn moment(text: &str) -> Option<Timestamp> {
     if let Ok(time) = DateTime::strptime("%a %b %d %H:%M:%S %Y", civil) {
         return utc(time);
     }
-    // The day of the week adds nothing, and RFC 850 writes it out and joins the date with hyphens.
-    let (_, date) = civil.split_once(',')?;
+    // The day of the week adds nothing and may be missing; RFC 850 writes it out and joins the date with hyphens.
+    let date = civil.split_once(',').map_or(civil, |(_, date)| date);
     let (day, rest) = date.trim_start().split_once(' ')?;
     let zone = if bare.is_some() { " +0000" } else { "" };
     rfc2822::DateTimeParser::new().parse_timestamp(format!("{} {rest}{zone}", day.replace('-', " "))).ok()
@@ -111,7 +113,7 @@ fn moment(text: &str) -> Option<Timestamp> {
 
 /// The wait that stands in a message: "Please try after N seconds", "again in 2 minutes". The largest, as ever.
 pub(super) fn in_message(message: &str) -> Option<Duration> {
-    let lower = message.to_ascii_lowercase();
+    let lower = message.to_ascii_lowercase().replace("(s)", "s");
     // A comma inside a number is one of thousands; any other ends a word.
     let words: Vec<_> = lower
         .split_whitespace()
@@ -203,6 +205,8 @@ mod tests {
             ("5 s", 5.0),
             ("5S", 5.0),
             ("5 sec", 5.0),
+            ("5 sec.", 5.0),
+            ("\"5 min.\"", 300.0),
             ("5 Seconds", 5.0),
             ("2.5s", 2.5),
             ("500ms", 0.5),
@@ -248,6 +252,8 @@ mod tests {
             "Monday, 23-Nov-26 21:00:30 GMT",
             "monday, 23-nov-26 21:00:30 gmt",
             "Mon, 23-Nov-2026 21:00:30 GMT",
+            "23 Nov 2026 21:00:30 GMT",
+            "23 nov 2026 22:00:30 +0100",
             "Mon Nov 23 21:00:30 2026",
             "mon nov 23 21:00:30 2026",
             "2026-11-23T21:00:30Z",
@@ -317,6 +323,9 @@ mod tests {
             ("Retry after lunch, or after 2 seconds", 2.0),
             ("Try after 9 seconds; others try after 4 seconds.", 9.0),
             ("TRY AGAIN IN (5) SECONDS", 5.0),
+            ("Try again in 5 second(s).", 5.0),
+            ("after 1 minute(s) and 30 second(s)", 90.0),
+            ("Throttled. Retry-After: 5 seconds", 5.0),
         ] {
             let expected = Some(Duration::from_secs_f64(seconds));
             assert_eq!(in_message(message), expected, "{message}");
@@ -329,6 +338,7 @@ mod tests {
             "after -5 seconds",
             "within 5 seconds",
             "after 5",
+            "thereafter 5 seconds",
             "in",
             "in 2 days",
             "The request timed out after 30 seconds",
