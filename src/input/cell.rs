@@ -23,7 +23,9 @@ pub(super) fn trim(cell: &str) -> &str {
 pub(super) fn id_text(cell: &str) -> (&str, bool) {
     let bare = trim(cell);
     let text = plain(bare);
-    match text_formula(text).map(trim) {
+    // No sign-in name ends with an apostrophe.
+    let quoted = || text.strip_prefix('\'')?.strip_suffix('\'');
+    match text_formula(text).or_else(quoted).map(trim) {
         Some(inside) => (inside, true),
         None => (text, bare.len() != cell.len()),
     }
@@ -57,6 +59,8 @@ mod tests {
             ("'+a@b.c", "+a@b.c", false),
             ("''+a@b.c", "'+a@b.c", false),
             ("'a@b.c", "'a@b.c", false),
+            ("'a@b.c'", "a@b.c", true),
+            ("'", "'", false),
         ] {
             assert_eq!(id_text(cell), (text, around), "{cell}");
         }

@@ -72,13 +72,20 @@ pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'stat
 /// or bracket alone may be one around an object id or a column's name.
 fn marked_up(head: &[u8]) -> Option<&'static str> {
     match head.trim_ascii_start() {
-        [b'<', ..] => {
+        // An address in brackets, as mail programs copy it, has no blank, and its `@` is no part of a tag.
+        [b'<', rest @ ..] if !is_address(rest) => {
             Some("this is a web page or XML, not CSV: the download may have ended on a sign-in page")
         }
         [b'[', rest @ ..] if matches!(rest.trim_ascii_start(), [b'{' | b'[' | b'"' | b']', ..]) => Some(JSON),
         [b'{', rest @ ..] if matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]) => Some(JSON),
         _ => None,
     }
+}
+
+/// Whether a word up to a closing bracket holds an `@`.
+fn is_address(rest: &[u8]) -> bool {
+    let inside = rest.split(|byte| *byte == b'>' || byte.is_ascii_whitespace()).next().unwrap_or_default();
+    inside.contains(&b'@') && rest.get(inside.len()) == Some(&b'>')
 }
 
 /// Many NUL bytes are in no text that we read: UTF-16 without its mark, or something else altogether. A few are

@@ -4,7 +4,7 @@ use super::advice::{Fault, Given, Refusal};
 use super::cell::trim;
 use super::check::Options;
 use super::export;
-use super::lead_in::{delimiter_of, is_lead_in, separator};
+use super::lead_in::{delimiters_of, is_lead_in, separator};
 use super::names::{has_known_name, is_of_another, named};
 use super::quoted::{QUOTED_ROWS, is_quoted_row};
 use super::records::{Broken, Gathered, Records};
@@ -117,7 +117,7 @@ fn text_of(record: &Gathered) -> String {
     }
 }
 
-/// Each line is split by the delimiter that it holds most, since a title may hold another than the header.
+/// Each line is split by the delimiters that it holds most, since a title may hold another than the header.
 fn detect_delimiter(given: &Given<'_>, options: &Options) -> Result<u8, Fault> {
     let mut first = None;
     let mut records = given.records(b'\0')?;
@@ -133,13 +133,15 @@ fn detect_delimiter(given: &Given<'_>, options: &Options) -> Result<u8, Fault> {
                 None => continue,
             }
         }
-        let delimiter = delimiter_of(&text);
         let at = usize::from(first.is_some());
-        first.get_or_insert(delimiter);
-        if let Ok(Some(record)) = Records::new(text.as_bytes(), delimiter).next()
-            && is_header(&record, at, options)
-        {
-            return Ok(delimiter);
+        // One of two that stand as often, as in `Name, Vorname;UPN`, gives a name that is known.
+        for delimiter in delimiters_of(&text) {
+            first.get_or_insert(delimiter);
+            if let Ok(Some(record)) = Records::new(text.as_bytes(), delimiter).next()
+                && is_header(&record, at, options)
+            {
+                return Ok(delimiter);
+            }
         }
     }
     Ok(first.unwrap_or(b','))
@@ -219,7 +221,7 @@ pub(super) fn id_like(cell: &str) -> bool {
 
 /// How many ids a cell holds, with whatever stands between them.
 pub(super) fn ids_in(cell: &str) -> usize {
-    let between = |c: char| c.is_whitespace() || ",;|<>()[]\"'".contains(c);
+    let between = |c: char| c.is_whitespace() || ",;:/|<>()[]\"'".contains(c);
     cell.split(between).filter(|part| UserId::parse(part).is_ok()).count()
 }
 
@@ -256,6 +258,9 @@ mod tests {
             ("a@b; c@d", 2),
             ("Ann Berg <a@b>, \"Berg, Bo\" <c@d>", 2),
             ("0a1b2c3d-0000-1111-2222-abcdefabcdef a@b", 2),
+            ("mailto:a@b", 1),
+            ("https://x.y/users/a@b", 1),
+            ("a@b/c@d", 2),
             ("Ann", 0),
         ] {
             assert_eq!(ids_in(cell), ids, "{cell}");

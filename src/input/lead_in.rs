@@ -24,8 +24,8 @@ pub(super) fn is_example(cells: &[String]) -> bool {
         .is_some_and(|cell| cell.trim_start().starts_with("Example:"))
 }
 
-/// The delimiter that stands most often outside quotes in the header line; a comma if none does.
-pub(super) fn delimiter_of(line: &str) -> u8 {
+/// The delimiters that stand most often outside quotes in the header line, which may be several; a comma if none does.
+pub(super) fn delimiters_of(line: &str) -> Vec<u8> {
     let mut quoted = false;
     let mut counts = [0_u32; 4];
     for byte in line.bytes() {
@@ -36,8 +36,8 @@ pub(super) fn delimiter_of(line: &str) -> u8 {
         }
     }
     let most = counts.iter().copied().max().unwrap_or(0);
-    let at = counts.iter().position(|count| *count == most && most > 0).unwrap_or(0);
-    DELIMITERS[at]
+    let found = DELIMITERS.into_iter().zip(counts).filter(|(_, count)| *count == most);
+    if most == 0 { vec![b','] } else { found.map(|(delimiter, _)| delimiter).collect() }
 }
 
 #[cfg(test)]
@@ -92,16 +92,16 @@ mod tests {
 
     #[test]
     fn the_delimiter_is_the_most_frequent_outside_quotes() {
-        for (line, delimiter) in [
-            ("id", b','),
-            ("a;b;c,d", b';'),
-            ("a\tb", b'\t'),
-            ("a|b|c;d", b'|'),
-            ("\"a;b;c\",d", b','),
-            ("\"a\";\"b,c,d\";e", b';'),
-            ("a;b,c", b','),
+        for (line, delimiters) in [
+            ("id", &b","[..]),
+            ("a;b;c,d", b";"),
+            ("a\tb", b"\t"),
+            ("a|b|c;d", b"|"),
+            ("\"a;b;c\",d", b","),
+            ("\"a\";\"b,c,d\";e", b";"),
+            ("a;b,c", b",;"),
         ] {
-            assert_eq!(delimiter_of(line), delimiter, "{line}");
+            assert_eq!(delimiters_of(line), delimiters, "{line}");
         }
     }
 }

@@ -26,6 +26,7 @@ const MAYBE_ID_NAMES: [&str; 4] = ["id", "user", "login", "account"];
 const FEWER: &str = "the row has too few cells, so its id may be that of another column";
 const MORE: &str = "the row has too many cells, so its id may be that of another column";
 const STRAY: &str = "a quote stands inside a cell of this line, so its id may be that of another column";
+const SWALLOWED: &str = "the lines of this row look like rows of their own, as if a quote were missing";
 const ODD: &str =
     "the cells of this row are of other kinds than those of all other rows, as if shifted to other columns";
 
@@ -81,6 +82,21 @@ impl Kinds {
             _ => 0,
         }
     }
+
+    /// Whether a cell without an id stands where most rows have one. This and its counterpart hold for a tie as well:
+    /// nothing then says which half of the rows is right.
+    fn lacks_id(&self, kind: Kind) -> bool {
+        kind == Kind::Text && self.ids() >= self.of(Kind::Text).max(USUAL)
+    }
+
+    /// Whether a cell with an id stands where most rows have a text.
+    fn has_odd_id(&self, kind: Kind) -> bool {
+        matches!(kind, Kind::Guid | Kind::Address) && self.of(Kind::Text) >= self.ids().max(USUAL)
+    }
+
+    fn ids(&self) -> u64 {
+        self.of(Kind::Guid) + self.of(Kind::Address)
+    }
 }
 
 /// The record before a row.
@@ -129,6 +145,10 @@ pub(super) struct Survey {
     block: Option<Block>,
     header_block_is_whole: bool,
     short_blocks: Vec<(u64, u64)>,
+    /// Cells of the rows of the last of them.
+    short_width: usize,
+    /// A record holds several lines each of which could be a row of its own.
+    swallowed: bool,
 }
 
 #[derive(Debug)]
@@ -170,6 +190,8 @@ impl Survey {
             block: None,
             header_block_is_whole: false,
             short_blocks: Vec::new(),
+            short_width: 0,
+            swallowed: false,
         }
     }
 
@@ -190,6 +212,7 @@ impl Survey {
         self.quoted_rows += u64::from(is_quoted_row(gathered, self.delimiter));
         *self.rows.entry(width).or_default() += 1;
         self.stray |= gathered.stray;
+        self.swallowed |= holds_rows(cells, self.width, self.column, self.delimiter);
         self.kinds.resize(self.kinds.len().max(width), Kinds::default());
         for (at, cell) in cells.iter().enumerate() {
             let kind = Kind::of(cell);
@@ -218,11 +241,18 @@ impl Survey {
         let Some(Block { number, rows, width: Some(width) }) = self.block.take() else { return };
         if number == self.header_block {
             self.header_block_is_whole = width == self.width;
-        } else if rows >= SHORT_ROWS && width > 0 && width < self.width {
+        } else if width > 0 && width < self.width {
             match self.short_blocks.last_mut() {
-                Some((_, last)) if *last + 1 == number => *last = number,
-                _ => self.short_blocks.push((number, number)),
+                // The last block may have a single row.
+                Some((_, last))
+                    if *last + 1 == number && (rows >= SHORT_ROWS || width == self.short_width) =>
+                {
+                    *last = number;
+                }
+                _ if rows >= SHORT_ROWS => self.short_blocks.push((number, number)),
+                _ => {}
             }
+            self.short_width = width;
         }
     }
 
@@ -235,8 +265,12 @@ impl Survey {
     pub(super) fn is_regular(&self) -> bool {
         let odd =
             |kinds: &Kinds| [Kind::Text, Kind::Guid, Kind::Address].iter().any(|kind| kinds.sign(*kind) > 0);
-        let shifted = self.ids_elsewhere && (self.stray || self.kinds.iter().any(odd));
-        self.rows.keys().all(|width| *width == self.width) && !shifted
+        let mixed = |kinds: &Kinds| kinds.of(Kind::Text) > 0 && kinds.ids() > 0;
+        let kinds =
+            || self.kinds.iter().enumerate().filter(|(at, _)| *at != self.column).map(|(_, kinds)| kinds);
+        let shifted = self.ids_elsewhere
+            && (self.stray || self.kinds.iter().any(odd) || kinds().filter(|kinds| mixed(kinds)).count() > 1);
+        self.rows.keys().all(|width| *width == self.width) && !shifted && !self.swallowed
     }
 
     /// What is known after the last row.
@@ -247,9 +281,9 @@ impl Survey {
         let most = self.rows.iter().find(|(_, rows)| **rows * 2 > total).map(|(width, _)| *width);
         let width = if self.has_header { Some(self.width) } else { most };
         let only = self.rows.keys().next().filter(|_| self.rows.len() == 1 && total > 1);
-        let ids = |kinds: &Kinds| kinds.of(Kind::Guid) + kinds.of(Kind::Address) > 0;
         // A header that lost a delimiter looks the same, but then an id stands under a name that has none.
-        let named = self.names.iter().zip(&self.kinds).all(|(name, kinds)| !ids(kinds) || may_hold_ids(name));
+        let named =
+            self.names.iter().zip(&self.kinds).all(|(name, kinds)| kinds.ids() == 0 || may_hold_ids(name));
         let surplus = only
             .filter(|_| self.has_header && !self.has_titles && !self.filled_beyond && named)
             .and_then(|only| only.checked_sub(self.width));
@@ -259,6 +293,7 @@ impl Survey {
         let width = width.filter(|_| !self.has_header || !self.ids_elsewhere || sure);
         Widths {
             column: self.column,
+            delimiter: self.delimiter,
             short: self.rows.range(..width.unwrap_or(0)).map(|(_, rows)| rows).sum(),
             width,
             has_header: self.has_header,
@@ -274,6 +309,7 @@ impl Survey {
 #[derive(Debug)]
 pub(super) struct Widths {
     column: usize,
+    delimiter: u8,
     /// Cells of a whole row; `None` in a list without header whose rows differ too much to say.
     width: Option<usize>,
     /// Rows with fewer cells.
@@ -309,7 +345,15 @@ impl Widths {
         if self.has_header && cells.iter().skip(width).any(|cell| Kind::of(cell) != Kind::Blank) {
             return Some(MORE);
         }
+        if holds_rows(cells, width, self.column, self.delimiter) {
+            return Some(SWALLOWED);
+        }
         if !self.strict {
+            // A list of ids and delimiters has nothing that could be shifted.
+            let mut others = self.kinds.iter().enumerate().filter(|(at, _)| *at != self.column);
+            if others.all(|(_, kinds)| kinds.filled() == 0) {
+                return None;
+            }
             // Where a delimiter was lost, two cells are one, and what follows is shifted.
             let is_merged = |(at, cell): (usize, &String)| match at == self.column {
                 true => holds_guid(cell) && !is_guid(cell),
@@ -333,9 +377,21 @@ impl Widths {
             let saved = after > 0 && block <= self.short_blocks[after - 1].1;
             return (!saved).then_some(FEWER);
         }
-        let signs = cells.iter().zip(&self.kinds).enumerate().filter(|(at, _)| *at != self.column);
-        let signs: u32 = signs.map(|(_, (cell, kinds))| kinds.sign(Kind::of(cell))).sum();
-        (signs >= SHIFTED).then_some(ODD)
+        let others = || {
+            let all = cells.iter().zip(&self.kinds).enumerate().filter(|(at, _)| *at != self.column);
+            all.map(|(_, (cell, kinds))| (Kind::of(cell), kinds))
+        };
+        // A text may be missing anywhere, as the first name of a guest, and a shift also puts a cell under another name;
+        // unless the row may be what is left of the one before.
+        let torn = before.is_some_and(|before| before.width < width);
+        let counts = |kind: Kind, kinds: &Kinds| kind != Kind::Blank || torn || kinds.ids() == kinds.filled();
+        let signs = others().filter(|(kind, kinds)| counts(*kind, kinds));
+        let signs: u32 = signs.map(|(kind, kinds)| kinds.sign(kind)).sum();
+        let odd = torn || others().any(|(kind, kinds)| kind != Kind::Blank && kinds.sign(kind) > 0);
+        // Several rows may be shifted alike: then an id is missing in one column and stands in another.
+        let moved = others().any(|(kind, kinds)| kinds.lacks_id(kind))
+            && others().any(|(kind, kinds)| kinds.has_odd_id(kind));
+        (odd && signs >= SHIFTED || moved).then_some(ODD)
     }
 
     /// Whether a short row of `count` cells may be the second part of a row with a line break inside, whose first part is
@@ -346,6 +402,18 @@ impl Widths {
         let cut_before_id = before.width < width && !before.has_id;
         before.width + count == width + 1 && (cut_before_id || before.ends_blank && alone)
     }
+}
+
+/// Whether a record has a line break in it, and each of its lines is as wide as the header and has an id in its column, as
+/// where a quote is missing at the end of one cell and another stands further down.
+fn holds_rows(cells: &[String], width: usize, column: usize, delimiter: u8) -> bool {
+    let delimiter = char::from(delimiter);
+    let is_row = |line: &str| {
+        line.split(delimiter).count() >= width && line.split(delimiter).nth(column).is_some_and(is_id)
+    };
+    width > 1
+        && cells.iter().any(|cell| cell.trim_end().contains('\n'))
+        && cells.join(delimiter.encode_utf8(&mut [0; 4])).trim_end().lines().all(is_row)
 }
 
 /// Whether a column holds ids by its name.

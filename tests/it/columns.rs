@@ -247,6 +247,12 @@ fn lines_above_the_header_are_left_out_and_said() {
             Reads("UPN", 1, 0, &["1 title line above the header in line 3", "';' separated"]),
         ),
         (
+            "a comma in the header of a semicolon list",
+            "Name, Vorname;UPN\nBerg, Ann;u0@contoso.com\n",
+            "",
+            Reads("UPN", 1, 0, &["';' separated"]),
+        ),
+        (
             "a title and an unknown name that is asked for",
             "Report\nName,Mail\nAnn,u0@contoso.com\n",
             "--column Mail",
@@ -363,6 +369,10 @@ fn a_first_line_with_an_id_is_a_row() {
         ),
         ("with blanks", "u0@contoso.com u1@contoso.com\n", "", Refused(&["one id a line"], &[])),
         ("object ids", "<u0>,<u1>,<u2>\n", "", Refused(&["one id a line"], &[])),
+        ("with slashes", "u0@contoso.com/u1@contoso.com\n", "", Refused(&["one id a line"], &[])),
+        ("links", "mailto:u0@contoso.com\nmailto:u1@contoso.com\n", "", Refused(&["Leave only the id"], &[])),
+        ("in brackets", "<u0@contoso.com>\n<u1@contoso.com>\n", "", Refused(&["Leave only the id"], &[])),
+        ("in apostrophes", "'u0@contoso.com',\n'u1@contoso.com'\n", "", Reads("1", 2, 0, &["no header"])),
         (
             "a delimiter behind each",
             "u0@contoso.com;\nu1@contoso.com;\n",

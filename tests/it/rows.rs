@@ -86,6 +86,50 @@ fn shifted_row_is_broken_where_another_column_holds_ids() {
 }
 
 #[test]
+fn rows_that_are_shifted_alike_are_broken_and_those_with_empty_cells_are_not() {
+    for (text, expected) in [
+        // A comma that was not quoted, and the last cell left out, in two rows.
+        (
+            "n,m,id,d\nO,2a,1a,S\nB, A,2b,1b\nK,2c,1c,S\nL,2d,1d,S\nB, E,2e,1e\n",
+            &["2 1a", "3 broken_row", "4 1c", "5 1d", "6 broken_row"][..],
+        ),
+        // The same with sign-in names, of which the wrong ones look as good as the right ones.
+        (
+            "n,managerUpn,upn,d\nO,m@a,u@a,S\nB, A,m@b,u@b\nK,m@c,u@c,S\nL,m@d,u@d,S\nB, E,m@e,u@e\n",
+            &["2 u@a", "3 broken_row", "4 u@c", "5 u@d", "6 broken_row"],
+        ),
+        // Some managers are none, and some people are called by their address.
+        (
+            "n,m,id,d\nO,2a,1a,S\nA,none,1b,S\nK,2c,1c,S\nL,none,1d,S\nM,2e,1e,S\na@c,2f,1f,S\nb@c,2g,1g,S\n",
+            &["2 1a", "3 1b", "4 1c", "5 1d", "6 1e", "7 1f", "8 1g"],
+        ),
+        // A quote is missing twice, and what stands between is a cell by the rules of CSV.
+        (
+            "n,id,d\n\"O,1a,S\nA,1b,S\nK\",1c,S\nL,1d,S\nM,1e,S\n\"N,1f,S\nP\",1g,S\n",
+            &["2 broken_row", "5 1d", "6 1e", "7 broken_row"],
+        ),
+        ("n,id,d\nO,1a,\"S\nA,1b,S\"\nK,1c,\"a, note\nof two lines\"\n", &["2 broken_row", "4 1c"]),
+    ] {
+        expect(text, None, expected);
+    }
+    // A guest who is called by an address and lacks names, and one who has neither address nor manager.
+    expect(
+        "n,g,id,mail,m\nA,a,1a,a@c,2a\nB,b,1b,b@c,2b\nC, D,c,1c,c@c,2c\nd@c,,1d,d@c,2d\nE,e,1e,,\nF,f,1f,f@c,2f\n",
+        None,
+        &["2 1a", "3 1b", "4 broken_row", "5 1d", "6 1e", "7 1f"],
+    );
+    // Empty cells count where the row may be what is left of the one before.
+    expect(
+        "id,x,m,y\n1a,n,2a,y\n1b,n,2b,y\n1c,n\n2c,y,,\n1d,n,2d,y\n",
+        None,
+        &["2 1a", "3 1b", "4 broken_row", "5 broken_row", "6 1d"],
+    );
+    // Where as many rows are shifted as not, nothing says which are right.
+    let said = rows("n,m,id,d\nO,2a,1a,S\nB, A,2b,1b\nK,2c,1c,S\nB, L,2d,1d\nM,2e,1e,S\nB, N,2f,1f\n", None);
+    assert!(said.expect_err("refused").contains("6 of 6 rows hold no usable id"));
+}
+
+#[test]
 fn cells_beyond_the_header_break_a_row_unless_all_rows_have_them_empty() {
     for (text, expected) in [
         ("id,n\n1a,O\n1b,B,x\n1c\n1d,K,,\n", &["2 1a", "3 broken_row", "4 1c", "5 1d"][..]),
@@ -111,6 +155,9 @@ fn short_rows_are_read_and_counted_where_no_other_column_holds_ids() {
     assert_eq!(found, ["2 1a", "3 1b", "4 empty_id", "5 1c", "6 1d"]);
     assert_eq!(checked.short, 3);
     assert!(checked.assumed().join("\n").contains("3 rows with fewer cells than the header"));
+    // Nothing but ids.
+    expect("1a;\n1b;\n1c\n", None, &["1 1a", "2 1b", "3 1c"]);
+    expect("id,\n1a,\n1b,\n1c\n", None, &["2 1a", "3 1b", "4 1c"]);
     // One delimiter or one line break too few or too many, and the row that follows is another one's.
     for (text, expected) in [
         ("n,x,id,y\nO1a,2a\nA,b,1b,c\n", &["2 broken_row", "3 1b"][..]),
@@ -141,6 +188,8 @@ fn excel_leaves_out_empty_cells_of_sixteen_rows_at_a_time() {
     assert_eq!(sent(&list(&|row| !(16..32).contains(&row), 40)), (1..=40).collect::<Vec<_>>());
     let (checked, _) = read(list(&|row| row < 16, 40).as_bytes()).expect("a list");
     assert_eq!(checked.short, 25);
+    // The last block may hold a single row.
+    assert_eq!(sent(&list(&|row| row < 16, 48)), (1..=48).collect::<Vec<_>>());
     // One full row in a block keeps the others of it whole.
     let without =
         |broken: std::ops::Range<u32>| (1..=40).filter(|row| !broken.contains(row)).collect::<Vec<_>>();
