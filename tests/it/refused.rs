@@ -90,7 +90,6 @@ fn errors_that_repeat_the_token_are_shown_without_it() {
         ("missing = 0.5", &["--batch", "20"]),
         ("poisoned = 0.3", &["--max-attempts", "1"]),
         ("unauthorized = 0.2", &[]),
-        ("faults = { busy = 1.0 }", &[]),
     ] {
         let stage = Stage::new(&format!("{CALM}echo = true\n{rules}\n"), 40);
         let more = [&["--max-failures", "100%", "--log-file", "log.txt"], more].concat();
