@@ -11,16 +11,15 @@ use super::scanning::{Scanning, Watching};
 use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::recall;
-use super::tally::{Counts, Tally};
 use super::typed::{SIGN_IN, Typed};
 use super::{say, tell};
 use crate::catalogue;
 use crate::cli::{Find, Only};
-use crate::engine::dispatch::Reads;
 use crate::error::{Error, Exit};
+use crate::jobs::tally::{Counts, Tally};
 use crate::model::ObjectKind;
 use crate::report::{count, thousands};
-use crate::scan::{Ended, Filter, Object, Step, Stopped, Walk, found_row};
+use crate::scan::{Ended, Filter, Object, Reads, Step, Stopped, Walk, found_row};
 use crate::session::Purpose;
 
 pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
@@ -54,7 +53,7 @@ pub(super) async fn find(asked: Find) -> Result<Exit, Error> {
         Some(_) => "the same command continues from there",
         None => "nothing was printed; with --out FILE the same command could continue from there",
     };
-    let counts = match collect(&scanning.walk(), &filter, &mut list, mark).await {
+    let counts = match collect(&scanning.walk(), &filter, &mut list, mark, tell).await {
         Ok(counts) => counts,
         Err(stopped) => return scanning.ended(stopped, goes_on),
     };
@@ -88,6 +87,7 @@ pub(super) async fn collect<E: Reads>(
     filter: &Filter,
     list: &mut List,
     mark: Option<Bookmark>,
+    tell: impl Fn(&str),
 ) -> Result<Counts, Stopped> {
     let kind = walk.kind();
     let mut tally = Tally::default();

@@ -13,11 +13,11 @@ use url::Url;
 
 use super::find::collect;
 use super::found::List;
-use crate::engine::dispatch::{Dispatch, Exchange, Reads};
+use super::scanning::reading;
+use crate::engine::dispatch::{Exchange, Reads};
 use crate::engine::retry::RetryPolicy;
 use crate::graph::Reading;
 use crate::model::{Attempt, Kind, ObjectKind, Reason, UserId};
-use crate::pace::{Bounds, Law, Pace};
 use crate::scan::{Filter, Reader, Walk};
 use crate::stop::Stop;
 
@@ -145,12 +145,11 @@ prop_compose! {
 /// Whether an invocation came to the end of the list at `out`.
 async fn invocation(played: Played, out: &std::path::Path) -> bool {
     let stop = Stop::new();
-    let pace = Pace::new(Law::Fixed, Bounds::default(), None);
     let policy = RetryPolicy { max_attempts: 3, jitter: 0.0, max_wait: Duration::MAX };
-    let reader = Reader::new(Dispatch::new(played, pace, stop.clone()), policy, stop, ObjectKind::Users);
+    let reader = Reader::new(reading(played, &stop), policy, stop, ObjectKind::Users);
     let walk = Walk::new(&reader, Url::parse("https://h/beta").expect("a URL"));
     let (mut list, mark) = List::beside(out, "the same".to_owned()).expect("the list");
-    match collect(&walk, &Filter::default(), &mut list, mark).await {
+    match collect(&walk, &Filter::default(), &mut list, mark, |_| {}).await {
         Ok(_) => list.finish(false).expect("in its place"),
         Err(_) => {
             drop(list);

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::is_there;
-use super::tally::Counts;
 use crate::commands::console;
 use crate::error::{CREATE_TEMPORARY, Error};
+use crate::jobs::tally::Counts;
 use crate::scan::FOUND_HEADER;
 use crate::sys;
 

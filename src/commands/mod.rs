@@ -18,7 +18,6 @@ mod simulate;
 mod simulated;
 mod status;
 mod sweep;
-mod tally;
 pub(crate) mod typed;
 mod verify;
 

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::{note, tell};
-use crate::auth::hidden_text;
 use crate::cli::Service;
 use crate::commands::console;
-use crate::engine::dispatch::Dispatch;
+use crate::engine::dispatch::{Dispatch, Exchange};
 use crate::engine::retry::RetryPolicy;
 use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
@@ -63,7 +62,7 @@ impl Scanning {
         mut signals: Signals,
     ) -> Result<Self, Error> {
         let refused = connection.missing_permission(kind, false);
-        let hidden = hidden_text(&connection.claims, kind);
+        let hidden = connection.hidden_property(kind);
         let Session { root, http, tokens, simulator, .. } = connection;
         let Service { api_version, max_wait, .. } = service;
         let max_wait = *max_wait;
@@ -72,8 +71,6 @@ impl Scanning {
         let config = ClientConfig { root, version: api_version.clone(), kind, priority: "low" };
         let client = Client::new(&config, http, tokens, WallClock::System);
         let clocks = client.clocks();
-        let bounds = Bounds { rate: READS_PER_SECOND, in_flight: IN_FLIGHT, group: MOST_PARTS as u32 };
-        let pace = Pace::new(Law::Fixed, bounds, Some(fastrand::Rng::new()));
         let stop = Stop::new();
         let policy = RetryPolicy { max_attempts: TRIES, jitter: JITTER, max_wait };
         let watch = tokio::spawn({
@@ -87,7 +84,7 @@ impl Scanning {
                 stop.abort(Some(why));
             }
         });
-        let reader = Reader::new(Dispatch::new(client, pace, stop.clone()), policy, stop.clone(), kind);
+        let reader = Reader::new(reading(client, &stop), policy, stop.clone(), kind);
         Ok(Self { reader, stop, base, max_wait, clocks, refused, hidden, watch, simulator })
     }
 
@@ -156,6 +153,13 @@ impl Scanning {
             ))),
         }
     }
+}
+
+/// Sends reads, at a rate of their own.
+pub(super) fn reading<E: Exchange>(exchange: E, stop: &Stop) -> Dispatch<E> {
+    let bounds = Bounds { rate: READS_PER_SECOND, in_flight: IN_FLIGHT, group: MOST_PARTS as u32 };
+    let pace = Pace::new(Law::Fixed, bounds, Some(fastrand::Rng::new()));
+    Dispatch::new(exchange, pace, stop.clone())
 }
 
 /// How far a scan is: a line on a terminal, a line a minute elsewhere.

@@ -16,20 +16,19 @@ use super::scanning::{Scanning, Watching};
 use super::service::{connect, place};
 use super::signals::{listen, unless_stopped};
 use super::simulated::{is_of, recall};
-use super::tally::{Counts, Tally};
 use super::typed::no_terminal;
 use super::{console, say, tell};
 use crate::cli::{Run, Sweep};
-use crate::engine::dispatch::Reads;
 use crate::error::{Error, Exit};
 use crate::graph::Clocks;
 use crate::jobs::run::run;
+use crate::jobs::tally::{Counts, Tally};
 use crate::model::ObjectKind;
 use crate::net;
 use crate::report::{count, thousands};
 use crate::rundir::{Lock, RUNS, RunFile, newest_run};
 use crate::scan::{
-    Cause, FOUND_HEADER, Filter, Night, Policy, Step, Stopped, Verdict, Walk, Worth, found_row,
+    Cause, FOUND_HEADER, Filter, Night, Policy, Reads, Step, Stopped, Verdict, Walk, Worth, found_row,
 };
 use crate::session::{Purpose, Session, UNKNOWN_TENANT};
 use crate::sys::{self, Replacement};

@@ -20,7 +20,7 @@ pub struct Detail {
     pub text: String,
 }
 
-/// Reads a detail.
+/// Reads a detail (`docs/graph.md#service-provisioning-errors`).
 pub fn detail(xml: &str) -> Detail {
     let end = (0..=xml.len().min(LONGEST)).rev().find(|at| xml.is_char_boundary(*at)).unwrap_or(0);
     match records(&xml[..end]) {

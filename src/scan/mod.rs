@@ -10,6 +10,7 @@ mod rows;
 mod verdict;
 mod walk;
 
+pub use crate::engine::dispatch::Reads;
 pub use detail::{Detail, detail};
 pub use history::{Entry, History, Judged, Known, Policy, Worth};
 pub use ids::Ids;

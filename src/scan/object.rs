@@ -169,7 +169,7 @@ pub(super) fn object_query(kind: ObjectKind, path: &str) -> String {
 pub fn page(body: &[u8]) -> Result<Page, String> {
     let raw: RawPage<'_> = serde_json::from_slice(without_mark(body))
         .map_err(|error| format!("the page cannot be read: {error}"))?;
-    // An empty link is how some services write that there is no next page.
+    // An empty link is how some services write that this page is the last one.
     let next = raw.next.filter(|link| !link.trim().is_empty());
     let mut page = Page { next, ..Page::default() };
     for entry in raw.value {

@@ -190,9 +190,9 @@ mod tests {
             let failed = Object { unknown, ..object(&[("A", Some(110), false)]) };
             assert_eq!(judged(&failed), (Verdict::FailedAgain, false), "what is seen is sure");
         }
-        let mut untold = object(&[("A", Some(110), false)]);
-        untold.problems[0].resolved = None;
-        assert_eq!(judged(&untold), (Verdict::Unread, true));
+        let mut undecided = object(&[("A", Some(110), false)]);
+        undecided.problems[0].resolved = None;
+        assert_eq!(judged(&undecided), (Verdict::Unread, true));
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::auth::{Claims, Notices, Permitted, SignInHost, TokenSource, Tokens, missing_text, permitted};
+use crate::auth::{
+    Claims, Notices, Permitted, SignInHost, TokenSource, Tokens, hidden_text, missing_text, permitted,
+};
 use crate::error::Error;
 use crate::graph::Connections;
 use crate::model::{MAX_MESSAGE, ObjectKind, neutral};
@@ -145,5 +147,10 @@ impl Session {
     /// The message for a tenant that answers the first users with 403.
     pub fn missing_permission(&self, kind: ObjectKind, writes: bool) -> String {
         missing_text(&self.claims, kind, writes)
+    }
+
+    /// Which permission may be missing if the tenant leaves out a property that was asked for.
+    pub fn hidden_property(&self, kind: ObjectKind) -> String {
+        hidden_text(&self.claims, kind)
     }
 }

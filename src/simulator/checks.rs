@@ -53,6 +53,7 @@ pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)>
         ("objects.other_errors", share(objects.other_errors), SHARE),
         ("objects.broken_xml", share(objects.broken_xml), SHARE),
         ("listing.absent", share(listing.absent), SHARE),
+        ("listing.forbidden", share(listing.forbidden), SHARE),
         ("listing.null", share(listing.null), SHARE),
         ("listing.null_objects", share(listing.null_objects), SHARE),
         ("objects.users", objects.users <= MOST_OBJECTS, OBJECTS),

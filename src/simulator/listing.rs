@@ -61,6 +61,11 @@ fn decide(
     if let Some(key) = key {
         let Some((id, _)) = decoded(key) else { return error(404, "UnknownError", "") };
         return match tenant.resolve(set, &id) {
+            Some(found) if share_of(&found, "read") < tenant.scenario.listing.forbidden => error(
+                403,
+                "Authorization_RequestDenied",
+                "Insufficient privileges to complete the operation.",
+            ),
             Some(found) => {
                 let answer = Answer::json(200, &shown(tenant, now, set, &found, select));
                 tenant.with_percentage(answer.with("x-ms-resource-unit", units.max(1).to_string()))

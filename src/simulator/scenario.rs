@@ -273,6 +273,8 @@ pub struct Listing {
     pub absent: f64,
     /// Share of objects where it is null.
     pub null: f64,
+    /// Share of objects whose own read is answered 403; they stand on pages.
+    pub forbidden: f64,
     /// Share of objects behind which a null stands on the page.
     pub null_objects: f64,
     /// Each page but the first begins with so many objects of the page before.

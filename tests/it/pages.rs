@@ -200,3 +200,22 @@ fn sweep_forgets_no_object_that_it_could_not_see() {
         assert!(then > remembered / 2, "{listing}: {then} of {remembered}: {told}");
     }
 }
+
+#[test]
+fn one_object_that_may_not_be_read_is_unread_and_ends_nothing() {
+    for (listing, code) in [("forbidden = 0.3", 4), ("forbidden = 1.0", 6)] {
+        let desk = Desk::new(listing);
+        let ids: String = (1..=15).map(|number| format!("user{number}@simulated.example\n")).collect();
+        fs::write(desk.folder.path().join("users.csv"), format!("id\n{ids}")).expect("written");
+        let run = desk.output(&["run", "users.csv", "--yes", "--out", "reprovision-runs/one"]);
+        assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+        let verify = desk.output(&["verify"]);
+        assert_eq!(verify.status.code(), Some(code), "{listing}: {}", said(&verify));
+        if code == 4 {
+            let verified = fs::read_to_string(desk.folder.path().join("reprovision-runs/one/verified.csv"));
+            let verified = verified.expect("verified.csv");
+            let unread = verified.matches(",unread,").count();
+            assert!(unread > 0 && unread < 15 && verified.lines().count() == 16, "{verified}");
+        }
+    }
+}

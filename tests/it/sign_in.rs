@@ -438,3 +438,26 @@ fn clouds_do_not_mix() {
         assert!(said(&output).contains(part), "{}", said(&output));
     }
 }
+
+#[test]
+fn two_ways_to_sign_in_are_refused_with_a_flag_that_the_command_has() {
+    let stage = Stage::new("", 1);
+    let run =
+        stage.program(&["run", "users.csv", "--yes", "--auth", "secret", "--out", "out"], &stage.secret());
+    let run = { run }.output().expect("run");
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    let token = stage.simulator.token();
+    let both = [&stage.secret()[..], &[("REPROVISION_TOKEN", &*token)]].concat();
+    for command in [&["find"][..], &["verify", "out"]] {
+        let output = stage.program(command, &both).output().expect("the program runs");
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {}", said(&output));
+        let told = said(&output);
+        assert!(!told.contains("--yes"), "{command:?} has no such flag: {told}");
+        let flags = told.split("Name one: ").nth(1).expect("what to do").trim();
+        for flag in flags.split(" or ") {
+            let advised: Vec<_> = command.iter().copied().chain(flag.split(' ')).collect();
+            let output = stage.program(&advised, &both).output().expect("the program runs");
+            assert!(matches!(output.status.code(), Some(0 | 4)), "{advised:?}: {}", said(&output));
+        }
+    }
+}

@@ -12,24 +12,24 @@ use crate::scan::{Filter, Fit, Ids, Object, Page, Problem, Unknown};
 
 /// Counts of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     /// Objects read.
-    pub(super) read: u64,
+    pub(crate) read: u64,
     /// With an unresolved service error that was looked for.
-    pub(super) found: u64,
+    pub(crate) found: u64,
     /// By service, code and what is known of the cause, in words.
-    pub(super) causes: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
+    pub(crate) causes: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
     /// With a directory-sync error.
-    pub(super) sync: u64,
+    pub(crate) sync: u64,
     /// With a licence error.
-    pub(super) licence: u64,
+    pub(crate) licence: u64,
     #[serde(default)]
-    pub(super) gaps: Gaps,
+    pub(crate) gaps: Gaps,
 }
 
 /// What a scan could not see.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Gaps {
+pub(crate) struct Gaps {
     /// Objects whose service errors were left out.
     absent: u64,
     /// Objects whose service errors cannot be read.
@@ -46,12 +46,12 @@ pub(super) struct Gaps {
 
 impl Gaps {
     /// Whether objects may stand in the tenant of which not even the id is known.
-    pub(super) fn hide_ids(&self) -> bool {
+    pub(crate) fn hide_ids(&self) -> bool {
         self.nameless + self.nulls > 0
     }
 
     /// The exit code of a scan that read `read` objects otherwise without trouble.
-    pub(super) fn exit(&self, read: u64) -> Exit {
+    pub(crate) fn exit(&self, read: u64) -> Exit {
         match self.absent + self.unreadable + self.nameless {
             0 => Exit::Done,
             _ if self.absent == read => Exit::SignIn,
@@ -60,7 +60,7 @@ impl Gaps {
     }
 
     /// What to say of them; `permission` says which one may be missing.
-    pub(super) fn sentences(&self, read: u64, kind: ObjectKind, permission: &str) -> Vec<String> {
+    pub(crate) fn sentences(&self, read: u64, kind: ObjectKind, permission: &str) -> Vec<String> {
         let objects = kind.plural();
         let mut said = Vec::new();
         if self.absent > 0 {
@@ -99,8 +99,8 @@ impl Gaps {
 
 /// Counts, and which objects are in them.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) counts: Counts,
+pub(crate) struct Tally {
+    pub(crate) counts: Counts,
     read: Ids,
     found: Ids,
     absent: Ids,
@@ -109,7 +109,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Goes on with the counts of an earlier invocation, which found the objects `found`.
-    pub(super) fn continued(counts: Counts, found: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn continued(counts: Counts, found: impl Iterator<Item = String>) -> Self {
         let mut tally = Self { counts, ..Self::default() };
         found.for_each(|id| {
             tally.read.insert(&id);
@@ -118,15 +118,15 @@ impl Tally {
         tally
     }
 
-    /// Counts what is no object on a page.
-    pub(super) fn page(&mut self, page: &Page) {
+    /// Counts what is not an object on a page.
+    pub(crate) fn page(&mut self, page: &Page) {
         self.counts.read += page.nameless;
         self.counts.gaps.nameless += page.nameless;
         self.counts.gaps.nulls += page.nulls;
     }
 
     /// Counts an object. Returns the newest error that is looked for and how many are, the first time that it has one.
-    pub(super) fn meet<'a>(
+    pub(crate) fn meet<'a>(
         &mut self,
         object: &'a Object,
         filter: &Filter,
