@@ -72,7 +72,7 @@ pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'stat
 /// or bracket alone may be one around an object id or a column's name.
 fn marked_up(head: &[u8]) -> Option<&'static str> {
     match head.trim_ascii_start() {
-        // An address in brackets, as mail programs copy it, has no blank, and its `@` is no part of a tag.
+        // An address in brackets, as mail programs copy it, has no blank, and its `@` does not belong to a tag.
         [b'<', rest @ ..] if !is_address(rest) => {
             Some("this is a web page or XML, not CSV: the download may have ended on a sign-in page")
         }

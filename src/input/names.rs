@@ -95,7 +95,7 @@ const PERSONS: [&str; 26] = [
     "propietario",
     "chef",
 ];
-/// Words in the names of columns about something that is no person.
+/// Words in the names of columns about something that is not a person.
 pub(super) const THINGS: [&str; 16] = [
     "group",
     "device",

@@ -375,7 +375,9 @@ impl Widths {
             let block = gathered.sheet_row / BLOCK;
             let after = self.short_blocks.partition_point(|(first, _)| *first <= block);
             let saved = after > 0 && block <= self.short_blocks[after - 1].1;
-            return (!saved).then_some(FEWER);
+            if !saved {
+                return Some(FEWER);
+            }
         }
         let others = || {
             let all = cells.iter().zip(&self.kinds).enumerate().filter(|(at, _)| *at != self.column);
@@ -383,7 +385,7 @@ impl Widths {
         };
         // A text may be missing anywhere, as the first name of a guest, and a shift also puts a cell under another name;
         // unless the row may be what is left of the one before.
-        let torn = before.is_some_and(|before| before.width < width);
+        let torn = before.is_some_and(|before| before.width < count.min(width));
         let counts = |kind: Kind, kinds: &Kinds| kind != Kind::Blank || torn || kinds.ids() == kinds.filled();
         let signs = others().filter(|(kind, kinds)| counts(*kind, kinds));
         let signs: u32 = signs.map(|(kind, kinds)| kinds.sign(kind)).sum();

@@ -70,6 +70,8 @@ struct List {
     has_header: bool,
     delimiter: u8,
     always_quoted: bool,
+    /// Saved by Excel, which leaves out the empty cells at the end of 16 rows where none of them has any.
+    excel: bool,
     line_end: &'static str,
     encoding: usize,
 }
@@ -101,10 +103,10 @@ fn list() -> impl Strategy<Value = List> {
         prop::sample::select(vec!["\n", "\r\n"]),
         0..ENCODINGS.len(),
         prop::bool::weighted(0.9),
-        prop_oneof![3 => Just(10_u8), 1 => Just(5), 1 => Just(1)],
+        (prop_oneof![3 => Just(10_u8), 1 => Just(5), 1 => Just(1)], prop::bool::weighted(0.2)),
     );
     (columns, cells, form).prop_map(|((mut columns, place), cells, form)| {
-        let (delimiter, always_quoted, line_end, encoding, has_header, filled) = form;
+        let (delimiter, always_quoted, line_end, encoding, has_header, (filled, excel)) = form;
         columns.dedup_by(|a, b| a == b && matches!(a, Column::Manager | Column::Mail));
         let mut seen = HashSet::new();
         columns.retain(|column| {
@@ -124,7 +126,8 @@ fn list() -> impl Strategy<Value = List> {
             .collect();
         // One row without a header has nothing that it could be compared with.
         let has_header = has_header || cells.len() == 1;
-        List { columns, rows, has_header, delimiter, always_quoted, line_end, encoding }
+        let excel = excel && has_header;
+        List { columns, rows, has_header, delimiter, always_quoted, excel, line_end, encoding }
     })
 }
 
@@ -142,14 +145,19 @@ impl List {
             } else {
                 csv::QuoteStyle::Necessary
             })
+            .flexible(true)
             .terminator(if self.line_end == "\n" { csv::Terminator::Any(b'\n') } else { crlf })
             .from_writer(Vec::new());
-        if self.has_header {
-            let names = self.columns.iter().enumerate().map(|(at, column)| column.name(at));
-            writer.write_record(names).expect("memory");
-        }
-        for row in &self.rows {
-            writer.write_record(row).expect("memory");
+        let names = self.columns.iter().enumerate().map(|(at, column)| column.name(at)).collect();
+        let records: Vec<Vec<String>> =
+            self.has_header.then_some(names).into_iter().chain(self.rows.clone()).collect();
+        let used =
+            |row: &Vec<String>| row.iter().rposition(|cell| !cell.is_empty()).map_or(1, |last| last + 1);
+        for block in records.chunks(16) {
+            let width = block.iter().map(used).max().filter(|_| self.excel).unwrap_or(self.columns.len());
+            for record in block {
+                writer.write_record(&record[..width]).expect("memory");
+            }
         }
         String::from_utf8(writer.into_inner().expect("memory")).expect("UTF-8")
     }
@@ -199,6 +207,7 @@ fn other_reader(list: &List, text: &str) -> Vec<String> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(list.delimiter)
         .has_headers(list.has_header)
+        .flexible(true)
         .from_reader(text.as_bytes());
     let record =
         |record: csv::Result<csv::StringRecord>| record.expect("well-formed")[list.id_column()].to_owned();
@@ -248,8 +257,16 @@ proptest! {
     #[test]
     fn well_formed_list_gives_the_ids_that_another_reader_finds(list in list()) {
         let text = list.text();
-        let expected: Vec<_> = other_reader(&list, &text).into_iter().map(Ok).collect();
-        prop_assert_eq!(list.read(&text), Ok(expected), "{}", text);
+        let expected = other_reader(&list, &text);
+        let found = list.read(&text).map_err(TestCaseError::fail)?;
+        prop_assert_eq!(found.len(), expected.len(), "{}", text);
+        // Of one or two short rows at the end of a sheet nobody knows whether they are one that was torn.
+        let block = expected.len() / 16 * 16;
+        let unsure = |row: usize| list.excel && block > 0 && expected.len() - block < 2 && row + 1 >= block;
+        for (row, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let broken = unsure(row) && *found == Err(Reason::BrokenRow);
+            prop_assert!(broken || found.as_ref() == Ok(expected), "row {row}, {found:?}: {text}");
+        }
     }
 
     #[test]
