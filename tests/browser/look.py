@@ -94,7 +94,8 @@ def main(run, shots):
     with open(os.path.join(run, "summary.json"), encoding="utf-8") as file:
         summary = json.load(file)
     page = "file://" + os.path.join(run, "report.html")
-    with tempfile.TemporaryDirectory() as profile:
+    # Helper processes of the browser outlive it for a moment and may still write into its profile.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(profile)
         try:
             for domain in ("Page", "Network", "Runtime", "Log"):
