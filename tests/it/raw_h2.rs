@@ -289,7 +289,9 @@ async fn refused_http2_is_replaced_by_http1_for_the_rest() {
         for attempt in first {
             // One that came after the switch is served.
             let refused = attempt.kind == Kind::Transient(Fault::Http2Refused);
-            assert!(refused || attempt.kind == Kind::Accepted, "{number}: {attempt:?}");
+            // Where the connection is closed behind the refusal, a request may meet the closed connection first.
+            let closed = number == 2 && attempt.kind == Kind::Transient(Fault::Broken);
+            assert!(refused || closed || attempt.kind == Kind::Accepted, "{number}: {attempt:?}");
         }
         let begun = server.requests().len();
         for _ in 0..3 {
