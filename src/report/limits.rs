@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 use super::words::human_s;
 use crate::model::{Scope, thousands};
 
-/// Refusals and waits of one call, rows without a record included.
+/// Throttled requests and pauses of one invocation, including rows that have no record yet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Limits {
-    /// Refused requests by whose limit it was.
-    pub refused: BTreeMap<String, u64>,
-    /// Spells of waiting, from the first refusal to the next answer.
-    pub spells: u64,
-    /// Their length together, in seconds.
+    /// Throttled requests by whose limit it was.
+    pub throttled: BTreeMap<String, u64>,
+    /// Number of pauses, each from the first throttled request to the next response that is not throttled.
+    pub pauses: u64,
+    /// Total length of the pauses, in seconds.
     pub waited_s: f64,
     /// Writes per second that the service gives, where it was learned.
     pub rate: Option<f64>,
-    /// Share of it that was used since the first refusal, 0 to 1; `None` where it cannot be measured.
+    /// Share of that rate that was used since the first throttled request, 0 to 1; `None` where it cannot be measured.
     pub used: Option<f64>,
 }
 
@@ -29,7 +29,7 @@ impl Limits {
             let owner = Scope::from_name(name).map_or_else(|| name.clone(), |scope| scope.owner().to_owned());
             format!("{owner}: {} throttled", thousands(*count))
         };
-        let owners: Vec<_> = self.refused.iter().map(owner).collect();
+        let owners: Vec<_> = self.throttled.iter().map(owner).collect();
         if owners.is_empty() {
             return None;
         }
@@ -40,7 +40,7 @@ impl Limits {
             _ => String::new(),
         };
         let waited = human_s(self.waited_s);
-        let times = if self.spells == 1 { "once".to_owned() } else { format!("{} times", self.spells) };
+        let times = if self.pauses == 1 { "once".to_owned() } else { format!("{} times", self.pauses) };
         Some(format!("paused by Microsoft 365 {times}, {waited} in all ({}){used}", owners.join(", ")))
     }
 }
@@ -53,8 +53,8 @@ mod tests {
     fn people_are_told_whose_limit_it_was_and_what_was_used() {
         assert_eq!(Limits::default().text(), None);
         let limits = Limits {
-            refused: BTreeMap::from([("app_in_tenant".to_owned(), 1_234)]),
-            spells: 2,
+            throttled: BTreeMap::from([("app_in_tenant".to_owned(), 1_234)]),
+            pauses: 2,
             waited_s: 61.0,
             rate: Some(19.96),
             used: Some(0.984),

@@ -166,13 +166,13 @@ impl Summary {
     /// Whether the limits of this call met other requests than the records count: those for rows that have no record yet,
     /// or not those of an earlier call.
     pub fn limits_met_others(&self) -> bool {
-        !self.complete || self.limits.refused.values().sum::<u64>() != self.throttled
+        !self.complete || self.limits.throttled.values().sum::<u64>() != self.throttled
     }
 
     /// The same in words, for the requests of this call; nothing where no limit was met.
     pub fn limits_of_call(&self) -> Option<String> {
         let (longest, limits) = (human_s(self.longest_wait_s), self.limits.text()?);
-        let throttled = thousands(self.limits.refused.values().sum());
+        let throttled = thousands(self.limits.throttled.values().sum());
         Some(format!("{THIS_INVOCATION}: {throttled} throttled, longest wait {longest}, {limits}"))
     }
 

@@ -79,7 +79,7 @@ fn a_stopped_run_says_whose_requests_it_counts() {
     assert_eq!(output.status.code(), Some(5), "{}", said(&output));
     let summary = json(&folder.path().join("a/summary.json"));
     let refused: u64 =
-        summary["limits"]["refused"].as_object().expect("owners").values().filter_map(Value::as_u64).sum();
+        summary["limits"]["throttled"].as_object().expect("owners").values().filter_map(Value::as_u64).sum();
     // Those that were refused have no record: their requests are not among the counted ones.
     assert_eq!((summary["throttled"].as_u64(), refused > 0), (Some(0), true), "{summary}");
     let counted = format!("{} requests for finished rows, over all invocations", summary["requests"]);
@@ -279,7 +279,7 @@ fn agree(folder: &Path, screen: &str) {
     assert_eq!(words.contains("failed.csv"), of("failed") + of("invalid") > 0, "{words}");
     // One number of throttled requests on each, and never nothing beside something.
     let met: u64 =
-        summary["limits"]["refused"].as_object().expect("owners").values().filter_map(Value::as_u64).sum();
+        summary["limits"]["throttled"].as_object().expect("owners").values().filter_map(Value::as_u64).sum();
     for text in [screen, &words] {
         let mut said = Vec::new();
         for (at, _) in text.match_indices(" throttled").chain(text.match_indices(" of them throttled")) {

@@ -109,7 +109,7 @@ impl Pacing {
     /// As `run.json` keeps it.
     pub(super) fn settings(self) -> serde_json::Value {
         serde_json::json!({
-            "law": if self.rate.is_some_and(|rate| rate.fixed) { "fixed" } else { "adaptive" },
+            "mode": if self.rate.is_some_and(|rate| rate.fixed) { "fixed" } else { "adaptive" },
             "rate": self.rate.map(|rate| rate.per_second),
             "initial_rate": self.initial,
         })
@@ -152,10 +152,10 @@ pub(super) fn long_pause(pace: &Pace, max_wait: Duration) -> Option<Why> {
 
 /// The limits as the summary tells them.
 pub(super) fn limits_of(waits: &Waits) -> Limits {
-    let refused = Scope::ALL.into_iter().zip(waits.refused).filter(|(_, count)| *count > 0);
+    let throttled = Scope::ALL.into_iter().zip(waits.refused).filter(|(_, count)| *count > 0);
     Limits {
-        refused: refused.map(|(scope, count)| (scope.name().to_owned(), count)).collect(),
-        spells: waits.spells,
+        throttled: throttled.map(|(scope, count)| (scope.name().to_owned(), count)).collect(),
+        pauses: waits.spells,
         waited_s: waits.waited.as_secs_f64(),
         rate: waits.rate,
         used: waits.used,
