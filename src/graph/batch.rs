@@ -20,8 +20,8 @@ pub const MOST_PARTS: usize = 20;
 const LONGEST_BATCH: usize = 16 * 1024 * 1024;
 /// Bytes of a part with a GUID and its share of the frame; longer ones make the body grow.
 const ROOM: usize = 256;
-/// Code of an attempt whose part has no answer that could be told.
-pub const UNTOLD: &str = "untold";
+/// Error code of an attempt whose part of a batch has no answer, or no clear one.
+pub const NO_ANSWER: &str = "no_answer_in_batch";
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// One part to send.
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +151,7 @@ pub(super) fn without_reply(mut attempt: Attempt) -> Part {
     match attempt.kind {
         Kind::Accepted => {
             attempt.kind = Kind::Transient(Fault::Broken);
-            attempt.code = UNTOLD.into();
+            attempt.code = NO_ANSWER.into();
             attempt.message = "the answer to the batch does not tell about this one".into();
             Part::Untold(attempt)
         }
@@ -167,7 +167,7 @@ pub(super) fn without_reply(mut attempt: Attempt) -> Part {
             attempt.kind = Kind::Transient(fault);
             attempt.message =
                 neutral(&format!("the batch as a whole: {}", attempt.message), MAX_MESSAGE).into();
-            attempt.code = UNTOLD.into();
+            attempt.code = NO_ANSWER.into();
             Part::Untold(attempt)
         }
     }
@@ -292,7 +292,7 @@ mod tests {
             let given = Attempt { status: Some(status), message: "said".into(), ..Attempt::of(kind) };
             let expected = Attempt {
                 kind: transient(fault),
-                code: UNTOLD.into(),
+                code: NO_ANSWER.into(),
                 message: "the batch as a whole: said".into(),
                 ..given.clone()
             };
@@ -301,7 +301,7 @@ mod tests {
         let missing =
             without_reply(Attempt { status: Some(200), ..Attempt::of(Kind::Accepted) }).into_attempt();
         let expected =
-            (&transient(Fault::Broken), UNTOLD, "the answer to the batch does not tell about this one");
+            (&transient(Fault::Broken), NO_ANSWER, "the answer to the batch does not tell about this one");
         assert_eq!((&missing.kind, &*missing.code, &*missing.message), expected);
     }
 

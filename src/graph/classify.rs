@@ -65,9 +65,9 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
         _ if !odata => not_graph.clone(),
         400 => Kind::Refused(Reason::BadRequest),
         403 => Kind::Refused(Reason::NoPermission),
-        404 if code == UNKNOWN_PATH => Kind::Refused(Reason::Refused),
+        404 if code == UNKNOWN_PATH => Kind::Refused(Reason::Rejected),
         404 => Kind::Refused(Reason::NotFound),
-        _ => Kind::Refused(Reason::Refused),
+        _ => Kind::Refused(Reason::Rejected),
     };
     let page = page_type || body.starts_with(b"<");
     let message = match words {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     const NOT_GRAPH: Kind = Kind::Transient(Fault::NotGraph);
-    const REFUSED: Kind = Kind::Refused(Reason::Refused);
+    const REFUSED: Kind = Kind::Refused(Reason::Rejected);
 
     fn throttled(quota: bool) -> Kind {
         Kind::Throttled(Throttle { scope: Scope::AppInTenant, quota })
@@ -167,7 +167,7 @@ mod tests {
             409 | 423 => same(Kind::Busy),
             429 => same(throttled(true)),
             503 => same(Kind::Transient(Fault::Unavailable)),
-            402 | 405 | 406 | 410..=422 | 424..=428 | 430..=499 | 501 | 507 => word(Reason::Refused),
+            402 | 405 | 406 | 410..=422 | 424..=428 | 430..=499 | 501 | 507 => word(Reason::Rejected),
             other => panic!("{other} is not in the table"),
         }
     }

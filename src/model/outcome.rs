@@ -49,7 +49,7 @@ pub enum Reason {
     /// 400 and other final refusals of the request itself.
     BadRequest,
     /// 405, 410, 411, 413, 414, 415, 501 and every other final status.
-    Refused,
+    Rejected,
     /// Attempts used up on transient faults.
     GaveUp,
     /// Throttled more often than one user can be while others are served.
@@ -75,7 +75,7 @@ impl Reason {
         Self::NoPermission,
         Self::Unauthorized,
         Self::BadRequest,
-        Self::Refused,
+        Self::Rejected,
         Self::GaveUp,
         Self::ThrottledOut,
         Self::Busy,
@@ -98,7 +98,7 @@ impl Reason {
             Self::NoPermission => "no_permission",
             Self::Unauthorized => "unauthorized",
             Self::BadRequest => "bad_request",
-            Self::Refused => "refused",
+            Self::Rejected => "rejected",
             Self::GaveUp => "gave_up",
             Self::ThrottledOut => "throttled_out",
             Self::Busy => "busy",

@@ -273,7 +273,7 @@ struct Advice {
 impl Advice {
     fn of(reason: Reason, code: &str) -> Self {
         let entry = catalogue::of_reason(reason);
-        let vague = matches!(reason, Reason::BadRequest | Reason::Refused);
+        let vague = matches!(reason, Reason::BadRequest | Reason::Rejected);
         let told = catalogue::of_graph_code(code).filter(|_| vague).unwrap_or(entry);
         Self { title: &entry.title, who: &told.who, next_step: &told.next }
     }

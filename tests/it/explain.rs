@@ -108,7 +108,7 @@ fn every_code_in_the_sources_and_of_the_simulator_is_explained() {
     let mut codes = BTreeSet::new();
     // What stands in error_code without Graph.
     codes.extend(quoted(between("src/graph", "attempt.code=", ";")));
-    codes.extend(quoted(between("src/graph", "pubconstUNTOLD", ";")));
+    codes.extend(quoted(between("src/graph", "pubconstNO_ANSWER", ";")));
     codes.extend(quoted(between("src/graph", "let(fault,code)=matchwhich{", "};")));
     // What the sign-in host says.
     codes.extend(numbers(between("src/auth/aadsts.rs", "lettext=matchcode{", "_=>returnNone")));
@@ -135,7 +135,7 @@ fn every_code_in_the_sources_and_of_the_simulator_is_explained() {
         codes.extend([code.to_owned(), format!("AADSTS{code}")]);
     }
     for sure in [
-        "untold",
+        "no_answer_in_batch",
         "timeout",
         "too_long",
         "other_origin",

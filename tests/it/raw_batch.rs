@@ -49,7 +49,7 @@ async fn a_batch_that_fails_whole_says_no_final_word_about_anybody() {
             let Part::Untold(attempt) = part else { panic!("{name}: {part:?}") };
             assert_eq!(
                 (attempt.kind, &*attempt.code),
-                (kind.clone(), "untold"),
+                (kind.clone(), "no_answer_in_batch"),
                 "{name}: {}",
                 attempt.message
             );

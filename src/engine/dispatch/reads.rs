@@ -49,7 +49,7 @@ impl<E: Reads> Dispatch<E> {
 
     /// Reads as many of the first [`MOST_PARTS`] as may leave together, in one request, and answers in their order:
     /// fewer than asked while a single probe is allowed, never more than the group of the `Pace`. The rest is asked
-    /// again; what has the code [`UNTOLD`](crate::graph::UNTOLD) better alone. For a 401 see [`Dispatch::get`].
+    /// again; what has the code [`NO_ANSWER`](crate::graph::NO_ANSWER) better alone. For a 401 see [`Dispatch::get`].
     pub async fn get_batch(&self, asked: &[Asked]) -> Option<Vec<(Reading, Settled)>> {
         let most = asked.len().min(MOST_PARTS);
         if most == 0 {

@@ -52,7 +52,7 @@ impl Guards {
         }
         self.answered += 1;
         self.failed += 1;
-        let reason = record.reason.unwrap_or(Reason::Refused);
+        let reason = record.reason.unwrap_or(Reason::Rejected);
         *self.reasons.entry(reason).or_default() += 1;
         self.forbidden = self.forbidden.filter(|_| reason == Reason::NoPermission).map(|count| count + 1);
         if self.forbidden == Some(FORBIDDEN_FROM_START) {
