@@ -60,7 +60,7 @@ const CODES: [(u8, &str); 11] = [
     (4, "complete; errors remain after verify"),
     (5, "stopped early: the same command continues"),
     (6, "sign-in, permission or wrong tenant"),
-    (7, "stopped by a guard rail, or the prompt was declined"),
+    (7, "stopped by a safety limit, or the prompt was declined"),
     (8, "another process holds this run"),
     (130, "Ctrl-C: the same command continues"),
     (143, "terminated: the same command continues"),
@@ -93,7 +93,7 @@ const OTHER_CODES: [(&str, u8, &str); 27] = [
     ("doctor", 143, "terminated"),
     // As `docs/closed-loop.md#every-night`.
     ("sweep", 0, "nothing new, even if known users still fail"),
-    ("sweep", 3, "new failures: retry requests were refused tonight"),
+    ("sweep", 3, "new failures: some retry requests failed"),
     ("sweep", 4, "new failures: users failed again after a retry, or were given up"),
     ("sweep", 8, "another process holds this run or this history"),
 ];

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, Command, FromArgMatches};
 use toml::de::{DeTable, DeValue};
 
@@ -42,6 +42,9 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, Error> {
     let other = one_dash(&arguments, &command);
     Ok(match command.try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
         Ok(cli) => Parsed::Command(cli),
+        Err(said) if said.kind() == ErrorKind::UnknownArgument && renamed(&said).is_some() => {
+            return Err(Error::Usage(renamed(&said).unwrap_or_default()));
+        }
         Err(said) if other.is_some() && is_about_a_flag(&said) => {
             return Err(Error::Usage(other.unwrap_or_default()));
         }
@@ -59,6 +62,16 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, Error> {
 
 /// What PowerShell calls what a flag of ours does.
 const POWERSHELL: [(&str, &str); 3] = [("whatif", "dry-run"), ("confirm", "yes"), ("force", "yes")];
+
+/// Earlier names of flags and their present names.
+const RENAMED: [(&str, &str); 2] = [("--cooldown", "--retry-interval"), ("--give-up", "--max-retries")];
+
+/// Names the present flag where an unknown one is the earlier name of it.
+fn renamed(said: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(flag)) = said.get(ContextKind::InvalidArg) else { return None };
+    let (old, new) = RENAMED.iter().find(|(old, _)| old == flag)?;
+    Some(format!("{old} is not a flag any more. Use {new}"))
+}
 
 fn is_about_a_flag(said: &clap::Error) -> bool {
     // `-Version` and `-Verbose` are `-V` and more letters to clap.

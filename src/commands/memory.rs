@@ -229,7 +229,7 @@ mod tests {
         let memory = Memory::open(path.clone(), "contoso").expect("ours");
         assert!(matches!(Memory::open(path.clone(), "contoso"), Err(Error::Locked { .. })));
         assert!(memory.read().expect("none yet").is_baseline());
-        let policy = Policy { cooldown: std::time::Duration::ZERO, give_up: 1 };
+        let policy = Policy { retry_interval: std::time::Duration::ZERO, max_retries: 1 };
         memory.write(&Night::new(History::baseline(), policy)).expect("written");
         drop(memory);
         let other = Memory::open(path.clone(), "fabrikam").expect_err("another tenant").chain();

@@ -85,7 +85,7 @@ pub(super) async fn sweep(asked: Sweep) -> Result<Exit, Error> {
             Err(stopped) => return scanning.ended(stopped, kept),
         }
     }
-    let policy = Policy { cooldown: asked.cooldown, give_up: asked.give_up };
+    let policy = Policy { retry_interval: asked.retry_interval, max_retries: asked.max_retries };
     let mut night = Night::new(memory.read()?, policy);
     let cut_short = memory.cut_short();
     for folder in &cut_short {

@@ -140,8 +140,14 @@ impl Typed {
         if let Some(command) = command {
             "run".clone_into(command);
         }
-        const FINDING: [&str; 6] =
-            ["--history", "--cooldown", "--give-up", "--only-service", "--only-code", "--older-than"];
+        const FINDING: [&str; 6] = [
+            "--history",
+            "--retry-interval",
+            "--max-retries",
+            "--only-service",
+            "--only-code",
+            "--older-than",
+        ];
         FINDING.iter().fold(self, |typed, flag| typed.without(flag)).without_switch("--from-find")
     }
 
@@ -275,8 +281,16 @@ mod tests {
 
     #[test]
     fn what_found_a_list_is_left_out_for_the_list_itself() {
-        let sweep =
-            typed(&["reprovision", "sweep", "--yes", "--history=h.csv", "--give-up", "3", "--batch", "5"]);
+        let sweep = typed(&[
+            "reprovision",
+            "sweep",
+            "--yes",
+            "--history=h.csv",
+            "--max-retries",
+            "3",
+            "--batch",
+            "5",
+        ]);
         assert_eq!(
             sweep.of_a_list().with_word("failed.csv").line(),
             "reprovision run --yes --batch 5 failed.csv"

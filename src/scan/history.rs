@@ -27,10 +27,10 @@ pub struct Entry {
 /// How often a retry is worth it.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// An unchanged error is left alone so long after a retry.
-    pub cooldown: Duration,
-    /// Retries for one unchanged error, from 1.
-    pub give_up: u32,
+    /// Time after a retry in which an unchanged error is not retried again.
+    pub retry_interval: Duration,
+    /// Maximum number of retries of an unchanged error, at least 1.
+    pub max_retries: u32,
 }
 
 /// Whether tonight is worth a retry.
@@ -38,7 +38,7 @@ pub struct Policy {
 pub enum Worth {
     /// Never retried for this error.
     New,
-    /// Retried before, and the cool-down is over.
+    /// Retried before, and the retry interval has passed.
     Again,
     /// Retried a while ago, unchanged.
     Cooling,
@@ -117,12 +117,12 @@ impl History {
     /// Whether an object with this error is worth a retry at the service's time `now`.
     pub fn worth(&self, id: &str, service: &str, code: &str, now: Timestamp, policy: Policy) -> Worth {
         let Some(entry) = self.same(id, service, code) else { return Worth::New };
-        let cooldown = SignedDuration::try_from(policy.cooldown).unwrap_or(SignedDuration::MAX);
+        let retry_interval = SignedDuration::try_from(policy.retry_interval).unwrap_or(SignedDuration::MAX);
         if entry.tries == 0 {
             Worth::New
-        } else if entry.tries >= policy.give_up {
+        } else if entry.tries >= policy.max_retries {
             Worth::GivenUp
-        } else if now.duration_since(entry.tried_at) < cooldown {
+        } else if now.duration_since(entry.tried_at) < retry_interval {
             Worth::Cooling
         } else {
             Worth::Again
@@ -222,7 +222,7 @@ impl Judged {
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy { cooldown: Duration::from_secs(20 * 3_600), give_up: 5 };
+    const POLICY: Policy = Policy { retry_interval: Duration::from_secs(20 * 3_600), max_retries: 5 };
 
     fn night(number: i64) -> Timestamp {
         Timestamp::from_second(number * 86_400).expect("a time")

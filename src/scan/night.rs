@@ -147,7 +147,7 @@ mod tests {
     use super::super::object::Problem;
     use super::*;
 
-    const POLICY: Policy = Policy { cooldown: Duration::from_secs(20 * 3_600), give_up: 5 };
+    const POLICY: Policy = Policy { retry_interval: Duration::from_secs(20 * 3_600), max_retries: 5 };
 
     fn hour(number: i64) -> Timestamp {
         Timestamp::from_second(number * 3_600).expect("a time")

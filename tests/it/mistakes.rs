@@ -93,6 +93,9 @@ fn each_says_what_to_what_and_what_next() {
         ("run users.csv -yes", 2, vec!["-yes: flags begin with two dashes here: --yes"]),
         ("run users.csv -Verbose", 2, vec!["-Verbose: flags begin with two dashes here: --verbose"]),
         ("run users.csv -Path", 2, vec!["unexpected argument '-P'"]),
+        // Flags that had another name.
+        ("sweep --cooldown 20h", 2, vec!["--cooldown is not a flag any more. Use --retry-interval"]),
+        ("sweep --yes --give-up=5", 2, vec!["--give-up is not a flag any more. Use --max-retries"]),
         ("rum users.csv", 2, vec!["'rum'", "'run'"]),
         ("users.csv", 2, vec!["users.csv is a file, not a command: reprovision run users.csv"]),
         ("verify tuesday", 2, vec!["tuesday is no folder of a run", "reprovision-runs"]),
