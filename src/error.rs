@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use tokio::task::JoinError;
 
-/// How a process ends. The numbers are a promise to schedulers (`docs/operations.md#exit-codes`).
+/// How a process ends. The numbers are a promise to schedulers (`docs/reference.md#exit-codes`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
     /// Every user accepted (and cleared, where verified), or nothing to do.

@@ -51,7 +51,7 @@ const EXAMPLES: [(&str, &[&str]); 11] = [
 /// Commands that end with more than 0, 1 or 2.
 const WITH_CODES: [&str; 6] = ["", "run", "find", "verify", "doctor", "sweep"];
 
-/// As `docs/operations.md#exit-codes`.
+/// As `docs/reference.md#exit-codes`.
 const CODES: [(u8, &str); 11] = [
     (0, "all accepted, or nothing to do"),
     (1, "a bug, or a file could not be written"),
@@ -91,7 +91,7 @@ const OTHER_CODES: [(&str, u8, &str); 27] = [
     ("doctor", 8, ""),
     ("doctor", 130, "Ctrl-C"),
     ("doctor", 143, "terminated"),
-    // As `docs/closed-loop.md#every-night`.
+    // As `docs/find-retry-verify.md#every-night`.
     ("sweep", 0, "nothing new, even if known users still fail"),
     ("sweep", 3, "new failures: some retry requests failed"),
     ("sweep", 4, "new failures: users failed again after a retry, or were given up"),
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn every_exit_code_is_in_the_help_and_in_the_documents() {
         let readme = include_str!("../../README.md");
-        let operations = include_str!("../../docs/operations.md");
+        let operations = include_str!("../../docs/reference.md");
         for exit in Exit::ALL {
             let code = exit.code();
             assert!(codes("run").contains(&format!("\n  {code} ")), "{code}");
@@ -160,13 +160,13 @@ mod tests {
             let row =
                 |row: &str| row.starts_with(&format!("| {code} |")) || row.starts_with(&format!("| {code},"));
             let both = |row: &str| row.starts_with("| 130, 143 |") && [130, 143].contains(&code);
-            assert!(operations.lines().any(|line| row(line) || both(line)), "{code} in docs/operations.md");
+            assert!(operations.lines().any(|line| row(line) || both(line)), "{code} in docs/reference.md");
         }
     }
 
     #[test]
     fn the_codes_of_a_command_are_its_own() {
-        let closed_loop = include_str!("../../docs/closed-loop.md");
+        let closed_loop = include_str!("../../docs/find-retry-verify.md");
         for (_, code, meaning) in OTHER_CODES.iter().filter(|(name, code, _)| *name == "sweep" && *code < 5) {
             assert!(codes("sweep").contains(&format!("  {code}    {meaning}")), "{code}");
             let first = meaning.split(',').next().unwrap_or(meaning);
@@ -174,7 +174,7 @@ mod tests {
                 closed_loop
                     .lines()
                     .any(|line| line.starts_with(&format!("| {code} | ")) && line.contains(first)),
-                "{code}: {first} in docs/closed-loop.md"
+                "{code}: {first} in docs/find-retry-verify.md"
             );
         }
         assert!(!codes("find").contains("\n  3 ") && codes("verify").contains("\n  4 "));

@@ -36,7 +36,7 @@ impl Outcome {
     }
 }
 
-/// Why, as a stable code. The whole list is explained in `docs/operations.md#reasons`.
+/// Why, as a stable code. The whole list is explained in `docs/reference.md#reasons`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {

@@ -11,7 +11,7 @@ use crate::stage::said;
 /// Commands of others, or that build: their first words, and why they are not run here.
 const NOT_RUN: [(&str, &str); 9] = [
     ("cargo test", "this is it"),
-    ("cargo bench", "measures for minutes; docs/performance.md has its figures"),
+    ("cargo bench", "measures for minutes; docs/benchmarks.md has its figures"),
     ("cargo install", "builds what has been built"),
     ("cargo build", "builds what has been built"),
     ("tests/", "suites of their own, called by .ci/run"),
@@ -190,8 +190,8 @@ fn every_shown_command_runs() {
         }
         let least = match name.as_str() {
             "README.md" | "help" => 10,
-            "closed-loop.md" => 5,
-            "operations.md" => 3,
+            "find-retry-verify.md" => 5,
+            "reference.md" => 3,
             _ => 0,
         };
         assert!(ran >= least, "{name}: only {ran} commands were found: the reader of code blocks is broken");
@@ -314,7 +314,7 @@ fn messages_that_the_documents_explain_are_in_the_program() {
         }
     }
     let mut checked = 0;
-    for (page, heading) in [("docs/input.md", "## Messages"), ("docs/operations.md", "## When it waits")] {
+    for (page, heading) in [("docs/input.md", "## Messages"), ("docs/reference.md", "## When it waits")] {
         let text = fs::read_to_string(root().join(page)).expect("a page");
         let section =
             text.split(heading).nth(1).expect("the section").split("\n## ").next().expect("its text");

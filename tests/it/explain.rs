@@ -180,7 +180,7 @@ fn sign_in_message_is_explained_by_the_code_in_it() {
 
 #[test]
 fn own_error_codes_stand_in_the_documents() {
-    let page = include_str!("../../docs/operations.md");
+    let page = include_str!("../../docs/reference.md");
     for entry in reprovision::catalogue::all().iter().filter(|entry| entry.source.ends_with("#error-codes")) {
         assert!(page.contains(&format!("| `{}` |", entry.key)), "{}", entry.key);
     }

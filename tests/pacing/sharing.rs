@@ -102,7 +102,7 @@ fn two_processes_share_a_quota() {
         let (jain, _, of_quota, refused) = shared(name, &JOINS);
         assert!(jain >= 0.9 && of_quota >= 0.97 && refused <= 0.005, "{name}: {jain} {of_quota} {refused}");
     }
-    // A sliding window is used whole but shared less evenly: docs/performance.md says so.
+    // A sliding window is used whole but shared less evenly: docs/benchmarks.md says so.
     let (jain, _, of_quota, refused) = shared("long-sliding", &JOINS);
     assert!(jain >= 0.8 && of_quota >= 0.97 && refused <= 0.005, "sliding: {jain} {of_quota} {refused}");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{finish, run_against, setting, stderr, users};
 
-/// The promise (`docs/performance.md`).
+/// The promise (`docs/benchmarks.md`).
 const AT_MOST: Duration = Duration::from_millis(50);
 /// Starts of which the median is judged; again, up to `TRIES` times, since other work of the machine is not the program's.
 const STARTS: usize = 20;
