@@ -114,7 +114,7 @@ fn valid(summary: &Value) -> Vec<String> {
 }
 
 #[test]
-fn summaries_are_as_their_schema_says() {
+fn summaries_match_their_schema() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     fs::write(folder.join("a.csv"), "id\n11111111-0000-4000-8000-000000000001\nnot an id\nann@contoso.com\n")
@@ -143,7 +143,7 @@ fn summaries_are_as_their_schema_says() {
 }
 
 #[test]
-fn a_complete_run_named_again_sends_nothing_and_writes_what_is_missing() {
+fn complete_run_started_again_sends_nothing_and_restores_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     fs::write(folder.join("a.csv"), "id\n11111111-0000-4000-8000-000000000001\nnot an id\nann@contoso.com\n")
@@ -171,7 +171,7 @@ fn a_complete_run_named_again_sends_nothing_and_writes_what_is_missing() {
 }
 
 #[test]
-fn another_list_in_the_same_folder_is_refused_and_a_finished_one_is_named() {
+fn other_list_for_a_used_folder_is_rejected_with_its_run_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     users(folder, "a.csv", 5);
@@ -193,7 +193,7 @@ fn another_list_in_the_same_folder_is_refused_and_a_finished_one_is_named() {
 }
 
 #[test]
-fn a_fed_back_failed_csv_remembers_where_it_came_from() {
+fn run_of_failed_csv_records_the_run_that_it_retries() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     fs::write(folder.join("a.csv"), "id;name\n11111111-0000-4000-8000-000000000001;a\nwrong;b\n")
@@ -208,7 +208,7 @@ fn a_fed_back_failed_csv_remembers_where_it_came_from() {
 }
 
 #[test]
-fn nothing_to_do_and_nothing_at_all_are_told_apart() {
+fn header_only_list_exits_0_and_empty_input_exits_2() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     ended(&run(folder, &["-", "--simulate=calm"]), 2, "did the command before the pipe fail?");
@@ -227,7 +227,7 @@ fn nothing_to_do_and_nothing_at_all_are_told_apart() {
 
 #[cfg(unix)]
 #[test]
-fn closed_and_full_outputs_change_no_exit_code() {
+fn closed_or_full_stdout_does_not_change_exit_code() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     users(folder, "a.csv", 20);
@@ -252,7 +252,7 @@ fn closed_and_full_outputs_change_no_exit_code() {
 
 #[cfg(unix)]
 #[test]
-fn a_run_is_private_whatever_the_umask() {
+fn run_files_are_private_with_any_umask() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
@@ -273,7 +273,7 @@ fn a_run_is_private_whatever_the_umask() {
 }
 
 #[test]
-fn the_log_tells_each_user_and_each_request_and_never_the_token() {
+fn log_has_each_user_and_request_and_never_the_token() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     users(folder, "a.csv", 5);
@@ -291,7 +291,7 @@ fn the_log_tells_each_user_and_each_request_and_never_the_token() {
 }
 
 #[test]
-fn every_line_of_standard_error_is_an_object_where_that_was_asked_for() {
+fn json_log_format_writes_only_json_lines_to_stderr() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     users(folder, "a.csv", 5);
@@ -323,7 +323,7 @@ fn every_line_of_standard_error_is_an_object_where_that_was_asked_for() {
 }
 
 #[test]
-fn a_deadline_stops_a_run_and_one_that_a_pause_outlasts_stops_it_at_once() {
+fn deadline_stops_run_immediately_if_a_pause_outlasts_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     users(folder, "a.csv", 60);
@@ -348,7 +348,7 @@ fn a_deadline_stops_a_run_and_one_that_a_pause_outlasts_stops_it_at_once() {
 }
 
 #[test]
-fn a_run_killed_before_its_account_is_accounted_for_by_the_same_command_and_not_sent_again() {
+fn run_killed_before_its_summary_is_finished_without_sending() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     users(folder, "a.csv", 5);
@@ -381,7 +381,7 @@ fn a_run_killed_before_its_account_is_accounted_for_by_the_same_command_and_not_
 }
 
 #[test]
-fn a_folder_with_files_of_somebody_else_is_refused_and_untouched() {
+fn folder_with_foreign_files_is_rejected_and_unchanged() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     users(folder, "a.csv", 2);
@@ -409,7 +409,7 @@ fn a_folder_with_files_of_somebody_else_is_refused_and_untouched() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_a_process_that_nobody_reads() {
+fn signal_ends_process_whose_output_is_blocked() {
     use std::io::Write;
     use std::time::{Duration, Instant};
     let folder = tempfile::tempdir().expect("a folder");
@@ -468,7 +468,7 @@ fn two_starts_in_the_same_second_are_one_run() {
 
 #[cfg(unix)]
 #[test]
-fn a_second_signal_ends_at_once_and_the_same_command_goes_on() {
+fn second_signal_aborts_and_the_same_command_resumes() {
     use std::io::{BufRead, BufReader, Read};
     use std::time::{Duration, Instant};
     let folder = tempfile::tempdir().expect("a folder");

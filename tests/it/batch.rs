@@ -167,7 +167,7 @@ async fn run(asked: Asked, stop: &Stop, script: Script) -> Ran {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_group_leaves_at_once_and_a_part_of_one_when_its_time_is_over() {
+async fn full_batch_is_sent_immediately_and_partial_batch_when_due() {
     for (rate, waits) in [(10.0, 1_000), (50.0, 400), (1_000.0, 20)] {
         let asked = Asked { users: 23, rate, ..ASKED };
         let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
@@ -179,7 +179,7 @@ async fn a_full_group_leaves_at_once_and_a_part_of_one_when_its_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rate_counts_parts_and_the_group_is_admitted_as_one() {
+async fn rate_counts_batch_parts_and_admits_the_batch_whole() {
     let asked = Asked { users: 100, rate: 10.0, ..ASKED };
     let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
     assert!(ran.left.iter().all(|left| left.users == 20 && left.batch), "{:?}", ran.left);
@@ -196,7 +196,7 @@ async fn the_rate_counts_parts_and_the_group_is_admitted_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_of_one_is_a_plain_request() {
+async fn batch_of_one_user_is_a_plain_request() {
     let asked = Asked { users: 3, apart: Duration::from_secs(5), ..ASKED };
     let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
     assert_eq!(ran.requests(), [(20, 1), (5_020, 1), (10_020, 1)]);
@@ -204,7 +204,7 @@ async fn a_group_of_one_is_a_plain_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn never_more_users_in_flight_than_permits() {
+async fn users_in_flight_never_exceed_concurrency() {
     let asked = Asked { users: 200, rate: 100_000.0, concurrency: 30, ..ASKED };
     let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
     let in_flight = |at: Duration| {
@@ -219,7 +219,7 @@ async fn never_more_users_in_flight_than_permits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_joins_a_group_after_its_last_look_at_the_cool_down() {
+async fn batch_takes_no_user_after_its_last_cooldown_check() {
     // The first token takes ten seconds, in which four more users come, one each two seconds.
     let token = |number| if number == 1 { Duration::from_secs(10) } else { Duration::ZERO };
     let asked = Asked { users: 5, apart: Duration::from_secs(2), token, ..ASKED };
@@ -229,7 +229,7 @@ async fn nobody_joins_a_group_after_its_last_look_at_the_cool_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_wait_of_a_part_holds_for_all_and_then_one_probe() {
+async fn longest_wait_of_a_part_pauses_all_and_is_followed_by_a_probe() {
     let script: Script = Box::new(|_, number, place| match (number, place) {
         (1, 4) => own(throttled(30)),
         (1, 7) => own(throttled(41)),
@@ -247,7 +247,7 @@ async fn the_longest_wait_of_a_part_holds_for_all_and_then_one_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_fails_whole_is_one_fault_and_no_outage() {
+async fn failed_batch_counts_as_one_failure_and_not_as_outage() {
     let script: Script =
         Box::new(|_, number, _| if number == 1 { Part::Whole(attempt(DOWN)) } else { accepted() });
     let ran = run(Asked { users: 20, ..ASKED }, &Stop::new(), script).await;
@@ -256,7 +256,7 @@ async fn a_batch_that_fails_whole_is_one_fault_and_no_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_that_all_fail_are_an_outage_that_fails_nobody() {
+async fn only_failing_batches_are_an_outage_without_failed_users() {
     let out = Duration::from_secs(3)..Duration::from_secs(600);
     let script: Script =
         Box::new(
@@ -274,7 +274,7 @@ async fn batches_that_all_fail_are_an_outage_that_fails_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_http2_costs_no_attempt_and_is_not_an_outage() {
+async fn rejected_http2_costs_no_attempt_and_is_not_an_outage() {
     let refused = Kind::Transient(Fault::Http2Refused);
     for batch in [1, 20] {
         let kind = refused.clone();
@@ -292,7 +292,7 @@ async fn refused_http2_costs_no_attempt_and_is_not_an_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_not_told_about_goes_alone_the_next_time() {
+async fn user_without_batch_answer_is_retried_alone() {
     let script: Script = Box::new(|left, number, place| match (number, place) {
         (1, 3 | 5) => Part::Untold(attempt(UNREAD)),
         (_, _) if left.batch && number > 1 => panic!("a second batch"),
@@ -307,7 +307,7 @@ async fn who_is_not_told_about_goes_alone_the_next_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_batches_do_not_work_everybody_goes_alone() {
+async fn batching_is_switched_off_after_unreadable_batches() {
     let script: Script =
         Box::new(|left, _, _| if left.batch { Part::Untold(attempt(UNREAD)) } else { accepted() });
     let asked = Asked { users: 400, rate: 100.0, concurrency: 40, ..ASKED };
@@ -319,7 +319,7 @@ async fn where_batches_do_not_work_everybody_goes_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_dissolves_what_has_not_left_and_waits_for_what_has() {
+async fn drain_drops_unsent_batches_and_waits_for_sent_ones() {
     for (at, expected) in [(500, 0), (1_050, 3)] {
         // Three users wait up to a second for others; the answer takes 100 ms more.
         let asked = Asked { users: 3, rate: 10.0, ..ASKED };
@@ -391,7 +391,7 @@ fn agrees(name: &str, records: &[Record], ledger: &Ledger, done: &BTreeMap<Strin
 }
 
 #[tokio::test]
-async fn twenty_users_are_one_request_to_the_service() {
+async fn batch_of_twenty_users_is_one_request() {
     let asked = Asked { users: 400, rate: 2_000.0, concurrency: 60, ..ASKED };
     let (records, ledger, done) = serve("latency_ms = 20", asked).await;
     agrees("calm", &records, &ledger, &done);
@@ -405,7 +405,7 @@ async fn twenty_users_are_one_request_to_the_service() {
 }
 
 #[tokio::test]
-async fn a_user_who_cannot_be_served_fails_alone_in_his_batch() {
+async fn unserved_user_fails_alone_in_a_batch() {
     let (_simulator, _, client) = served(Scenario::parse("[objects]\nusers = 10").expect("a scenario")).await;
     let records = work(ASKED, client, Pace::new(Law::Fixed, bounds(ASKED), None), &Stop::new()).await;
     assert!(records.len() == 40 && records.iter().all(|record| record.http_status == Some(404)));
@@ -417,7 +417,7 @@ async fn a_user_who_cannot_be_served_fails_alone_in_his_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_of_a_batch_leaves_one_record_for_each_row() {
+async fn each_batch_fault_leaves_one_record_per_row() {
     // Waits are long, so that a slow machine keeps the half that is judged.
     let cases = [
         ("missing", "[batch]\nmissing = 1.0"),
@@ -457,7 +457,7 @@ async fn every_fault_of_a_batch_leaves_one_record_for_each_row() {
 }
 
 #[test]
-fn a_hostile_service_agrees_with_the_records_of_batches() {
+fn hostile_service_ledger_matches_records_of_batches() {
     let folder = tempfile::tempdir().expect("a folder");
     let lines: String = (1..=120).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
     std::fs::write(folder.path().join("users.csv"), format!("id\n{lines}")).expect("the input");
@@ -494,7 +494,7 @@ fn a_hostile_service_agrees_with_the_records_of_batches() {
 }
 
 #[tokio::test]
-async fn the_share_of_the_limit_that_is_used_reaches_the_pace() {
+async fn used_share_of_the_limit_reaches_the_rate_controller() {
     for batch in [1, 6] {
         for (told, credit) in [("false", 2_800.0..3_000.0), ("true", 0.0..301.0)] {
             let text = format!("writes_per_second = 0.01\nstock = 20.0\npercentage_header = {told}");

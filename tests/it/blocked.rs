@@ -22,7 +22,7 @@ fn full() -> (PipeReader, PipeWriter) {
 }
 
 #[test]
-fn a_signal_ends_a_program_whose_words_nobody_reads() {
+fn signal_ends_program_whose_messages_are_not_read() {
     for command in [&["run", "users.csv", "--yes", "--out", "out"][..], &["find", "--summary"][..]] {
         for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
             let stage = Stage::new("writes_per_second = 0.0\n", 3);

@@ -13,14 +13,14 @@ const CANARY: &str = "canary-of-no-value";
 /// This test again, in a process of its own: a hook belongs to a process.
 fn played(place: &str) -> Output {
     let program = std::env::current_exe().expect("this binary");
-    let name = "bug::a_panic_is_said_without_what_the_program_holds_and_ends_with_1";
+    let name = "bug::panic_is_reported_without_secrets_and_exits_1";
     let mut command = Command::new(program);
     command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(PLAY, place);
     command.env_remove("RUST_BACKTRACE").output().expect("it runs")
 }
 
 #[test]
-fn a_panic_is_said_without_what_the_program_holds_and_ends_with_1() {
+fn panic_is_reported_without_secrets_and_exits_1() {
     if let Ok(place) = std::env::var(PLAY) {
         let code = guarded(|_| match place.as_str() {
             "main" => panic!("no header for {CANARY}{}", place.len()),

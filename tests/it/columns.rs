@@ -403,7 +403,7 @@ fn a_first_line_with_an_id_is_a_row() {
 }
 
 #[test]
-fn a_list_of_ours_is_not_judged_by_majority() {
+fn own_list_is_not_checked_by_majority() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = fill("name,id\nn1,<u1>\nn2,<u2>\nn3,<u3>\nn4,<u4>\na,x\nb,\nc,n/a\n");
     fs::write(folder.path().join("62.csv"), text).expect("the list");

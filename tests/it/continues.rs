@@ -128,7 +128,7 @@ fn killed_run_names_its_command() {
 }
 
 #[test]
-fn refusal_without_a_terminal_names_the_command_as_it_was_typed() {
+fn rejection_without_terminal_shows_the_command_with_its_flags() {
     let folder = tempfile::tempdir().expect("a folder");
     let desk = folder.path();
     let service = Service::of(desk, "title = 'refused'\n");
@@ -147,7 +147,7 @@ fn refusal_without_a_terminal_names_the_command_as_it_was_typed() {
 }
 
 #[test]
-fn refusal_asks_for_the_tenant_where_it_is_not_known() {
+fn rejection_without_terminal_asks_for_an_unknown_tenant() {
     let folder = tempfile::tempdir().expect("a folder");
     let sweep = Command::new(env!("CARGO_BIN_EXE_reprovision"))
         .args(["sweep"])

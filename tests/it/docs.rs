@@ -144,7 +144,7 @@ fn bash(line: &str, desk: &Path, service: &Service) -> Command {
 }
 
 #[test]
-fn every_shown_command_runs() {
+fn every_command_in_the_docs_runs() {
     let mut shown: Vec<_> = pages()
         .into_iter()
         .map(|page| {
@@ -232,7 +232,7 @@ fn masked(line: &str) -> String {
 }
 
 #[test]
-fn what_is_shown_as_printed_is_printed() {
+fn every_transcript_in_the_docs_is_real_output() {
     let mut checked = 0;
     for page in pages() {
         let text = fs::read_to_string(&page).expect("a page");
@@ -268,7 +268,7 @@ fn what_is_shown_as_printed_is_printed() {
 }
 
 #[test]
-fn the_reader_of_transcripts_sees_what_it_should() {
+fn transcript_reader_finds_commands_and_output() {
     let text = "```\n$ reprovision x\none\n…\ntwo\n```\n```sh\n$ no\n```\n";
     assert_eq!(transcripts(text), [("reprovision x".to_owned(), vec!["one".to_owned(), "two".to_owned()])]);
     assert_eq!(
@@ -278,7 +278,7 @@ fn the_reader_of_transcripts_sees_what_it_should() {
 }
 
 #[test]
-fn what_is_shown_for_powershell_is_what_is_shown_for_bash() {
+fn powershell_examples_match_bash_examples() {
     for page in pages() {
         let text = fs::read_to_string(&page).expect("a page");
         let bash: BTreeSet<_> = lines(&text, &["sh", "bash"]).into_iter().collect();
@@ -302,7 +302,7 @@ fn fixed_parts(cell: &str) -> Vec<String> {
 }
 
 #[test]
-fn messages_that_the_documents_explain_are_in_the_program() {
+fn messages_explained_in_the_docs_exist_in_the_program() {
     let mut source = String::new();
     let mut open = vec![root().join("src")];
     while let Some(folder) = open.pop() {
@@ -333,7 +333,7 @@ fn messages_that_the_documents_explain_are_in_the_program() {
 }
 
 #[test]
-fn the_reader_of_code_blocks_sees_what_it_should() {
+fn code_block_reader_finds_each_block() {
     let text = "```sh\nreprovision a \\\n  b   # note\n```\n```\nnot this\n```\n  ```powershell\n  reprovision c\n  ```\n";
     assert_eq!(lines(text, &["sh"]), ["reprovision a b"]);
     assert_eq!(lines(text, &["powershell"]), ["reprovision c"]);

@@ -10,7 +10,7 @@ fn doctor(stage: &Stage, more: &[&str], variables: &[(&str, &str)]) -> Output {
 }
 
 #[test]
-fn every_check_has_its_line_and_nothing_is_written() {
+fn doctor_prints_one_line_per_check_and_writes_nothing() {
     let stage = Stage::new("writes_per_second = 0.0\n[objects]\nusers = 3\n", 0);
     let output = doctor(&stage, &[], &[]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -32,7 +32,7 @@ fn every_check_has_its_line_and_nothing_is_written() {
 }
 
 #[test]
-fn what_is_missing_is_failed_with_what_to_do() {
+fn missing_requirement_fails_its_check_with_advice() {
     let stage = Stage::new("writes_per_second = 0.0\n[token]\nroles = [\"User.Read.All\"]\n", 0);
     let output = doctor(&stage, &["--json"], &[]);
     assert_eq!(output.status.code(), Some(6), "{}", said(&output));
@@ -56,7 +56,7 @@ fn what_is_missing_is_failed_with_what_to_do() {
 }
 
 #[test]
-fn a_network_that_does_not_work_is_named_by_its_cause() {
+fn broken_network_is_reported_with_its_cause() {
     let stage = Stage::new("writes_per_second = 0.0\n", 0);
     let other = Stage::new("writes_per_second = 0.0\n", 0);
     let foreign = std::fs::read(other.folder.path().join("ca.pem")).expect("a CA");
@@ -71,7 +71,7 @@ fn a_network_that_does_not_work_is_named_by_its_cause() {
 }
 
 #[test]
-fn the_simulator_is_examined_like_a_tenant() {
+fn doctor_checks_the_simulator_like_a_tenant() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_reprovision"))
         .args(["doctor", "--simulate"])
         .env_clear()

@@ -129,7 +129,7 @@ async fn run_with(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_flight_at_a_stop_gets_its_record_and_nobody_else_is_sent() {
+async fn drain_records_requests_in_flight_and_sends_no_more() {
     let stop = Stop::new();
     let ended = run((1..=500).map(user).collect(), SECOND * 8, Kind::Accepted, Some(SECOND), &stop).await;
     assert_eq!((ended.took, ended.sent), (SECOND * 8, 4));
@@ -138,7 +138,7 @@ async fn what_is_in_flight_at_a_stop_gets_its_record_and_nobody_else_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_end_within_ten_seconds_of_a_stop_is_left_without_a_record() {
+async fn request_longer_than_ten_seconds_after_stop_has_no_record() {
     let stop = Stop::new();
     let ended = run((1..=500).map(user).collect(), SECOND * 600, Kind::Accepted, Some(SECOND), &stop).await;
     assert_eq!((ended.took, ended.sent), (SECOND * 11, 4));
@@ -147,7 +147,7 @@ async fn what_does_not_end_within_ten_seconds_of_a_stop_is_left_without_a_record
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_to_be_tried_again_at_a_stop_is_cut_short_and_has_no_record() {
+async fn user_in_backoff_at_a_stop_has_no_record() {
     let stop = Stop::new();
     let fault = Kind::Transient(Fault::Server);
     // The third try would follow 2 s after the second, which fails at 1.2 s.
@@ -166,7 +166,7 @@ async fn who_waits_to_be_tried_again_at_a_stop_is_cut_short_and_has_no_record() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_to_be_tried_again_holds_up_nobody() {
+async fn user_in_backoff_does_not_block_other_users() {
     let fault = Kind::Transient(Fault::Server);
     // Ten users, four in flight: tries of a tenth of a second, with waits of 1, 2, 4, 8 and 16 s between them.
     let ended = run((1..=10).map(user).collect(), SECOND / 10, fault, None, &Stop::new()).await;
@@ -185,7 +185,7 @@ async fn who_waits_to_be_tried_again_holds_up_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_need_no_request_have_their_record_like_all_others() {
+async fn rows_without_request_are_recorded() {
     let settled = |row| Record {
         message: "same as row 1".into(),
         ..Record::unsent(row, row + 1, "same@contoso.com".into(), Outcome::Duplicate, Some(Reason::SameId))
@@ -201,7 +201,7 @@ async fn rows_that_need_no_request_have_their_record_like_all_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_in_that_ends_stops_the_run_with_its_words_and_claims_nobody() {
+async fn expired_sign_in_stops_run_without_records() {
     let stop = Stop::new();
     let ended = run_with((1..=500).map(user).collect(), SECOND, Kind::Accepted, 10, 1, None, &stop).await;
     assert_eq!(stop.reasons(), [Why::SignIn("no more tokens".to_owned())]);

@@ -20,7 +20,7 @@ fn explain(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn a_code_a_reason_and_a_text_are_explained_offline() {
+fn explain_knows_codes_reasons_and_messages_offline() {
     for (asked, found) in [
         (&["authorization_requestdenied"][..], "Authorization_RequestDenied: not permitted"),
         (&["gave_up"], "gave_up: no success"),
@@ -43,7 +43,7 @@ fn a_code_a_reason_and_a_text_are_explained_offline() {
 }
 
 #[test]
-fn without_a_code_all_are_listed() {
+fn explain_without_code_lists_all() {
     let output = explain(&[]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0));
@@ -53,7 +53,7 @@ fn without_a_code_all_are_listed() {
 }
 
 #[test]
-fn an_unknown_code_is_said_to_be_unknown_and_what_is_near_is_named() {
+fn unknown_code_is_reported_with_near_matches() {
     let output = explain(&["Authorisation_RequestDenied"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -104,7 +104,7 @@ fn numbers(texts: BTreeSet<String>) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_code_in_the_sources_and_of_the_simulator_is_explained() {
+fn every_code_of_program_and_simulator_is_explained() {
     let mut codes = BTreeSet::new();
     // What stands in error_code without Graph.
     codes.extend(quoted(between("src/graph", "attempt.code=", ";")));
@@ -164,7 +164,7 @@ fn every_code_in_the_sources_and_of_the_simulator_is_explained() {
 }
 
 #[test]
-fn sign_in_message_is_explained_by_the_code_in_it() {
+fn sign_in_message_is_explained_by_its_code() {
     let output = explain(&["ERROR: AADSTS50076: Due to a configuration change made by your administrator"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.starts_with("AADSTS50076: "), "{text}");
@@ -179,7 +179,7 @@ fn sign_in_message_is_explained_by_the_code_in_it() {
 }
 
 #[test]
-fn own_error_codes_stand_in_the_documents() {
+fn own_error_codes_are_documented() {
     let page = include_str!("../../docs/reference.md");
     for entry in reprovision::catalogue::all().iter().filter(|entry| entry.source.ends_with("#error-codes")) {
         assert!(page.contains(&format!("| `{}` |", entry.key)), "{}", entry.key);

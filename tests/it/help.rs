@@ -10,7 +10,7 @@ fn printed(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn each_manual_page_tells_what_every_flag_does() {
+fn manual_pages_describe_every_flag() {
     let mut command = reprovision::cli::command();
     command.build();
     assert!(printed(&["man"]).contains("reprovision\\-run(1)"));
@@ -31,7 +31,7 @@ fn each_manual_page_tells_what_every_flag_does() {
 }
 
 #[test]
-fn completion_scripts_are_printed_for_every_shell() {
+fn completion_script_is_printed_for_each_shell() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = printed(&["completions", shell]);
         for word in ["max-stall", "sweep", "from-find"] {

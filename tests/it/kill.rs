@@ -87,13 +87,13 @@ fn an_hour_forward(state: &Path) {
 }
 
 #[test]
-fn a_pause_holds_after_a_kill_for_the_same_list_and_for_another() {
+fn pause_holds_after_a_kill_for_this_and_other_lists() {
     pause_holds(|_| {});
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_pause_holds_after_a_kill_although_the_clock_was_set_meanwhile() {
+fn pause_holds_after_a_kill_and_a_clock_change() {
     pause_holds(an_hour_forward);
 }
 
@@ -125,7 +125,7 @@ fn pause_holds(meanwhile: fn(&Path)) {
 }
 
 #[test]
-fn killed_and_continued_until_done() {
+fn killed_run_is_resumed_until_complete() {
     let folder = tempfile::tempdir().expect("a folder");
     users(&folder.path().join("users.csv"), 1, USERS);
     let (_simulator, endpoint, token) = simulator("calm");

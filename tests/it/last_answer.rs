@@ -88,7 +88,7 @@ async fn at_the_end<T, F: Future<Output = T>>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_in_the_moment_of_the_end_is_taken() {
+async fn answer_at_the_moment_of_abort_is_recorded() {
     let single = |dispatch: Arc<Dispatch<Late>>| async move { dispatch.attempt(&row(1)).await.is_some() };
     assert_eq!(at_the_end(1, single).await, [true; TIMES]);
     let group = |dispatch: Arc<Dispatch<Late>>| async move {

@@ -23,7 +23,7 @@ fn told(folder: &Path, arguments: &str, variables: &[(&str, &str)]) -> (i32, Str
 const GOOD: &str = "id\n00000001-0000-4000-8000-000000000000\n";
 
 #[test]
-fn each_says_what_to_what_and_what_next() {
+fn each_mistake_is_reported_with_its_place_and_advice() {
     let desk = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| fs::write(desk.path().join(name), text).expect("a file");
     write("users.csv", GOOD);
@@ -114,7 +114,7 @@ fn each_says_what_to_what_and_what_next() {
 
 /// Beside the list that is meant, with an `id` like any other: everybody would be sent again.
 #[test]
-fn the_account_of_a_run_is_no_list_unless_somebody_insists() {
+fn results_csv_as_input_is_rejected_unless_forced() {
     let desk = tempfile::tempdir().expect("a folder");
     fs::write(desk.path().join("users.csv"), GOOD).expect("the list");
     let (code, said) = told(desk.path(), "run users.csv --simulate=calm --out out", &[]);
@@ -134,7 +134,7 @@ fn the_account_of_a_run_is_no_list_unless_somebody_insists() {
 }
 
 #[test]
-fn a_dry_run_says_what_is_wrong_with_each_of_the_first_unusable_rows() {
+fn dry_run_explains_each_of_the_first_unusable_rows() {
     let desk = tempfile::tempdir().expect("a folder");
     let names = "ann@contoso.com\n\"o'neil@contoso.com\"\njo smith@contoso.com\nann\n\"\",x\nbob@contoso.com\nsue@contoso.com\n";
     fs::write(desk.path().join("users.csv"), format!("userPrincipalName,note\n{names}")).expect("the list");
@@ -151,7 +151,7 @@ fn a_dry_run_says_what_is_wrong_with_each_of_the_first_unusable_rows() {
 }
 
 #[test]
-fn a_network_that_leads_nowhere_is_told_at_once_and_again_at_the_end() {
+fn unreachable_network_is_reported_first_and_at_the_end() {
     let desk = tempfile::tempdir().expect("a folder");
     fs::write(desk.path().join("users.csv"), GOOD).expect("the list");
     // Nothing listens there: the port of a listener that is gone.
@@ -183,7 +183,7 @@ fn a_network_that_leads_nowhere_is_told_at_once_and_again_at_the_end() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_cannot_be_written_says_where_else_to_work() {
+fn unwritable_folder_is_reported_with_an_alternative() {
     let desk = tempfile::tempdir().expect("a folder");
     fs::write(desk.path().join("users.csv"), GOOD).expect("the list");
     // A folder below a file can be made by nobody, not even by root.
@@ -199,7 +199,7 @@ fn a_folder_that_cannot_be_written_says_where_else_to_work() {
 }
 
 #[test]
-fn a_log_file_that_cannot_be_opened_says_what_to_do() {
+fn unusable_log_file_is_reported_with_advice() {
     let desk = tempfile::tempdir().expect("a folder");
     fs::write(desk.path().join("users.csv"), GOOD).expect("the list");
     let (code, said) = told(desk.path(), "run --simulate --yes --log-file users.csv/run.log", &[]);
@@ -211,7 +211,7 @@ fn a_log_file_that_cannot_be_opened_says_what_to_do() {
 /// Passed by, they would have the run go without the proxy, or sign in as somebody else.
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_no_text_is_refused_by_name() {
+fn variable_that_is_not_utf8_is_rejected_by_name() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let desk = tempfile::tempdir().expect("a folder");

@@ -79,7 +79,7 @@ fn ended(output: &Output, codes: &[i32], part: &str) {
 }
 
 #[test]
-fn proxy_that_refuses_the_sign_in_is_asked_once() {
+fn proxy_that_rejects_the_sign_in_is_tried_once() {
     let negotiate: fn(&mut TcpStream) =
         |stream| refuse(stream, "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n");
     let basic: fn(&mut TcpStream) = |stream| refuse(stream, "Proxy-Authenticate: Basic realm=\"x\"\r\n");

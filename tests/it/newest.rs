@@ -138,7 +138,7 @@ fn lists(desk: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn from_find_without_errors_leaves_no_list_for_later() {
+fn from_find_without_errors_leaves_no_list() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenarios = tempfile::tempdir().expect("a folder");
     let rules = "title = 'x'\n[objects]\nusers = 30\nlater = 1.0\nlater_days = 1\n";

@@ -92,7 +92,7 @@ fn throttled(wait: u64) -> Attempt {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_stops_the_run_and_whoever_is_in_flight_gets_his_record() {
+async fn panic_stops_run_and_requests_in_flight_are_recorded() {
     let stop = Stop::new();
     let script = script(|_, number, _| match number {
         2 => panic!("nobody thought of that"),
@@ -107,7 +107,7 @@ async fn a_panic_stops_the_run_and_whoever_is_in_flight_gets_his_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_leaves_before_the_wait_is_over_and_then_one_probe() {
+async fn nothing_is_sent_during_a_pause_and_then_one_probe() {
     let ran = run(
         200,
         20.0,
@@ -129,7 +129,7 @@ async fn nothing_leaves_before_the_wait_is_over_and_then_one_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_minutes_of_outage_fail_nobody() {
+async fn ten_minute_outage_fails_no_user() {
     let out = Duration::from_secs(5)..Duration::from_secs(605);
     let script = script(
         move |at, _, _| {
@@ -148,7 +148,7 @@ async fn ten_minutes_of_outage_fail_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_costs_nobody_one_of_two_tries() {
+async fn outage_costs_no_attempt_of_two() {
     let out = Duration::ZERO..Duration::from_secs(600);
     let script = script(
         move |at, _, _| if out.contains(&at) { Kind::Transient(Fault::Timeout) } else { Kind::Accepted },
@@ -168,7 +168,7 @@ async fn an_outage_costs_nobody_one_of_two_tries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_poisoned_user_fails_alone() {
+async fn one_failing_user_does_not_pause_the_run() {
     let script =
         script(
             |_, _, id| {
@@ -181,7 +181,7 @@ async fn one_poisoned_user_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn users_who_are_poisoned_fail_also_where_nobody_else_is_left() {
+async fn failing_users_at_end_of_list_are_not_an_outage() {
     // One of ten. The others are accepted within seconds, the sixty are tried for a minute more.
     let poisoned = |id: &str| id.split('@').next().is_some_and(|name| name.ends_with('7'));
     let script =
@@ -195,7 +195,7 @@ async fn users_who_are_poisoned_fail_also_where_nobody_else_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_cuts_a_long_wait_short_and_claims_nobody() {
+async fn drain_ends_long_pause_without_records() {
     let stop = Stop::new();
     let raise = stop.clone();
     tokio::spawn(async move {
@@ -208,7 +208,7 @@ async fn draining_cuts_a_long_wait_short_and_claims_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_hour_at_the_fixed_rate_never_passes_it() {
+async fn fixed_rate_is_never_exceeded_within_an_hour() {
     let ran = run(20_000, 20.0, 32, &Stop::new(), script(|_, _, _| Kind::Accepted)).await;
     assert_eq!(ran.records.len(), 20_000);
     let busiest = ran.sent.windows(21).map(|window| window[20] - window[0]).min().expect("requests");
@@ -227,7 +227,7 @@ async fn accepted(pace: &Arc<Pace>, parts: u32) -> (u32, Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_leaves_at_once_and_is_paid_part_by_part() {
+async fn batch_is_sent_whole_and_charged_per_part() {
     let pace = Pace::new(Law::Fixed, Bounds { rate: 10.0, group: 20, in_flight: 25 }, None);
     assert_eq!(accepted(&pace, 20).await, (20, Duration::ZERO));
     // Two seconds of the ceiling for the next group: its parts are twenty writes.
@@ -246,7 +246,7 @@ async fn a_group_leaves_at_once_and_is_paid_part_by_part() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_finds_itself_the_probe_leaves_as_one() {
+async fn batch_that_is_the_probe_is_sent_whole() {
     let pace = Pace::new(Law::Fixed, Bounds { rate: 1_000.0, group: 20, in_flight: 100 }, None);
     let mut ticket = pace.admit(2).await;
     pace.settle(&mut ticket, 1, &throttled(5));
@@ -266,7 +266,7 @@ async fn a_group_that_finds_itself_the_probe_leaves_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stopped_and_continued_process_sends_no_burst() {
+async fn suspended_and_continued_process_sends_no_burst() {
     // The law knows its rate and has no credit; the process stands still for a minute after a hundred seconds.
     for (law, rate, most_in_a_second) in [
         (Law::Fixed, 20.0, 22),
@@ -288,7 +288,7 @@ async fn a_stopped_and_continued_process_sends_no_burst() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_token_together_does_not_leave_together() {
+async fn users_that_waited_for_a_token_are_not_sent_together() {
     for (law, most_in_a_second) in [(Law::Fixed, 3), (known(2.0), 3)] {
         let pace = Pace::new(law, Bounds { rate: 2.0, in_flight: 32, group: 1 }, None);
         let accept = script(|_, _, _| Kind::Accepted);
@@ -310,7 +310,7 @@ fn known(rate: f64) -> Law {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_teaches_the_law_nothing() {
+async fn outage_does_not_change_the_learned_rate() {
     let out = Duration::from_secs(200)..Duration::from_secs(800);
     let script = script(
         move |at, _, _| {
@@ -329,7 +329,7 @@ async fn an_outage_teaches_the_law_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_ramp_lets_in_one_more_for_each_answer() {
+async fn ramp_up_admits_one_more_request_per_answer() {
     let pace = Pace::new(Law::adaptive(20.0), Bounds { in_flight: 8, ..Bounds::default() }, None);
     let mut held = Vec::new();
     for answers in 0..10_usize {
@@ -345,7 +345,7 @@ async fn the_ramp_lets_in_one_more_for_each_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_does_not_count_an_announced_wait_but_every_failed_probe() {
+async fn stall_time_excludes_pauses_and_includes_failed_probes() {
     let pace = fixed(20.0);
     let mut ticket = pace.admit(1).await;
     sleep(Duration::from_secs(40)).await;
@@ -368,7 +368,7 @@ async fn silence_does_not_count_an_announced_wait_but_every_failed_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_does_not_count_a_wait_that_an_earlier_call_was_told() {
+async fn stall_time_excludes_a_pause_from_an_earlier_invocation() {
     let pace = fixed(20.0);
     pace.restore(Scope::Tenant, Duration::from_secs(7_200));
     sleep(Duration::from_secs(7_200)).await;
@@ -378,7 +378,7 @@ async fn silence_does_not_count_a_wait_that_an_earlier_call_was_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_restored_waits_for_one_scope_the_later_end_holds() {
+async fn later_of_two_restored_pauses_of_a_scope_holds() {
     let pace = fixed(20.0);
     pace.restore(Scope::Tenant, Duration::from_secs(50));
     pace.restore(Scope::Tenant, Duration::from_secs(20));
@@ -388,7 +388,7 @@ async fn of_two_restored_waits_for_one_scope_the_later_end_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_duration_counts_from_the_first_sending_and_not_from_the_queue_before_it() {
+async fn duration_counts_from_the_first_request_not_from_the_queue() {
     let ran = run(40, 1.0, 32, &Stop::new(), script(|_, _, _| Kind::Accepted)).await;
     assert_eq!(ran.records.len(), 40);
     for record in ran.records {
@@ -397,7 +397,7 @@ async fn a_duration_counts_from_the_first_sending_and_not_from_the_queue_before_
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_sent_for_whom_no_record_can_be_written() {
+async fn no_user_is_sent_if_records_cannot_be_written() {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let script = script(|_, _, _| Kind::Accepted);
     let (feed, rows) = mpsc::channel(16);
@@ -420,7 +420,7 @@ async fn nobody_is_sent_for_whom_no_record_can_be_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_waits_and_what_was_used_are_counted() {
+async fn throttling_pauses_and_used_share_are_counted() {
     let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
     // One refusal in a thousand seconds; the probe takes a tenth of a second.
     let script = script(|_, number, _| if number == 1_000 { throttled(10) } else { Kind::Accepted.into() });
@@ -435,7 +435,7 @@ async fn refusals_waits_and_what_was_used_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_used_is_told_where_it_was_half() {
+async fn used_share_is_reported_from_one_half() {
     let pace = Pace::new(known(20.0), Bounds { in_flight: 1, ..Bounds::default() }, None);
     // One in flight, a tenth of a second each: ten in a second where twenty are allowed.
     let script = script(|_, number, _| if number == 10 { throttled(1) } else { Kind::Accepted.into() });
@@ -460,7 +460,7 @@ async fn share_of_quota_is_unknown_where_list_ends_after_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_told_probed_every_half_minute_and_forgiven() {
+async fn outage_is_reported_probed_and_not_counted() {
     let pace = fixed(1_000.0);
     let fault = answer(Kind::Transient(Fault::Timeout));
     let mut tickets = Vec::new();
@@ -490,7 +490,7 @@ async fn an_outage_is_told_probed_every_half_minute_and_forgiven() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_restart_must_know_is_told_until_its_instant() {
+async fn saved_pause_is_reported_until_it_ends() {
     let pace = fixed(20.0);
     assert_eq!((pace.waiting(), pace.cooling()), (Waiting::No, Vec::new()));
     let cooling = |scope, seconds| {
@@ -511,7 +511,7 @@ async fn what_a_restart_must_know_is_told_until_its_instant() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_that_come_together_are_one_spell() {
+async fn throttled_responses_that_overlap_are_one_pause() {
     let pace = Pace::new(known(20.0), Bounds { in_flight: 4, ..Bounds::default() }, None);
     let mut tickets = Vec::new();
     for _ in 0..3 {

@@ -45,7 +45,7 @@ impl Desk {
 }
 
 #[test]
-fn odd_pages_are_read_to_a_whole_list() {
+fn unusual_pages_are_read_to_a_complete_list() {
     for listing in [
         "empty_last_link = true",
         "relative_links = true",
@@ -82,7 +82,7 @@ fn odd_pages_are_read_to_a_whole_list() {
 }
 
 #[test]
-fn an_unusable_link_is_refused_and_the_next_invocation_starts_again() {
+fn unusable_link_is_rejected_and_next_invocation_rescans() {
     let desk = Desk::new("largest_page = 120\nforeign = [3]");
     let find = || desk.output(&["find", "--out", "list.csv"]);
     let first = find();
@@ -97,7 +97,7 @@ fn an_unusable_link_is_refused_and_the_next_invocation_starts_again() {
 }
 
 #[test]
-fn a_noted_position_that_cannot_be_used_starts_again_with_an_empty_list() {
+fn unusable_checkpoint_restarts_scan_with_an_empty_list() {
     let desk = Desk::new("largest_page = 120\nexpired = [4, 5]");
     let find = || desk.output(&["find", "--out", "list.csv"]);
     // The scan starts again once, and the token expires once more.
@@ -120,7 +120,7 @@ fn a_noted_position_that_cannot_be_used_starts_again_with_an_empty_list() {
 }
 
 #[test]
-fn errors_that_are_left_out_are_not_taken_for_no_errors() {
+fn missing_errors_property_is_not_read_as_no_errors() {
     for (listing, code) in [("absent = 1.0", 6), ("null = 1.0", 6), ("absent = 0.2", 3), ("null = 0.2", 3)] {
         for object in ["users", "groups", "contacts"] {
             let desk = Desk::new(listing);
@@ -164,7 +164,7 @@ fn errors_that_are_left_out_are_not_taken_for_no_errors() {
 }
 
 #[test]
-fn from_find_retries_what_is_known_and_says_what_is_not() {
+fn from_find_retries_known_objects_and_reports_unread_ones() {
     let desk = Desk::new("absent = 0.2");
     let output = desk.output(&["run", "--from-find", "--yes", "--rate", "fixed:5000"]);
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
@@ -178,7 +178,7 @@ fn from_find_retries_what_is_known_and_says_what_is_not() {
 }
 
 #[test]
-fn sweep_forgets_no_object_that_it_could_not_see() {
+fn sweep_keeps_objects_that_it_could_not_read() {
     let scenario = tempfile::tempdir().expect("a folder");
     let rules = "title = 'x'\n[objects]\nusers = 300\nbroken = 0.5\nstubborn = 1.0\neffect_s = [1, 1]\n";
     let service = Service::of(scenario.path(), rules);
@@ -202,7 +202,7 @@ fn sweep_forgets_no_object_that_it_could_not_see() {
 }
 
 #[test]
-fn one_object_that_may_not_be_read_is_unread_and_ends_nothing() {
+fn unreadable_object_is_unread_and_does_not_end_the_scan() {
     for (listing, code) in [("forbidden = 0.3", 4), ("forbidden = 1.0", 6)] {
         let desk = Desk::new(listing);
         let ids: String = (1..=15).map(|number| format!("user{number}@simulated.example\n")).collect();

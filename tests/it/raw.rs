@@ -211,7 +211,7 @@ pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_request_is_exactly_what_graph_wants() {
+async fn request_bytes_match_the_documented_request() {
     let ok = answer("204 No Content", "Set-Cookie: a=b\r\nAlt-Svc: h3=\":443\"\r\n", "");
     let server = Server::start(vec![say(&ok), say(&ok)]);
     let client = server.client();
@@ -243,7 +243,7 @@ async fn a_request_is_exactly_what_graph_wants() {
 }
 
 #[tokio::test]
-async fn only_a_whole_yes_is_a_yes() {
+async fn only_complete_success_responses_are_accepted() {
     let continues = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000);
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
     let no_content = answer("204 No Content", "", "");
@@ -308,7 +308,7 @@ async fn only_a_whole_yes_is_a_yes() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_http_are_a_broken_answer() {
+async fn bytes_that_are_not_http_are_a_network_failure() {
     let many: String = (0..101).map(|n| format!("x-{n}: y\r\n")).collect();
     let long = format!("x: {}\r\n", "y".repeat(1024 * 1024));
     let cases: [(&str, Vec<u8>); 22] = [
@@ -349,7 +349,7 @@ async fn bytes_that_are_no_http_are_a_broken_answer() {
 }
 
 #[tokio::test]
-async fn odd_but_whole_answers_are_taken_for_what_they_say() {
+async fn unusual_but_complete_responses_are_classified() {
     let cases = [
         ("HTTP/1.0 204", "HTTP/1.0 204 No Content\r\n\r\n".to_owned(), Kind::Accepted),
         (
@@ -387,7 +387,7 @@ async fn odd_but_whole_answers_are_taken_for_what_they_say() {
 }
 
 #[tokio::test]
-async fn what_follows_an_answer_is_nobodys_answer() {
+async fn bytes_after_a_response_are_not_read_as_a_response() {
     let second = answer("200 OK", "Content-Length: 2\r\n", "{}");
     for first in [
         answer("204 No Content", "", ""),
@@ -426,7 +426,7 @@ fn bomb(megabytes: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn endless_and_exploding_bodies_are_left_where_they_are() {
+async fn endless_and_decompressing_bodies_are_not_read() {
     let chunk = |size: usize| format!("{size:x}\r\n{}\r\n", "y".repeat(size)).into_bytes();
     for (status, expected) in
         [("404 Not Found", NOT_GRAPH), ("500 Oops", Kind::Transient(Fault::Server)), ("200 OK", BROKEN)]
@@ -453,7 +453,7 @@ async fn endless_and_exploding_bodies_are_left_where_they_are() {
 }
 
 #[tokio::test]
-async fn slow_and_silent_servers_cost_the_timeout_and_no_more() {
+async fn slow_or_silent_server_costs_the_timeout_and_no_more() {
     let ok = answer("204 No Content", "", "");
     let pause = Duration::from_millis(100);
     let body = answer("200 OK", "Content-Length: 2000\r\n", "");
@@ -472,7 +472,7 @@ async fn slow_and_silent_servers_cost_the_timeout_and_no_more() {
 }
 
 #[tokio::test]
-async fn resets_and_refusals_are_network_faults() {
+async fn connection_resets_and_refusals_are_network_failures() {
     let half = answer("200 OK", "Content-Length: 9\r\n", "{");
     for script in [vec![Play::Reset], vec![Play::Say(half.into_bytes()), Play::Reset], vec![Play::Close]] {
         assert_eq!(judged(script).await.kind, BROKEN);
@@ -486,7 +486,7 @@ async fn resets_and_refusals_are_network_faults() {
 }
 
 #[tokio::test]
-async fn no_redirect_is_followed_and_the_token_stays() {
+async fn redirect_is_not_followed_and_gets_no_token() {
     let elsewhere = Server::start(Vec::new());
     for status in [300, 301, 302, 303, 307, 308] {
         for location in
@@ -501,7 +501,7 @@ async fn no_redirect_is_followed_and_the_token_stays() {
 }
 
 #[tokio::test]
-async fn after_a_503_the_next_request_takes_a_new_connection() {
+async fn next_request_after_a_503_uses_a_new_connection() {
     let down = answer("503 Service Unavailable", "Content-Length: 0\r\n", "");
     let ok = answer("204 No Content", "", "");
     let server = Server::start(vec![say(&ok), say(&down), say(&ok)]);
@@ -515,7 +515,7 @@ async fn after_a_503_the_next_request_takes_a_new_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_while_idle_costs_its_user_one_retry_at_most() {
+async fn connection_closed_while_idle_costs_at_most_one_retry() {
     let ok = answer("204 No Content", "", "");
     // The first user is served; the second finds the connection closed before he writes, or after.
     let before = vec![vec![Play::Say(ok.clone().into_bytes()), Play::Close], say(&ok)];

@@ -26,7 +26,7 @@ async fn batched(script: Vec<Play>) -> Vec<Part> {
 }
 
 #[tokio::test]
-async fn a_batch_that_fails_whole_says_no_final_word_about_anybody() {
+async fn failed_batch_is_not_final_for_any_user() {
     let error = r#"{"error":{"code":"BadRequest","message":"Invalid batch payload format."}}"#;
     let json =
         |status: &str, body: &str| answer(status, &format!("Content-Length: {}\r\n", body.len()), body);

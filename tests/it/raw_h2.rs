@@ -192,7 +192,7 @@ async fn send(client: &Client) -> Attempt {
 }
 
 #[tokio::test]
-async fn an_answer_is_what_its_frames_say_and_nothing_is_sent_twice() {
+async fn http2_response_is_read_by_frames_and_never_sent_twice() {
     let body = |status: u8, claimed: &'static str, sent: &'static str| {
         move |stream| {
             let headers = frame(HEADERS, END_HEADERS, stream, &[&[status], &*length(claimed)].concat());
@@ -253,7 +253,7 @@ async fn an_answer_is_what_its_frames_say_and_nothing_is_sent_twice() {
 }
 
 #[tokio::test]
-async fn a_stream_that_waits_for_its_turn_costs_the_timeout_and_no_more() {
+async fn queued_http2_stream_costs_the_timeout_and_no_more() {
     // SETTINGS_MAX_CONCURRENT_STREAMS = 1, and no stream is ever answered.
     let silent = (0..10).map(|_| play(|_| Vec::new())).collect();
     let server = Server::start(vec![0, 3, 0, 0, 0, 1], silent);
@@ -263,7 +263,7 @@ async fn a_stream_that_waits_for_its_turn_costs_the_timeout_and_no_more() {
 }
 
 #[tokio::test]
-async fn after_a_timeout_the_next_request_takes_a_new_connection() {
+async fn next_request_after_a_timeout_uses_a_new_connection() {
     let server = Server::start(Vec::new(), vec![play(no_content), play(|_| Vec::new())]);
     let client = server.client(TIMEOUT);
     let kinds = [send(&client).await.kind, send(&client).await.kind, send(&client).await.kind];

@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_refusal_is_known_by_its_head_while_its_body_drips() {
+async fn throttled_response_is_handled_before_its_body_arrives() {
     let refusals = [
         (
             "429 Too Many Requests\r\nRetry-After: 41",

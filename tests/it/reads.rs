@@ -80,7 +80,7 @@ fn gate(answers: Vec<Attempt>, stop: &Stop) -> Dispatch<Scripted> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_read_holds_the_next_one_back_and_then_one_probe() {
+async fn throttled_read_pauses_reads_and_is_followed_by_a_probe() {
     let dispatch = gate(vec![throttled(30)], &Stop::new());
     let began = Instant::now();
     let (reading, _) = dispatch.get(1, &url()).await.expect("it runs");
@@ -93,7 +93,7 @@ async fn a_throttled_read_holds_the_next_one_back_and_then_one_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_wait_of_the_parts_holds_for_all() {
+async fn longest_wait_of_the_parts_pauses_all_reads() {
     let dispatch = gate(vec![Kind::Accepted.into(), throttled(9), throttled(4)], &Stop::new());
     let began = Instant::now();
     assert_eq!(dispatch.get_batch(&asked(3)).await.expect("it runs").len(), 3);
@@ -102,7 +102,7 @@ async fn the_longest_wait_of_the_parts_holds_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_of_reads_that_fails_whole_is_one_fault_and_no_outage() {
+async fn failed_batch_of_reads_is_one_failure_and_not_an_outage() {
     let dispatch = gate(vec![Kind::Transient(Fault::Timeout).into()], &Stop::new());
     let began = Instant::now();
     for kind in [Kind::Transient(Fault::Timeout), Kind::Accepted] {
@@ -113,7 +113,7 @@ async fn a_batch_of_reads_that_fails_whole_is_one_fault_and_no_outage() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_a_waiting_read() {
+async fn stop_ends_a_waiting_read() {
     let stop = Stop::new();
     let dispatch = gate(vec![throttled(3_600)], &stop);
     dispatch.get(1, &url()).await.expect("it runs");
@@ -140,7 +140,7 @@ async fn served(scenario: &str) -> (Simulator, Dispatch<Client>, Url) {
 }
 
 #[tokio::test]
-async fn pages_are_followed_on_the_same_origin_only() {
+async fn next_links_are_followed_on_the_same_origin_only() {
     let (simulator, dispatch, root) = served("[objects]\nusers = 250\nbroken = 0.5").await;
     let mut next = root.join("/v1.0/users?$select=id,serviceProvisioningErrors&$top=100").ok();
     let (mut pages, mut ids) = (0, std::collections::BTreeSet::new());
@@ -162,7 +162,7 @@ async fn pages_are_followed_on_the_same_origin_only() {
 }
 
 #[tokio::test]
-async fn parts_that_a_batch_says_nothing_of_are_one_fault() {
+async fn parts_without_answer_in_a_batch_are_one_failure() {
     for fault in ["whole_503", "html_502", "cut_off"] {
         let (_simulator, dispatch, _) = served(&format!("[batch]\n{fault} = 1.0")).await;
         // As many users as make an outage, and twice: another batch may leave at once.
@@ -176,7 +176,7 @@ async fn parts_that_a_batch_says_nothing_of_are_one_fault() {
 }
 
 #[tokio::test]
-async fn a_batch_of_reads_answers_each_in_its_place() {
+async fn batch_of_reads_returns_answers_in_request_order() {
     let (simulator, dispatch, root) = served("[objects]\nusers = 30\nbroken = 1.0").await;
     let page = root.join("/v1.0/users?$select=id&$top=30").expect("a URL");
     let (reading, _) = dispatch.get(0, &page).await.expect("it runs");

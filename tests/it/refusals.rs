@@ -220,7 +220,7 @@ async fn run(
 }
 
 #[tokio::test(start_paused = true)]
-async fn user_refused_with_401_alone_is_unauthorized_and_others_are_served() {
+async fn single_user_with_401_is_unauthorized_and_others_are_served() {
     // Alone, side by side, in batches; the only user, the last one, one in the middle; a sign-in that can renew or not.
     for (concurrency, batch) in [(1, 1), (32, 1), (64, 20)] {
         for (users, refused) in [(1, 1), (40, 40), (40, 1), (40, 20)] {
@@ -292,7 +292,7 @@ async fn requests_with_a_dead_token_are_those_in_flight_and_one_check() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_are_all_refused_end_the_run_without_a_loop_of_renewals() {
+async fn rejected_new_tokens_end_the_run_without_a_renewal_loop() {
     for (concurrency, batch, users) in [(1, 1, 40), (32, 1, 40), (32, 20, 40), (32, 1, 3), (1, 1, 1)] {
         let setup = Setup { concurrency, batch, users, ..SETUP };
         let ran = run(setup, is_dead, |_, _, _| UNAUTHORIZED).await;
@@ -305,7 +305,7 @@ async fn tokens_that_are_all_refused_end_the_run_without_a_loop_of_renewals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn checks_that_tell_nothing_leave_it_to_the_earlier_answers() {
+async fn inconclusive_token_check_falls_back_to_earlier_answers() {
     // A gateway answers what is not a retry.
     let gateway = |_| Kind::Transient(Fault::NotGraph);
     let ran = run(SETUP, gateway, |_, user, _| if user == 40 { UNAUTHORIZED } else { Kind::Accepted }).await;
@@ -314,7 +314,7 @@ async fn checks_that_tell_nothing_leave_it_to_the_earlier_answers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn claims_challenge_is_the_tokens_and_ends_for_one_user() {
+async fn claims_challenge_renews_token_and_ends_for_one_user() {
     let challenge = || Kind::Unauthorized { claims: Some("{}".into()) };
     let once =
         run(SETUP, lives, move |_, _, token| if token == 1 { challenge() } else { Kind::Accepted }).await;
@@ -326,7 +326,7 @@ async fn claims_challenge_is_the_tokens_and_ends_for_one_user() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn role_that_ends_stops_after_one_renewal_and_its_users_have_no_record() {
+async fn lost_role_stops_after_one_renewal_without_records() {
     for (concurrency, batch) in [(1, 1), (4, 1), (32, 1), (32, 20)] {
         for tokens in [1, 1_000] {
             let case = format!("{concurrency} {batch} {tokens}");
@@ -342,7 +342,7 @@ async fn role_that_ends_stops_after_one_renewal_and_its_users_have_no_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn token_out_of_date_is_renewed_for_its_role_and_nobody_fails() {
+async fn outdated_role_claim_is_renewed_and_no_user_fails() {
     let ran = run(Setup { users: 400, ..SETUP }, lives, |_, user, token| match token == 1 && user > 100 {
         true => FORBIDDEN,
         false => Kind::Accepted,
@@ -352,7 +352,7 @@ async fn token_out_of_date_is_renewed_for_its_role_and_nobody_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn single_users_refused_with_403_are_recorded_once() {
+async fn single_users_with_403_are_recorded_once() {
     // Every third; nineteen at the end; from the start on.
     let cases: [fn(u64) -> bool; 3] = [|user| user % 3 == 0, |user| user > 81, |user| user < 4];
     for forbidden in cases {
@@ -373,7 +373,7 @@ async fn single_users_refused_with_403_are_recorded_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_users_refused_by_a_gateway_from_the_start_stop_the_run() {
+async fn five_gateway_403s_from_the_start_stop_the_run() {
     let gateway = Kind::Transient(Fault::NotGraph);
     for (concurrency, batch) in [(1, 1), (32, 1), (32, 20)] {
         let (all, later) = (gateway.clone(), gateway.clone());
@@ -405,7 +405,7 @@ fn reads(
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_return_a_401_only_where_it_is_their_own() {
+async fn read_returns_401_only_for_its_own_object() {
     let asked: Vec<_> = (1..=20).map(|number| Asked { number, path: number.to_string() }).collect();
     let url: Url = "http://127.0.0.1/1".parse().expect("a URL");
     let own = |_: u64, user: u64, _: u64| if user == 1 { UNAUTHORIZED } else { Kind::Accepted };

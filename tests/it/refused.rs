@@ -25,7 +25,7 @@ fn with_token(stage: &Stage, more: &[&str]) -> Output {
 }
 
 #[test]
-fn users_that_are_always_refused_with_401_are_unauthorized_and_the_run_ends_with_3() {
+fn users_with_repeated_401_are_unauthorized_and_exit_is_3() {
     for more in [&[][..], &["--batch", "20"], &["--concurrency", "1"]] {
         let stage = Stage::new(&format!("{CALM}unauthorized = 0.05\n"), 60);
         let output = with_token(&stage, more);
@@ -41,7 +41,7 @@ fn users_that_are_always_refused_with_401_are_unauthorized_and_the_run_ends_with
 }
 
 #[test]
-fn passing_401_is_sent_again() {
+fn transient_401_is_sent_again() {
     for number in [1, 7, 20] {
         let stage = Stage::new(&format!("{CALM}unauthorized_once = {number}\n"), 20);
         stage.all_accepted(&with_token(&stage, &[]));
@@ -49,7 +49,7 @@ fn passing_401_is_sent_again() {
 }
 
 #[test]
-fn gateway_that_refuses_everybody_is_named_with_its_words() {
+fn gateway_that_rejects_all_users_is_named_with_its_text() {
     let stage = Stage::new(&format!("{CALM}gateway = \"Access denied by policy WEB-17\"\n"), 40);
     for more in [&[][..], &["--batch", "20"]] {
         let output = with_token(&stage, more);
@@ -64,7 +64,7 @@ fn gateway_that_refuses_everybody_is_named_with_its_words() {
 }
 
 #[test]
-fn role_that_ends_leaves_its_users_to_the_same_command() {
+fn users_after_a_lost_role_are_left_to_the_same_command() {
     // One request in flight: with more, a request that was sent later may be accepted before the role ends, and the earlier
     // 403 is rightly recorded as that user's own.
     for more in [&["--concurrency", "1"][..], &["--concurrency", "20", "--batch", "20"]] {
@@ -86,7 +86,7 @@ fn role_that_ends_leaves_its_users_to_the_same_command() {
 }
 
 #[test]
-fn errors_that_repeat_the_token_are_shown_without_it() {
+fn errors_that_echo_the_token_are_redacted() {
     for (rules, more) in [
         ("forbidden = 0.5", &[][..]),
         ("missing = 0.5", &["--batch", "20"]),

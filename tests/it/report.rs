@@ -40,7 +40,7 @@ fn json(path: &Path) -> Value {
 }
 
 #[test]
-fn the_page_says_what_the_summary_says_and_asks_nobody_for_anything() {
+fn page_matches_summary_and_loads_no_external_file() {
     let folder = tempfile::tempdir().expect("a folder");
     run(folder.path());
     let page = fs::read_to_string(folder.path().join("one/report.html")).expect("report.html");
@@ -67,7 +67,7 @@ fn the_page_says_what_the_summary_says_and_asks_nobody_for_anything() {
 }
 
 #[test]
-fn a_stopped_run_says_whose_requests_it_counts() {
+fn stopped_run_names_the_requests_that_it_counts() {
     let folder = tempfile::tempdir().expect("a folder");
     let lines: String = (1..=60).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
     fs::write(folder.path().join("a.csv"), format!("id\n{lines}")).expect("the input");
@@ -98,7 +98,7 @@ fn a_stopped_run_says_whose_requests_it_counts() {
 }
 
 #[test]
-fn a_report_can_be_written_again_also_of_a_run_that_was_cut_short() {
+fn report_can_be_rewritten_for_an_interrupted_run() {
     let folder = tempfile::tempdir().expect("a folder");
     run(folder.path());
     let path = folder.path().join("one/report.html");
@@ -123,7 +123,7 @@ fn a_report_can_be_written_again_also_of_a_run_that_was_cut_short() {
 }
 
 #[test]
-fn redacted_pages_hold_no_sign_in_name() {
+fn redacted_pages_contain_no_upn() {
     let folder = tempfile::tempdir().expect("a folder");
     run(folder.path());
     let full = fs::read_to_string(folder.path().join("one/report.html")).expect("report.html");
@@ -158,7 +158,7 @@ fn part(folder: &Path, name: &str, keep: impl Fn(u64) -> bool) {
 }
 
 #[test]
-fn shards_are_proven_to_cover_the_input() {
+fn merged_report_shows_that_shards_cover_the_input() {
     let folder = tempfile::tempdir().expect("a folder");
     run(folder.path());
     part(folder.path(), "odd", |row| row % 2 == 1);
@@ -190,7 +190,7 @@ fn shards_are_proven_to_cover_the_input() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_in_the_way_stays() {
+fn existing_file_is_not_replaced_by_a_report() {
     let folder = tempfile::tempdir().expect("a folder");
     run(folder.path());
     let precious = folder.path().join("precious.txt");
@@ -304,7 +304,7 @@ fn agree(folder: &Path, screen: &str) {
 }
 
 #[test]
-fn counts_of_screen_summary_page_and_records_agree() {
+fn counts_agree_on_screen_summary_page_and_records() {
     let desk = tempfile::tempdir().expect("a folder");
     let path = desk.path();
     let ids = |rows: std::ops::RangeInclusive<u64>| -> String {
@@ -339,7 +339,7 @@ fn counts_of_screen_summary_page_and_records_agree() {
 }
 
 #[test]
-fn killed_run_lasted_as_long_as_its_records_say() {
+fn duration_of_a_killed_run_comes_from_its_records() {
     let desk = tempfile::tempdir().expect("a folder");
     run(desk.path());
     let folder = desk.path().join("one");
@@ -363,7 +363,7 @@ fn killed_run_lasted_as_long_as_its_records_say() {
 }
 
 #[test]
-fn page_after_verify_names_only_lists_that_hold_rows() {
+fn page_after_verify_names_only_lists_with_rows() {
     let desk = tempfile::tempdir().expect("a folder");
     let rules = "title = 'verify'\nseed = 7\n[objects]\nusers = 20\nbroken = 1.0\nstubborn = 1.0\neffect_s = [0, 0]\n";
     fs::write(desk.path().join("t.toml"), rules).expect("a scenario");

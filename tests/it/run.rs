@@ -31,7 +31,7 @@ fn outcomes(folder: &Path) -> Vec<(u64, String)> {
 }
 
 #[test]
-fn a_hostile_service_costs_nobody_his_record() {
+fn hostile_service_leaves_one_record_per_row() {
     let folder = tempfile::tempdir().expect("a folder");
     users(folder.path(), 300);
     // So many tries that chance gives nobody up: six of one in seven would, in one run of five hundred.
@@ -45,7 +45,7 @@ fn a_hostile_service_costs_nobody_his_record() {
 }
 
 #[test]
-fn a_limit_leaves_the_run_open_and_the_same_command_goes_on() {
+fn limited_run_is_resumed_by_the_same_command() {
     let folder = tempfile::tempdir().expect("a folder");
     users(folder.path(), 40);
     let arguments = ["run", "users.csv", "--simulate=calm", "--rate", "400"];
@@ -68,7 +68,7 @@ fn a_limit_leaves_the_run_open_and_the_same_command_goes_on() {
 }
 
 #[test]
-fn bad_rows_are_accounted_for_and_come_back_in_failed_csv() {
+fn invalid_rows_are_recorded_and_listed_in_failed_csv() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = "id;name\n11111111-0000-4000-8000-000000000001;a\n;b\n{11111111-0000-4000-8000-000000000001};c\nann@contoso.com;d\n";
     fs::write(folder.path().join("users.csv"), text).expect("the input");
@@ -86,7 +86,7 @@ fn bad_rows_are_accounted_for_and_come_back_in_failed_csv() {
 }
 
 #[test]
-fn a_dry_run_and_wrong_inputs_send_nothing_and_leave_nothing() {
+fn dry_run_and_rejected_input_send_and_leave_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     users(folder.path(), 5);
     let output = reprovision(folder.path(), &["run", "users.csv", "--dry-run"]);

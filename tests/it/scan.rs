@@ -29,7 +29,7 @@ fn ids(text: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn the_command_for_what_was_found_is_for_the_same_tenant_and_kind() {
+fn command_after_find_has_the_same_tenant_and_object_kind() {
     let desk = tempfile::tempdir().expect("a folder");
     fs::write(desk.path().join("tenant.toml"), TENANT).expect("written");
     for (object, next) in [
@@ -47,7 +47,7 @@ fn the_command_for_what_was_found_is_for_the_same_tenant_and_kind() {
 }
 
 #[test]
-fn what_is_found_is_what_the_tenant_has() {
+fn find_lists_exactly_the_objects_with_errors() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(desk.path(), TENANT);
     for object in ["users", "groups", "contacts"] {
@@ -79,7 +79,7 @@ fn what_is_found_is_what_the_tenant_has() {
 }
 
 #[test]
-fn what_is_found_is_complete_whatever_happens_to_the_pages() {
+fn find_is_complete_with_faults_on_pages() {
     let desk = tempfile::tempdir().expect("a folder");
     let faults = "[faults]\nerror_500 = 0.1\nreset_before = 0.1\nhtml_502 = 0.05\nthrottle_429 = 0.1\ncut_off = 0.05\n";
     let service =
@@ -96,7 +96,7 @@ fn what_is_found_is_complete_whatever_happens_to_the_pages() {
 }
 
 #[test]
-fn a_found_list_is_fed_to_run_as_it_is() {
+fn list_of_find_is_a_valid_input_of_run() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(desk.path(), TENANT);
     let mut find = service
@@ -118,7 +118,7 @@ fn a_found_list_is_fed_to_run_as_it_is() {
 
 #[cfg(unix)]
 #[test]
-fn a_find_that_fails_gives_run_nothing_to_claim() {
+fn failed_find_leaves_no_list_for_run() {
     let desk = tempfile::tempdir().expect("a folder");
     // Nothing is ever answered.
     let service =
@@ -193,7 +193,7 @@ fn between(service: &Service, pages: usize, then: fn(&mut dyn Write)) -> String 
 }
 
 #[test]
-fn an_interrupted_find_goes_on_from_its_page() {
+fn interrupted_find_resumes_at_its_page() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenario = TENANT.replace("users = 4000", "users = 199800");
     let service = Service::of(desk.path(), &scenario);
@@ -232,7 +232,7 @@ fn an_interrupted_find_goes_on_from_its_page() {
 }
 
 #[test]
-fn a_next_page_on_another_host_is_not_followed() {
+fn next_link_to_another_host_is_not_followed() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(desk.path(), "title = 'x'\n[objects]\nusers = 3\n");
     let evil = between(&service, 0, |out| {
@@ -251,7 +251,7 @@ fn a_next_page_on_another_host_is_not_followed() {
 }
 
 #[test]
-fn a_service_that_leads_in_a_circle_is_left() {
+fn scan_stops_when_next_links_form_a_loop() {
     let desk = tempfile::tempdir().expect("a folder");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let own = format!("http://{}", listener.local_addr().expect("an address"));
@@ -312,7 +312,7 @@ fn verdicts(folder: &std::path::Path) -> std::collections::BTreeMap<String, u64>
 }
 
 #[test]
-fn find_run_and_verify_end_with_the_counts_of_the_tenant_itself() {
+fn find_run_and_verify_match_the_counts_of_the_tenant() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(desk.path(), LOOP);
     let ok = |arguments: &[&str], codes: &[i32]| {
@@ -364,7 +364,7 @@ fn find_run_and_verify_end_with_the_counts_of_the_tenant_itself() {
 }
 
 #[test]
-fn a_small_run_is_looked_up_by_single_reads_and_says_who_is_gone() {
+fn small_run_is_verified_by_single_reads_with_deleted_users() {
     let desk = tempfile::tempdir().expect("a folder");
     let service =
         Service::of(desk.path(), "title = 'x'\n[objects]\nusers = 5000\nbroken = 0.5\neffect_s = [0, 0]\n");
@@ -392,7 +392,7 @@ fn a_small_run_is_looked_up_by_single_reads_and_says_who_is_gone() {
 }
 
 #[test]
-fn a_list_is_looked_up_as_it_was_read_and_every_look_is_kept() {
+fn verify_reads_the_list_as_run_did_and_keeps_each_pass() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(
         desk.path(),
@@ -433,7 +433,7 @@ fn a_list_is_looked_up_as_it_was_read_and_every_look_is_kept() {
 }
 
 #[test]
-fn one_command_finds_runs_and_looks_again() {
+fn run_from_find_with_verify_does_all_three_steps() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenario =
         "title = 'x'\nseed = 4\n[objects]\nusers = 300\nbroken = 0.2\nstubborn = 0.3\neffect_s = [1, 1]\n";

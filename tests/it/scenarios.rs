@@ -32,7 +32,7 @@ fn run(folder: &Path, scenario: &str, users: u64) -> Output {
 }
 
 #[test]
-fn every_scenario_ends_as_it_says() {
+fn every_scenario_ends_as_documented() {
     let runs: Vec<_> = SHOWN
         .into_iter()
         .map(|(scenario, users, codes, says)| {
@@ -52,7 +52,7 @@ fn every_scenario_ends_as_it_says() {
 }
 
 #[test]
-fn no_scenario_is_left_out() {
+fn every_scenario_file_is_tested() {
     let mut known: Vec<_> = Scenario::names().collect();
     let mut named: Vec<_> =
         SHOWN.iter().map(|(name, ..)| *name).chain(ELSEWHERE.map(|(name, _)| name)).collect();

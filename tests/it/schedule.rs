@@ -53,7 +53,7 @@ fn sorts_exit_codes(script: &str) {
 }
 
 #[test]
-fn kubernetes_fails_at_once_only_where_a_person_is_needed() {
+fn kubernetes_job_fails_only_for_codes_that_need_a_person() {
     let unit = yaml("kubernetes");
     assert_eq!(unit["kind"].as_str(), Some("CronJob"));
     assert_eq!(unit["spec"]["schedule"].as_str(), Some("5 3 * * *"));
@@ -73,7 +73,7 @@ fn kubernetes_fails_at_once_only_where_a_person_is_needed() {
 
 /// The unit gives arguments alone, a user and a folder: the image must have been made for them.
 #[test]
-fn the_image_is_what_the_kubernetes_unit_expects() {
+fn dockerfile_matches_the_kubernetes_unit() {
     let file = include_str!("../../samples/Dockerfile");
     let last = file.rsplit("\nFROM ").next().expect("the image that is kept");
     let said = |word: &str| {
@@ -101,7 +101,7 @@ fn the_image_is_what_the_kubernetes_unit_expects() {
 }
 
 #[test]
-fn github_and_azure_devops_sort_the_exit_codes() {
+fn github_and_azure_devops_units_handle_each_exit_code() {
     let github = yaml("github");
     assert_eq!(github["on"]["schedule"][0]["cron"].as_str(), Some("5 3 * * *"));
     assert_eq!(github["permissions"]["id-token"].as_str(), Some("write"));
@@ -136,7 +136,7 @@ fn named<'a>(steps: &'a Yaml, name: &str) -> &'a Yaml {
 
 /// A cache that is saved only when all went well would forget the nights on which a person is called, and call again.
 #[test]
-fn a_night_that_fails_is_remembered_as_well() {
+fn history_is_cached_after_a_failed_sweep() {
     let github = yaml("github");
     let steps = github["jobs"]["sweep"]["steps"].as_vec().expect("steps");
     let uses = |action: &str| {
@@ -170,7 +170,7 @@ fn a_night_that_fails_is_remembered_as_well() {
 }
 
 #[test]
-fn a_runner_of_the_host_gets_the_program_first() {
+fn hosted_runner_installs_the_program_first() {
     for (kind, job, key) in [("github", "sweep", "run"), ("azure-devops", "", "script")] {
         let unit = yaml(kind);
         let jobs = &unit["jobs"];
@@ -182,7 +182,7 @@ fn a_runner_of_the_host_gets_the_program_first() {
 
 #[cfg(unix)]
 #[test]
-fn cron_mails_only_where_a_person_is_needed() {
+fn cron_mails_only_for_codes_that_need_a_person() {
     let unit = unit("cron");
     let line = unit.lines().last().expect("a line");
     // The paths of cron itself are /usr/bin and /bin alone.
@@ -200,7 +200,7 @@ fn cron_mails_only_where_a_person_is_needed() {
 }
 
 #[test]
-fn systemd_tries_again_what_is_safe_to_go_on() {
+fn systemd_restarts_only_resumable_exit_codes() {
     let text = unit("systemd");
     let mut section = "";
     let mut settings = Vec::new();
@@ -223,7 +223,7 @@ fn systemd_tries_again_what_is_safe_to_go_on() {
 }
 
 #[test]
-fn what_could_mean_something_in_a_unit_is_no_tenant() {
+fn tenant_with_unit_syntax_is_rejected() {
     for tenant in ["a;rm -rf /", "$(id)", "a b", "", "--yes", "a\nb", "\"", "a%b"] {
         let output = schedule(&["cron", &format!("--tenant={tenant}")]);
         assert_eq!(output.status.code(), Some(2), "{tenant:?}");

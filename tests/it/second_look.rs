@@ -57,7 +57,7 @@ fn throttled(wait: Duration) -> Attempt {
 const TENTH: Duration = Duration::from_millis(100);
 
 #[tokio::test(start_paused = true)]
-async fn a_cool_down_that_began_while_a_token_was_fetched_is_kept_to_the_instant() {
+async fn cooldown_begun_during_token_fetch_is_kept_to_the_instant() {
     // Two users may leave at once; the second has to wait for his token, and the first is refused meanwhile.
     let sent = sent(2, 2, |number| match number {
         1 => (TENTH, throttled(Duration::from_secs(41))),
@@ -67,7 +67,7 @@ async fn a_cool_down_that_began_while_a_token_was_fetched_is_kept_to_the_instant
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cool_down_that_was_over_before_the_token_came_lets_nobody_leave_beside_the_probe() {
+async fn cooldown_ended_during_token_fetch_admits_one_probe() {
     let sent = sent(2, 2, |number| match number {
         1 => (TENTH, throttled(TENTH * 2)),
         // The probe, which leaves before the second has his token, and is answered long after it.
@@ -78,7 +78,7 @@ async fn a_cool_down_that_was_over_before_the_token_came_lets_nobody_leave_besid
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_that_began_while_a_token_was_fetched_is_waited_for() {
+async fn outage_begun_during_token_fetch_is_waited_for() {
     // Twenty fail while the last waits for his token.
     let sent = sent(21, 21, |number| match number {
         1..=20 => (TENTH, Kind::Transient(Fault::Timeout).into()),
@@ -89,7 +89,7 @@ async fn an_outage_that_began_while_a_token_was_fetched_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_waits_for_its_token_leaves_when_it_has_it() {
+async fn probe_that_waits_for_a_token_is_sent_with_it() {
     let sent = sent(1, 2, |number| match number {
         1 => (TENTH, throttled(Duration::from_secs(5))),
         _ => (TENTH, Kind::Accepted.into()),
@@ -119,7 +119,7 @@ impl Exchange for Broken {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_that_breaks_stops_the_run_and_claims_nobody() {
+async fn panic_in_a_batch_stops_run_without_records() {
     let stop = Stop::new();
     let pace = Pace::new(Law::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
     let dispatch = Dispatch::batched(Broken, pace, stop.clone(), 20);

@@ -15,7 +15,7 @@ use crate::stage::{Stage, fixture, said};
 const CALM: &str = "writes_per_second = 0.0\n";
 
 #[test]
-fn a_key_that_everybody_may_read_is_warned_of() {
+fn world_readable_key_causes_a_warning() {
     let stage = Stage::new(CALM, 3);
     let key = stage.folder.path().join("given.token");
     fs::copy(fixture("app.pem"), &key).expect("copied");
@@ -42,7 +42,7 @@ fn a_key_that_everybody_may_read_is_warned_of() {
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_nobodys_failure() {
+fn credential_variable_that_is_not_utf8_is_not_sent() {
     let stage = Stage::new(CALM, 3);
     let command = ["run", "users.csv", "--yes", "--out", "out", "--auth", "secret"];
     let output = stage
@@ -55,7 +55,7 @@ fn a_variable_that_is_no_text_is_nobodys_failure() {
 }
 
 #[test]
-fn a_browser_gets_no_secret() {
+fn browser_sign_in_sends_no_secret() {
     let stage = Stage::new(CALM, 3);
     let folder = stage.folder.path();
     let browser = folder.join("browser");
@@ -90,7 +90,7 @@ fn alone(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 }
 
 #[test]
-fn neither_path_nor_port_makes_microsofts_graph_another_ones() {
+fn path_or_port_does_not_change_the_graph_host() {
     let app = [("AZURE_CLIENT_ID", "a"), ("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_SECRET", "canary")];
     for (endpoint, authority, part) in [
         ("https://graph.microsoft.us/", None, "belongs to --cloud usgov"),
@@ -128,7 +128,7 @@ fn neither_path_nor_port_makes_microsofts_graph_another_ones() {
 }
 
 #[test]
-fn a_host_that_is_not_microsofts_is_named_before_it_gets_a_token() {
+fn foreign_host_is_named_before_it_gets_a_token() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_reprovision"))
         .args(["find", "--endpoint", "https://graph.example"])
         .env_clear()
@@ -146,7 +146,7 @@ fn a_host_that_is_not_microsofts_is_named_before_it_gets_a_token() {
 }
 
 #[test]
-fn an_identity_endpoint_out_in_the_world_gets_no_key_in_the_clear() {
+fn remote_identity_endpoint_gets_no_key_over_http() {
     let variables = [("IDENTITY_ENDPOINT", "http://198.51.100.7/msi/token"), ("IDENTITY_HEADER", "canary")];
     let output = alone(&["find", "--auth", "managed-identity"], &variables);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
@@ -154,7 +154,7 @@ fn an_identity_endpoint_out_in_the_world_gets_no_key_in_the_clear() {
 }
 
 #[test]
-fn a_guard_that_cannot_compare_stops() {
+fn tenant_check_that_cannot_compare_stops_the_run() {
     let stage = Stage::new(CALM, 3);
     let token = stage.simulator.token();
     let variables =
@@ -164,7 +164,7 @@ fn a_guard_that_cannot_compare_stops() {
 
 #[cfg(unix)]
 #[test]
-fn a_token_command_is_repeated_nowhere() {
+fn token_command_is_not_printed_or_stored() {
     let stage = Stage::new(CALM, 5);
     fs::write(stage.folder.path().join("given.token"), stage.simulator.token()).expect("written");
     let line = "echo 'Authorization: secret-of-no-value' > unread; rm unread; cat given.token";
@@ -185,7 +185,7 @@ const NOBODY: [&str; 5] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear
 
 #[cfg(target_os = "linux")]
 #[test]
-fn no_other_process_of_the_same_user_reads_the_environment_and_no_core_is_left() {
+fn process_environment_is_unreadable_and_no_core_is_dumped() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("set");
     let program = folder.path().join("reprovision");

@@ -37,7 +37,7 @@ fn outcomes(folder: &Path) -> BTreeMap<u64, String> {
 }
 
 #[test]
-fn three_machines_share_a_list_and_together_cover_it() {
+fn three_shards_cover_the_list() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::start("calm");
     list(desk.path());
@@ -141,7 +141,7 @@ fn three_machines_share_a_list_and_together_cover_it() {
 }
 
 #[test]
-fn a_pod_of_an_indexed_job_knows_its_shard() {
+fn indexed_job_pod_takes_its_shard_from_the_environment() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::start("calm");
     list(desk.path());

@@ -10,7 +10,7 @@ use crate::stage::{Stage, fixture, said};
 const CALM: &str = "writes_per_second = 0.0\n";
 
 #[test]
-fn a_token_by_variable_file_and_command() {
+fn token_is_read_from_variable_file_and_command() {
     let stage = Stage::new(CALM, 3);
     let token = stage.simulator.token();
     stage.all_accepted(&stage.run("token", &[("REPROVISION_TOKEN", &token)]));
@@ -26,7 +26,7 @@ fn a_token_by_variable_file_and_command() {
 }
 
 #[test]
-fn a_client_secret_and_the_choice_is_said() {
+fn client_secret_sign_in_works_and_is_reported() {
     let stage = Stage::new(CALM, 3);
     let output = stage.run("auto", &stage.secret());
     stage.all_accepted(&output);
@@ -42,7 +42,7 @@ fn a_client_secret_and_the_choice_is_said() {
 }
 
 #[test]
-fn a_certificate_with_and_without_its_chain() {
+fn certificate_sign_in_works_with_and_without_chain() {
     for chain in ["0", "1"] {
         let stage = Stage::new(CALM, 3);
         let file = fixture("app.pem").to_string_lossy().into_owned();
@@ -56,7 +56,7 @@ fn a_certificate_with_and_without_its_chain() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_answered_with_what_to_do() {
+fn unusable_certificate_is_reported_with_advice() {
     let stage = Stage::new(CALM, 3);
     for (name, part) in [
         ("app.pfx", "openssl pkcs12 -in"),
@@ -72,7 +72,7 @@ fn a_certificate_that_cannot_be_used_is_answered_with_what_to_do() {
 }
 
 #[test]
-fn workload_identity_from_a_file_from_github_and_from_azure_devops() {
+fn workload_identity_works_from_file_github_and_azure_devops() {
     let stage = Stage::new(CALM, 3);
     let app = stage.secret()[0];
     // {"alg":"RS256"} . {"exp":99999999999}
@@ -102,7 +102,7 @@ fn workload_identity_from_a_file_from_github_and_from_azure_devops() {
 }
 
 #[test]
-fn a_managed_identity_of_a_machine_whose_endpoint_is_busy_at_first() {
+fn managed_identity_waits_for_a_busy_endpoint() {
     let stage = Stage::new(&format!("{CALM}[token]\nidentity_faults = [404, 429, 410]\n"), 3);
     let host = stage.simulator.url();
     let output = stage.run("managed-identity", &[("AZURE_POD_IDENTITY_AUTHORITY_HOST", &host)]);
@@ -115,7 +115,7 @@ fn a_managed_identity_of_a_machine_whose_endpoint_is_busy_at_first() {
 }
 
 #[test]
-fn a_managed_identity_that_stays_away_is_exit_6_and_nothing_is_sent() {
+fn missing_managed_identity_exits_6_and_sends_nothing() {
     for status in [404, 410, 429] {
         // The wait that it asks for is longer than anybody waits.
         let stage =
@@ -127,7 +127,7 @@ fn a_managed_identity_that_stays_away_is_exit_6_and_nothing_is_sent() {
 }
 
 #[test]
-fn a_managed_identity_of_an_app_service_and_one_that_is_not_there() {
+fn app_service_identity_works_and_a_missing_one_is_named() {
     let stage = Stage::new(CALM, 3);
     let (key, _) = stage.simulator.keys();
     let endpoint = format!("{}/msi/token", stage.simulator.url());
@@ -142,7 +142,7 @@ fn a_managed_identity_of_an_app_service_and_one_that_is_not_there() {
 
 #[cfg(unix)]
 #[test]
-fn azure_cli_signed_in_and_not() {
+fn azure_cli_works_signed_in_and_is_reported_signed_out() {
     use std::os::unix::fs::PermissionsExt;
     let stage = Stage::new(CALM, 3);
     let (bin, token) = (stage.folder.path().join("bin"), stage.simulator.token());
@@ -204,7 +204,7 @@ impl Stage {
 }
 
 #[test]
-fn a_device_code_whose_person_takes_a_while() {
+fn device_code_waits_for_the_person() {
     let stage = Stage::new(&format!("{CALM}[token]\npending = 1\n"), 3);
     let output = stage.talk("device-code", |line| line.contains("enter the code SIM-ULATED"));
     stage.all_accepted(&output);
@@ -212,14 +212,14 @@ fn a_device_code_whose_person_takes_a_while() {
 }
 
 #[test]
-fn device_code_goes_on_without_descriptions() {
+fn device_code_works_without_error_descriptions() {
     let stage = Stage::new(&format!("{CALM}[token]\npending = 2\nbare_errors = true\n"), 3);
     let app = [("AZURE_CLIENT_ID", stage.simulator.app().0)];
     stage.all_accepted(&stage.run("device-code", &app));
 }
 
 #[test]
-fn a_pause_that_the_host_asks_for_is_kept_between_two_looks_at_a_device_code() {
+fn device_code_polling_keeps_the_requested_interval() {
     let stage = Stage::new(&format!("{CALM}[token]\nfaults = [429]\nfaults_wait_s = 4\n"), 3);
     let began = std::time::Instant::now();
     let output = stage.talk("device-code", |line| line.contains("enter the code SIM-ULATED"));
@@ -230,7 +230,7 @@ fn a_pause_that_the_host_asks_for_is_kept_between_two_looks_at_a_device_code() {
 
 #[cfg(unix)]
 #[test]
-fn a_sign_in_that_takes_too_long_is_cancelled_by_ctrl_c() {
+fn ctrl_c_cancels_a_long_sign_in() {
     let stage = Stage::new(&format!("{CALM}[token]\npending = 1000\n"), 3);
     let command = ["run", "users.csv", "--yes", "--out", "out", "--auth", "device-code"];
     let mut child = stage.program(&command, &[stage.secret()[0]]).spawn().expect("started");
@@ -248,7 +248,7 @@ fn a_sign_in_that_takes_too_long_is_cancelled_by_ctrl_c() {
 }
 
 #[test]
-fn a_browser_with_pkce_and_a_loopback_redirect() {
+fn browser_sign_in_uses_pkce_and_loopback_redirect() {
     let stage = Stage::new(CALM, 3);
     let authority =
         reqwest::Certificate::from_pem(stage.simulator.authority().expect("TLS").as_bytes()).expect("a CA");
@@ -279,7 +279,7 @@ fn a_browser_with_pkce_and_a_loopback_redirect() {
 }
 
 #[test]
-fn two_ways_with_nobody_to_look_are_refused_until_one_is_named() {
+fn two_credentials_without_terminal_are_rejected_until_named() {
     let stage = Stage::new(CALM, 3);
     let variables = [&stage.secret()[..], &[("REPROVISION_TOKEN", "opaque")]].concat();
     let output = stage.run("auto", &variables);
@@ -289,7 +289,7 @@ fn two_ways_with_nobody_to_look_are_refused_until_one_is_named() {
 }
 
 #[test]
-fn the_wrong_tenant_by_id_and_by_domain() {
+fn wrong_tenant_is_rejected_by_id_and_by_domain() {
     let other = "00000000-0000-4000-8000-00000000000f";
     let stage = Stage::new(&format!("{CALM}[token]\ntenant = \"{other}\"\n"), 3);
     stage.refused(
@@ -303,7 +303,7 @@ fn the_wrong_tenant_by_id_and_by_domain() {
 }
 
 #[test]
-fn a_tenant_that_changes_at_a_renewal_stops_the_run() {
+fn other_tenant_after_renewal_stops_the_run() {
     let rules = format!(
         "{CALM}[token]\nlife_s = 2\ntenant_after = 1\ntenant = \"00000000-0000-4000-8000-00000000000f\"\n"
     );
@@ -315,7 +315,7 @@ fn a_tenant_that_changes_at_a_renewal_stops_the_run() {
 }
 
 #[test]
-fn sign_in_errors_come_with_their_fix_and_leave_the_tenant_alone() {
+fn sign_in_errors_have_advice_and_send_nothing() {
     for (code, part) in [
         (7_000_222_u64, "the client secret has expired"),
         (65_001, "/adminconsent?client_id="),
@@ -335,13 +335,13 @@ fn sign_in_errors_come_with_their_fix_and_leave_the_tenant_alone() {
 }
 
 #[test]
-fn a_missing_permission_is_named_before_anything_is_sent() {
+fn missing_permission_is_named_before_sending() {
     let stage = Stage::new(&format!("{CALM}[token]\nroles = [\"User.Read.All\"]\n"), 3);
     stage.refused(&stage.run("secret", &stage.secret()), "least privileged first: User.ManageIdentities.All");
 }
 
 #[test]
-fn five_refusals_from_the_start_end_the_run_with_what_to_add() {
+fn five_403s_from_the_start_end_the_run_with_advice() {
     // The scope is one that nobody documents, so that the tenant itself must say no.
     let stage = Stage::new(
         &format!("{CALM}[token]\nscopes = \"Directory.AccessAsUser.All\"\nroles = [\"none\"]\n"),
@@ -370,7 +370,7 @@ const QUICKLY: [&str; 11] = [
 ];
 
 #[test]
-fn ten_lives_of_a_token_with_64_workers_cost_one_request_each_and_no_401() {
+fn ten_token_lifetimes_cost_one_request_each_and_no_401() {
     let stage = Stage::new(&format!("{CALM}latency_ms = 20\n[token]\nlife_s = 2\n"), 1_700);
     let begun = Instant::now();
     let output = stage.program(&QUICKLY, &stage.secret()).output().expect("the program runs");
@@ -390,7 +390,7 @@ fn ten_lives_of_a_token_with_64_workers_cost_one_request_each_and_no_401() {
 }
 
 #[test]
-fn tokens_that_are_revoked_early_cost_one_401_for_each_request_in_flight_at_most() {
+fn revoked_token_costs_at_most_one_401_per_request_in_flight() {
     let stage = Stage::new(&format!("{CALM}latency_ms = 20\n[token]\nrevoked_after_s = 2\n"), 600);
     let begun = Instant::now();
     let output = stage.program(&QUICKLY, &stage.secret()).output().expect("the program runs");
@@ -403,7 +403,7 @@ fn tokens_that_are_revoked_early_cost_one_401_for_each_request_in_flight_at_most
 }
 
 #[test]
-fn a_secret_that_expires_in_the_middle_is_exit_6_and_the_same_command_goes_on() {
+fn expired_secret_exits_6_and_the_same_command_resumes() {
     let stage = Stage::new(&format!("{CALM}[token]\nlife_s = 5\nrefuse = 7000222\nrefuse_after = 1\n"), 480);
     let command = ["run", "users.csv", "--yes", "--out", "out", "--auth", "secret", "--rate", "fixed:80"];
     let output = stage.program(&command, &stage.secret()).output().expect("the program runs");
@@ -414,7 +414,7 @@ fn a_secret_that_expires_in_the_middle_is_exit_6_and_the_same_command_goes_on() 
 }
 
 #[test]
-fn a_claims_challenge_is_answered() {
+fn claims_challenge_is_answered() {
     let stage = Stage::new(&format!("{CALM}[token]\nchallenge = true\n"), 20);
     stage.all_accepted(&stage.run("secret", &stage.secret()));
 }
@@ -440,7 +440,7 @@ fn clouds_do_not_mix() {
 }
 
 #[test]
-fn two_ways_to_sign_in_are_refused_with_a_flag_that_the_command_has() {
+fn two_credentials_are_rejected_with_a_flag_of_the_command() {
     let stage = Stage::new("", 1);
     let run =
         stage.program(&["run", "users.csv", "--yes", "--auth", "secret", "--out", "out"], &stage.secret());

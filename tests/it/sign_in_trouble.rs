@@ -35,7 +35,7 @@ fn count(output: &Output, part: &str) -> usize {
 }
 
 #[test]
-fn a_renewal_that_fails_while_the_old_token_lives_is_said_once_with_its_end() {
+fn failed_renewal_is_reported_once_with_the_token_expiry() {
     let rules = format!("{CALM}[token]\nlife_s = 4\nfaults = [503, 503]\nfaults_after = 1\n");
     let stage = Stage::new(&rules, 200);
     let output = steadily(&stage, "fixed:40").output().expect("the program runs");
@@ -51,19 +51,19 @@ fn a_renewal_that_fails_while_the_old_token_lives_is_said_once_with_its_end() {
 }
 
 #[test]
-fn a_captive_portal_at_the_sign_in_host_is_named() {
+fn captive_portal_at_the_sign_in_host_is_named() {
     let stage = Stage::new(&format!("{CALM}[token]\nfaults = [200]\n"), 3);
     stage.refused(&stage.run("secret", &stage.secret()), "a web page instead of a token: a captive portal");
 }
 
 #[test]
-fn a_sign_in_host_that_asks_for_a_long_pause_is_exit_6_at_once_and_names_it() {
+fn long_pause_at_the_sign_in_host_exits_6_immediately() {
     let stage = Stage::new(&format!("{CALM}[token]\nfaults = [429]\nfaults_wait_s = 3600\n"), 3);
     stage.refused(&stage.run("secret", &stage.secret()), "it asks for a pause of 3600 s");
 }
 
 #[test]
-fn a_clock_that_jumps_while_work_goes_on_is_said_once() {
+fn clock_jump_during_a_run_is_reported_once() {
     let stage = Stage::new(CALM, 200);
     let child = steadily(&stage, "fixed:60").spawn().expect("started");
     while stage.simulator.ledger().arrivals < 20 {
@@ -127,7 +127,7 @@ fn interrupt(child: &std::process::Child) {
 
 #[cfg(unix)]
 #[test]
-fn settings_that_nobody_writes_into_their_pipe_leave_ctrl_c_heard() {
+fn ctrl_c_works_while_the_settings_pipe_is_empty() {
     let stage = Stage::new(CALM, 3);
     make_pipe(&stage);
     let command = ["run", "users.csv", "--yes", "--out", "out"];
@@ -152,7 +152,7 @@ fn settings_that_nobody_writes_into_their_pipe_leave_ctrl_c_heard() {
 
 #[cfg(unix)]
 #[test]
-fn roots_that_come_through_a_pipe_serve_all_clients() {
+fn root_certificates_from_a_pipe_serve_all_clients() {
     let stage = Stage::new(CALM, 3);
     make_pipe(&stage);
     // What is trusted besides them is somebody else's.
@@ -172,7 +172,7 @@ fn roots_that_come_through_a_pipe_serve_all_clients() {
 
 #[cfg(unix)]
 #[test]
-fn a_key_file_that_is_a_pipe_nobody_writes_leaves_ctrl_c_heard() {
+fn ctrl_c_works_while_the_key_file_pipe_is_empty() {
     let stage = Stage::new(CALM, 3);
     make_pipe(&stage);
     for variables in [
@@ -196,7 +196,7 @@ fn a_key_file_that_is_a_pipe_nobody_writes_leaves_ctrl_c_heard() {
 
 #[cfg(unix)]
 #[test]
-fn a_token_that_another_program_writes_into_a_pipe_is_taken() {
+fn token_from_a_pipe_is_used() {
     let stage = Stage::new(CALM, 3);
     let token = stage.simulator.token();
     let mut child = stage
@@ -237,7 +237,7 @@ fn with_a_writer(stage: &Stage, work: impl FnOnce() -> Output) -> Output {
 
 #[cfg(unix)]
 #[test]
-fn a_file_is_read_and_a_command_run_again_when_a_new_token_is_needed() {
+fn token_file_and_command_are_read_again_at_renewal() {
     for way in ["--token-file=given.token", "--token-command=cat given.token; echo once more >> asked"] {
         let stage = Stage::new(&format!("{CALM}[token]\nlife_s = 2\n"), 200);
         let command =
@@ -254,7 +254,7 @@ fn a_file_is_read_and_a_command_run_again_when_a_new_token_is_needed() {
 /// Schedulers end a job with SIGTERM and a few seconds of grace; a sign-in may take minutes.
 #[cfg(unix)]
 #[test]
-fn every_command_that_signs_in_ends_when_it_is_asked_to() {
+fn every_command_that_signs_in_ends_at_a_signal() {
     let stage = Stage::new(CALM, 3);
     let done = stage.run("secret", &stage.secret());
     stage.all_accepted(&done);

@@ -43,7 +43,7 @@ fn verdicts(run: &Path) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn the_loop_closes_without_a_tenant() {
+fn find_run_and_verify_work_with_the_simulator() {
     let desk = tempfile::tempdir().expect("a folder");
     let folder = desk.path();
     quick(folder);
@@ -106,7 +106,7 @@ fn newest(folder: &Path) -> std::path::PathBuf {
 }
 
 #[test]
-fn one_command_goes_round_the_loop() {
+fn run_from_find_with_verify_works_with_the_simulator() {
     let desk = tempfile::tempdir().expect("a folder");
     quick(desk.path());
     let told = ended(desk.path(), &["run", "--from-find", "--verify", "1s"], 4);
@@ -119,7 +119,7 @@ fn one_command_goes_round_the_loop() {
 }
 
 #[test]
-fn a_list_that_was_found_in_one_tenant_is_not_sent_to_another() {
+fn list_found_in_one_tenant_is_not_sent_to_another() {
     let desk = tempfile::tempdir().expect("a folder");
     quick(desk.path());
     let asked = ["run", "--from-find", "--tenant", "contoso.com", "--limit", "3"];
@@ -131,7 +131,7 @@ fn a_list_that_was_found_in_one_tenant_is_not_sent_to_another() {
 }
 
 #[test]
-fn the_users_of_ones_own_list_had_errors_as_well() {
+fn simulator_gives_users_of_any_list_an_error() {
     let desk = tempfile::tempdir().expect("a folder");
     let rows: String = (1..=40).map(|row| format!("ann{row}@contoso.com,Ann {row}\n")).collect();
     fs::write(desk.path().join("own.csv"), format!("userPrincipalName,name\n{rows}")).expect("written");
@@ -146,7 +146,7 @@ fn the_users_of_ones_own_list_had_errors_as_well() {
 }
 
 #[test]
-fn the_built_in_tenant_has_errors_with_causes_that_are_known() {
+fn built_in_tenant_has_only_known_error_codes() {
     let desk = tempfile::tempdir().expect("a folder");
     let output = reprovision(desk.path(), &["find", "--simulate", "--summary"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -159,7 +159,7 @@ fn the_built_in_tenant_has_errors_with_causes_that_are_known() {
 }
 
 #[test]
-fn a_run_is_verified_in_the_tenant_that_it_was_sent_to() {
+fn run_is_verified_in_its_own_tenant() {
     let desk = tempfile::tempdir().expect("a folder");
     let folder = desk.path();
     quick(folder);

@@ -28,7 +28,7 @@ fn results(folder: &Path) -> (Vec<u64>, u64) {
 }
 
 #[test]
-fn every_row_is_sent_once_whatever_the_edges() {
+fn every_row_is_sent_once_in_edge_cases() {
     // Rows, stopped after, users in a request, users in flight.
     let cases: [(u64, Option<u64>, u16, u16); 9] = [
         (1, None, 1, 1),
@@ -88,7 +88,7 @@ fn one_of_many(text: &str) -> Option<&str> {
 }
 
 #[test]
-fn one_of_anything_is_singular_wherever_it_is_printed() {
+fn counts_of_one_are_printed_in_the_singular() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     let good = "00000001-0000-4000-8000-000000000000";

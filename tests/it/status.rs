@@ -44,7 +44,7 @@ fn wait_for(folder: &Path, what: impl Fn(&Value) -> bool) -> Value {
 }
 
 #[test]
-fn a_live_run_a_dead_one_and_a_complete_one() {
+fn status_shows_live_dead_and_complete_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     let none = status(folder.path(), &[]);
     assert_eq!(none.status.code(), Some(2));

@@ -35,7 +35,7 @@ fn accepted(service: &Service) -> BTreeMap<String, u64> {
 }
 
 #[test]
-fn thirty_nights_retry_what_is_worth_it_and_alert_for_what_is_new() {
+fn thirty_sweeps_retry_due_errors_and_report_new_failures_once() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(desk.path(), TENANT);
     let census = || service.account("/__ledger/errors")["users"].clone();
@@ -82,7 +82,7 @@ fn thirty_nights_retry_what_is_worth_it_and_alert_for_what_is_new() {
 }
 
 #[test]
-fn what_a_killed_sweep_sent_is_remembered_by_the_next() {
+fn next_sweep_records_the_retries_of_a_killed_one() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenario = "title = 'x'\nseed = 7\n[objects]\nusers = 400\nbroken = 0.5\nstubborn = 1.0\neffect_s = [3600, 3600]\n";
     let service = Service::of(desk.path(), scenario);
@@ -124,7 +124,7 @@ fn what_a_killed_sweep_sent_is_remembered_by_the_next() {
 }
 
 #[test]
-fn a_run_of_another_night_in_the_way_is_not_remembered_again() {
+fn other_run_in_the_folder_is_not_recorded_again() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenario = "title = 'x'\n[objects]\nusers = 100\nbroken = 0.5\nstubborn = 0.5\neffect_s = [1, 2]\n";
     let service = Service::of(desk.path(), scenario);
@@ -153,7 +153,7 @@ fn a_run_of_another_night_in_the_way_is_not_remembered_again() {
 }
 
 #[test]
-fn groups_and_contacts_are_swept_as_well_with_memories_of_their_own() {
+fn groups_and_contacts_are_swept_with_their_own_histories() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenario = "title = 'x'\nseed = 5\n[objects]\nusers = 50\ngroups = 60\ncontacts = 70\nbroken = 0.3\neffect_s = [1, 2]\nstubborn = 0.0\n";
     let service = Service::of(desk.path(), scenario);
@@ -178,7 +178,7 @@ fn groups_and_contacts_are_swept_as_well_with_memories_of_their_own() {
 }
 
 #[test]
-fn a_sweep_says_what_stands_in_its_way() {
+fn sweep_reports_what_prevents_it() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(desk.path(), "title = 'x'\n[objects]\nusers = 20\nbroken = 1.0\n");
     let with = |arguments: &[&str]| {
@@ -204,7 +204,7 @@ fn a_sweep_says_what_stands_in_its_way() {
 }
 
 #[test]
-fn sweep_in_an_empty_folder_works_night_after_night() {
+fn sweep_in_an_empty_folder_works_repeatedly() {
     let scenario = "title = 'x'\n[objects]\nusers = 60\nbroken = 0.5\neffect_s = [1, 2]\nstubborn = 0.0\n";
     for history in [None, Some("history.csv"), Some("deep/er/history.csv")] {
         let (desk, scenarios) =

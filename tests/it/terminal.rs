@@ -192,7 +192,7 @@ fn arrivals(service: &Service) -> u64 {
 }
 
 #[test]
-fn nothing_but_a_yes_sends_anything() {
+fn only_yes_at_the_prompt_sends() {
     let folder = tempfile::tempdir().expect("a folder");
     list(folder.path(), 3);
     let service = tenant(folder.path(), "");
@@ -234,7 +234,7 @@ fn nothing_but_a_yes_sends_anything() {
 }
 
 #[test]
-fn the_question_reaches_the_person_whatever_is_piped() {
+fn prompt_reaches_the_terminal_with_piped_streams() {
     let folder = tempfile::tempdir().expect("a folder");
     list(folder.path(), 3);
     let service = tenant(folder.path(), "");
@@ -274,7 +274,7 @@ fn the_question_reaches_the_person_whatever_is_piped() {
 }
 
 #[test]
-fn a_token_command_may_ask_the_person_and_hears_ctrl_c() {
+fn token_command_may_prompt_and_gets_ctrl_c() {
     let folder = tempfile::tempdir().expect("a folder");
     list(folder.path(), 3);
     let service = tenant(folder.path(), "");
@@ -304,7 +304,7 @@ fn bar(screen: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_bar_fits_its_terminal_and_counts_an_announced_wait_down() {
+fn bar_fits_the_terminal_and_counts_a_pause_down() {
     let folder = tempfile::tempdir().expect("a folder");
     list(folder.path(), 60);
     let rules = "writes_per_second = 40.0\nstock = 4.0\nthrottle_after = [20]\nthrottle_wait_s = [4, 4]";
@@ -345,7 +345,7 @@ fn the_bar_fits_its_terminal_and_counts_an_announced_wait_down() {
 }
 
 #[test]
-fn a_terminal_that_grows_and_shrinks_gets_a_bar_of_its_width() {
+fn bar_follows_a_resized_terminal() {
     let folder = tempfile::tempdir().expect("a folder");
     list(folder.path(), 5_000);
     let service = tenant(folder.path(), "");
@@ -366,7 +366,7 @@ fn a_terminal_that_grows_and_shrinks_gets_a_bar_of_its_width() {
 }
 
 #[test]
-fn lines_told_while_the_bar_is_there_stay_whole() {
+fn messages_printed_beside_the_bar_stay_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     list(folder.path(), 60);
     let service = tenant(folder.path(), "");
@@ -390,7 +390,7 @@ fn lines_told_while_the_bar_is_there_stay_whole() {
 }
 
 #[test]
-fn ctrl_c_takes_the_bar_away_and_says_how_to_go_on() {
+fn ctrl_c_removes_the_bar_and_shows_how_to_resume() {
     let folder = tempfile::tempdir().expect("a folder");
     list(folder.path(), 2_000);
     let service = tenant(folder.path(), "");
@@ -413,7 +413,7 @@ fn ctrl_c_takes_the_bar_away_and_says_how_to_go_on() {
 }
 
 #[test]
-fn a_terminal_that_moves_no_cursor_gets_plain_lines() {
+fn dumb_terminal_gets_plain_lines() {
     let folder = tempfile::tempdir().expect("a folder");
     list(folder.path(), 5);
     let service = tenant(folder.path(), "");
@@ -429,7 +429,7 @@ fn a_terminal_that_moves_no_cursor_gets_plain_lines() {
 }
 
 #[test]
-fn a_second_terminal_watches_in_place_and_is_told_so_when_it_starts_the_same() {
+fn second_start_of_a_live_run_is_pointed_to_status() {
     let folder = tempfile::tempdir().expect("a folder");
     list(folder.path(), 5_000);
     let service = tenant(folder.path(), "");

@@ -129,7 +129,7 @@ fn played(text: &str) -> Result<(), String> {
 }
 
 #[test]
-fn no_number_of_a_scenario_is_too_large_or_too_odd() {
+fn scenario_numbers_of_any_size_do_not_panic() {
     let numbers = ["9223372036854775807", "1e308", "-1e308", "5e-324", "nan", "inf", "-1", "0", "1"];
     let settings = [
         "",
@@ -157,13 +157,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_scenario_is_refused_with_its_place_or_can_be_played(text in file(&SCENARIO_KEYS, &SCENARIO_KEYS)) {
+    fn scenario_is_rejected_with_its_place_or_runs(text in file(&SCENARIO_KEYS, &SCENARIO_KEYS)) {
         let said = played(&text);
         prop_assert!(said.is_ok(), "{said:?}");
     }
 
     #[test]
-    fn a_settings_file_is_read_or_refused_with_its_place(text in file(&SETTINGS, &SECRETS)) {
+    fn settings_file_is_read_or_rejected_with_its_place(text in file(&SETTINGS, &SECRETS)) {
         let settings = tempfile::NamedTempFile::new().expect("a file");
         fs::write(settings.path(), &text).expect("written");
         let arguments = ["reprovision".as_ref(), "run".as_ref(), "--config".as_ref(), settings.path().as_os_str()];

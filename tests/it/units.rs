@@ -111,7 +111,7 @@ fn step<'a>(steps: &'a Yaml, name: &str) -> &'a Yaml {
 }
 
 #[test]
-fn cron_line_runs_two_nights_in_an_empty_folder() {
+fn cron_line_runs_twice_in_an_empty_folder() {
     let machine = Machine::new();
     let unit = machine.unit("cron");
     let line = unit.lines().last().expect("a line").splitn(7, ' ').last().expect("a command").to_owned();
@@ -130,7 +130,7 @@ fn cron_line_runs_two_nights_in_an_empty_folder() {
 }
 
 #[test]
-fn systemd_service_runs_two_nights_in_an_empty_folder() {
+fn systemd_service_runs_twice_in_an_empty_folder() {
     let machine = Machine::new();
     let unit = machine.unit("systemd");
     let (app, _) = machine.stage.simulator.app();
@@ -155,7 +155,7 @@ fn systemd_service_runs_two_nights_in_an_empty_folder() {
 }
 
 #[test]
-fn kubernetes_pod_runs_two_nights_in_an_empty_folder() {
+fn kubernetes_pod_runs_twice_in_an_empty_folder() {
     let machine = Machine::new();
     let unit = yaml(&machine.unit("kubernetes"));
     let pod = &unit["spec"]["jobTemplate"]["spec"]["template"]["spec"];
@@ -186,7 +186,7 @@ fn only(folder: &Path, kept: &Path) {
 }
 
 #[test]
-fn github_step_runs_two_nights_with_the_history_of_its_cache() {
+fn github_step_runs_twice_with_its_cached_history() {
     let machine = Machine::new();
     let unit = yaml(&machine.unit("github"));
     let script = step(&unit["jobs"]["sweep"]["steps"], "Sweep")["run"].as_str().expect("a script").to_owned();
@@ -207,7 +207,7 @@ fn github_step_runs_two_nights_with_the_history_of_its_cache() {
 }
 
 #[test]
-fn azure_devops_steps_run_two_nights_with_the_history_of_their_cache() {
+fn azure_devops_steps_run_twice_with_their_cached_history() {
     let machine = Machine::new();
     let unit = yaml(&machine.unit("azure-devops"));
     let task = step(&unit["jobs"][0]["steps"], "Sweep");

@@ -50,7 +50,7 @@ fn failed(records: &[Record]) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wait_of_any_status_holds_its_user_alone_and_to_the_instant() {
+async fn wait_on_any_status_delays_only_its_user_exactly() {
     let wait = SECOND * 41;
     for kind in [
         Kind::Busy,
@@ -73,7 +73,7 @@ async fn wait_of_any_status_holds_its_user_alone_and_to_the_instant() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wait_above_the_longest_leaves_its_user_without_a_record() {
+async fn wait_above_max_wait_leaves_its_user_without_a_record() {
     let (ran, sent) = run(40, |_, _, id| match id {
         "user7@contoso.com" => waiting(Kind::Busy, crate::crew::MAX_WAIT + SECOND),
         _ => Kind::Accepted.into(),
@@ -85,7 +85,7 @@ async fn wait_above_the_longest_leaves_its_user_without_a_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wait_of_one_user_is_no_silence() {
+async fn wait_of_one_user_is_not_stall_time() {
     let pace = pace();
     let own = pace.clone();
     let script = script(move |at, number, _: &str| match number {
@@ -102,7 +102,7 @@ async fn wait_of_one_user_is_no_silence() {
 }
 
 #[test]
-fn pause_above_the_longest_ends_the_run_and_holds_the_next_one() {
+fn pause_above_max_wait_ends_the_run_and_holds_the_next() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(
         desk.path(),
@@ -131,7 +131,7 @@ fn pause_above_the_longest_ends_the_run_and_holds_the_next_one() {
 }
 
 #[test]
-fn find_ends_at_a_pause_above_the_longest() {
+fn find_ends_at_a_pause_above_max_wait() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenario =
         "title = \"long pauses\"\n[objects]\nusers = 10\n[faults]\nthrottle_429 = 1.0\nwait_s = 3600\n";
@@ -142,7 +142,7 @@ fn find_ends_at_a_pause_above_the_longest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn conflicts_for_everybody_fail_nobody() {
+async fn conflicts_for_all_users_fail_no_user() {
     for (users, concurrency) in [(5, 1), (20, 1), (20, 32), (300, 32)] {
         let script =
             script(|at, _, _: &str| Attempt::of(if at < SECOND * 8 { Kind::Busy } else { Kind::Accepted }));
@@ -155,7 +155,7 @@ async fn conflicts_for_everybody_fail_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn conflicts_for_everybody_last_until_the_run_stops() {
+async fn conflicts_for_all_users_pause_until_the_run_stops() {
     let (pace, stop) = (pace(), Stop::new());
     let (raise, watched) = (stop.clone(), pace.clone());
     tokio::spawn(async move {
@@ -181,7 +181,7 @@ async fn conflicts_of_four_users_are_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unavailable_service_that_serves_some_fails_nobody_and_one_that_serves_nobody_is_an_outage() {
+async fn service_with_503s_is_throttling_if_it_serves_some_users() {
     // One request in three is served.
     let some = script(|_, number, _: &str| {
         Attempt::of(if number % 3 == 0 { Kind::Accepted } else { Kind::Transient(Fault::Unavailable) })
@@ -214,7 +214,7 @@ fn run_against(scenario: &str, users: u64, more: &[&str]) -> (Option<i32>, Strin
 }
 
 #[test]
-fn conflicts_for_everybody_end_without_a_failed_user() {
+fn conflicts_for_all_users_end_without_a_failed_user() {
     for more in [&[][..], &["--batch", "5"]] {
         let scenario = "title = \"another writer\"\nconflicts_s = [[0.0, 4.0]]\n";
         let (exit, text, ledger) = run_against(scenario, 60, more);
@@ -225,7 +225,7 @@ fn conflicts_for_everybody_end_without_a_failed_user() {
 }
 
 #[test]
-fn quota_that_refuses_with_503_and_no_time_fails_nobody() {
+fn quota_that_answers_503_without_time_fails_no_user() {
     for more in [&[][..], &["--batch", "5"]] {
         let scenario =
             "title = \"limiter\"\nwrites_per_second = 20.0\nstock = 20.0\nrefuse_with_503 = true\n";
@@ -273,7 +273,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_request_is_sent_before_its_largest_wait_is_over(
+    fn no_request_is_sent_before_its_longest_wait_is_over(
         steps in steps(),
         users in 1..40_u64,
         concurrency in 1..12_usize,

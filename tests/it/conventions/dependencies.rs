@@ -6,7 +6,7 @@ use std::fs;
 use super::{root, texts};
 
 #[test]
-fn every_dependency_has_its_reason() {
+fn every_dependency_has_a_reason() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
     let reasons = fs::read_to_string(root().join("docs/dependencies.md")).expect("docs/dependencies.md");
     let documented: BTreeSet<&str> = reasons
@@ -28,7 +28,7 @@ fn every_dependency_has_its_reason() {
 }
 
 #[test]
-fn the_packages_that_were_asked_for_are_used() {
+fn required_packages_are_used() {
     let all: String = texts::files(root(), &["src"], &["rs"])
         .iter()
         .map(|name| fs::read_to_string(root().join(name)).expect("source"))

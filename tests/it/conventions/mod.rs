@@ -75,7 +75,7 @@ fn files_of_commands_are_thin() {
 }
 
 #[test]
-fn files_are_short_and_say_their_job_first() {
+fn files_are_short_and_start_with_their_job() {
     hold("files");
 }
 
@@ -95,7 +95,7 @@ fn only_the_terminal_prints() {
 }
 
 #[test]
-fn only_cli_and_commands_know_clap() {
+fn only_cli_and_commands_use_clap() {
     hold("command_line");
 }
 
