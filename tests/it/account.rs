@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::stage::said;
+use crate::sign_in_support::said;
 
 use serde_json::Value;
 

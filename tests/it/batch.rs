@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-use crate::crew;
+use crate::pool_support;
 
 /// From sending to the answer.
 const LATENCY: Duration = Duration::from_millis(100);
@@ -147,7 +147,7 @@ async fn work<E: Exchange>(asked: Asked, exchange: E, pace: Arc<Pace>, stop: &St
         }
     });
     let dispatch = Dispatch::batched(exchange, pace, stop.clone(), asked.batch);
-    let mut records = crew::work(rows, dispatch, asked.tries, asked.concurrency, stop).await;
+    let mut records = pool_support::work(rows, dispatch, asked.tries, asked.concurrency, stop).await;
     records.sort_by_key(|record| record.row);
     records
 }

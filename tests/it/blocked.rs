@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use crate::stage::Stage;
+use crate::sign_in_support::Stage;
 
 /// Longest wait for an end on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

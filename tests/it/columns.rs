@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::stage::{reprovision, said};
+use crate::sign_in_support::{reprovision, said};
 
 /// What becomes of a list.
 pub(crate) enum Right {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::service::Service;
-use crate::stage::said;
+use crate::sign_in_support::said;
 
 /// All exist, and every second is not found by the action.
 const TENANT: &str = "title = 'continues'\nmissing = 0.5\nlatency_ms = 20\n";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::service::Service;
-use crate::stage::said;
+use crate::sign_in_support::said;
 
 /// Commands of others, or that build: their first words, and why they are not run here.
 const NOT_RUN: [(&str, &str); 9] = [

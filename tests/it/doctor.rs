@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::stage::{Stage, said};
+use crate::sign_in_support::{Stage, said};
 
 fn doctor(stage: &Stage, more: &[&str], variables: &[(&str, &str)]) -> Output {
     let command = [&["doctor", "--auth", "secret"][..], more].concat();

@@ -11,7 +11,7 @@ use reprovision::stop::{Phase, Stop, Why};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::crew;
+use crate::pool_support;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -42,7 +42,7 @@ impl Exchange for Slow {
 }
 
 fn user(number: u64) -> Item {
-    Item::Send(crew::user(number))
+    Item::Send(pool_support::user(number))
 }
 
 struct Ended {
@@ -122,7 +122,7 @@ async fn run_with(
     let slow = Slow { latency, kind, tokens, sent: sent.clone() };
     let pace = Pace::new(Law::Fixed, Bounds { group, ..Bounds::default() }, None);
     let dispatch = Dispatch::batched(slow, pace, stop.clone(), group as usize);
-    crew::work_for(events, rows, dispatch, 6, 4, stop).await;
+    pool_support::work_for(events, rows, dispatch, 6, 4, stop).await;
     let took = began.elapsed();
     let events = journal.await.expect("the journal");
     Ended { events, sent: sent.load(SeqCst), took }

@@ -9,7 +9,7 @@ use reprovision::error::Exit;
 use reprovision::model::{Outcome, Reason};
 use reprovision::scan::Verdict;
 
-use crate::stage::reprovision;
+use crate::sign_in_support::reprovision;
 
 fn explain(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_reprovision"))

@@ -1,6 +1,7 @@
 //! One test binary: the list of integration tests.
 
 mod account;
+mod answer_during_abort;
 mod batch;
 #[cfg(unix)]
 mod blocked;
@@ -8,19 +9,19 @@ mod bug;
 mod columns;
 mod continues;
 mod conventions;
-mod crew;
-// Pages say the same everywhere; their commands are for a shell.
 mod differential;
+mod pool_support;
+// Pages say the same everywhere; their commands are for a shell.
 #[cfg(unix)]
 mod docs;
 mod doctor;
+mod edge_cases;
 mod ending;
 mod explain;
 mod exports;
 mod help;
 mod input;
 mod kill;
-mod last_answer;
 mod lists;
 mod mistakes;
 mod network;
@@ -40,20 +41,19 @@ mod run;
 mod scan;
 mod scenarios;
 mod schedule;
-mod second_look;
 mod secrets;
 mod service;
 mod shard;
 mod sign_in;
+mod sign_in_support;
 mod sign_in_trouble;
 mod signals;
 mod simulated;
-mod small;
-mod stage;
 mod status;
 mod sweep;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod token_wait;
 mod toml_files;
 mod units;
 mod waits;

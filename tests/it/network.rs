@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::stage::said;
+use crate::sign_in_support::said;
 
 /// A host of the network for documentation.
 const NOWHERE: &str = "https://192.0.2.1";

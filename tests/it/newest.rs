@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::service::Service;
-use crate::stage::{reprovision, said};
+use crate::sign_in_support::{reprovision, said};
 
 /// The domain that the simulator's sign-in host knows, and the tenant that it stands for.
 const DOMAIN: &str = "simulated.example";

@@ -10,7 +10,7 @@ use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::crew::{self, Scripted, user};
+use crate::pool_support::{self, Scripted, user};
 
 /// Answers by the time since the start and the number of the request.
 pub(crate) type Script = Box<dyn Fn(Duration, usize, &str) -> Attempt + Send + Sync>;
@@ -81,7 +81,8 @@ async fn run_with(
             }
         }
     });
-    let records = crew::work(rows, Dispatch::new(exchange, pace, stop.clone()), 6, concurrency, stop).await;
+    let records =
+        pool_support::work(rows, Dispatch::new(exchange, pace, stop.clone()), 6, concurrency, stop).await;
     let sent = sent.lock().expect("no panic holds it").clone();
     Ran { records, sent, took: began.elapsed() }
 }
@@ -160,7 +161,8 @@ async fn outage_costs_no_attempt_of_two() {
         feed.send(Item::Send(user(number))).await.expect("room");
     }
     drop(feed);
-    let records = crew::work(rows, Dispatch::new(exchange, fixed(50.0), stop.clone()), 2, 32, &stop).await;
+    let records =
+        pool_support::work(rows, Dispatch::new(exchange, fixed(50.0), stop.clone()), 2, 32, &stop).await;
     assert_eq!(records.len(), 25);
     assert!(records.iter().all(|record| record.outcome == Outcome::Accepted));
     // Failed at first, failed as a probe, and accepted.
@@ -413,7 +415,7 @@ async fn no_user_is_sent_if_records_cannot_be_written() {
         }
     });
     let dispatch = Dispatch::new(exchange, fixed(1_000.0), stop.clone());
-    crew::work_for(events, rows, dispatch, 6, 4, &stop).await;
+    pool_support::work_for(events, rows, dispatch, 6, 4, &stop).await;
     let sent = sent.lock().expect("no panic holds it").len();
     assert!(sent <= 4, "{sent} requests for a journal that is gone");
     assert!(matches!(stop.reasons().as_slice(), [Why::Bug(_)]), "{:?}", stop.reasons());

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Output;
 
 use crate::service::Service;
-use crate::stage::said;
+use crate::sign_in_support::said;
 
 /// 1,000 users, a third of them with errors, with these oddities.
 fn tenant(listing: &str) -> String {

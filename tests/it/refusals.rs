@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use url::Url;
 
-use crate::crew::{self, user};
+use crate::pool_support::{self, user};
 
 /// An answer takes so long.
 const LATENCY: Duration = Duration::from_millis(100);
@@ -214,7 +214,7 @@ async fn run(
     if setup.holds_forbidden {
         dispatch.hold_forbidden(false);
     }
-    let working = crew::work(rows, dispatch, 6, setup.concurrency, &stop);
+    let working = pool_support::work(rows, dispatch, 6, setup.concurrency, &stop);
     let records = tokio::time::timeout(LONG, working).await.expect("it ends");
     Ran { records, state, stop }
 }

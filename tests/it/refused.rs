@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Output;
 
-use crate::stage::{Stage, said};
+use crate::sign_in_support::{Stage, said};
 
 const CALM: &str = "writes_per_second = 0.0\n";
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::stage::{reprovision, said};
+use crate::sign_in_support::{reprovision, said};
 
 use serde_json::Value;
 

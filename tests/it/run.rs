@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::stage::{reprovision, said};
+use crate::sign_in_support::{reprovision, said};
 
 fn users(folder: &Path, rows: u64) {
     let lines: String =

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::service::Service;
-use crate::stage::said;
+use crate::sign_in_support::said;
 
 /// A tenant with errors of every kind.
 const TENANT: &str = r#"

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::stage::{Stage, fixture, said};
+use crate::sign_in_support::{Stage, fixture, said};
 
 const CALM: &str = "writes_per_second = 0.0\n";
 

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::service::Service;
-use crate::stage::said;
+use crate::sign_in_support::said;
 
 /// Users of the list; every tenth stands in it a second time, in other letters.
 const USERS: u64 = 300;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Output;
 use std::time::Instant;
 
-use crate::stage::{Stage, fixture, said};
+use crate::sign_in_support::{Stage, fixture, said};
 
 const CALM: &str = "writes_per_second = 0.0\n";
 

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::stage::{Stage, said};
+use crate::sign_in_support::{Stage, said};
 
 const CALM: &str = "writes_per_second = 0.0\n";
 
@@ -156,7 +156,8 @@ fn root_certificates_from_a_pipe_serve_all_clients() {
     let stage = Stage::new(CALM, 3);
     make_pipe(&stage);
     // What is trusted besides them is somebody else's.
-    let other = fs::read_to_string(crate::stage::fixture("app.pem")).expect("a certificate and its key");
+    let other =
+        fs::read_to_string(crate::sign_in_support::fixture("app.pem")).expect("a certificate and its key");
     let other = &other[other.find("-----BEGIN CERTIFICATE").expect("the certificate")..];
     fs::write(stage.folder.path().join("ca.pem"), other).expect("written");
     let [app, secret] = stage.secret();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use crate::stage::{reprovision, said};
+use crate::sign_in_support::{reprovision, said};
 
 /// The built-in scenario without its waits.
 fn quick(folder: &Path) {

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::service::Service;
-use crate::stage::said;
+use crate::sign_in_support::said;
 
 /// Some clear, some come back for ever, some break in the course of the month.
 const TENANT: &str = r#"

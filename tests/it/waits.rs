@@ -12,7 +12,7 @@ use reprovision::stop::{Stop, Why};
 
 use crate::pace::{LATENCY, Ran, run_at, script};
 use crate::service::Service;
-use crate::stage::said;
+use crate::sign_in_support::said;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -75,7 +75,7 @@ async fn wait_on_any_status_delays_only_its_user_exactly() {
 #[tokio::test(start_paused = true)]
 async fn wait_above_max_wait_leaves_its_user_without_a_record() {
     let (ran, sent) = run(40, |_, _, id| match id {
-        "user7@contoso.com" => waiting(Kind::Busy, crate::crew::MAX_WAIT + SECOND),
+        "user7@contoso.com" => waiting(Kind::Busy, crate::pool_support::MAX_WAIT + SECOND),
         _ => Kind::Accepted.into(),
     })
     .await;

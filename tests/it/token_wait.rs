@@ -12,7 +12,7 @@ use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::crew::{self, Scripted};
+use crate::pool_support::{self, Scripted};
 
 /// Who waits longer for a token asks the gate again in any case; this is less.
 const TOKEN: Duration = Duration::from_millis(400);
@@ -23,7 +23,7 @@ type Script = fn(usize) -> (Duration, Attempt);
 fn rows(users: u64) -> mpsc::Receiver<Item> {
     let (feed, rows) = mpsc::channel(64);
     for number in 1..=users {
-        feed.try_send(Item::Send(crew::user(number))).expect("room");
+        feed.try_send(Item::Send(pool_support::user(number))).expect("room");
     }
     rows
 }
@@ -42,7 +42,7 @@ async fn sent(users: u64, late: usize, script: Script) -> Vec<u128> {
     let exchange = Scripted { began: Instant::now(), token, latency, script, sent: sent.clone() };
     let pace = Pace::new(Law::Fixed, Bounds::default(), None);
     let dispatch = Dispatch::new(exchange, pace, stop.clone());
-    let records: Vec<Record> = crew::work(rows(users), dispatch, 6, 32, &stop).await;
+    let records: Vec<Record> = pool_support::work(rows(users), dispatch, 6, 32, &stop).await;
     assert_eq!(records.len() as u64, users);
     assert!(records.iter().all(|record| record.outcome == Outcome::Accepted), "{records:?}");
     let sent = sent.lock().expect("no panic holds it");
@@ -123,7 +123,7 @@ async fn panic_in_a_batch_stops_run_without_records() {
     let stop = Stop::new();
     let pace = Pace::new(Law::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
     let dispatch = Dispatch::batched(Broken, pace, stop.clone(), 20);
-    let records = crew::work(rows(40), dispatch, 6, 20, &stop).await;
+    let records = pool_support::work(rows(40), dispatch, 6, 20, &stop).await;
     assert!(records.is_empty(), "{records:?}");
     let bug = "a group of users ended without their answers".to_owned();
     assert_eq!(stop.reasons(), [Why::Bug(bug)]);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::stage::reprovision;
+use crate::sign_in_support::reprovision;
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
     let asked =
