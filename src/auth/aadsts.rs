@@ -1,4 +1,4 @@
-//! What to do about an AADSTS code: the sign-in errors that people meet, each with its fix (`docs/sign-in.md#errors`).
+//! What to do about an AADSTS code: the sign-in errors that people meet, each with its fix (`docs/reference.md#sign-in-errors`).
 
 /// What the sentences need to name.
 #[derive(Clone, Copy, Debug)]

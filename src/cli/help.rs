@@ -91,7 +91,7 @@ const OTHER_CODES: [(&str, u8, &str); 27] = [
     ("doctor", 8, ""),
     ("doctor", 130, "Ctrl-C"),
     ("doctor", 143, "terminated"),
-    // As `docs/find-retry-verify.md#every-night`.
+    // As `docs/nightly-job.md#exit-codes-for-the-scheduler`.
     ("sweep", 0, "nothing new, even if known users still fail"),
     ("sweep", 3, "new failures: some retry requests failed"),
     ("sweep", 4, "new failures: users failed again after a retry, or were given up"),
@@ -151,30 +151,28 @@ mod tests {
 
     #[test]
     fn every_exit_code_is_in_the_help_and_in_the_documents() {
-        let readme = include_str!("../../README.md");
-        let operations = include_str!("../../docs/reference.md");
+        let reference = include_str!("../../docs/reference.md");
         for exit in Exit::ALL {
             let code = exit.code();
             assert!(codes("run").contains(&format!("\n  {code} ")), "{code}");
-            assert!(readme.contains(&format!("| {code} |")), "{code} in README.md");
             let row =
                 |row: &str| row.starts_with(&format!("| {code} |")) || row.starts_with(&format!("| {code},"));
             let both = |row: &str| row.starts_with("| 130, 143 |") && [130, 143].contains(&code);
-            assert!(operations.lines().any(|line| row(line) || both(line)), "{code} in docs/reference.md");
+            assert!(reference.lines().any(|line| row(line) || both(line)), "{code} in docs/reference.md");
         }
     }
 
     #[test]
     fn the_codes_of_a_command_are_its_own() {
-        let closed_loop = include_str!("../../docs/find-retry-verify.md");
+        let nightly_job = include_str!("../../docs/nightly-job.md");
         for (_, code, meaning) in OTHER_CODES.iter().filter(|(name, code, _)| *name == "sweep" && *code < 5) {
             assert!(codes("sweep").contains(&format!("  {code}    {meaning}")), "{code}");
             let first = meaning.split(',').next().unwrap_or(meaning);
             assert!(
-                closed_loop
+                nightly_job
                     .lines()
                     .any(|line| line.starts_with(&format!("| {code} | ")) && line.contains(first)),
-                "{code}: {first} in docs/find-retry-verify.md"
+                "{code}: {first} in docs/nightly-job.md"
             );
         }
         assert!(!codes("find").contains("\n  3 ") && codes("verify").contains("\n  4 "));

@@ -24,7 +24,7 @@ pub fn cause_key(code: &str) -> Option<u32> {
     (!code.is_empty()).then(|| code.bytes().fold(0x811c_9dc5, fnv))
 }
 
-/// In the words of `verified.csv` (`docs/find-retry-verify.md#verdicts`).
+/// In the words of `verified.csv` (`docs/reference.md#verdicts`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
