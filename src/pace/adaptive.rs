@@ -37,7 +37,7 @@ pub struct Learned {
     pub credit: f64,
 }
 
-/// Finds the rate of continuous refill, fixed and sliding windows alike (`docs/benchmarks.md#pace`). Knows neither
+/// Finds the rate of continuous refill, fixed and sliding windows alike (`docs/pacing.md`). Knows neither
 /// clock nor cool-downs: instants are passed in, and what ends an episode is told by [`Adaptive::reopened`].
 ///
 /// The pace is that of the `Climb` and what the `Stock` adds. A refusal begins an `Episode`; the probe that is
