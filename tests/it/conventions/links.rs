@@ -7,7 +7,7 @@ use std::path::Path;
 use super::texts;
 use super::tree::Violation;
 
-const DOCUMENTS: [&str; 3] = ["docs", "README.md", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 4] = ["docs", ".github", "README.md", "CHANGELOG.md"];
 const SOURCES: [&str; 8] =
     ["src", "tests", "benches", "samples", "Cargo.toml", "docs", "README.md", "CHANGELOG.md"];
 /// Folders whose files comments and documents name by path.

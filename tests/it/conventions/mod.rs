@@ -6,6 +6,7 @@ mod dependencies;
 mod foreign;
 mod links;
 mod modules;
+mod pages;
 mod paths;
 mod planted;
 mod sizes;
@@ -25,7 +26,7 @@ const FEWEST_FILES: usize = 100;
 /// Name in the baseline and in `tests/fixtures/conventions`, and the check.
 type Check = (&'static str, fn(&Path) -> Vec<Violation>);
 
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     ("modules", |root| with_paths(root, |tree, paths| modules::forbidden_uses(root, tree, paths))),
     ("circles", |root| with_paths(root, circles::circles)),
     ("mod_files", |root| circles::crowded_mod_files(&Tree::read(root))),
@@ -37,6 +38,7 @@ const CHECKS: [Check; 11] = [
     ("command_line", |root| with_paths(root, foreign::command_line_types)),
     ("words", words::retired),
     ("links", links::broken),
+    ("pages", pages::crowded),
 ];
 
 fn root() -> &'static Path {
@@ -107,6 +109,11 @@ fn retired_words_do_not_return() {
 #[test]
 fn links_in_documents_and_comments_resolve() {
     hold("links");
+}
+
+#[test]
+fn documents_have_one_sentence_a_line() {
+    hold("pages");
 }
 
 /// The figure "code lines in `src` without tests and comments": docs/contributing.md has the command.

@@ -20,10 +20,20 @@ const RETIRED: [(&[&str], &str); 9] = [
 ];
 /// "Is no setting" is "is not a setting"; "is no longer" is English.
 const IS_NO: &str = "is no";
-const FOLDERS: [&str; 8] =
-    ["src", "tests", "benches", "docs", "samples", "README.md", "CHANGELOG.md", "Cargo.toml"];
+const FOLDERS: [&str; 10] = [
+    "src",
+    "tests",
+    "benches",
+    "docs",
+    "samples",
+    ".github",
+    ".ci",
+    "README.md",
+    "CHANGELOG.md",
+    "Cargo.toml",
+];
 /// Scripts have no extension.
-const KINDS: [&str; 5] = ["", "rs", "md", "toml", "py"];
+const KINDS: [&str; 7] = ["", "rs", "md", "toml", "py", "json", "yml"];
 /// These name the words, or files whose names hold them.
 const SELF: [&str; 2] = ["tests/it/conventions/words.rs", "tests/it/conventions/baseline.toml"];
 
