@@ -48,8 +48,14 @@ fn text(entry: &Entry) -> String {
     line("who", &entry.who);
     line("next", &entry.next);
     line("detail", &entry.detail);
-    line("source", &entry.source);
+    line("source", &public_source(&entry.source));
     lines.join("\n")
+}
+
+/// The parts of a source that everyone can open. Pages of `docs/` are not installed with the program.
+fn public_source(source: &str) -> String {
+    let parts = source.split("; ").filter(|part| !part.starts_with("docs/"));
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 fn listing() -> String {

@@ -1,4 +1,4 @@
-//! Every command that README.md and docs/ show is run, in order, file by file, against a simulator in place of Microsoft 365.
+//! Runs every command that README.md and docs/ show, page by page and in order, against a simulator.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,19 +8,19 @@ use std::process::{Command, Stdio};
 use crate::service::Service;
 use crate::sign_in_support::said;
 
-/// Commands of others, or that build: their first words, and why they are not run here.
+/// First words of commands that are not run here, and why: other programs, and builds.
 const NOT_RUN: [(&str, &str); 9] = [
-    ("cargo test", "this is it"),
+    ("cargo test", "runs this test"),
     ("cargo bench", "measures for minutes; docs/benchmarks.md has its figures"),
     ("cargo install", "builds what has been built"),
     ("cargo build", "builds what has been built"),
     ("tests/", "suites of their own, called by .ci/run"),
-    ("bash .ci/run", "the gate calls this"),
-    ("az ", "the Azure CLI is not ours"),
-    ("kubectl ", "not ours"),
-    ("openssl ", "not ours"),
+    ("bash .ci/run", "it runs this test"),
+    ("az ", "another program"),
+    ("kubectl ", "another program"),
+    ("openssl ", "another program"),
 ];
-/// Ends that are no failure of the command: complete, some rows failed, errors remain, a limit left it open.
+/// Exit codes that do not mean a failed command: complete, some rows failed, errors remain.
 const GOOD_ENDS: [i32; 3] = [0, 3, 4];
 
 fn root() -> &'static Path {
@@ -39,7 +39,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// Lines of code blocks by language; indented blocks and continued lines are made whole.
+/// Commands in code blocks of `languages`. Continued lines are joined, and indentation is removed.
 fn lines(text: &str, languages: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let mut inside: Option<bool> = None;
@@ -67,7 +67,7 @@ fn lines(text: &str, languages: &[&str]) -> Vec<String> {
     found
 }
 
-/// A folder as the reader has it: the samples, his list, an earlier run, and the program on the path.
+/// A folder as the reader has it: the samples, a list, and the program on the path.
 fn desk() -> tempfile::TempDir {
     let desk = tempfile::tempdir().expect("a folder");
     let copied = Command::new("cp").arg("-r").arg(root().join("samples")).arg(desk.path()).status();
@@ -81,7 +81,7 @@ fn desk() -> tempfile::TempDir {
     desk
 }
 
-/// Run folders that a page names by example, made real.
+/// Creates the run folders that a page names as examples.
 fn make_named_runs(desk: &Path, text: &str) {
     for word in text.split(|c: char| c.is_whitespace() || matches!(c, '`' | '"' | '\'' | ')')) {
         let Some((folder, file)) =
@@ -97,7 +97,7 @@ fn make_named_runs(desk: &Path, text: &str) {
     }
 }
 
-/// Two finished runs with other lists, for pages that show reports.
+/// Creates two finished runs with other lists, for pages that show reports.
 fn make_whole_runs(desk: &Path, service: &Service) {
     for (name, user) in [("contoso", 1), ("fabrikam", 2)] {
         let list = desk.join(format!("{name}.csv"));
@@ -125,7 +125,7 @@ fn examples() -> String {
     page
 }
 
-/// The program on a path of its own, in a folder, signed in to a simulator in place of Microsoft 365.
+/// A shell command in `desk`, with the program on its path and signed in to a simulator.
 fn bash(line: &str, desk: &Path, service: &Service) -> Command {
     let path = format!("{}:{}", desk.join("bin").display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("bash");
@@ -156,7 +156,7 @@ fn every_command_in_the_docs_runs() {
     for (name, text) in shown {
         let mut ran = 0;
         let desk = desk();
-        // Fifty broken users who are served at once, and whoever else stands in a list.
+        // Fifty users with errors who are served immediately. Other ids of a list also exist.
         let service = Service::of(
             desk.path(),
             "title = 'shown'\n[objects]\nusers = 50\nbroken = 1.0\nstrangers = true\neffect_s = [0, 0]\n",
@@ -169,14 +169,17 @@ fn every_command_in_the_docs_runs() {
             if NOT_RUN.iter().any(|(start, _)| line.starts_with(start)) {
                 continue;
             }
-            // A token command of the Azure CLI is shown; the token stands ready instead.
+            // Sign-in settings are shown for Azure CLI. The test uses a token instead.
             if line.starts_with("export ") || line == "echo $?" {
                 continue;
             }
             let line = line.replace("cargo run --release -- ", "reprovision ");
-            assert!(line.contains("reprovision "), "{name}: nobody runs this: {line}");
+            assert!(
+                line.contains("reprovision "),
+                "{name}: this line is not a command of the program: {line}"
+            );
             let output = bash(&line, desk.path(), &service)
-                // The whole built-in list takes most of a minute: `.ci/run` shows that once.
+                // The whole built-in list takes most of a minute, and `.ci/run` runs it once.
                 .envs(line.contains("--simulate").then_some(("REPROVISION_LIMIT", "60")))
                 .output()
                 .expect("bash");
@@ -198,8 +201,7 @@ fn every_command_in_the_docs_runs() {
     }
 }
 
-/// A shown command, its output and how it ended, as a reader compares them: numbers are any numbers, a path of a run is
-/// its folder, and `…` alone on a line stands for anything.
+/// Commands that are shown with their output, and the lines of the output. `…` alone on a line is left out.
 fn transcripts(text: &str) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     for block in text.split("```\n$ ").skip(1) {
@@ -210,6 +212,7 @@ fn transcripts(text: &str) -> Vec<(String, Vec<String>)> {
     found
 }
 
+/// A line with `#` for each number, and paths of runs without the folders above them.
 fn masked(line: &str) -> String {
     let mut out = String::new();
     for word in line.split(' ') {
@@ -241,7 +244,7 @@ fn every_transcript_in_the_docs_is_real_output() {
             desk.path(),
             "title = 'shown'\n[objects]\nusers = 50\nbroken = 1.0\nstrangers = true\neffect_s = [0, 0]\n",
         );
-        // The same scenario ten times as fast, and with shorter pauses.
+        // The default scenario, ten times as fast and with shorter pauses.
         let quick = include_str!("../../samples/scenarios/default.toml")
             .replace("writes_per_second = 60.0", "writes_per_second = 600.0")
             .replace("stock = 120.0", "stock = 1200.0")
@@ -293,7 +296,7 @@ fn powershell_examples_match_bash_examples() {
     }
 }
 
-/// What a table says the program says, without what varies: between `…` and numbers.
+/// The parts of a message in a table that do not vary: the text between `…` and numbers.
 fn fixed_parts(cell: &str) -> Vec<String> {
     cell.split(|c: char| matches!(c, '…' | ';' | ':') || c.is_ascii_digit())
         .map(|part| part.trim_matches(|c: char| !c.is_alphanumeric() && c != '-').to_owned())
@@ -321,7 +324,7 @@ fn messages_explained_in_the_docs_exist_in_the_program() {
         for row in section.lines().filter(|line| line.starts_with("| ")).skip(1) {
             let cell = row.split('|').nth(1).expect("a cell").replace('`', "");
             for part in fixed_parts(&cell) {
-                // A text may be broken over lines, and hold what is only known while it runs.
+                // A text in the source may be broken over lines and have values in parentheses.
                 let found =
                     part.split(" (").all(|part| source.contains(part.split(')').next().unwrap_or(part)));
                 assert!(found, "{page}: no message says {part:?}");
