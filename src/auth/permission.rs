@@ -99,7 +99,7 @@ pub fn missing_text(claims: &Claims, kind: ObjectKind, writes: bool) -> String {
     let held: Vec<&str> = claims.roles.iter().map(String::as_str).collect();
     let list = if writes { to_retry(kind, true) } else { to_read(kind) };
     let odd = match kind == ObjectKind::Contacts && writes {
-        true => ". If the first is refused in practice, take the last",
+        true => ". If the first is rejected in practice, take the last",
         false => "",
     };
     format!(

@@ -490,7 +490,7 @@ impl Shared {
         let challenge = lock(&self.challenge);
         match &challenge.claims {
             Some(claims) if challenge.answered.as_ref() == Some(claims) => Err(Failure::Final(
-                "Microsoft 365 wants a fresh sign-in and refused the one it got (the same claims challenge twice): \
+                "Microsoft 365 wants a fresh sign-in and rejected the one it got (the same claims challenge twice): \
                  a Conditional Access policy? Sign-in logs name it"
                     .to_owned(),
             )),

@@ -253,7 +253,7 @@ async fn read(
             401 => found.note(
                 "read",
                 State::Failed,
-                "the token is refused (401): sign in again; is it a token for Microsoft Graph of this cloud?",
+                "the token was rejected (401). Sign in again, and check that the token is for Microsoft Graph of this cloud",
             ),
             403 => found.note("read", State::Failed, connection.missing_permission(kind, false)),
             429 => {

@@ -147,7 +147,7 @@ impl<'a> Looking<'a> {
                 Err(Stopped::Lost(why)) => tell(&format!("{why}: the rest is read one by one")),
                 Err(Stopped::Ended(Ended::Refused(attempt))) if attempt.status == Some(400) => {
                     tell(&format!(
-                        "Microsoft 365 refuses the pages ({}): the rest is read one by one",
+                        "Microsoft 365 rejects the pages ({}): the rest is read one by one",
                         attempt.message
                     ));
                 }

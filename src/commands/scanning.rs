@@ -131,7 +131,7 @@ impl Scanning {
             Stopped::Ended(Ended::Refused(attempt)) => Err(match attempt.kind {
                 Kind::Refused(Reason::NoPermission) => Error::SignIn(self.refused.clone()),
                 _ => Error::Unavailable(format!(
-                    "Microsoft 365 refuses the read ({} {}): {}; {goes_on}",
+                    "Microsoft 365 rejects the read ({} {}): {}; {goes_on}",
                     attempt.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string()),
                     attempt.code,
                     attempt.message

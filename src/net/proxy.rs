@@ -112,7 +112,7 @@ fn unwelcome(head: &str, with_password: bool) -> Option<String> {
         )
     } else if with_password {
         format!(
-            "{proxy} refuses the user and password in HTTPS_PROXY ({status}). It was asked once, so that the account is not locked. \
+            "{proxy} rejects the user and password in HTTPS_PROXY ({status}). It was asked once, so that the account is not locked. \
              Correct them, special characters percent-encoded. Nothing was sent"
         )
     } else {
@@ -233,14 +233,14 @@ mod tests {
             (&["NTLM TlRMTVNTUAAC"], true, "cntlm"),
             (&["Hawk id=1"], true, "accepts only a kind of sign-in"),
             (&["Negotiate", "Basic realm=\"x\""], false, "wants a user and a password (407)"),
-            (&["basic realm=\"x\""], true, "refuses the user and password"),
+            (&["basic realm=\"x\""], true, "rejects the user and password"),
             (&[], false, "wants a user and a password (407)"),
         ] {
             let text = unwelcome(&head(offers), with_password).expect("a refusal");
             assert!(text.contains(part), "{text}");
         }
         let wrong = unwelcome("HTTP/1.0 401 Unauthorized\r\n\r\n", true).expect("a refusal");
-        assert!(wrong.contains("refuses the user and password in HTTPS_PROXY (401)"), "{wrong}");
+        assert!(wrong.contains("rejects the user and password in HTTPS_PROXY (401)"), "{wrong}");
         for other in ["", "HTTP/1.1 200 Connection established\r\n\r\n", "HTTP/1.1 403 No\r\n\r\n", "407"] {
             assert_eq!(unwelcome(other, true), None);
         }

@@ -87,7 +87,7 @@ fn proxy_that_rejects_the_sign_in_is_tried_once() {
         for (serve, user, part) in [
             (negotiate, "", "accepts only Negotiate and NTLM (407)"),
             (basic, "", "wants a user and a password (407)"),
-            (basic, "ann:canary-password@", "refuses the user and password in HTTPS_PROXY (407)"),
+            (basic, "ann:canary-password@", "rejects the user and password in HTTPS_PROXY (407)"),
         ] {
             let (port, count) = server(serve);
             let proxy = format!("http://{user}127.0.0.1:{port}");

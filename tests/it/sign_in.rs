@@ -351,7 +351,7 @@ fn five_403s_from_the_start_end_the_run_with_advice() {
     assert_eq!(output.status.code(), Some(6), "{}", said(&output));
     let said = said(&output);
     assert!(said.contains("warning: the token's scopes (Directory.AccessAsUser.All)"), "{said}");
-    assert!(said.contains("PIM") && said.contains("the first 5 users were all refused with 403"), "{said}");
+    assert!(said.contains("PIM") && said.contains("the first 5 users were all rejected with 403"), "{said}");
 }
 
 /// A hundred users a second, up to 64 at once.

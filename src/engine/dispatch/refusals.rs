@@ -436,7 +436,7 @@ fn said(attempt: &Attempt) -> String {
 
 fn dead(tokens: u32, attempt: &Attempt) -> String {
     format!(
-        "Microsoft Graph refuses every request with 401, with {tokens} tokens one after the other ({}). Check with reprovision \
+        "Microsoft Graph rejects every request with 401, with {tokens} tokens one after the other ({}). Check with reprovision \
          doctor that the app or account is enabled and signs in to this cloud, then run the same command again",
         said(attempt)
     )
@@ -444,7 +444,7 @@ fn dead(tokens: u32, attempt: &Attempt) -> String {
 
 fn role_ended(how: &str, attempt: &Attempt) -> String {
     format!(
-        "your role or permission ended: users were accepted before, and the last {FORBIDDEN_USERS} were refused with 403, {how} \
+        "your role or permission ended: users were accepted before, and the last {FORBIDDEN_USERS} were rejected with 403, {how} \
          ({}). They have no record. Activate the role again (PIM), or have an administrator consent again, and run the same \
          command; to record them as failed instead, add --max-failures 100%",
         said(attempt)
@@ -453,7 +453,7 @@ fn role_ended(how: &str, attempt: &Attempt) -> String {
 
 fn not_graphs(attempt: &Attempt) -> String {
     format!(
-        "the first {BARRED_USERS} requests were refused with 403 by something that is not Microsoft Graph: a gateway, proxy or \
+        "the first {BARRED_USERS} requests were rejected with 403 by something that is not Microsoft Graph: a gateway, proxy or \
          firewall between here and there. It says: {}. Ask its administrators to let this machine reach Microsoft Graph, \
          then run the same command again",
         said(attempt)

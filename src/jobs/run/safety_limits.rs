@@ -57,7 +57,7 @@ impl Guards {
         self.forbidden = self.forbidden.filter(|_| reason == Reason::NoPermission).map(|count| count + 1);
         if self.forbidden == Some(FORBIDDEN_FROM_START) {
             return Some(Why::SignIn(format!(
-                "the first {FORBIDDEN_FROM_START} {} were all refused with 403: {}",
+                "the first {FORBIDDEN_FROM_START} {} were all rejected with 403: {}",
                 self.kind.plural(),
                 self.refused
             )));
