@@ -71,3 +71,22 @@ fn bash_completes_commands_flags_and_values() {
     let ways = completed(&["reprovision", "run", "--auth", "managed"]);
     assert_eq!(ways, ["managed-identity"]);
 }
+
+#[test]
+fn exit_codes_are_the_same_in_help_reference_and_explain() {
+    let help = printed(&["run", "--help"]);
+    let reference = include_str!("../../docs/reference.md").replace('`', "");
+    let lines = help.lines().skip_while(|line| *line != "Exit codes:").skip(1);
+    let codes: Vec<_> = lines.map_while(|line| line.trim().split_once(' ')).collect();
+    assert_eq!(codes.len(), reprovision::error::Exit::ALL.len(), "{help}");
+    for (code, meaning) in codes {
+        let meaning = meaning.trim();
+        let row = format!("| {code} | {meaning} |");
+        assert!(reference.lines().any(|line| line == row), "{row} in docs/reference.md");
+        // Both signals have one explanation.
+        if !["130", "143"].contains(&code) {
+            let explained = printed(&["explain", "exit", code]);
+            assert!(explained.starts_with(&format!("exit {code}: {meaning}\n")), "{meaning}: {explained}");
+        }
+    }
+}
