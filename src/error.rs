@@ -187,7 +187,7 @@ fn next_step(action: &str, kind: io::ErrorKind) -> Option<&'static str> {
 
 /// A sign-in error as it is printed: with the page that explains sign-in.
 pub fn sign_in_text(text: &str) -> String {
-    format!("{text} (docs/sign-in.md)")
+    format!("{text} (reprovision help sign-in)")
 }
 
 impl From<JoinError> for Error {

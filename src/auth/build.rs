@@ -223,7 +223,7 @@ impl Plan<'_> {
             Kind::Token => ", --token-file or --token-command",
             _ => "",
         };
-        format!("--auth {flag} needs {list}{hint} (docs/sign-in.md)")
+        format!("--auth {flag} needs {list}{hint} (reprovision help sign-in)")
     }
 }
 

@@ -122,7 +122,7 @@ pub fn hidden_text(claims: &Claims, kind: ObjectKind) -> String {
             kind.plural()
         ),
         Permitted::Perhaps(_) => format!(
-            "Check the permission. Documented for reading {}, least privileged first: {} (docs/sign-in.md)",
+            "Check the permission. Documented for reading {}, least privileged first: {} (reprovision help sign-in)",
             kind.plural(),
             to_read(kind).join(", ")
         ),

@@ -2,7 +2,7 @@
 
 use clap::{Command, CommandFactory};
 
-use super::Cli;
+use super::{Cli, sign_in_page};
 
 /// Commands to paste, by command; `""` is the program itself. A test runs them all.
 const EXAMPLES: [(&str, &[&str]); 11] = [
@@ -14,6 +14,7 @@ const EXAMPLES: [(&str, &[&str]); 11] = [
             "reprovision find --tenant contoso.com --out broken.csv # who needs it?",
             "reprovision run broken.csv --tenant contoso.com",
             "reprovision verify --tenant contoso.com                # later: is it gone?",
+            "reprovision help sign-in                               # all ways to sign in",
         ],
     ),
     (
@@ -117,14 +118,15 @@ const NOT_IN_SWEEP: [&str; 5] = ["input", "from_find", "verify", "column", "deli
 pub fn command() -> Command {
     // Values of variables may be secret, and help is pasted into tickets.
     let command = Cli::command().mut_args(|argument| argument.hide_env_values(true));
-    with_help(command, "").mut_subcommands(|inner| {
+    let command = with_help(command, "").mut_subcommands(|inner| {
         let name = inner.get_name().to_owned();
         let inner = inner.mut_args(|argument| {
             let refused = name == "sweep" && NOT_IN_SWEEP.contains(&argument.get_id().as_str());
             argument.hide_env_values(true).hide(refused)
         });
         with_help(inner, &name)
-    })
+    });
+    command.subcommand(sign_in_page::topic())
 }
 
 /// The short help is one screen: without the variables.
@@ -163,7 +165,7 @@ mod tests {
         for (_, code, meaning) in OTHER_CODES.iter().filter(|(name, code, _)| *name == "sweep" && *code < 5) {
             assert!(codes("sweep").contains(&format!("  {code}    {meaning}")), "{code}");
             let row = format!("| {code} | {meaning} |");
-            assert!(nightly_job.lines().any(|line| line == row), "{row} in docs/nightly-job.md");
+            assert!(nightly_job.lines().any(|line| line == row), "{row} in the page about the nightly job");
         }
         assert!(!codes("find").contains("\n  4 ") && codes("verify").contains("\n  4 "));
         let numbers = |name: &str| {
@@ -184,7 +186,7 @@ mod tests {
         let mut command = command().term_width(100);
         command.build();
         let mut checked = 0;
-        for inner in command.get_subcommands_mut() {
+        for inner in command.get_subcommands_mut().filter(|inner| !inner.is_hide_set()) {
             let name = inner.get_name().to_owned();
             for argument in inner.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 let told = argument.get_help().map(ToString::to_string).unwrap_or_default();

@@ -8,6 +8,7 @@ mod report;
 mod schedule;
 mod service;
 mod settings;
+mod sign_in_page;
 mod sweep;
 mod values;
 mod verify;

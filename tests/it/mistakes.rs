@@ -68,12 +68,12 @@ fn each_mistake_is_reported_with_its_place_and_advice() {
         (
             "run users.csv",
             6,
-            vec!["no way to sign in. The quickest: install Azure CLI, az login", "docs/sign-in.md"],
+            vec!["no way to sign in. The quickest: install Azure CLI, az login", "reprovision help sign-in"],
         ),
         (
             "run users.csv --auth secret",
             2,
-            vec!["--auth secret needs AZURE_CLIENT_SECRET and AZURE_CLIENT_ID", "docs/sign-in.md"],
+            vec!["--auth secret needs AZURE_CLIENT_SECRET and AZURE_CLIENT_ID", "reprovision help sign-in"],
         ),
         ("run users.csv --auth az", 6, vec!["Azure CLI (az) is not installed, or not in PATH"]),
         ("run users.csv --yes", 2, vec!["--yes needs --tenant"]),

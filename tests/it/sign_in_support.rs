@@ -90,7 +90,7 @@ impl Stage {
     /// Exit 6 with this in the message, and a tenant that nobody wrote to.
     pub(crate) fn refused(&self, output: &Output, part: &str) {
         assert_eq!(output.status.code(), Some(6), "{}", said(output));
-        assert!(said(output).contains("docs/sign-in.md"), "{}", said(output));
+        assert!(said(output).contains("reprovision help sign-in"), "{}", said(output));
         assert!(said(output).contains(part), "{part:?} is not in: {}", said(output));
         assert_eq!(self.simulator.ledger().arrivals, 0, "nothing reached the tenant: {}", said(output));
         self.no_secrets(output);

@@ -1,4 +1,4 @@
-//! Check 9: links in documents and in comments lead to files and headings that exist.
+//! Check 9: links in documents and comments lead to files and headings that exist, and no message names a page.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -81,6 +81,14 @@ fn named_files(line: &str) -> Vec<String> {
         .collect()
 }
 
+/// Whether a line can be part of a message: code of the program that is not a comment and includes no file.
+fn is_message(name: &str, line: &str) -> bool {
+    name.starts_with("src/")
+        && name.ends_with(".rs")
+        && !line.trim_start().starts_with("//")
+        && !line.contains("include_str!")
+}
+
 /// Why a target does not resolve. `folder` is what it is relative to.
 fn fault(root: &Path, page: &str, folder: &str, target: &str) -> Option<String> {
     let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
@@ -122,13 +130,24 @@ pub(super) fn broken(root: &Path) -> Vec<Violation> {
             }
         }
     }
+    let mut messages = Vec::new();
     for name in texts::files(root, &SOURCES, &["", "rs", "toml", "md", "py"]) {
         let text = fs::read_to_string(root.join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         for (line, content) in text.lines().enumerate() {
             for target in named_files(content) {
                 check(&name, line + 1, "", &target);
+                if is_message(&name, content) && target.starts_with("docs/") {
+                    messages.push(Violation {
+                        key: format!("{name} names {target}"),
+                        place: format!("{name}:{}", line + 1),
+                        what: format!(
+                            "{target:?} is not installed with the program. Name a command, or a public URL."
+                        ),
+                    });
+                }
             }
         }
     }
+    found.extend(messages);
     found
 }
