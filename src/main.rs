@@ -11,12 +11,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     ExitCode::from(guarded(|hook| match cli::parse(std::env::args_os().collect()) {
-        Ok(cli::Parsed::Command(cli)) => commands::main(cli, hook).code(),
+        Ok(cli::Parsed::Command(cli, typed)) => commands::main(*cli, &typed, hook).code(),
         Ok(cli::Parsed::Said(said)) => {
             // Help goes to standard output, a wrong flag to standard error; a closed pipe is nobody's failure.
             let _ = said.print();
             u8::try_from(said.exit_code()).unwrap_or(2)
         }
-        Err(error) => commands::fail(&error).code(),
+        Err(error) => commands::refuse(&error).code(),
     }))
 }

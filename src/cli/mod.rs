@@ -4,6 +4,7 @@ mod doctor;
 mod explain;
 mod find;
 mod help;
+mod next_command;
 mod report;
 mod schedule;
 mod service;
@@ -112,7 +113,7 @@ pub enum Command {
 /// `--progress`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Progress {
+pub enum ProgressFlag {
     Auto,
     Bar,
     Lines,
@@ -248,7 +249,7 @@ pub struct Run {
         help_heading = "Output",
         hide_short_help = true
     )]
-    pub progress: Progress,
+    pub progress: ProgressFlag,
     /// Which errors, for --from-find. Last: its heading would hold for all that follows.
     #[command(flatten)]
     pub only: Only,

@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::values::duration;
+use crate::model::DEFAULT_SCENARIO;
 
 /// `--cloud`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -61,7 +62,7 @@ pub struct Service {
     )]
     pub auth: Auth,
     /// Use a built-in simulator: a built-in scenario or a scenario file; no tenant needed
-    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = "default", require_equals = true, conflicts_with_all = ["endpoint", "token_file", "token_command"])]
+    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = DEFAULT_SCENARIO, require_equals = true, conflicts_with_all = ["endpoint", "token_file", "token_command"])]
     pub simulate: Option<String>,
 
     /// Graph root, sign-in host and token scope together

@@ -9,15 +9,16 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, Command, FromArgMatches};
 use toml::de::{DeTable, DeValue};
 
-use super::{Cli, Service, help};
+use super::{Cli, Service, help, next_command};
 use crate::error::Error;
+use crate::model::NextCommand;
 use crate::sys;
 
 /// What came of the command line.
 #[derive(Debug)]
 pub enum Parsed {
-    /// To be run.
-    Command(Cli),
+    /// To be run, and the command line as a value.
+    Command(Box<Cli>, NextCommand),
     /// Help, a version, or what clap has to say about a wrong flag; it knows where to print it.
     Said(clap::Error),
 }
@@ -38,10 +39,16 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Parsed, Error> {
     if let Some(file) = settings_file(&arguments) {
         command = with_file(command, &file)?;
     }
+    let program = arguments.first().map(|program| program.to_string_lossy().into_owned());
     let first = arguments.get(1).map(PathBuf::from);
     let other = one_dash(&arguments, &command);
-    Ok(match command.try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
-        Ok(cli) => Parsed::Command(cli),
+    let parsed = command.try_get_matches_from_mut(arguments).and_then(|matches| {
+        let typed = next_command::typed(&command, &matches);
+        let typed = program.into_iter().fold(typed, NextCommand::started_as);
+        Ok(Parsed::Command(Box::new(Cli::from_arg_matches(&matches)?), typed))
+    });
+    Ok(match parsed {
+        Ok(parsed) => parsed,
         Err(said) if said.kind() == ErrorKind::UnknownArgument && renamed(&said).is_some() => {
             return Err(Error::Usage(renamed(&said).unwrap_or_default()));
         }
@@ -234,9 +241,11 @@ mod tests {
         let fixed = ["reprovision", "run", "--config", path];
         let all = fixed.iter().chain(arguments).map(OsString::from);
         match parse(all.collect()) {
-            Ok(Parsed::Command(Cli { command: cli::Command::Run(run), .. })) => Ok(run),
+            Ok(Parsed::Command(cli, _)) => match cli.command {
+                cli::Command::Run(run) => Ok(run),
+                _ => Err("another command".to_owned()),
+            },
             Ok(Parsed::Said(error)) => Err(error.to_string()),
-            Ok(Parsed::Command(_)) => Err("another command".to_owned()),
             Err(error) => Err(error.chain().replace(path, "FILE")),
         }
     }

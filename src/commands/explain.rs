@@ -1,24 +1,24 @@
 //! `explain`: cause, who puts it right, next step; offline.
 
-use super::say;
 use crate::catalogue::{self, Entry, Kind};
 use crate::cli::Explain;
 use crate::error::{Error, Exit};
 use crate::model::{MAX_MESSAGE, neutral};
+use crate::terminal::Console;
 
 /// Explains one error, or lists all known ones.
 ///
 /// # Errors
 /// `Error::Usage` for an error that is not known, with what is near.
-pub(super) fn explain(asked: &Explain) -> Result<Exit, Error> {
+pub(super) fn explain(asked: &Explain, console: &Console) -> Result<Exit, Error> {
     if asked.code.is_empty() {
-        say(&listing());
+        console.result(&listing());
         return Ok(Exit::Done);
     }
     let code = asked.code.join(" ");
     match catalogue::find(&code) {
         Some(entry) => {
-            say(&text(entry));
+            console.result(&text(entry));
             Ok(Exit::Done)
         }
         None => Err(Error::Usage(unknown(&code))),

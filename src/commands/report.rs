@@ -4,25 +4,27 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::typed::Typed;
-use super::{is_there, say, tell, the_newest};
+use super::newest::the_newest;
 use crate::cli::{RedactKind, Report};
 use crate::error::{Error, Exit};
-use crate::report::{Figures, Merged, Next, Page, Redact, load};
+use crate::jobs::files::is_file;
+use crate::jobs::next_commands;
+use crate::report::{Figures, Merged, Page, Redact, load};
 use crate::rundir::{RUNS, find_run, newest_of};
 use crate::sys;
+use crate::terminal::Console;
 
 /// Writes the reports asked for.
 ///
 /// # Errors
 /// `Error::Usage` for runs that cannot be found or files that are in the way; `Error::File`, `Error::Damaged`.
-pub(super) fn report(asked: &Report) -> Result<Exit, Error> {
+pub(super) fn report(asked: &Report, console: &Console) -> Result<Exit, Error> {
     let parent = Path::new(RUNS);
     let mut folders = Vec::new();
     if asked.runs.is_empty() {
         let tenant = asked.tenant.as_deref();
         let (newest, _) = newest_of(parent, tenant)?;
-        tell(&format!("Run       {} ({})", newest.display(), the_newest(tenant)));
+        console.status(&format!("Run       {} ({})", newest.display(), the_newest(tenant)));
         folders.push(newest);
     }
     for run in &asked.runs {
@@ -33,7 +35,7 @@ pub(super) fn report(asked: &Report) -> Result<Exit, Error> {
         None => Redact::Nothing,
     };
     if asked.merge {
-        return merge(asked, &folders, redact);
+        return merge(asked, &folders, redact, console);
     }
     if asked.out.is_some() && folders.len() > 1 {
         return Err(Error::Usage(
@@ -41,22 +43,16 @@ pub(super) fn report(asked: &Report) -> Result<Exit, Error> {
         ));
     }
     for folder in &folders {
-        single(asked, folder, redact)?;
+        single(asked, folder, redact, console)?;
     }
     Ok(Exit::Done)
 }
 
-fn single(asked: &Report, folder: &Path, redact: Redact) -> Result<(), Error> {
+fn single(asked: &Report, folder: &Path, redact: Redact, console: &Console) -> Result<(), Error> {
     let mut part = load(folder)?;
     let figures = Figures::of(folder, part.summary.run.rows)?;
     part.summary.tell(&figures);
-    let failed = folder.join("failed.csv");
-    let next = Next {
-        again: Typed::continues(&part.summary.run, folder),
-        retry: Typed::about(&part.summary.run, "run", &failed).line(),
-        verify: Typed::about(&part.summary.run, "verify", folder).line(),
-    };
-    let told = part.summary.text(folder, &next);
+    let told = part.summary.text(folder, &next_commands::of_run(&part.summary.run, folder));
     let page = Page { parts: &[part], figures: &figures, groups: &[], redact }.render();
     let path = match &asked.out {
         Some(out) => {
@@ -70,11 +66,11 @@ fn single(asked: &Report, folder: &Path, redact: Redact) -> Result<(), Error> {
             path
         }
     };
-    say(&format!("{told}\nReport    {}", path.display()));
+    console.result(&format!("{told}\nReport    {}", path.display()));
     Ok(())
 }
 
-fn merge(asked: &Report, folders: &[PathBuf], redact: Redact) -> Result<Exit, Error> {
+fn merge(asked: &Report, folders: &[PathBuf], redact: Redact, console: &Console) -> Result<Exit, Error> {
     let merged = Merged::read(folders)?;
     let page =
         Page { parts: &merged.parts, figures: &merged.figures, groups: &merged.groups, redact }.render();
@@ -84,18 +80,18 @@ fn merge(asked: &Report, folders: &[PathBuf], redact: Redact) -> Result<Exit, Er
     write_out(&path, page.as_bytes(), asked.force)?;
     write_out(&path.with_extension("json"), &json, asked.force)?;
     for group in &merged.groups {
-        say(&group.sentence());
+        console.result(&group.sentence());
     }
     for (name, count) in &summary.totals {
-        say(&format!("  {} {name}", crate::report::thousands(*count)));
+        console.result(&format!("  {} {name}", crate::report::thousands(*count)));
     }
-    say(&format!("Report    {} and {}", path.display(), path.with_extension("json").display()));
+    console.result(&format!("Report    {} and {}", path.display(), path.with_extension("json").display()));
     Ok(if summary.complete { Exit::Done } else { Exit::Stopped })
 }
 
 /// A file of the user's choice: never through a link, into a pipe, or over something else.
 fn write_out(path: &Path, bytes: &[u8], force: bool) -> Result<(), Error> {
-    match (is_there(path)?, force) {
+    match (is_file(path)?, force) {
         (true, false) => {
             Err(Error::Usage(format!("{} exists: --force replaces it; nothing was written", path.display())))
         }

@@ -1,11 +1,11 @@
 //! `schedule`: prints a unit that runs `sweep` every night, with what each exit code should lead to.
 
-use super::say;
 use crate::cli::{Schedule, Scheduler};
 use crate::error::Exit;
+use crate::terminal::Console;
 
 /// Prints the unit.
-pub(super) fn schedule(asked: &Schedule) -> Exit {
+pub(super) fn schedule(asked: &Schedule, console: &Console) -> Exit {
     let unit = match asked.kind {
         Scheduler::Cron => include_str!("schedule/cron"),
         Scheduler::Systemd => include_str!("schedule/systemd"),
@@ -20,6 +20,6 @@ pub(super) fn schedule(asked: &Schedule) -> Exit {
         .replace("@MM@", &format!("{minute:02}"))
         .replace("@H@", &hour.to_string())
         .replace("@M@", &minute.to_string());
-    say(unit.trim_end());
+    console.result(unit.trim_end());
     Exit::Done
 }

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::graph;
 use crate::session::{Endpoint, Purpose, ServiceOptions, Session};
 
-use super::console;
+use crate::terminal::Console;
 
 /// The options that the flags of every command about Graph stand for.
 pub(crate) fn options(flags: &Service) -> ServiceOptions {
@@ -28,25 +28,20 @@ pub(crate) fn options(flags: &Service) -> ServiceOptions {
         token_file: flags.token_file.clone(),
         token_command: flags.token_command.clone(),
         timeout: flags.timeout,
+        max_wait: flags.max_wait,
         http1: flags.http1,
         ca_file: flags.ca_file.clone(),
     }
 }
 
-/// Finds Graph, or starts the simulator.
+/// Finds Graph or starts the simulator, and signs in.
 ///
 /// # Errors
-/// As [`Endpoint::locate`].
-pub(crate) async fn place(flags: &Service) -> Result<Endpoint, Error> {
-    Endpoint::locate(&options(flags)).await
-}
-
-/// Signs in at an endpoint.
-///
-/// # Errors
-/// As [`Session::open`].
-pub(crate) async fn connect(flags: &Service, endpoint: Endpoint, purpose: Purpose) -> Result<Session, Error> {
-    Session::open(&options(flags), endpoint, purpose, console()).await
+/// As [`Endpoint::locate`] and [`Session::open`].
+pub(crate) async fn connect(flags: &Service, purpose: Purpose, console: &Console) -> Result<Session, Error> {
+    let options = options(flags);
+    let endpoint = Endpoint::locate(&options).await?;
+    Session::open(&options, endpoint, purpose, console).await
 }
 
 fn method(flag: Auth) -> Option<Kind> {

@@ -1,4 +1,13 @@
-//! What the program can do, as functions from values to values.
+//! What the program can do, as functions from plans to ends.
 
+pub(crate) mod doctor;
+pub(crate) mod files;
+pub(crate) mod find;
+pub(crate) mod next_commands;
 pub(crate) mod run;
-pub(crate) mod tally;
+pub(crate) mod signals;
+mod simulated;
+pub(crate) mod status;
+pub(crate) mod sweep;
+mod tenant_reader;
+pub(crate) mod verify;

@@ -1,4 +1,17 @@
-//! Where a run stands at one moment: what a display shows.
+//! Where a run stands at one moment, and how that is shown.
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressForm {
+    /// A bar, redrawn in place.
+    Bar,
+    /// A line of text a minute.
+    Lines,
+    /// A JSON object a minute.
+    Json,
+    /// Nothing.
+    None,
+}
 
 /// Counters of one invocation and what it waits for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use jiff::Timestamp;
 
-use super::{Outcome, Reason, Text};
+use super::{Outcome, Reason, Text, plain};
 
 /// The header of `results.csv`, byte for byte, without the line end. New columns only at the end.
 pub const HEADER: &str = "row,id,outcome,reason,http_status,error_code,message,attempts,throttled,\
@@ -76,6 +76,13 @@ impl<T: Deref<Target = str>> Record<T> {
     pub fn settled_at(&self) -> Option<Timestamp> {
         let text = if self.attempts > 1 { &self.finished_at } else { &self.first_sent_at };
         text.parse().ok()
+    }
+
+    /// The id as it was sent: without the apostrophe that a value gets in `results.csv` if a spreadsheet would read it as a
+    /// formula, and a GUID without braces.
+    pub fn sent_id(&self) -> &str {
+        let id = plain(&self.id);
+        id.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(id)
     }
 }
 

@@ -121,7 +121,7 @@ impl Page<'_> {
                 p.note { "Stopped: " (self.sentence(sentence)) }
             }
             @if let ([part], Redact::Nothing, false) = (self.parts, self.redact, equal) {
-                @if let Some(command) = &part.summary.run.continue_with { p.note { "Continue: " code { (command) } } }
+                @if let Some(next) = &part.summary.run.next { p.note { "Continue: " code { (next.resume) } } }
             }
             @for sentence in self.parts.iter().flat_map(|part| &part.summary.notes) {
                 p.note { (self.sentence(sentence)) }

@@ -20,7 +20,7 @@ pub use html::{Page, Redact};
 pub use limits::Limits;
 pub use merge::{Group, Merged, MergedSummary};
 pub use part::{Part, load};
-pub use summary::{Next, Summary, shard_sentence};
+pub use summary::{Summary, shard_sentence};
 pub use timeline::{Bin, Silence, Timeline};
 pub use verified::Verified;
 pub use words::{ACCEPTED_MEANS, cause, human, next_step};

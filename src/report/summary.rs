@@ -12,24 +12,13 @@ use super::limits::Limits;
 use super::words::{ACCEPTED_MEANS, COUNTED, THIS_INVOCATION, human_s};
 use crate::error::Exit;
 use crate::model::{Outcome, count, noun, thousands};
-use crate::rundir::{FileHash, RunFile, Totals};
+use crate::rundir::{FileHash, NextCommands, RunFile, Totals};
 
 /// Causes printed; the rest stands in report.html.
 const MOST_CAUSES: usize = 10;
 
 /// Seconds by which the records may span more than the one invocation that wrote them: their times are rounded.
 const ROUNDING_S: f64 = 1.0;
-
-/// The commands that go on from here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Next {
-    /// With the rest of the rows.
-    pub again: String,
-    /// With what failed, once its causes are fixed.
-    pub retry: String,
-    /// Whether the errors are gone.
-    pub verify: String,
-}
 
 /// `summary.json`; its form is `docs/summary.schema.json`. A new version only where a field changes its meaning or goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -201,7 +190,7 @@ impl Summary {
     }
 
     /// For people.
-    pub fn text(&self, folder: &Path, next: &Next) -> String {
+    pub fn text(&self, folder: &Path, next: &NextCommands) -> String {
         let mut out = String::new();
         let simulated = if self.run.simulated { "SIMULATED  " } else { "" };
         let answered = self.of(Outcome::Accepted) + self.of(Outcome::Failed);
@@ -265,7 +254,7 @@ impl Summary {
             );
         }
         if !self.complete {
-            let _ = writeln!(out, "Continue  {}", next.again);
+            let _ = writeln!(out, "Continue  {}", next.resume);
         } else if self.of(Outcome::Failed) + self.of(Outcome::Invalid) > 0 {
             let _ = writeln!(out, "Next      fix the causes, then: {}", next.retry);
         }

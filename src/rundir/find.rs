@@ -134,7 +134,7 @@ mod tests {
             label: None,
             ticket: None,
             retry_of: Vec::new(),
-            continue_with: None,
+            next: None,
             simulated: false,
             created_at: at,
             started_at: at,

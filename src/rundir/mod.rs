@@ -20,4 +20,6 @@ pub use journal::{Journal, Syncer};
 pub use line::Written;
 pub use page::write_page;
 pub use read_back::{Expected, ReadBack, Rows, Totals, each_record, read_account, read_results};
-pub use run_file::{Identity, Learnt, READ_WITH, RunFile, SCENARIO, SCHEMA, State, TENANT_NAME};
+pub use run_file::{
+    Identity, Learnt, NextCommands, READ_WITH, RunFile, SCENARIO, SCHEMA, State, TENANT_NAME,
+};

@@ -19,6 +19,8 @@ pub const SCHEMA: u32 = 1;
 pub const SCENARIO: &str = "scenario";
 /// The setting that holds the tenant as it was asked for, which may be a domain.
 pub const TENANT_NAME: &str = "tenant_name";
+/// The setting that says how far the service's clock was ahead, in milliseconds.
+const CLOCK: &str = "clock_ahead_ms";
 /// Settings that hold `--column` and `--delimiter`, where they were given.
 pub const READ_WITH: [&str; 2] = ["column", "delimiter"];
 
@@ -113,10 +115,21 @@ pub struct RunFile {
     pub pid: u32,
     /// Rate, concurrency and the like of the last call.
     pub settings: serde_json::Value,
-    /// The command that continues the run while it is not complete, quoted for the shell; `None` before the first request
-    /// and in runs of older versions.
-    #[serde(default, rename = "continue", skip_serializing_if = "Option::is_none")]
-    pub continue_with: Option<String>,
+    /// What to type next; `None` before the first request, and in runs of older versions.
+    #[serde(flatten)]
+    pub next: Option<NextCommands>,
+}
+
+/// The commands to type after an invocation, quoted for the shell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextCommands {
+    /// Continues the run while it is not complete.
+    #[serde(rename = "continue")]
+    pub resume: String,
+    /// Retries what failed, after its causes were fixed.
+    pub retry: String,
+    /// Reads the accepted users again.
+    pub verify: String,
 }
 
 impl RunFile {
@@ -138,6 +151,19 @@ impl RunFile {
     /// The flags with which the list was read, and which a list made from it needs as well.
     pub fn read_with(&self) -> impl Iterator<Item = (String, &str)> {
         READ_WITH.iter().filter_map(|name| Some((format!("--{name}"), self.settings.get(*name)?.as_str()?)))
+    }
+
+    /// How far the service's clock was ahead of this machine's while the run was sent, in milliseconds; `None` if it is not
+    /// known.
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        self.settings.get(CLOCK)?.as_i64()
+    }
+
+    /// Records how far the service's clock was ahead, in seconds: the clock may be corrected before `verify` compares times.
+    pub fn set_clock_ahead(&mut self, seconds: i64) {
+        if let Some(settings) = self.settings.as_object_mut() {
+            settings.insert(CLOCK.to_owned(), (seconds * 1_000).into());
+        }
     }
 
     /// Reads it; `None` where it is missing or torn.

@@ -330,7 +330,7 @@ impl Filter {
 }
 
 /// Text of a problem for a cell, with what else stands on the object.
-pub(super) fn told(problem: &Problem, count: usize) -> String {
+pub fn told(problem: &Problem, count: usize) -> String {
     match count {
         0 | 1 => problem.text.clone(),
         more => neutral(&format!("{} (and {} more)", problem.text, more - 1), MAX_MESSAGE),

@@ -2,14 +2,16 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::options::ServiceOptions;
 use crate::error::Error;
 use crate::graph::{CLOUDS, Cloud};
+use crate::model::ObjectKind;
 use crate::net;
-use crate::simulator::{Scenario, Simulator};
+use crate::simulator::{Scenario, Set, Simulator};
 use crate::sys;
 
 /// Share of a scenario's quota that is used without `--rate`, so that the main job is not throttled all the time.
@@ -26,6 +28,28 @@ pub struct EmbeddedSimulator {
     pub rate: Option<f64>,
     /// The first words of the scenario.
     pub title: String,
+}
+
+impl EmbeddedSimulator {
+    /// Tells the simulator that an earlier invocation had this object accepted.
+    pub fn remember(&self, kind: ObjectKind, id: &str, at: Timestamp) {
+        let set = match kind {
+            ObjectKind::Users => Set::Users,
+            ObjectKind::Groups => Set::Groups,
+            ObjectKind::Contacts => Set::Contacts,
+        };
+        self.simulator.remember(set, id, at);
+    }
+
+    /// What the simulator counted, for people.
+    pub fn ledger(&self) -> String {
+        self.simulator.account()
+    }
+}
+
+/// Whether a scenario is built in under this name.
+pub fn is_scenario(name: &str) -> bool {
+    Scenario::names().any(|known| known == name)
 }
 
 /// Where Graph is, before anybody has signed in.

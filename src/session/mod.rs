@@ -5,6 +5,7 @@ mod options;
 mod sign_in;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
@@ -18,7 +19,7 @@ use crate::model::{MAX_MESSAGE, ObjectKind, neutral};
 use crate::net::Network;
 use crate::terminal::Console;
 
-pub use endpoint::{EmbeddedSimulator, Endpoint, load_scenario};
+pub use endpoint::{EmbeddedSimulator, Endpoint, is_scenario, load_scenario};
 pub use options::ServiceOptions;
 pub use sign_in::{network, sign_in};
 
@@ -41,8 +42,12 @@ pub struct Purpose {
 pub struct Session {
     /// Graph root without version.
     pub root: Url,
-    /// The connections to it.
-    pub http: Connections,
+    /// How it is reached.
+    pub network: Network,
+    /// `beta` or `v1.0`.
+    pub api_version: String,
+    /// Longest pause that is waited for if the service asks for one.
+    pub max_wait: Duration,
     /// The token cache.
     pub tokens: Arc<Tokens>,
     /// The simulator, where it stands in for Graph.
@@ -51,13 +56,6 @@ pub struct Session {
     pub tenant: String,
     /// The claims of the first token.
     pub claims: Claims,
-}
-
-/// Connections to a Graph root, which change to HTTP/1.1 where the server refuses HTTP/2.
-fn connections(root: &Url, network: Network) -> Result<Connections, Error> {
-    let (to, same) = (root.clone(), root.clone());
-    let http1 = Network { http1: true, ..network.clone() };
-    Ok(Connections::new(move || network.client(&to))?.or_http1(move || http1.client(&same)))
 }
 
 impl Session {
@@ -111,9 +109,17 @@ impl Session {
         let scope = format!("{}/.default", root.as_str().trim_end_matches('/'));
         let source = TokenSource::Secret { host, secret: SecretString::from(secret), scope };
         let tokens = Arc::new(Tokens::telling(source, true, notices));
-        let http = connections(&root, network)?;
         let (simulator, tenant) = (Some(simulator), "simulated".to_owned());
-        Ok(Self { root, http, tokens, simulator, tenant, claims: Claims::default() })
+        Ok(Self {
+            root,
+            network,
+            api_version: options.api_version.clone(),
+            max_wait: options.max_wait,
+            tokens,
+            simulator,
+            tenant,
+            claims: Claims::default(),
+        })
     }
 
     /// Compares the permissions of the token with what it will be used for. What cannot be known before the first answer is
@@ -132,6 +138,19 @@ impl Session {
             }
             Permitted::No(text) => Err(Error::SignIn(format!("{text}; nothing was sent"))),
         }
+    }
+
+    /// New connections for a number of users in flight, from 1. They change to HTTP/1.1 if the server refuses HTTP/2.
+    ///
+    /// # Errors
+    /// `Error::Network`.
+    pub fn connections(&self, in_flight: u16) -> Result<Connections, Error> {
+        let (root, same) = (self.root.clone(), self.root.clone());
+        let (network, http1) = (self.network.clone(), Network { http1: true, ..self.network.clone() });
+        let several = if network.http1 { 1 } else { in_flight };
+        let connections =
+            Connections::new(move || network.client(&root))?.or_http1(move || http1.client(&same));
+        connections.several(several)
     }
 
     /// Who signed in and how, for the prompt.

@@ -33,6 +33,8 @@ pub struct ServiceOptions {
     pub token_command: Option<String>,
     /// Time limit of one request.
     pub timeout: Duration,
+    /// Longest pause that is waited for if the service asks for one.
+    pub max_wait: Duration,
     /// HTTP/1.1 only.
     pub http1: bool,
     /// PEM with authorities to trust in addition to those of the machine.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use url::Url;
 
+use super::Session;
 use super::endpoint::cloud_of;
 use super::options::ServiceOptions;
-use super::{Session, connections};
 use crate::auth::{Kind, Notices, Plan, Show, Surroundings, Tokens, choose};
 use crate::error::Error;
 use crate::graph::Cloud;
@@ -97,9 +97,17 @@ pub async fn sign_in(
             }
         }
     }
-    let http = connections(&root, network)?;
     let claims = first.claims.clone();
-    Ok(Session { root, http, tokens: Arc::new(tokens), simulator: None, tenant: String::new(), claims })
+    Ok(Session {
+        root,
+        network,
+        api_version: options.api_version.clone(),
+        max_wait: options.max_wait,
+        tokens: Arc::new(tokens),
+        simulator: None,
+        tenant: String::new(),
+        claims,
+    })
 }
 
 /// The method that the environment offers, printed with why. Where no person can look, only one may be configured.

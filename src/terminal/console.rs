@@ -180,8 +180,13 @@ impl Console {
     }
 
     /// Whether standard error is the terminal of this process.
-    pub(super) fn is_on_terminal(&self) -> bool {
+    pub fn is_on_terminal(&self) -> bool {
         self.shared.on_terminal
+    }
+
+    /// Whether results are redrawn in place: standard output is the terminal on which this console draws.
+    pub fn redraws_results(&self) -> bool {
+        io::stdout().is_terminal() && self.draws()
     }
 
     /// Whether something is drawn by default: not in a pipe, not in a job, not where the cursor cannot move.

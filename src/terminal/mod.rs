@@ -12,4 +12,4 @@ mod streams;
 pub use console::Console;
 pub use log::start_log;
 pub use panic_hook::{PanicHook, guarded};
-pub use progress_display::{ProgressDisplay, ProgressForm};
+pub use progress_display::ProgressDisplay;

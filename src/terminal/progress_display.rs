@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::console::Console;
 use super::layout::{View, bar};
 use super::status_line::StatusLine;
-use crate::model::{Progress, stamp};
+use crate::model::{Progress, ProgressForm, stamp};
 use crate::report::human;
 
 /// How often the display reads the progress.
@@ -21,19 +21,6 @@ const READ_EVERY: Duration = Duration::from_millis(250);
 const LINE_EVERY: Duration = Duration::from_secs(60);
 /// The rate that is shown is the average over this time.
 const RATE_OVER: Duration = Duration::from_secs(30);
-
-/// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProgressForm {
-    /// A bar, redrawn in place.
-    Bar,
-    /// A line of text a minute.
-    Lines,
-    /// A JSON object a minute.
-    Json,
-    /// Nothing.
-    None,
-}
 
 /// A display that runs until [`ProgressDisplay::finish`].
 #[derive(Debug)]

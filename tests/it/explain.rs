@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use reprovision::error::Exit;
+use reprovision::model::Verdict;
 use reprovision::model::{Outcome, Reason};
-use reprovision::scan::Verdict;
 
 use crate::sign_in_support::reprovision;
 

@@ -33,8 +33,8 @@ fn command_after_find_has_the_same_tenant_and_object_kind() {
     let desk = tempfile::tempdir().expect("a folder");
     fs::write(desk.path().join("tenant.toml"), TENANT).expect("written");
     for (object, next) in [
-        ("users", "run --simulate=tenant.toml list-users.csv\n"),
-        ("groups", "run --simulate=tenant.toml list-groups.csv --object groups\n"),
+        ("users", "run list-users.csv --simulate=tenant.toml\n"),
+        ("groups", "run list-groups.csv --simulate=tenant.toml --object groups\n"),
     ] {
         let list = format!("list-{object}.csv");
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_reprovision"))

@@ -25,13 +25,13 @@ use crate::engine::retry::RetryPolicy;
 use crate::engine::worker::Workers;
 use crate::error::Error;
 use crate::input::Items;
-use crate::model::{Item, WallClock};
+use crate::model::{Item, ProgressForm, WallClock};
 use crate::pace::Pace;
 use crate::report::{count, human};
 use crate::rundir::{Journal, Learnt, Lock};
 use crate::stop::{Stop, Why};
 use crate::sys::Signals;
-use crate::terminal::{Console, ProgressDisplay, ProgressForm};
+use crate::terminal::{Console, ProgressDisplay};
 
 /// Events on their way: enough to keep everybody busy, few enough to be nothing.
 const CHANNEL: usize = 256;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::pacing::limits_of;
-use super::plan::{RunConfig, Source, Where};
-use crate::commands::typed::{SIGN_IN, Typed};
+use super::plan::RunPlan;
 use crate::error::{Error, Exit, sign_in_text};
 use crate::input::Checked;
+use crate::jobs::next_commands;
 use crate::model::Outcome;
 use crate::pace::Waits;
-use crate::report::{self, Figures, Next, Summary, count, next_step};
+use crate::report::{self, Figures, Summary, count, next_step};
 use crate::rundir::{
     Failed, Original, ReadBack, RunFile, State, each_record, hashes, is_accounted, read_account,
 };
@@ -68,6 +68,8 @@ impl Rows {
 #[derive(Debug)]
 pub(super) struct Accounted {
     pub(super) exit: Exit,
+    /// Whether every row of the run has its record.
+    pub(super) complete: bool,
     stopped: Vec<String>,
     text: Option<String>,
 }
@@ -84,7 +86,7 @@ impl Accounted {
 
 /// Writes the account of a call that sent something.
 pub(super) fn account(
-    config: &RunConfig,
+    plan: &RunPlan,
     folder: &Path,
     mut run: RunFile,
     rows: Rows,
@@ -112,7 +114,7 @@ pub(super) fn account(
         Ok(read) => read,
         Err(error) => {
             fail(&error, &mut exit);
-            return Accounted { exit: exit.worse(Exit::Internal), stopped, text: None };
+            return Accounted { exit: exit.worse(Exit::Internal), complete: false, stopped, text: None };
         }
     };
     // failed.csv may be open in another program: the account is in results.csv all the same.
@@ -120,16 +122,16 @@ pub(super) fn account(
         fail(&error, &mut exit);
     }
     if worked.reasons.iter().any(|why| matches!(why, Why::GuardRail(_))) {
-        run.continue_with = Some(config.continue_command(folder, true));
+        run.next = Some(plan.next_commands(folder, true));
         if let Err(error) = run.write(folder) {
             fail(&error, &mut exit);
         }
     }
     let complete = read.totals.records == run.rows_in();
-    if complete || (config.limit.is_some() && read.totals.of(Outcome::Failed) > 0) {
+    if complete || (plan.limit.is_some() && read.totals.of(Outcome::Failed) > 0) {
         exit = exit.worse(own_exit(&read));
     }
-    if !complete && stopped.is_empty() && config.limit.is_none() {
+    if !complete && stopped.is_empty() && plan.limit.is_none() {
         exit = Exit::Internal;
         stopped.push(format!(
             "{} in, {} out: please report it; the same command continues",
@@ -148,8 +150,8 @@ pub(super) fn account(
         summary.exit_code = exit.code();
         summary.stopped.push(error.chain());
     }
-    let text = Some(summary.text(folder, &next(config, &summary.run, folder)));
-    Accounted { exit, stopped: summary.stopped, text }
+    let text = Some(summary.text(folder, &next_commands::of_run(&summary.run, folder)));
+    Accounted { exit, complete, stopped: summary.stopped, text }
 }
 
 /// A complete run that was named again, or cut short before its account was written: nothing is sent, what is missing or
@@ -158,7 +160,6 @@ pub(super) fn account(
 /// # Errors
 /// `Error::File`.
 pub(super) fn complete(
-    config: &RunConfig,
     folder: &Path,
     run: RunFile,
     rows: Rows,
@@ -195,7 +196,7 @@ pub(super) fn complete(
         format!("written again: {}", rebuilt.join(", "))
     };
     console.status(&format!("{} is complete: nothing was sent; {files}", folder.display()));
-    console.result(&summary.text(folder, &next(config, &summary.run, folder)));
+    console.result(&summary.text(folder, &next_commands::of_run(&summary.run, folder)));
     Ok(exit)
 }
 
@@ -214,22 +215,6 @@ fn write_summary(folder: &Path, summary: &mut Summary, figures: &Figures) -> Res
     let bytes = serde_json::to_vec_pretty(summary).map_err(|error| Error::Internal(error.to_string()))?;
     let path = folder.join("summary.json");
     sys::replace(&path, &bytes).map_err(|source| Error::file("replace", &path, source))
-}
-
-/// The commands to type next.
-fn next(config: &RunConfig, run: &RunFile, folder: &Path) -> Next {
-    let failed = folder.join("failed.csv").display().to_string();
-    let again = config.again.clone();
-    let retry = match &config.source {
-        Source::BuiltIn => again.with_word(&failed),
-        Source::File(_) | Source::Stdin => again.of_a_list().instead(&config.input(), &failed),
-    };
-    let again = Typed::continues(run, folder);
-    let mut verify = config.again.clone().only("verify", &SIGN_IN);
-    if let Where::Folder(out) = &config.place {
-        verify = verify.with_word(&out.display().to_string());
-    }
-    Next { again, retry: retry.without("--out").without("--shard").line(), verify: verify.line() }
 }
 
 fn print_stops(exit: Exit, stopped: &[String], console: &Console) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::plan::Where;
+use super::plan::FolderChoice;
 use crate::error::Error;
 use crate::rundir::{Lock, RUNS, RunFile, lock_runs, look_beside, new_folder, remove_debris};
 use crate::sys;
@@ -56,9 +56,9 @@ impl Claim {
     ///
     /// # Errors
     /// `Error::Locked` names the holder; `Error::File`; `Error::Usage` where it is no folder.
-    pub(super) fn begin(place: &Where, tenant: &str, stem: &str) -> Result<Self, Error> {
+    pub(super) fn begin(place: &FolderChoice, tenant: &str, stem: &str) -> Result<Self, Error> {
         let (folder, created, _runs) = match place {
-            Where::Folder(out) => {
+            FolderChoice::Named(out) => {
                 let created = !out.exists();
                 if created {
                     let above = out.parent().unwrap_or(Path::new(""));
@@ -75,7 +75,7 @@ impl Claim {
                 }
                 (out.clone(), created, None)
             }
-            Where::GoOn | Where::New => {
+            FolderChoice::Resume | FolderChoice::New => {
                 let parent = Path::new(RUNS);
                 let runs = lock_runs(parent)?;
                 remove_debris(parent);
@@ -109,8 +109,8 @@ impl Claim {
     ///
     /// # Errors
     /// `Error::Usage` where the folder holds another run; `Error::Locked`; `Error::Damaged`; `Error::File`.
-    pub(super) fn settle(&mut self, place: &Where, run: RunFile) -> Result<Found, Error> {
-        if let Where::Folder(_) = place {
+    pub(super) fn settle(&mut self, place: &FolderChoice, run: RunFile) -> Result<Found, Error> {
+        if let FolderChoice::Named(_) = place {
             let known = RunFile::load(&self.folder)?;
             let differences = known.as_ref().map(|known| known.identity.differences(&run.identity));
             if let Some(differences) = differences.filter(|list| !list.is_empty()) {
@@ -124,7 +124,7 @@ impl Claim {
         }
         let _runs = lock_runs(Path::new(RUNS))?;
         let beside = look_beside(Path::new(RUNS), &run.identity);
-        let Some(earlier) = beside.unfinished.filter(|_| *place == Where::GoOn) else {
+        let Some(earlier) = beside.unfinished.filter(|_| *place == FolderChoice::Resume) else {
             return self.begin_with(run, None, beside.finished);
         };
         let lock = Lock::acquire(&earlier)?;

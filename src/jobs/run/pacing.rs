@@ -18,15 +18,15 @@ use crate::sys;
 
 /// What was asked about the pace.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pacing {
+pub(crate) struct Pacing {
     /// `--rate`
-    pub(super) rate: Option<RateLimit>,
+    pub(crate) rate: Option<RateLimit>,
     /// `--initial-rate`
-    pub(super) initial: Option<f64>,
+    pub(crate) initial: Option<f64>,
     /// Into how many shards both are split, from 1: the service gives one quota to all of them.
-    pub(super) share: u32,
+    pub(crate) share: u32,
     /// Writes per second that fit the quota of the embedded simulator.
-    pub(super) simulated: Option<f64>,
+    pub(crate) simulated: Option<f64>,
 }
 
 impl Pacing {

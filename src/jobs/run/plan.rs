@@ -1,27 +1,17 @@
-//! One call of `run` as a value: what flags, environment and settings file mean together.
+//! What one invocation of `run` is to do, typed and checked.
 
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::pacing::Pacing;
-use crate::cli::{self, Progress, Run};
-use crate::commands::typed::{Typed, no_terminal};
-use crate::error::Error;
 use crate::input::Options;
-use crate::model::{LogFormat, MaxFailures, ObjectKind, Priority, Shard};
-use crate::net;
-use crate::rundir::{READ_WITH, SCENARIO, TENANT_NAME};
-use crate::session::Endpoint;
-use crate::terminal::{Console, ProgressForm};
-
-/// `--max-stall` without the flag: people wait less long than jobs.
-const STALL_TERMINAL: Duration = Duration::from_secs(600);
-const STALL_JOB: Duration = Duration::from_secs(1800);
+use crate::model::{MaxFailures, NextCommand, ObjectKind, Priority, ProgressForm};
+use crate::rundir::{NextCommands, READ_WITH, SCENARIO, TENANT_NAME};
+use crate::session::Session;
 
 /// Where the rows come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     File(PathBuf),
     Stdin,
     /// The list that `--simulate` uses without an input.
@@ -30,18 +20,18 @@ pub(super) enum Source {
 
 /// Which folder the run lives in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Where {
+pub(crate) enum FolderChoice {
     /// `--out`: this one.
-    Folder(PathBuf),
-    /// The newest unfinished run of the same identity, or a new one.
-    GoOn,
-    /// `--new-run`: a new one.
+    Named(PathBuf),
+    /// The newest unfinished run of the same identity, or a new folder.
+    Resume,
+    /// `--new-run`: a new folder.
     New,
 }
 
-/// Who says yes.
+/// Who confirms that the run may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Consent {
+pub(crate) enum Confirmation {
     /// `--yes`
     Given,
     /// A person at the terminal.
@@ -52,144 +42,60 @@ pub(super) enum Consent {
 
 /// What one call is to do.
 #[derive(Clone, Debug)]
-pub(super) struct RunConfig {
-    pub(super) source: Source,
-    pub(super) options: Options,
-    pub(super) kind: ObjectKind,
-    pub(super) place: Where,
-    pub(super) consent: Consent,
-    pub(super) limit: Option<u64>,
-    pub(super) expect_max: Option<u64>,
-    pub(super) max_failures: MaxFailures,
-    pub(super) max_stall: Duration,
-    pub(super) max_wait: Duration,
-    pub(super) deadline: Option<Duration>,
-    pub(super) pacing: Pacing,
-    pub(super) concurrency: u16,
+pub(crate) struct RunPlan {
+    pub(crate) source: Source,
+    pub(crate) options: Options,
+    pub(crate) kind: ObjectKind,
+    pub(crate) folder: FolderChoice,
+    pub(crate) confirmation: Confirmation,
+    pub(crate) limit: Option<u64>,
+    pub(crate) expect_max: Option<u64>,
+    pub(crate) max_failures: MaxFailures,
+    pub(crate) max_stall: Duration,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) pacing: Pacing,
+    pub(crate) concurrency: u16,
     /// Users in one request, from 1.
-    pub(super) batch: u16,
-    pub(super) max_attempts: u32,
-    pub(super) priority: Priority,
-    pub(super) api_version: String,
-    pub(super) http1: bool,
-    pub(super) label: Option<String>,
-    pub(super) ticket: Option<String>,
-    pub(super) form: ProgressForm,
+    pub(crate) batch: u16,
+    pub(crate) max_attempts: u32,
+    pub(crate) priority: Priority,
+    pub(crate) label: Option<String>,
+    pub(crate) ticket: Option<String>,
+    pub(crate) form: ProgressForm,
     /// Tenant as it was asked for.
-    pub(super) tenant: Option<String>,
-    pub(super) cloud: &'static str,
+    pub(crate) tenant: Option<String>,
+    pub(crate) cloud: &'static str,
     /// What a simulated tenant is like.
-    pub(super) simulated: Option<String>,
+    pub(crate) simulated: Option<String>,
     /// Its scenario as it was asked for.
-    pub(super) scenario: Option<String>,
-    /// The command that goes on.
-    pub(super) again: Typed,
+    pub(crate) scenario: Option<String>,
+    /// The command line of this invocation, from which the commands to type next are made.
+    pub(crate) typed: NextCommand,
 }
 
-impl RunConfig {
-    /// # Errors
-    /// `Error::Usage` for flags that do not go together.
-    pub(super) fn new(asked: &Run, place: &Endpoint, console: &Console) -> Result<Self, Error> {
-        let service = &asked.service;
-        if asked.yes && service.tenant.is_none() && !net::is_loopback(&place.root) && !asked.dry_run {
-            return Err(Error::Usage(
-                "--yes needs --tenant, because nobody is asked to confirm the tenant; nothing was sent"
-                    .to_owned(),
-            ));
-        }
-        let source = match &asked.input {
-            Some(input) if input.as_os_str() == "-" => Source::Stdin,
-            Some(input) => Source::File(input.clone()),
-            None if place.simulator.is_some() => Source::BuiltIn,
-            None => return Err(Error::Usage("which users? give a CSV, or - for standard input".to_owned())),
+impl RunPlan {
+    /// What to type after this invocation of the run in `folder`. A list from standard input is read from its copy there.
+    /// `past_failures`: the command continues although the limit of `--max-failures` was reached.
+    pub(super) fn next_commands(&self, folder: &Path, past_failures: bool) -> NextCommands {
+        let path = folder.display().to_string();
+        let typed = self.typed.clone().without("--limit").without("--new-run");
+        let typed = match self.confirmation {
+            Confirmation::Given => typed.confirmed(self.tenant.as_deref()),
+            Confirmation::Ask | Confirmation::NotNeeded => typed,
         };
-        let terminal = io::stderr().is_terminal();
-        Ok(Self {
-            source,
-            options: Options {
-                column: asked.column.clone(),
-                delimiter: asked.delimiter,
-                object: asked.object,
-                reading: None,
-                shard: asked.shard,
-            },
-            kind: asked.object,
-            place: match (&asked.out, asked.new_run) {
-                (Some(out), new) => {
-                    if new && out.join("run.json").exists() {
-                        return Err(Error::Usage(format!(
-                            "{} holds a run, and --new-run never touches old files: give another --out",
-                            out.display()
-                        )));
-                    }
-                    Where::Folder(out.clone())
-                }
-                (None, true) => Where::New,
-                (None, false) => Where::GoOn,
-            },
-            consent: match (place.simulator.is_some(), asked.yes) {
-                (true, _) => Consent::NotNeeded,
-                (false, true) => Consent::Given,
-                (false, false) => Consent::Ask,
-            },
-            limit: asked.limit,
-            expect_max: asked.expect_max,
-            max_failures: asked.max_failures,
-            max_stall: asked.max_stall.unwrap_or(if terminal { STALL_TERMINAL } else { STALL_JOB }),
-            max_wait: service.max_wait,
-            deadline: asked.deadline,
-            pacing: Pacing {
-                rate: asked.rate,
-                initial: asked.initial_rate,
-                share: asked.shard.map_or(1, Shard::of),
-                simulated: place.simulator.as_ref().and_then(|simulated| simulated.rate),
-            },
-            concurrency: asked.concurrency,
-            // A group larger than what may be in flight would never be full.
-            batch: asked.batch.min(asked.concurrency),
-            max_attempts: asked.max_attempts,
-            priority: asked.priority,
-            api_version: service.api_version.clone(),
-            http1: service.http1,
-            label: asked.label.clone(),
-            ticket: asked.ticket.clone(),
-            form: form(asked.progress, console),
-            tenant: service.tenant.clone(),
-            cloud: match service.cloud {
-                cli::Cloud::Global => "global",
-                cli::Cloud::Usgov => "usgov",
-                cli::Cloud::UsgovDod => "usgov-dod",
-                cli::Cloud::China => "china",
-            },
-            simulated: place.simulator.as_ref().map(|simulated| simulated.title.clone()),
-            scenario: place.simulator.as_ref().map(|simulated| simulated.name.clone()),
-            again: {
-                let again = Typed::now().without("--limit").without_switch("--new-run");
-                match asked.yes && place.simulator.is_none() {
-                    true => again.confirmed(service.tenant.as_deref()),
-                    false => again,
-                }
-            },
-        })
-    }
-
-    /// The refusal where a question is needed and no terminal is there.
-    pub(super) fn unconfirmed(tenant: Option<&str>, is_loopback: bool) -> Error {
-        no_terminal(tenant, is_loopback)
-    }
-
-    /// The command that continues the run in `folder`. A list from standard input is read from its copy there. Past the
-    /// limit of failures, `--max-failures` no longer stops it.
-    pub(super) fn continue_command(&self, folder: &Path, past_failures: bool) -> String {
-        let mut again = self.again.clone();
+        let mut resume = typed.clone();
         if self.source == Source::Stdin {
-            let copy = folder.join("input.csv").display().to_string();
-            again = again.instead("-", &copy).without("--out").with("--out", &folder.display().to_string());
+            resume = resume.with_operand(folder.join("input.csv").display().to_string()).with("--out", &path);
         }
         if past_failures {
-            again = again.without("--max-failures").with("--max-failures", "100%");
+            resume = resume.with("--max-failures", "100%");
         }
-        again.line()
+        let retry = typed.clone().for_list(folder.join("failed.csv").display().to_string());
+        NextCommands {
+            resume: resume.line(),
+            retry: retry.without("--out").without("--shard").line(),
+            verify: typed.same_tenant("verify").operand(path).line(),
+        }
     }
 
     /// The input as the user named it.
@@ -229,7 +135,7 @@ impl RunConfig {
     }
 
     /// The rate and the like, as `run.json` keeps them.
-    pub(super) fn settings(&self) -> serde_json::Value {
+    pub(super) fn settings(&self, session: &Session) -> serde_json::Value {
         let share = |most: MaxFailures| match most {
             MaxFailures::Count(count) => serde_json::json!(count),
             MaxFailures::Share(share) => serde_json::json!(format!("{}%", share * 100.0)),
@@ -240,11 +146,11 @@ impl RunConfig {
             "batch": self.batch,
             "max_attempts": self.max_attempts,
             "priority": self.priority.as_str(),
-            "api_version": self.api_version,
+            "api_version": session.api_version,
             "limit": self.limit,
             "max_failures": share(self.max_failures),
             "max_stall_s": self.max_stall.as_secs(),
-            "max_wait_s": self.max_wait.as_secs(),
+            "max_wait_s": session.max_wait.as_secs(),
             "deadline_s": self.deadline.map(|deadline| deadline.as_secs()),
             SCENARIO: self.scenario,
             TENANT_NAME: self.tenant,
@@ -254,18 +160,5 @@ impl RunConfig {
                 byte => char::from(byte).to_string(),
             }),
         })
-    }
-}
-
-/// `--progress`, and what a terminal, `--quiet`, `CI` and `TERM=dumb` make of `auto`.
-fn form(asked: Progress, console: &Console) -> ProgressForm {
-    let lines = if console.format() == LogFormat::Json { ProgressForm::Json } else { ProgressForm::Lines };
-    match asked {
-        Progress::Bar => ProgressForm::Bar,
-        Progress::Lines => lines,
-        Progress::None => ProgressForm::None,
-        Progress::Auto if console.is_quiet() => ProgressForm::None,
-        Progress::Auto if console.draws() => ProgressForm::Bar,
-        Progress::Auto => lines,
     }
 }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::plan::{Consent, RunConfig, Source};
+use super::plan::{Confirmation, RunPlan, Source};
 use crate::error::Error;
 use crate::input::Checked;
+use crate::jobs::next_commands::no_terminal;
 use crate::net;
 use crate::report::{count, thousands};
 use crate::rundir::RunFile;
@@ -16,8 +17,8 @@ use crate::terminal::Console;
 
 /// What the first lines tell.
 #[derive(Debug)]
-pub(super) struct Plan<'a> {
-    pub(super) config: &'a RunConfig,
+pub(super) struct Prompt<'a> {
+    pub(super) plan: &'a RunPlan,
     pub(super) checked: &'a Checked,
     pub(super) run: &'a RunFile,
     pub(super) folder: &'a Path,
@@ -31,7 +32,7 @@ pub(super) struct Plan<'a> {
     pub(super) finished: Option<PathBuf>,
 }
 
-impl Plan<'_> {
+impl Prompt<'_> {
     /// The block of first lines.
     pub(super) fn lines(&self) -> String {
         let mut run = match self.done {
@@ -59,30 +60,30 @@ impl Plan<'_> {
         if !noted.is_empty() {
             run.push_str(&format!("\n         {}", noted.join("    ")));
         }
-        let now = self.config.limit.map_or(self.to_do, |limit| limit.min(self.to_do));
+        let now = self.plan.limit.map_or(self.to_do, |limit| limit.min(self.to_do));
         format!(
             "Tenant   {}\n{}\nRun      {run}\n{}; Ctrl-C stops safely",
             self.tenant(),
-            input_lines(self.config, self.checked),
-            self.config.pacing.time(now)
+            input_lines(self.plan, self.checked),
+            self.plan.pacing.time(now)
         )
     }
 
     fn tenant(&self) -> String {
-        if let Some(title) = &self.config.simulated {
+        if let Some(title) = &self.plan.simulated {
             // A scenario without a limit has no pace of its own.
-            let pace = match self.config.pacing.simulated {
+            let pace = match self.plan.pacing.simulated {
                 Some(_) => "; the pace starts at 0.9 of that unless --rate or --initial-rate is given",
                 None => "",
             };
             return format!("SIMULATED  {title}{pace}");
         }
         let id = short(&self.run.identity.tenant);
-        let name = match &self.config.tenant {
+        let name = match &self.plan.tenant {
             Some(asked) if *asked != self.run.identity.tenant => format!("{asked}  {id}"),
             Some(_) | None => self.run.identity.tenant.clone(),
         };
-        format!("{name}   cloud {}    signed in as {}", self.config.cloud, self.signed_in)
+        format!("{name}   cloud {}    signed in as {}", self.plan.cloud, self.signed_in)
     }
 
     /// Says the first lines and gets the yes, where one is needed. Returns how long that took.
@@ -92,22 +93,19 @@ impl Plan<'_> {
     pub(super) async fn agree(&self, console: &Console) -> Result<Duration, Error> {
         let question = format!(
             "Ask Microsoft 365 to retry provisioning for {} in {}? [y/N] ",
-            count(
-                self.config.limit.map_or(self.to_do, |limit| limit.min(self.to_do)),
-                self.config.kind.plural()
-            ),
-            self.config.tenant.as_deref().unwrap_or(&self.run.identity.tenant)
+            count(self.plan.limit.map_or(self.to_do, |limit| limit.min(self.to_do)), self.plan.kind.plural()),
+            self.plan.tenant.as_deref().unwrap_or(&self.run.identity.tenant)
         );
-        if self.config.consent != Consent::Ask || self.to_do == 0 {
+        if self.plan.confirmation != Confirmation::Ask || self.to_do == 0 {
             console.note(&self.lines());
             return Ok(Duration::ZERO);
         }
-        let Some(question_to) = console.question(self.config.source == Source::Stdin) else {
+        let Some(question_to) = console.question(self.plan.source == Source::Stdin) else {
             let identity = &self.run.identity;
-            let tenant = self.config.tenant.as_deref().unwrap_or(&identity.tenant);
+            let tenant = self.plan.tenant.as_deref().unwrap_or(&identity.tenant);
             let is_loopback = Url::parse(&identity.endpoint).is_ok_and(|root| net::is_loopback(&root));
             let tenant = Some(tenant).filter(|tenant| *tenant != UNKNOWN_TENANT);
-            return Err(RunConfig::unconfirmed(tenant, is_loopback));
+            return Err(no_terminal(&self.plan.typed, tenant, is_loopback));
         };
         console.status(&self.lines());
         let asked_at = Instant::now();
@@ -120,7 +118,7 @@ impl Plan<'_> {
 }
 
 /// What was read, and as what.
-pub(super) fn input_lines(config: &RunConfig, checked: &Checked) -> String {
+pub(super) fn input_lines(plan: &RunPlan, checked: &Checked) -> String {
     let unusable: Vec<_> = checked.unusable.iter().map(|(line, _)| line.to_string()).collect();
     let lines = match unusable.as_slice() {
         [] => String::new(),
@@ -132,16 +130,16 @@ pub(super) fn input_lines(config: &RunConfig, checked: &Checked) -> String {
     };
     let mut said = format!(
         "Input    {}: {}, {:?} separated, {}, id column {:?}\n         {} · {} · {} unusable{lines}",
-        config.input_for_people(),
+        plan.input_for_people(),
         count(checked.rows, "rows"),
         char::from(checked.delimiter),
         checked.encoding_name(),
         checked.column_name,
-        count(checked.users, config.kind.plural()),
+        count(checked.users, plan.kind.plural()),
         count(checked.duplicates, "duplicates"),
         thousands(checked.invalid),
     );
-    if let Some(shard) = config.options.shard {
+    if let Some(shard) = plan.options.shard {
         said.push_str(&format!(
             "\n         shard {shard}: {} of these rows; {} left to the other shards",
             thousands(checked.selected),

@@ -9,33 +9,33 @@ use serde::{Deserialize, Serialize};
 
 /// One object. No names: object ids and error codes only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub(crate) struct HistoryEntry {
     /// Object id, lower case.
-    pub id: String,
+    pub(crate) id: String,
     /// Service of the error.
-    pub service: String,
+    pub(crate) service: String,
     /// Its code.
-    pub error_code: String,
+    pub(crate) error_code: String,
     /// Retries for this error.
-    pub tries: u32,
+    pub(crate) tries: u32,
     /// When it was retried last, by the service's clock.
-    pub tried_at: Timestamp,
+    pub(crate) tried_at: Timestamp,
     /// Whether somebody has been told that it keeps failing.
-    pub known: bool,
+    pub(crate) known: bool,
 }
 
 /// How often a retry is worth it.
 #[derive(Clone, Copy, Debug)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// Time after a retry in which an unchanged error is not retried again.
-    pub retry_interval: Duration,
+    pub(crate) retry_interval: Duration,
     /// Maximum number of retries of an unchanged error, at least 1.
-    pub max_retries: u32,
+    pub(crate) max_retries: u32,
 }
 
 /// Whether tonight is worth a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Worth {
+pub(crate) enum RetryDecision {
     /// Never retried for this error.
     New,
     /// Retried before, and the retry interval has passed.
@@ -46,47 +46,47 @@ pub enum Worth {
     GivenUp,
 }
 
-impl Worth {
+impl RetryDecision {
     /// Whether it is retried.
-    pub fn is_retried(self) -> bool {
+    pub(crate) fn is_retried(self) -> bool {
         matches!(self, Self::New | Self::Again)
     }
 }
 
 /// Whether a failure is news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// Somebody should look.
-    News,
+pub(crate) enum Novelty {
+    /// No sweep has reported it.
+    New,
     /// It has been told before.
     Known,
 }
 
 /// Counts of failures after judging.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// News.
-    pub news: u64,
+    pub(crate) news: u64,
     /// Told before.
-    pub known: u64,
+    pub(crate) known: u64,
 }
 
 /// All entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
-    entries: BTreeMap<String, Entry>,
+pub(crate) struct History {
+    entries: BTreeMap<String, HistoryEntry>,
     /// Without a memory everything that fails tonight is taken as known.
     baseline: bool,
 }
 
 impl History {
     /// No memory: tonight is the baseline.
-    pub fn baseline() -> Self {
+    pub(crate) fn baseline() -> Self {
         Self { entries: BTreeMap::new(), baseline: true }
     }
 
     /// Whether tonight is the baseline.
-    pub fn is_baseline(&self) -> bool {
+    pub(crate) fn is_baseline(&self) -> bool {
         self.baseline
     }
 
@@ -94,9 +94,10 @@ impl History {
     ///
     /// # Errors
     /// With the line that cannot be read.
-    pub fn read(from: impl io::Read) -> Result<Self, csv::Error> {
+    pub(crate) fn read(from: impl io::Read) -> Result<Self, csv::Error> {
         let mut reader = csv::Reader::from_reader(from);
-        let entries = reader.deserialize().map(|entry| entry.map(|entry: Entry| (entry.id.clone(), entry)));
+        let entries =
+            reader.deserialize().map(|entry| entry.map(|entry: HistoryEntry| (entry.id.clone(), entry)));
         Ok(Self { entries: entries.collect::<Result<_, _>>()?, baseline: false })
     }
 
@@ -104,7 +105,7 @@ impl History {
     ///
     /// # Errors
     /// As the writer says.
-    pub fn write(&self, to: impl io::Write) -> Result<(), csv::Error> {
+    pub(crate) fn write(&self, to: impl io::Write) -> Result<(), csv::Error> {
         let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(to);
         writer.write_record(["id", "service", "error_code", "tries", "tried_at", "known"])?;
         for entry in self.entries.values() {
@@ -115,35 +116,43 @@ impl History {
     }
 
     /// Whether an object with this error is worth a retry at the service's time `now`.
-    pub fn worth(&self, id: &str, service: &str, code: &str, now: Timestamp, policy: Policy) -> Worth {
-        let Some(entry) = self.same(id, service, code) else { return Worth::New };
+    pub(crate) fn worth(
+        &self,
+        id: &str,
+        service: &str,
+        code: &str,
+        now: Timestamp,
+        policy: Policy,
+    ) -> RetryDecision {
+        let Some(entry) = self.same(id, service, code) else { return RetryDecision::New };
         let retry_interval = SignedDuration::try_from(policy.retry_interval).unwrap_or(SignedDuration::MAX);
         if entry.tries == 0 {
-            Worth::New
+            RetryDecision::New
         } else if entry.tries >= policy.max_retries {
-            Worth::GivenUp
+            RetryDecision::GivenUp
         } else if now.duration_since(entry.tried_at) < retry_interval {
-            Worth::Cooling
+            RetryDecision::Cooling
         } else {
-            Worth::Again
+            RetryDecision::Again
         }
     }
 
     /// A retry of it was accepted.
-    pub fn tried(&mut self, id: &str, service: &str, code: &str, now: Timestamp) {
+    pub(crate) fn tried(&mut self, id: &str, service: &str, code: &str, now: Timestamp) {
         let before = self.same(id, service, code);
         let (tries, known) = before.map_or((0, self.baseline), |entry| (entry.tries, entry.known));
         let id = id.to_ascii_lowercase();
         let (service, error_code) = (service.to_owned(), code.to_owned());
-        let entry = Entry { id: id.clone(), service, error_code, tries: tries + 1, tried_at: now, known };
+        let entry =
+            HistoryEntry { id: id.clone(), service, error_code, tries: tries + 1, tried_at: now, known };
         self.entries.insert(id, entry);
     }
 
     /// It failed again for this error, or is given up: news the first time.
-    pub fn fails(&mut self, id: &str, service: &str, code: &str) -> Known {
+    pub(crate) fn fails(&mut self, id: &str, service: &str, code: &str) -> Novelty {
         let baseline = self.baseline;
         let id = id.to_ascii_lowercase();
-        let entry = self.entries.entry(id.clone()).or_insert_with(|| Entry {
+        let entry = self.entries.entry(id.clone()).or_insert_with(|| HistoryEntry {
             id,
             service: service.to_owned(),
             error_code: code.to_owned(),
@@ -157,28 +166,28 @@ impl History {
             (entry.tries, entry.known) = (0, baseline);
             entry.tried_at = Timestamp::UNIX_EPOCH;
         }
-        if std::mem::replace(&mut entry.known, true) { Known::Known } else { Known::News }
+        if std::mem::replace(&mut entry.known, true) { Novelty::Known } else { Novelty::New }
     }
 
     /// It has this error tonight: without a memory, whatever becomes of it is taken as known.
-    pub fn meets(&mut self, id: &str, service: &str, code: &str) {
+    pub(crate) fn observe(&mut self, id: &str, service: &str, code: &str) {
         if self.baseline && self.same(id, service, code).is_none() {
             let id = id.to_ascii_lowercase();
             let (service, error_code) = (service.to_owned(), code.to_owned());
             let (tries, tried_at, known) = (0, Timestamp::UNIX_EPOCH, true);
-            self.entries.insert(id.clone(), Entry { id, service, error_code, tries, tried_at, known });
+            self.entries.insert(id.clone(), HistoryEntry { id, service, error_code, tries, tried_at, known });
         }
     }
 
     /// Nobody was told of its failure after all.
-    pub fn untold(&mut self, id: &str) {
+    pub(crate) fn mark_unreported(&mut self, id: &str) {
         if let Some(entry) = self.entries.get_mut(&id.to_ascii_lowercase()) {
             entry.known = false;
         }
     }
 
     /// Forgets what has no error any more: how many of that had been retried.
-    pub fn keep(&mut self, has_error: impl Fn(&str) -> bool) -> u64 {
+    pub(crate) fn keep(&mut self, has_error: impl Fn(&str) -> bool) -> u64 {
         let mut cleared = 0;
         self.entries.retain(|id, entry| {
             let keep = has_error(id);
@@ -189,31 +198,26 @@ impl History {
     }
 
     /// What is remembered of an object.
-    pub fn entry(&self, id: &str) -> Option<&Entry> {
+    pub(crate) fn entry(&self, id: &str) -> Option<&HistoryEntry> {
         self.entries.get(&id.to_ascii_lowercase())
     }
 
     /// How many are remembered.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether nothing is remembered.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    fn same(&self, id: &str, service: &str, code: &str) -> Option<&Entry> {
+    fn same(&self, id: &str, service: &str, code: &str) -> Option<&HistoryEntry> {
         self.entry(id).filter(|entry| entry.service == service && entry.error_code == code)
     }
 }
 
 impl Judged {
     /// Counts one.
-    pub fn count(&mut self, known: Known) {
+    pub(crate) fn count(&mut self, known: Novelty) {
         match known {
-            Known::News => self.news += 1,
-            Known::Known => self.known += 1,
+            Novelty::New => self.news += 1,
+            Novelty::Known => self.known += 1,
         }
     }
 }
@@ -238,7 +242,7 @@ mod tests {
             let (now, cause) = (night(number), if number < 10 { "A" } else { "B" });
             for (id, code) in [("stubborn", "A"), ("turncoat", cause)] {
                 // First what last night's retry came to, then whether tonight is worth one.
-                if number > 1 && history.fails(id, "exchange", code) == Known::News {
+                if number > 1 && history.fails(id, "exchange", code) == Novelty::New {
                     told.push((number, id));
                 }
                 if history.worth(id, "exchange", code, now, POLICY).is_retried() {
@@ -266,27 +270,27 @@ mod tests {
             let now = Timestamp::from_second(hour * 3_600).expect("a time");
             history.worth("A", "exchange", code, now, POLICY)
         };
-        assert_eq!(worth(&history, 0, "X"), Worth::New);
+        assert_eq!(worth(&history, 0, "X"), RetryDecision::New);
         history.tried("a", "exchange", "X", Timestamp::UNIX_EPOCH);
-        assert_eq!(worth(&history, 19, "X"), Worth::Cooling);
-        assert_eq!(worth(&history, 20, "X"), Worth::Again);
-        assert_eq!(worth(&history, 1, "Y"), Worth::New, "another cause");
+        assert_eq!(worth(&history, 19, "X"), RetryDecision::Cooling);
+        assert_eq!(worth(&history, 20, "X"), RetryDecision::Again);
+        assert_eq!(worth(&history, 1, "Y"), RetryDecision::New, "another cause");
     }
 
     #[test]
     fn without_a_memory_nothing_is_news() {
         let mut history = History::baseline();
         history.tried("a", "exchange", "X", night(1));
-        assert_eq!(history.fails("a", "exchange", "X"), Known::Known);
-        assert_eq!(history.fails("b", "exchange", "X"), Known::Known);
+        assert_eq!(history.fails("a", "exchange", "X"), Novelty::Known);
+        assert_eq!(history.fails("b", "exchange", "X"), Novelty::Known);
         let mut file = Vec::new();
         history.write(&mut file).expect("memory");
         let text = String::from_utf8(file.clone()).expect("UTF-8");
         assert_eq!(text.lines().nth(1), Some("a,exchange,X,1,1970-01-02T00:00:00Z,true"));
         let mut tomorrow = History::read(&file[..]).expect("read back");
         assert!(!tomorrow.is_baseline());
-        assert_eq!(tomorrow.fails("b", "exchange", "X"), Known::Known);
-        assert_eq!(tomorrow.fails("c", "exchange", "X"), Known::News);
+        assert_eq!(tomorrow.fails("b", "exchange", "X"), Novelty::Known);
+        assert_eq!(tomorrow.fails("c", "exchange", "X"), Novelty::New);
         assert!(History::read(&b"id,service\nx,y\n"[..]).is_err());
     }
 }

@@ -1,9 +1,9 @@
 //! What became of an accepted object. Pure; times are the service's own.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::object::{Object, Problem};
+use crate::model::Verdict;
+use crate::scan::{Object, Problem};
 
 /// Why an unresolved error decides nothing.
 const NO_TIME: &str = "the time of an unresolved error (createdDateTime) is missing or cannot be read, so it is not known whether the error is newer than the acceptance";
@@ -11,88 +11,32 @@ const NOT_TOLD: &str = "an error does not tell whether it is resolved (isResolve
 
 /// An acceptance, as far as it decides.
 #[derive(Clone, Copy, Debug)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// When the accepted request left, by the service's clock.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// [`cause_key`] of the error that stood on the object before, where the input told it.
-    pub had: Option<u32>,
+    pub(crate) had: Option<u32>,
 }
 
 /// A code as a number, without case; `None` for an empty one.
-pub fn cause_key(code: &str) -> Option<u32> {
+pub(crate) fn cause_key(code: &str) -> Option<u32> {
     let fnv = |key: u32, byte: u8| (key ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193);
     (!code.is_empty()).then(|| code.bytes().fold(0x811c_9dc5, fnv))
 }
 
-/// In the words of `verified.csv` (`docs/reference.md#verdicts`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Errors stood on it and all are resolved.
-    Cleared,
-    /// The error is older than the acceptance: not processed yet.
-    Pending,
-    /// The error is newer than the acceptance: the service tried and failed for the same cause.
-    FailedAgain,
-    /// The service tried and failed for another cause.
-    Changed,
-    /// No error stood on it.
-    NoError,
-    /// It is not in the tenant any more.
-    Gone,
-    /// It could not be read.
-    Unread,
-}
-
-impl Verdict {
-    /// All of them, in the order of a summary.
-    pub const ALL: [Self; 7] = [
-        Self::Cleared,
-        Self::Pending,
-        Self::FailedAgain,
-        Self::Changed,
-        Self::NoError,
-        Self::Gone,
-        Self::Unread,
-    ];
-
-    /// As it stands in `verified.csv`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cleared => "cleared",
-            Self::Pending => "pending",
-            Self::FailedAgain => "failed_again",
-            Self::Changed => "changed",
-            Self::NoError => "no_error",
-            Self::Gone => "gone",
-            Self::Unread => "unread",
-        }
-    }
-
-    /// Whether an error remains, or may.
-    pub fn remains(self) -> bool {
-        matches!(self, Self::Pending | Self::FailedAgain | Self::Changed | Self::Unread)
-    }
-
-    /// Whether the service tried again and failed.
-    pub fn failed(self) -> bool {
-        matches!(self, Self::FailedAgain | Self::Changed)
-    }
-}
-
 /// A verdict with what decided it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Judgment<'a> {
+pub(crate) struct Judgment<'a> {
     /// The verdict.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// The error that decided.
-    pub problem: Option<&'a Problem>,
+    pub(crate) problem: Option<&'a Problem>,
     /// Why it is not known what became of the object; empty for all verdicts but `unread`.
-    pub unread: &'static str,
+    pub(crate) unread: &'static str,
 }
 
 /// Judges an object as it was read; `None`: it is not there. What cannot be known is `unread` and never `cleared`.
-pub fn verdict(object: Option<&Object>, accepted: Accepted) -> Judgment<'_> {
+pub(crate) fn verdict(object: Option<&Object>, accepted: Accepted) -> Judgment<'_> {
     let of = |verdict, problem| Judgment { verdict, problem, unread: "" };
     let Some(object) = object else { return of(Verdict::Gone, None) };
     let open = || object.problems.iter().filter(|problem| problem.is_open());
@@ -125,8 +69,8 @@ pub fn verdict(object: Option<&Object>, accepted: Accepted) -> Judgment<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::object::Unknown;
     use super::*;
+    use crate::scan::Unknown;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a time")

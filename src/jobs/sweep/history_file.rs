@@ -1,4 +1,4 @@
-//! What `sweep` remembers from night to night: its history file, and the run that it is sending.
+//! What `sweep` remembers from night to state: its history file, and the run that it is sending.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::is_there;
+use super::history::{History, Judged};
+use super::sweep_state::{Cause, SweepState};
 use crate::error::Error;
 use crate::graph::Clocks;
+use crate::jobs::files::is_file;
+use crate::jobs::find::FOUND_HEADER;
 use crate::model::{Outcome, neutral};
 use crate::rundir::{RunFile, each_record};
-use crate::scan::{Cause, FOUND_HEADER, History, Judged, Night};
 use crate::sys;
 
 /// Columns of the sweep's list beside those of `find`: the cause as the history knows it.
-pub(super) const CAUSE_COLUMNS: [&str; 2] = ["sweep_services", "sweep_codes"];
+pub(crate) const CAUSE_COLUMNS: [&str; 2] = ["sweep_services", "sweep_codes"];
 /// Longest name of a tenant, in bytes: a domain has at most 253.
 const LONGEST_TENANT: u64 = 256;
 /// Ends the name of the file beside the history that names the runs being sent.
@@ -23,17 +25,17 @@ const OPEN: &str = ".sending";
 
 /// The history file, held by one sweep at a time.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(crate) struct HistoryFile {
     path: PathBuf,
     _lock: File,
 }
 
-impl Memory {
+impl HistoryFile {
     /// # Errors
     /// `Error::Locked` while another sweep uses it; `Error::Usage` where it is no file, or that of another tenant;
     /// `Error::File`.
-    pub(super) fn open(path: PathBuf, tenant: &str) -> Result<Self, Error> {
-        is_there(&path)?;
+    pub(crate) fn open(path: PathBuf, tenant: &str) -> Result<Self, Error> {
+        is_file(&path)?;
         if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
             fs::create_dir_all(above).map_err(|source| Error::file("create", above, source))?;
         }
@@ -56,13 +58,13 @@ impl Memory {
     }
 
     /// Whether the history at `path` is that of `tenant`, or does not say whose it is.
-    pub(super) fn may_belong(path: &Path, tenant: &str) -> bool {
+    pub(crate) fn may_belong(path: &Path, tenant: &str) -> bool {
         let owner = fs::read_to_string(beside(path, ".lock")).unwrap_or_default();
         owner.is_empty() || owner == tenant
     }
 
     /// Where it stands.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -70,7 +72,7 @@ impl Memory {
     ///
     /// # Errors
     /// `Error::Damaged`, `Error::File`.
-    pub(super) fn read(&self) -> Result<History, Error> {
+    pub(crate) fn read(&self) -> Result<History, Error> {
         match File::open(&self.path) {
             Ok(file) => History::read(BufReader::new(file)).map_err(|error| Error::Damaged {
                 path: self.path.clone(),
@@ -85,9 +87,9 @@ impl Memory {
     ///
     /// # Errors
     /// `Error::File`.
-    pub(super) fn write(&self, night: &Night) -> Result<(), Error> {
+    pub(crate) fn write(&self, state: &SweepState) -> Result<(), Error> {
         let mut bytes = Vec::new();
-        night.history().write(&mut bytes).map_err(|error| Error::Internal(error.to_string()))?;
+        state.history().write(&mut bytes).map_err(|error| Error::Internal(error.to_string()))?;
         sys::replace(&self.path, &bytes).map_err(|source| Error::file("replace", &self.path, source))?;
         // Where it stays, the history has a try of each of its runs that is as new as the run.
         let _ = fs::remove_file(beside(&self.path, OPEN));
@@ -95,7 +97,7 @@ impl Memory {
     }
 
     /// The runs of sweeps that were killed before they remembered what they sent.
-    pub(super) fn cut_short(&self) -> Vec<PathBuf> {
+    pub(crate) fn killed_runs(&self) -> Vec<PathBuf> {
         let bytes = fs::read(beside(&self.path, OPEN)).unwrap_or_default();
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
@@ -104,7 +106,7 @@ impl Memory {
     ///
     /// # Errors
     /// `Error::File`.
-    pub(super) fn sending(&self, before: &[PathBuf], folder: &Path) -> Result<(), Error> {
+    pub(crate) fn sending(&self, before: &[PathBuf], folder: &Path) -> Result<(), Error> {
         let path = beside(&self.path, OPEN);
         let fail = |source| Error::file("write", &path, source);
         let mut open = before.to_vec();
@@ -126,18 +128,22 @@ struct Tried {
 ///
 /// # Errors
 /// `Error::File`, `Error::Damaged`.
-pub(super) fn remember(night: &mut Night, folder: &Path, clocks: &Clocks) -> Result<Judged, Error> {
+pub(crate) fn record_run(
+    state: &mut SweepState,
+    folder: &Path,
+    run: &RunFile,
+    clocks: &Clocks,
+) -> Result<Judged, Error> {
     let mut refused = Judged::default();
-    let Some(run) = RunFile::read(folder) else { return Ok(refused) };
     let begun = by_service(run.started_at, clocks);
-    each_try(folder, &run, clocks, |id, cause, tried| {
+    each_try(folder, run, clocks, |id, cause, tried| {
         if tried.at < begun {
             return;
         }
         if tried.accepted {
-            night.accepted(id, cause, tried.at);
+            state.accepted(id, cause, tried.at);
         } else {
-            refused.count(night.refused(id, cause, tried.at));
+            refused.count(state.refused(id, cause, tried.at));
         }
     })?;
     Ok(refused)
@@ -147,13 +153,17 @@ pub(super) fn remember(night: &mut Night, folder: &Path, clocks: &Clocks) -> Res
 /// that they are news when they come again.
 ///
 /// # Errors
-/// As [`remember`].
-pub(super) fn recalled(night: &mut Night, folder: &Path, clocks: &Clocks) -> Result<u64, Error> {
+/// As [`record_run`].
+pub(crate) fn recover_killed_run(
+    state: &mut SweepState,
+    folder: &Path,
+    clocks: &Clocks,
+) -> Result<u64, Error> {
     let Some(run) = RunFile::read(folder) else { return Ok(0) };
     let begun = by_service(run.created_at, clocks);
     let mut count = 0;
     each_try(folder, &run, clocks, |id, cause, tried| {
-        count += u64::from(night.recalls(id, cause, tried.at, begun));
+        count += u64::from(state.records_lost_retry(id, cause, tried.at, begun));
     })?;
     Ok(count)
 }
@@ -193,7 +203,7 @@ fn each_try(
 }
 
 /// Whose memory it is stands in the lock beside it, from its first sweep on: a sweep forgets whom it does not meet, and
-/// meets nobody of another tenant.
+/// observe nobody of another tenant.
 fn belongs(mut lock: &File, path: &Path, tenant: &str) -> io::Result<Result<(), Error>> {
     let mut owner = String::new();
     lock.take(LONGEST_TENANT).read_to_string(&mut owner)?;
@@ -220,25 +230,25 @@ fn beside(path: &Path, tail: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::Policy;
+    use crate::jobs::sweep::history::Policy;
 
     #[test]
     fn a_memory_belongs_to_one_sweep_at_a_time_and_is_kept_whole() {
         let desk = tempfile::tempdir().expect("a folder");
         let path = desk.path().join("deep/history.csv");
-        let memory = Memory::open(path.clone(), "contoso").expect("ours");
-        assert!(matches!(Memory::open(path.clone(), "contoso"), Err(Error::Locked { .. })));
+        let memory = HistoryFile::open(path.clone(), "contoso").expect("ours");
+        assert!(matches!(HistoryFile::open(path.clone(), "contoso"), Err(Error::Locked { .. })));
         assert!(memory.read().expect("none yet").is_baseline());
         let policy = Policy { retry_interval: std::time::Duration::ZERO, max_retries: 1 };
-        memory.write(&Night::new(History::baseline(), policy)).expect("written");
+        memory.write(&SweepState::new(History::baseline(), policy)).expect("written");
         drop(memory);
-        let other = Memory::open(path.clone(), "fabrikam").expect_err("another tenant").chain();
+        let other = HistoryFile::open(path.clone(), "fabrikam").expect_err("another tenant").chain();
         assert!(other.contains("remembers the tenant contoso, and this sweep is of fabrikam"), "{other}");
-        let memory = Memory::open(path.clone(), "contoso").expect("ours again");
+        let memory = HistoryFile::open(path.clone(), "contoso").expect("ours again");
         assert!(!memory.read().expect("read back").is_baseline());
         drop(memory);
         fs::remove_file(&path).expect("moved away");
-        drop(Memory::open(path.clone(), "fab").expect("free for another tenant"));
-        drop(Memory::open(path, "fab").expect("and his from now on"));
+        drop(HistoryFile::open(path.clone(), "fab").expect("free for another tenant"));
+        drop(HistoryFile::open(path, "fab").expect("and his from now on"));
     }
 }

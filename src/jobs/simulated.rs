@@ -6,17 +6,15 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::looking::id_of;
-use super::tell;
 use crate::error::Error;
-use crate::model::{ObjectKind, Outcome};
+use crate::model::Outcome;
 use crate::rundir::{RUNS, RunFile, each_record};
 use crate::session::EmbeddedSimulator;
-use crate::simulator::Set;
+use crate::terminal::Console;
 
 /// Tells the simulator whom the runs of its scenario got accepted: those below `reprovision-runs`, and the run in `also`. A
 /// run that cannot be read is said, and hinders nobody.
-pub(super) fn recall(simulated: &EmbeddedSimulator, also: Option<&Path>) {
+pub(crate) fn recall(simulated: &EmbeddedSimulator, also: Option<&Path>, console: &Console) {
     let mut folders: Vec<PathBuf> =
         fs::read_dir(RUNS).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     let same = |one: &Path, other: &Path| match (fs::canonicalize(one), fs::canonicalize(other)) {
@@ -29,10 +27,10 @@ pub(super) fn recall(simulated: &EmbeddedSimulator, also: Option<&Path>) {
     for folder in folders {
         let Some(run) = RunFile::read(&folder).filter(|run| is_of(run, simulated)) else { continue };
         if let Err(error) = accepted(&folder, &run, |id, at| {
-            simulated.simulator.remember(set(run.identity.object), id, at);
+            simulated.remember(run.identity.object, id, at);
         }) {
-            tell(&format!(
-                "warning: the simulated tenant does not know all whom it accepted before: {}",
+            console.warn(&format!(
+                "the simulated tenant does not know all whom it accepted before: {}",
                 error.chain()
             ));
         }
@@ -40,23 +38,15 @@ pub(super) fn recall(simulated: &EmbeddedSimulator, also: Option<&Path>) {
 }
 
 /// Whether a run was sent to a simulated tenant of this scenario.
-pub(super) fn is_of(run: &RunFile, simulated: &EmbeddedSimulator) -> bool {
+pub(crate) fn is_of(run: &RunFile, simulated: &EmbeddedSimulator) -> bool {
     run.scenario() == Some(&simulated.name)
 }
 
 fn accepted(folder: &Path, run: &RunFile, mut each: impl FnMut(&str, Timestamp)) -> Result<(), Error> {
     each_record(folder, run.rows, |record| {
         if record.outcome == Outcome::Accepted {
-            each(id_of(record), record.settled_at().unwrap_or(run.started_at));
+            each(record.sent_id(), record.settled_at().unwrap_or(run.started_at));
         }
     })
     .map(drop)
-}
-
-fn set(kind: ObjectKind) -> Set {
-    match kind {
-        ObjectKind::Users => Set::Users,
-        ObjectKind::Groups => Set::Groups,
-        ObjectKind::Contacts => Set::Contacts,
-    }
 }

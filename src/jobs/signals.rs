@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use super::tell;
 use crate::error::{Error, Exit};
 use crate::sys::{Signal, Signals};
+use crate::terminal::Console;
 
 /// Installs the signal handlers. From now on a signal does not end the process, so every wait must also poll the
 /// returned [`Signals`].
@@ -30,13 +30,14 @@ pub(crate) fn ended_by(signal: Signal) -> Exit {
 /// Those of `work`.
 pub(crate) async fn unless_stopped<T>(
     signals: &mut Signals,
+    console: &Console,
     so_far: &str,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<ControlFlow<Exit, T>, Error> {
     tokio::select! {
         biased;
         signal = signals.next() => {
-            tell(&format!("stopped; {so_far}"));
+            console.status(&format!("stopped; {so_far}"));
             Ok(ControlFlow::Break(ended_by(signal)))
         }
         done = work => done.map(ControlFlow::Continue),

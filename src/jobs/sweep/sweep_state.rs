@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::history::{History, Judged, Known, Policy, Worth};
-use super::object::{Filter, Object};
+use super::history::{History, Judged, Novelty, Policy, RetryDecision};
+use crate::scan::{Filter, Object};
 
 /// All errors of an object that were looked for, as one cause: it stays the same whichever of them is the newest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cause {
+pub(crate) struct Cause {
     /// Services, sorted, joined by `+`.
-    pub service: String,
+    pub(crate) service: String,
     /// Codes, sorted, joined by `+`.
-    pub code: String,
+    pub(crate) code: String,
 }
 
 impl Cause {
     /// With the time of the newest error; `None` where nothing fits the filter.
-    pub fn of(object: &Object, filter: &Filter, now: Timestamp) -> Option<(Self, Option<Timestamp>)> {
+    pub(crate) fn of(object: &Object, filter: &Filter, now: Timestamp) -> Option<(Self, Option<Timestamp>)> {
         let open: Vec<_> = object.problems.iter().filter(|problem| filter.fits(problem, now)).collect();
         let newest = open.iter().map(|problem| problem.since).max()?;
         let joined = |mut words: Vec<&str>| {
@@ -32,9 +32,9 @@ impl Cause {
     }
 }
 
-/// What is found out in one night.
+/// What is found out in one state.
 #[derive(Clone, Debug)]
-pub struct Night {
+pub(crate) struct SweepState {
     history: History,
     policy: Policy,
     /// Remembered objects that still have an error.
@@ -42,16 +42,16 @@ pub struct Night {
     /// Objects that are news.
     told: Vec<String>,
     /// How many are worth a retry, and how many are not.
-    pub worth: BTreeMap<Worth, u64>,
+    pub(crate) worth: BTreeMap<RetryDecision, u64>,
     /// Those that failed again, or were given up.
-    pub failing: Judged,
+    pub(crate) failing: Judged,
     /// Causes of the news among them.
-    pub news: BTreeMap<Cause, u64>,
+    pub(crate) news: BTreeMap<Cause, u64>,
 }
 
-impl Night {
+impl SweepState {
     /// With the memory of the nights before.
-    pub fn new(history: History, policy: Policy) -> Self {
+    pub(crate) fn new(history: History, policy: Policy) -> Self {
         Self {
             history,
             policy,
@@ -64,7 +64,7 @@ impl Night {
     }
 
     /// An object has an error, perhaps none that is looked for: it is not forgotten.
-    pub fn seen(&mut self, id: &str) {
+    pub(crate) fn seen(&mut self, id: &str) {
         if self.history.entry(id).is_some() {
             self.met.insert(id.to_ascii_lowercase());
         }
@@ -72,8 +72,14 @@ impl Night {
 
     /// An object has this error, published at `since`: first what became of earlier retries, then whether it is worth
     /// another.
-    pub fn meets(&mut self, id: &str, cause: &Cause, since: Option<Timestamp>, now: Timestamp) -> Worth {
-        self.history.meets(id, &cause.service, &cause.code);
+    pub(crate) fn observe(
+        &mut self,
+        id: &str,
+        cause: &Cause,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> RetryDecision {
+        self.history.observe(id, &cause.service, &cause.code);
         self.seen(id);
         let newer = |at: Timestamp| since.is_some_and(|since| since.as_second() >= at.as_second());
         let failed = self.history.entry(id).is_some_and(|entry| entry.tries > 0 && newer(entry.tried_at));
@@ -81,7 +87,7 @@ impl Night {
             self.fails(id, cause);
         }
         let worth = self.history.worth(id, &cause.service, &cause.code, now, self.policy);
-        if worth == Worth::GivenUp && !failed {
+        if worth == RetryDecision::GivenUp && !failed {
             self.fails(id, cause);
         }
         *self.worth.entry(worth).or_default() += 1;
@@ -91,25 +97,31 @@ impl Night {
     fn fails(&mut self, id: &str, cause: &Cause) {
         let known = self.history.fails(id, &cause.service, &cause.code);
         self.failing.count(known);
-        if known == Known::News {
+        if known == Novelty::New {
             self.told.push(id.to_owned());
             *self.news.entry(cause.clone()).or_default() += 1;
         }
     }
 
     /// All objects were met: how many that had been retried have no error any more. They are forgotten.
-    pub fn over(&mut self) -> u64 {
+    pub(crate) fn finish(&mut self) -> u64 {
         let met = std::mem::take(&mut self.met);
         self.history.keep(|id| met.contains(id))
     }
 
     /// A retry was accepted at `at`.
-    pub fn accepted(&mut self, id: &str, cause: &Cause, at: Timestamp) {
+    pub(crate) fn accepted(&mut self, id: &str, cause: &Cause, at: Timestamp) {
         self.history.tried(id, &cause.service, &cause.code, at);
     }
 
     /// A retry was sent at `at` in a run begun at `begun`, and nobody remembered it: whether that was so.
-    pub fn recalls(&mut self, id: &str, cause: &Cause, at: Timestamp, begun: Timestamp) -> bool {
+    pub(crate) fn records_lost_retry(
+        &mut self,
+        id: &str,
+        cause: &Cause,
+        at: Timestamp,
+        begun: Timestamp,
+    ) -> bool {
         let known = self.history.entry(id).is_some_and(|entry| entry.tries > 0 && entry.tried_at >= begun);
         if !known {
             self.history.tried(id, &cause.service, &cause.code, at);
@@ -118,24 +130,24 @@ impl Night {
     }
 
     /// A retry was refused: whether that is news.
-    pub fn refused(&mut self, id: &str, cause: &Cause, at: Timestamp) -> Known {
+    pub(crate) fn refused(&mut self, id: &str, cause: &Cause, at: Timestamp) -> Novelty {
         self.history.tried(id, &cause.service, &cause.code, at);
         let known = self.history.fails(id, &cause.service, &cause.code);
-        if known == Known::News {
+        if known == Novelty::New {
             self.told.push(id.to_owned());
         }
         known
     }
 
     /// The job ends in a way that hides its news: they are news again next time.
-    pub fn untold(&mut self) {
+    pub(crate) fn mark_unreported(&mut self) {
         for id in self.told.drain(..) {
-            self.history.untold(&id);
+            self.history.mark_unreported(&id);
         }
     }
 
     /// What to remember.
-    pub fn history(&self) -> &History {
+    pub(crate) fn history(&self) -> &History {
         &self.history
     }
 }
@@ -144,8 +156,8 @@ impl Night {
 mod tests {
     use std::time::Duration;
 
-    use super::super::object::Problem;
     use super::*;
+    use crate::scan::Problem;
 
     const POLICY: Policy = Policy { retry_interval: Duration::from_secs(20 * 3_600), max_retries: 5 };
 
@@ -182,68 +194,68 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_once_and_an_unprocessed_retry_is_none() {
-        let mut night = Night::new(History::default(), POLICY);
-        assert_eq!(night.meets("U", &cause("A"), Some(hour(0)), hour(10)), Worth::New);
-        night.accepted("u", &cause("A"), hour(10));
+        let mut state = SweepState::new(History::default(), POLICY);
+        assert_eq!(state.observe("U", &cause("A"), Some(hour(0)), hour(10)), RetryDecision::New);
+        state.accepted("u", &cause("A"), hour(10));
         // Not processed yet: the error is older than the retry.
-        assert_eq!(night.meets("u", &cause("A"), Some(hour(0)), hour(20)), Worth::Cooling);
-        assert_eq!(night.failing, Judged::default());
+        assert_eq!(state.observe("u", &cause("A"), Some(hour(0)), hour(20)), RetryDecision::Cooling);
+        assert_eq!(state.failing, Judged::default());
         // Processed, and failed again: news, once.
-        assert_eq!(night.meets("u", &cause("A"), Some(hour(11)), hour(34)), Worth::Again);
-        assert_eq!(night.failing, Judged { news: 1, known: 0 });
-        night.accepted("u", &cause("A"), hour(34));
-        assert_eq!(night.meets("u", &cause("A"), Some(hour(35)), hour(58)), Worth::Again);
-        assert_eq!(night.failing, Judged { news: 1, known: 1 });
+        assert_eq!(state.observe("u", &cause("A"), Some(hour(11)), hour(34)), RetryDecision::Again);
+        assert_eq!(state.failing, Judged { news: 1, known: 0 });
+        state.accepted("u", &cause("A"), hour(34));
+        assert_eq!(state.observe("u", &cause("A"), Some(hour(35)), hour(58)), RetryDecision::Again);
+        assert_eq!(state.failing, Judged { news: 1, known: 1 });
         // For another cause: news, and worth a retry at once.
-        night.accepted("u", &cause("A"), hour(58));
-        assert_eq!(night.meets("u", &cause("B"), Some(hour(59)), hour(60)), Worth::New);
-        assert_eq!(night.failing, Judged { news: 2, known: 1 });
-        assert_eq!(night.news, BTreeMap::from([(cause("A"), 1), (cause("B"), 1)]));
+        state.accepted("u", &cause("A"), hour(58));
+        assert_eq!(state.observe("u", &cause("B"), Some(hour(59)), hour(60)), RetryDecision::New);
+        assert_eq!(state.failing, Judged { news: 2, known: 1 });
+        assert_eq!(state.news, BTreeMap::from([(cause("A"), 1), (cause("B"), 1)]));
     }
 
     #[test]
     fn whoever_fails_in_the_first_night_without_a_memory_is_known_even_if_not_retried() {
-        let mut night = Night::new(History::baseline(), POLICY);
-        assert_eq!(night.meets("u", &cause("A"), Some(hour(0)), hour(10)), Worth::New);
-        night.over();
+        let mut state = SweepState::new(History::baseline(), POLICY);
+        assert_eq!(state.observe("u", &cause("A"), Some(hour(0)), hour(10)), RetryDecision::New);
+        state.finish();
         let mut file = Vec::new();
-        night.history().write(&mut file).expect("memory");
-        let mut next = Night::new(History::read(&file[..]).expect("read back"), POLICY);
-        assert_eq!(next.meets("u", &cause("A"), Some(hour(0)), hour(34)), Worth::New);
+        state.history().write(&mut file).expect("memory");
+        let mut next = SweepState::new(History::read(&file[..]).expect("read back"), POLICY);
+        assert_eq!(next.observe("u", &cause("A"), Some(hour(0)), hour(34)), RetryDecision::New);
         next.accepted("u", &cause("A"), hour(34));
-        next.meets("u", &cause("A"), Some(hour(35)), hour(58));
+        next.observe("u", &cause("A"), Some(hour(35)), hour(58));
         assert_eq!(next.failing, Judged { news: 0, known: 1 });
     }
 
     #[test]
     fn a_retry_is_recalled_once_and_a_baseline_keeps_it() {
-        let mut night = Night::new(History::baseline(), POLICY);
-        assert!(night.recalls("U", &cause("A"), hour(10), hour(9)));
-        assert!(!night.recalls("u", &cause("A"), hour(10), hour(9)), "counted already");
-        assert_eq!(night.meets("u", &cause("A"), Some(hour(0)), hour(12)), Worth::Cooling);
-        assert!(night.recalls("u", &cause("A"), hour(40), hour(39)), "another run");
-        assert_eq!(night.history().entry("u").map(|entry| entry.tries), Some(2));
-        assert_eq!(night.meets("u", &cause("A"), Some(hour(41)), hour(62)), Worth::Again);
-        assert_eq!(night.failing, Judged { news: 0, known: 1 }, "a baseline has no news");
+        let mut state = SweepState::new(History::baseline(), POLICY);
+        assert!(state.records_lost_retry("U", &cause("A"), hour(10), hour(9)));
+        assert!(!state.records_lost_retry("u", &cause("A"), hour(10), hour(9)), "counted already");
+        assert_eq!(state.observe("u", &cause("A"), Some(hour(0)), hour(12)), RetryDecision::Cooling);
+        assert!(state.records_lost_retry("u", &cause("A"), hour(40), hour(39)), "another run");
+        assert_eq!(state.history().entry("u").map(|entry| entry.tries), Some(2));
+        assert_eq!(state.observe("u", &cause("A"), Some(hour(41)), hour(62)), RetryDecision::Again);
+        assert_eq!(state.failing, Judged { news: 0, known: 1 }, "a baseline has no news");
     }
 
     #[test]
     fn what_is_given_up_unprocessed_is_told_and_what_is_gone_is_forgotten() {
-        let mut night = Night::new(History::default(), POLICY);
+        let mut state = SweepState::new(History::default(), POLICY);
         for number in 0..5 {
             let now = hour(number * 24);
-            assert!(night.meets("never", &cause("A"), Some(hour(-9)), now).is_retried());
-            night.accepted("never", &cause("A"), now);
+            assert!(state.observe("never", &cause("A"), Some(hour(-9)), now).is_retried());
+            state.accepted("never", &cause("A"), now);
         }
-        night.accepted("gone", &cause("A"), hour(96));
-        assert_eq!(night.failing, Judged::default());
-        assert_eq!(night.meets("never", &cause("A"), Some(hour(-9)), hour(120)), Worth::GivenUp);
-        assert_eq!(night.failing, Judged { news: 1, known: 0 });
-        assert_eq!(night.over(), 1, "one was cleared");
-        assert_eq!(night.history().len(), 1);
-        assert_eq!(night.refused("no", &cause("A"), hour(120)), Known::News);
-        assert_eq!(night.refused("no", &cause("A"), hour(144)), Known::Known);
-        night.untold();
-        assert_eq!(night.refused("no", &cause("A"), hour(168)), Known::News);
+        state.accepted("gone", &cause("A"), hour(96));
+        assert_eq!(state.failing, Judged::default());
+        assert_eq!(state.observe("never", &cause("A"), Some(hour(-9)), hour(120)), RetryDecision::GivenUp);
+        assert_eq!(state.failing, Judged { news: 1, known: 0 });
+        assert_eq!(state.finish(), 1, "one was cleared");
+        assert_eq!(state.history().len(), 1);
+        assert_eq!(state.refused("no", &cause("A"), hour(120)), Novelty::New);
+        assert_eq!(state.refused("no", &cause("A"), hour(144)), Novelty::Known);
+        state.mark_unreported();
+        assert_eq!(state.refused("no", &cause("A"), hour(168)), Novelty::New);
     }
 }

@@ -1,23 +1,21 @@
-//! What `find`, `verify` and `sweep` share: a reader on a gate of its own, a walk over all pages, signals, progress.
+//! Reading a tenant for `find`, `verify` and `sweep`: a rate of its own, all pages, signals, progress.
 
 use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::{note, tell};
-use crate::cli::Service;
-use crate::commands::console;
 use crate::engine::dispatch::{Dispatch, Exchange};
 use crate::engine::retry::RetryPolicy;
 use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
-use crate::model::{Kind, ObjectKind, Reason, WallClock};
+use crate::model::{Attempt, Kind, ObjectKind, Reason, WallClock};
 use crate::pace::{Bounds, Law, Pace};
 use crate::report::{count, human, thousands};
 use crate::scan::{Ended, Reader, Stopped, Walk};
-use crate::session::{EmbeddedSimulator, Session};
+use crate::session::Session;
 use crate::stop::{Stop, Why};
 use crate::sys::{Signal, Signals};
+use crate::terminal::Console;
 
 /// Reads a second: the smallest tenants give 350 resource units a second (`docs/graph.md#quotas`), others need some.
 const READS_PER_SECOND: f64 = 200.0;
@@ -31,9 +29,9 @@ const JITTER: f64 = 0.5;
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
 /// Reads of one collection of one tenant.
-pub(super) struct Scanning {
-    pub(super) reader: Reader<Client>,
-    pub(super) stop: Stop,
+pub(crate) struct TenantReader {
+    pub(crate) reader: Reader<Client>,
+    pub(crate) stop: Stop,
     /// Graph root with version.
     base: Url,
     max_wait: Duration,
@@ -43,33 +41,31 @@ pub(super) struct Scanning {
     /// What to say when a property is left out.
     hidden: String,
     watch: tokio::task::JoinHandle<()>,
-    /// Kept alive as long as it is read.
-    simulator: Option<EmbeddedSimulator>,
+    console: Console,
 }
 
-impl Drop for Scanning {
+impl Drop for TenantReader {
     fn drop(&mut self) {
         self.watch.abort();
     }
 }
 
-impl Scanning {
+impl TenantReader {
     /// Signals stop it from now on.
-    pub(super) fn new(
-        connection: Session,
-        service: &Service,
+    ///
+    /// # Errors
+    /// `Error::Network` if no client can be built; `Error::Internal`.
+    pub(crate) fn new(
+        session: &Session,
         kind: ObjectKind,
         mut signals: Signals,
+        console: &Console,
     ) -> Result<Self, Error> {
-        let refused = connection.missing_permission(kind, false);
-        let hidden = connection.hidden_property(kind);
-        let Session { root, http, tokens, simulator, .. } = connection;
-        let Service { api_version, max_wait, .. } = service;
-        let max_wait = *max_wait;
-        let base = format!("{}/{api_version}", root.as_str().trim_end_matches('/'));
+        let (version, max_wait) = (session.api_version.clone(), session.max_wait);
+        let base = format!("{}/{version}", session.root.as_str().trim_end_matches('/'));
         let base = Url::parse(&base).map_err(|error| Error::Internal(error.to_string()))?;
-        let config = ClientConfig { root, version: api_version.clone(), kind, priority: "low" };
-        let client = Client::new(&config, http, tokens, WallClock::System);
+        let config = ClientConfig { root: session.root.clone(), version, kind, priority: "low" };
+        let client = Client::new(&config, session.connections(1)?, session.tokens.clone(), WallClock::System);
         let clocks = client.clocks();
         let stop = Stop::new();
         let policy = RetryPolicy { max_attempts: TRIES, jitter: JITTER, max_wait };
@@ -85,31 +81,36 @@ impl Scanning {
             }
         });
         let reader = Reader::new(reading(client, &stop), policy, stop.clone(), kind);
-        Ok(Self { reader, stop, base, max_wait, clocks, refused, hidden, watch, simulator })
-    }
-
-    /// Whether the tenant is the embedded simulator's.
-    pub(super) fn is_simulated(&self) -> bool {
-        self.simulator.is_some()
+        Ok(Self {
+            reader,
+            stop,
+            base,
+            max_wait,
+            clocks,
+            refused: session.missing_permission(kind, false),
+            hidden: session.hidden_property(kind),
+            watch,
+            console: console.clone(),
+        })
     }
 
     /// The clocks, as answers tell them.
-    pub(super) fn clocks(&self) -> Clocks {
+    pub(crate) fn clocks(&self) -> Clocks {
         self.clocks.clone()
     }
 
     /// The pages of the collection.
-    pub(super) fn walk(&self) -> Walk<'_, Client> {
+    pub(crate) fn walk(&self) -> Walk<'_, Client> {
         Walk::new(&self.reader, self.base.clone())
     }
 
     /// Which permission may be missing where a property that was asked for is left out.
-    pub(super) fn permission(&self) -> &str {
+    pub(crate) fn permission(&self) -> &str {
         &self.hidden
     }
 
     /// Why reading ended, as an error or an exit code.
-    pub(super) fn ended(&self, stopped: Stopped, goes_on: &str) -> Result<Exit, Error> {
+    pub(crate) fn ended(&self, stopped: Stopped, goes_on: &str) -> Result<Exit, Error> {
         match stopped {
             Stopped::Error(error) => Err(error),
             Stopped::Lost(why) => {
@@ -125,68 +126,71 @@ impl Scanning {
                         _ => {}
                     }
                 }
-                tell(&format!("stopped; {goes_on}"));
+                self.console.status(&format!("stopped; {goes_on}"));
                 Ok(if why.contains(&Why::Terminated) { Exit::Terminated } else { Exit::Interrupted })
             }
             Stopped::Ended(Ended::Refused(attempt)) => Err(match attempt.kind {
                 Kind::Refused(Reason::NoPermission) => Error::SignIn(self.refused.clone()),
                 _ => Error::Unavailable(format!(
-                    "Microsoft 365 rejects the read ({} {}): {}; {goes_on}",
-                    attempt.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string()),
-                    attempt.code,
+                    "Microsoft 365 rejects the read ({}): {}; {goes_on}",
+                    status_and_code(&attempt),
                     attempt.message
                 )),
             }),
             Stopped::Ended(Ended::PutOff(attempt)) => Err(Error::Unavailable(format!(
-                "Microsoft 365 asks for a pause of {}, longer than --max-wait {} ({} {}): {}; {goes_on}",
+                "Microsoft 365 asks for a pause of {}, longer than --max-wait {} ({}): {}; {goes_on}",
                 human(attempt.retry_after.unwrap_or_default()),
                 human(self.max_wait),
-                attempt.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string()),
-                attempt.code,
+                status_and_code(&attempt),
                 attempt.message
             ))),
             Stopped::Ended(Ended::GaveUp(attempt)) => Err(Error::Unavailable(format!(
-                "no answer after {TRIES} tries, the last one {} {}: {}; {goes_on}",
-                attempt.status.map_or_else(|| "none".to_owned(), |status| status.to_string()),
-                attempt.code,
+                "no answer after {TRIES} tries, the last one {}: {}; {goes_on}",
+                status_and_code(&attempt),
                 attempt.message
             ))),
         }
     }
 }
 
+/// The status of an attempt, and the error code if there is one.
+fn status_and_code(attempt: &Attempt) -> String {
+    let status = attempt.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    format!("{status} {}", attempt.code).trim_end().to_owned()
+}
+
 /// Sends reads, at a rate of their own.
-pub(super) fn reading<E: Exchange>(exchange: E, stop: &Stop) -> Dispatch<E> {
+pub(crate) fn reading<E: Exchange>(exchange: E, stop: &Stop) -> Dispatch<E> {
     let bounds = Bounds { rate: READS_PER_SECOND, in_flight: IN_FLIGHT, group: MOST_PARTS as u32 };
     let pace = Pace::new(Law::Fixed, bounds, Some(fastrand::Rng::new()));
     Dispatch::new(exchange, pace, stop.clone())
 }
 
 /// How far a scan is: a line on a terminal, a line a minute elsewhere.
-pub(super) struct Watching {
+pub(crate) struct ScanProgress {
+    console: Console,
     line: Instant,
-    draws: bool,
 }
 
-impl Watching {
-    pub(super) fn new() -> Self {
-        Self { line: Instant::now(), draws: console().draws() }
+impl ScanProgress {
+    pub(crate) fn new(console: &Console) -> Self {
+        Self { console: console.clone(), line: Instant::now() }
     }
 
     /// So many objects were read, so many of them fit.
-    pub(super) fn at(&mut self, kind: ObjectKind, read: u64, found: u64, what: &str) {
+    pub(crate) fn at(&mut self, kind: ObjectKind, read: u64, found: u64, what: &str) {
         let text = format!("{} read, {} {what}", count(read, kind.plural()), thousands(found));
-        if self.draws {
-            console().set_status_line(Some(&format!("  {text}")));
+        if self.console.draws() {
+            self.console.set_status_line(Some(&format!("  {text}")));
         } else if self.line.elapsed() >= LINE_EVERY {
             self.line = Instant::now();
-            note(&text);
+            self.console.note(&text);
         }
     }
 }
 
-impl Drop for Watching {
+impl Drop for ScanProgress {
     fn drop(&mut self) {
-        console().set_status_line(None);
+        self.console.set_status_line(None);
     }
 }

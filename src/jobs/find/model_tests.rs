@@ -11,15 +11,16 @@ use serde_json::json;
 use tokio::runtime::Builder;
 use url::Url;
 
-use super::find::collect;
-use super::found::List;
-use super::scanning::reading;
+use super::find_job::collect;
+use super::list_file::ScanOutput;
 use crate::engine::dispatch::{Exchange, Reads};
 use crate::engine::retry::RetryPolicy;
 use crate::graph::Reading;
+use crate::jobs::tenant_reader::reading;
 use crate::model::{Attempt, Kind, ObjectKind, Reason, UserId};
 use crate::scan::{Filter, Reader, Walk};
 use crate::stop::Stop;
+use crate::terminal::Console;
 
 /// Invocations after which the service behaves.
 const TROUBLED: usize = 6;
@@ -148,9 +149,9 @@ async fn invocation(played: Played, out: &std::path::Path) -> bool {
     let policy = RetryPolicy { max_attempts: 3, jitter: 0.0, max_wait: Duration::MAX };
     let reader = Reader::new(reading(played, &stop), policy, stop, ObjectKind::Users);
     let walk = Walk::new(&reader, Url::parse("https://h/beta").expect("a URL"));
-    let (mut list, mark) = List::beside(out, "the same".to_owned()).expect("the list");
-    match collect(&walk, &Filter::default(), &mut list, mark, |_| {}).await {
-        Ok(_) => list.finish(false).expect("in its place"),
+    let (mut list, mark) = ScanOutput::beside(out, "the same".to_owned()).expect("the list");
+    match collect(&walk, &Filter::default(), &mut list, mark, &Console::silent()).await {
+        Ok(_) => list.finish(false, &Console::silent()).expect("in its place"),
         Err(_) => {
             drop(list);
             // Rows of a page whose position was not noted any more.

@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::is_there;
-use crate::commands::console;
+use super::list_row::FOUND_HEADER;
+use super::tally::Counts;
 use crate::error::{CREATE_TEMPORARY, Error};
-use crate::jobs::tally::Counts;
-use crate::scan::FOUND_HEADER;
+use crate::jobs::files::is_file;
 use crate::sys;
+use crate::terminal::Console;
 
 /// Bytes given to standard output at once.
 const AT_ONCE: usize = 64 * 1024;
 
 /// Where a scan stands: what is in the file so far, and the page that comes next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Bookmark {
+pub(super) struct ScanCheckpoint {
     /// What was asked of whom: another question starts afresh.
     what: String,
     /// Where the next page is.
@@ -32,7 +32,7 @@ pub(super) struct Bookmark {
 
 /// The list on its way.
 #[derive(Debug)]
-pub(super) struct List {
+pub(super) struct ScanOutput {
     file: File,
     /// Where the rows stand until the list is complete.
     path: PathBuf,
@@ -58,14 +58,14 @@ fn is_a_list(path: &Path) -> Result<bool, Error> {
     Ok(begins.is_empty() || begins == header.as_bytes())
 }
 
-impl List {
+impl ScanOutput {
     /// For a file: goes on where an interrupted scan for the same `what` left it.
     ///
     /// # Errors
     /// `Error::Locked` where another process is writing it; `Error::Usage` where it is no file, or one of somebody else's;
     /// `Error::File`.
-    pub(super) fn beside(out: &Path, what: String) -> Result<(Self, Option<Bookmark>), Error> {
-        if is_there(out)? && !is_a_list(out)? {
+    pub(super) fn beside(out: &Path, what: String) -> Result<(Self, Option<ScanCheckpoint>), Error> {
+        if is_file(out)? && !is_a_list(out)? {
             return Err(Error::Usage(format!(
                 "{} exists and is no list that find wrote: name another file with --out, or move that one away; nothing was written",
                 out.display()
@@ -86,7 +86,7 @@ impl List {
         }
         let length = file.metadata().map_err(|source| fail("read", source))?.len();
         let mark = fs::read(beside(out, ".partial.json")).ok();
-        let mark = mark.and_then(|mark| serde_json::from_slice::<Bookmark>(&mark).ok());
+        let mark = mark.and_then(|mark| serde_json::from_slice::<ScanCheckpoint>(&mark).ok());
         let mark = mark.filter(|mark| mark.what == what && mark.bytes <= length);
         let bytes = mark.as_ref().map_or(0, |mark| mark.bytes);
         file.set_len(bytes).map_err(|source| fail("cut", source))?;
@@ -144,7 +144,7 @@ impl List {
         let (Some(out), Some(next)) = (&self.out, next) else { return Ok(()) };
         // The rows are there before the bookmark says so.
         self.file.sync_data().map_err(|source| Error::file("sync", &self.path, source))?;
-        let mark = Bookmark {
+        let mark = ScanCheckpoint {
             what: self.what.clone(),
             next: next.to_owned(),
             pages,
@@ -194,7 +194,7 @@ impl List {
     ///
     /// # Errors
     /// `Error::File`; a closed pipe is nobody's failure.
-    pub(super) fn finish(mut self, shown: bool) -> Result<bool, Error> {
+    pub(super) fn finish(mut self, shown: bool, console: &Console) -> Result<bool, Error> {
         let fail = |action, source| Error::file(action, &self.path, source);
         if let Some(out) = &self.out {
             self.file.sync_all().map_err(|source| fail("sync", source))?;
@@ -210,7 +210,7 @@ impl List {
                 if read.map_err(|source| fail("read", source))? == 0 {
                     break;
                 }
-                match console().result_bytes(part) {
+                match console.result_bytes(part) {
                     Ok(()) => {}
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
                     Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(false),
@@ -230,7 +230,7 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-impl Drop for List {
+impl Drop for ScanOutput {
     fn drop(&mut self) {
         if self.out.is_none() {
             let _ = fs::remove_file(&self.path);
@@ -252,18 +252,18 @@ mod tests {
         let out = desk.path().join("list.csv");
         let what = || "the same".to_owned();
         let counts = Counts { read: 7, ..Counts::default() };
-        let (mut list, mark) = List::beside(&out, what()).expect("begun");
+        let (mut list, mark) = ScanOutput::beside(&out, what()).expect("begun");
         assert_eq!(mark, None);
         list.page([row("1"), row("2")].into_iter(), 1, Some("https://h/2"), &counts).expect("written");
         list.write(b"3,torn").expect("written");
-        assert!(matches!(List::beside(&out, what()), Err(Error::Locked { .. })));
+        assert!(matches!(ScanOutput::beside(&out, what()), Err(Error::Locked { .. })));
         drop(list);
         assert!(!out.exists(), "nothing stands in its place before the end");
-        let (mut list, mark) = List::beside(&out, what()).expect("continued");
+        let (mut list, mark) = ScanOutput::beside(&out, what()).expect("continued");
         let mark = mark.expect("a bookmark");
         assert_eq!((mark.pages, &*mark.next, mark.counts.read), (1, "https://h/2", 7));
         list.page([row("3")].into_iter(), 2, None, &counts).expect("written");
-        list.finish(false).expect("in its place");
+        list.finish(false, &Console::silent()).expect("in its place");
         let text = fs::read_to_string(&out).expect("the list");
         let ids: Vec<_> = text.lines().skip(1).map(|line| &line[..1]).collect();
         assert_eq!(ids, ["1", "2", "3"]);
@@ -274,7 +274,7 @@ mod tests {
     fn a_newer_list_takes_the_place_of_a_list_and_of_nothing_else() {
         let desk = tempfile::tempdir().expect("a folder");
         let out = desk.path().join("users.csv");
-        let begin = || List::beside(&out, "what".to_owned()).map(|(list, _)| list);
+        let begin = || ScanOutput::beside(&out, "what".to_owned()).map(|(list, _)| list);
         let export = "\u{feff}id,userPrincipalName,displayName\n1,a@b.c,Ann\n";
         fs::write(&out, export).expect("an export");
         let said = begin().expect_err("somebody else's").chain();
@@ -282,20 +282,20 @@ mod tests {
         assert_eq!(fs::read_to_string(&out).expect("the export"), export);
         assert_eq!(fs::read_dir(desk.path()).expect("the folder").count(), 1, "nothing is left beside it");
         fs::write(&out, "").expect("emptied");
-        begin().expect("an empty file is nobody's").finish(false).expect("in its place");
-        begin().expect("a list").finish(false).expect("in its place");
+        begin().expect("an empty file is nobody's").finish(false, &Console::silent()).expect("in its place");
+        begin().expect("a list").finish(false, &Console::silent()).expect("in its place");
     }
 
     #[test]
     fn another_question_starts_afresh() {
         let desk = tempfile::tempdir().expect("a folder");
         let out = desk.path().join("list.csv");
-        let (mut list, _) = List::beside(&out, "one".to_owned()).expect("begun");
+        let (mut list, _) = ScanOutput::beside(&out, "one".to_owned()).expect("begun");
         list.page([row("1")].into_iter(), 1, Some("n"), &Counts::default()).expect("written");
         drop(list);
-        let (list, mark) = List::beside(&out, "another".to_owned()).expect("begun");
+        let (list, mark) = ScanOutput::beside(&out, "another".to_owned()).expect("begun");
         assert_eq!(mark, None);
-        list.finish(false).expect("in its place");
+        list.finish(false, &Console::silent()).expect("in its place");
         assert_eq!(fs::read_to_string(&out).expect("the list").lines().count(), 1);
     }
 }

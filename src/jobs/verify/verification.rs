@@ -1,4 +1,4 @@
-//! One look at the accepted users of a run: whichever costs less of pages and single reads, then the files.
+//! One verification of the accepted users of a run: pages or single reads, whichever costs less, then the files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,31 +11,27 @@ use jiff::Timestamp;
 use serde_json::json;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::scanning::{Scanning, Watching};
-use super::tell;
+use super::verdict::{Accepted, Judgment, cause_key, verdict};
+use super::verified_row::{VERIFIED_HEADER, VerifiedRow, verified_row};
 use crate::catalogue;
 use crate::error::Error;
-use crate::graph::{Clocks, MOST_PARTS};
+use crate::graph::MOST_PARTS;
 use crate::input::{Checked, Options, reopen};
-use crate::model::{Outcome, UserId, plain};
-use crate::rundir::{Original, Rows, RunFile, Written, each_record, write_original};
-use crate::scan::{
-    Accepted, Ended, Found, Judgment, Looked, Object, Problem, Step, Stopped, Unknown, VERIFIED_HEADER,
-    Verdict, cause_key, verdict, verified_row,
-};
+use crate::jobs::tenant_reader::{ScanProgress, TenantReader};
+use crate::model::{Outcome, UserId, Verdict};
+use crate::rundir::{Original, Rows, RunFile, each_record, write_original};
+use crate::scan::{Ended, Found, Object, Problem, Step, Stopped, Unknown};
 use crate::sys;
+use crate::terminal::Console;
 
 /// Ids on their way from `results.csv` to the reader.
 const AHEAD: usize = 256;
 /// The column of `find`'s list that tells the error before the retry.
 const CODE_COLUMN: &str = "error_code";
 
-/// The setting in `run.json` that says how far the service's clock was ahead, in milliseconds.
-const CLOCK: &str = "clock_ahead_ms";
-
 /// One accepted row, by the hash of its id: 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Wanted {
+struct AcceptedRow {
     key: u128,
     /// When the accepted request left, milliseconds since 1970, by our clock.
     sent: i64,
@@ -43,35 +39,35 @@ struct Wanted {
     had: u32,
 }
 
-/// What was seen.
+/// What a verification found.
 #[derive(Debug, Default)]
-pub(crate) struct Sight {
-    pub(super) verdicts: BTreeMap<Verdict, u64>,
+pub(crate) struct VerificationSummary {
+    pub(crate) verdicts: BTreeMap<Verdict, u64>,
     /// Causes of those that failed again, most frequent first.
-    pub(super) causes: Vec<(String, u64)>,
+    pub(crate) causes: Vec<(String, u64)>,
     /// How many are unread because their service errors were left out.
-    pub(super) absent: u64,
+    pub(crate) absent: u64,
     /// First acceptance of anybody who is pending.
-    pub(super) first: Option<Timestamp>,
+    pub(crate) first: Option<Timestamp>,
     /// The service's time of the last answer.
-    pub(super) at: Option<Timestamp>,
+    pub(crate) at: Option<Timestamp>,
     /// Object ids with service and code whose error came back.
-    pub(super) failing: Vec<(String, String, String)>,
+    pub(crate) failing: Vec<(String, String, String)>,
 }
 
-impl Sight {
+impl VerificationSummary {
     /// How many have a verdict of some kind.
-    pub(super) fn count(&self, which: fn(Verdict) -> bool) -> u64 {
+    pub(crate) fn count(&self, which: fn(Verdict) -> bool) -> u64 {
         self.verdicts.iter().filter(|(verdict, _)| which(**verdict)).map(|(_, count)| count).sum()
     }
 }
 
-/// A look on its way.
-pub(crate) struct Looking<'a> {
+/// A verification in progress.
+pub(crate) struct Verification<'a> {
     folder: PathBuf,
     run: &'a RunFile,
     checked: Checked,
-    wanted: Vec<Wanted>,
+    wanted: Vec<AcceptedRow>,
     done: Rows,
     left: usize,
     keys: (u64, u64),
@@ -84,19 +80,19 @@ pub(crate) struct Looking<'a> {
 /// What is gathered from one object after the other.
 #[derive(Default)]
 struct Seen {
-    sight: Sight,
+    summary: VerificationSummary,
     causes: BTreeMap<(String, String, String), u64>,
     /// Row, and place in `reasons`, of those that failed again.
     failing: Vec<(u32, u32)>,
     reasons: Vec<[String; 3]>,
 }
 
-impl<'a> Looking<'a> {
+impl<'a> Verification<'a> {
     /// Reads who was accepted. The caller holds the run's lock.
     ///
     /// # Errors
     /// `Error::File`, `Error::Damaged`, `Error::Input`.
-    pub(super) fn new(folder: &Path, run: &'a RunFile) -> Result<Self, Error> {
+    pub(crate) fn new(folder: &Path, run: &'a RunFile) -> Result<Self, Error> {
         let copy = folder.join("input.csv");
         let by_name = || Options { column: Some(run.identity.column.clone()), ..Options::default() };
         let options = run.reading.map_or_else(by_name, Options::from);
@@ -109,7 +105,7 @@ impl<'a> Looking<'a> {
                 let row = u32::try_from(record.row).unwrap_or(u32::MAX);
                 let sent = record.settled_at().unwrap_or_default().as_millisecond();
                 let had = had.get(row as usize).copied().unwrap_or(0);
-                wanted.push(Wanted { key: key(keys, id_of(record)), sent, row, had });
+                wanted.push(AcceptedRow { key: key(keys, record.sent_id()), sent, row, had });
             }
         })?;
         wanted.sort_unstable();
@@ -118,7 +114,7 @@ impl<'a> Looking<'a> {
         let file = BufWriter::new(sys::Replacement::begin(&path).map_err(fail)?);
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(VERIFIED_HEADER).map_err(|error| fail(std::io::Error::other(error)))?;
-        let ahead = run.settings.get(CLOCK).and_then(serde_json::Value::as_i64);
+        let ahead = run.clock_ahead_ms();
         let (left, done) = (wanted.len(), Rows::default());
         let (folder, seen) = (folder.to_owned(), Seen::default());
         Ok(Self { folder, run, checked, wanted, done, left, keys, ahead, writer, seen })
@@ -126,13 +122,13 @@ impl<'a> Looking<'a> {
 
     /// Pages first, for as long as single reads would take; then single reads for whom no page showed. So never more
     /// than twice the cheaper of the two, without knowing how large the tenant is.
-    pub(super) async fn look(&mut self, scanning: &Scanning) -> Result<(), Stopped> {
-        let mut watching = Watching::new();
-        let kind = scanning.reader.kind();
+    pub(crate) async fn run(&mut self, reader: &TenantReader, console: &Console) -> Result<(), Stopped> {
+        let mut watching = ScanProgress::new(console);
+        let kind = reader.reader.kind();
         let pages = self.wanted.len().div_ceil(MOST_PARTS) as u64;
         let mut read = 0;
         if pages > 1 {
-            let walk = scanning.walk();
+            let walk = reader.walk();
             let walked = walk.pages(None, |step| {
                 let Step::Page { number, page, at, .. } = step else { return Ok(true) };
                 read += page.objects.len() as u64;
@@ -144,9 +140,9 @@ impl<'a> Looking<'a> {
             });
             match walked.await {
                 Ok(()) => {}
-                Err(Stopped::Lost(why)) => tell(&format!("{why}: the rest is read one by one")),
+                Err(Stopped::Lost(why)) => console.status(&format!("{why}: the rest is read one by one")),
                 Err(Stopped::Ended(Ended::Refused(attempt))) if attempt.status == Some(400) => {
-                    tell(&format!(
+                    console.status(&format!(
                         "Microsoft 365 rejects the pages ({}): the rest is read one by one",
                         attempt.message
                     ));
@@ -157,12 +153,12 @@ impl<'a> Looking<'a> {
         if self.left == 0 {
             return Ok(());
         }
-        let (ids, names) = mpsc::sync_channel::<(Wanted, String)>(AHEAD);
+        let (ids, names) = mpsc::sync_channel::<(AcceptedRow, String)>(AHEAD);
         let (folder, rows, keys) = (self.folder.clone(), self.run.rows, self.keys);
         let (wanted, done) = (self.wanted.clone(), self.done.clone());
-        let reader = std::thread::spawn(move || {
+        let ids_thread = std::thread::spawn(move || {
             each_record(&folder, rows, |record| {
-                let id = id_of(record);
+                let id = record.sent_id();
                 let place =
                     (record.outcome == Outcome::Accepted).then(|| place(&wanted, key(keys, id))).flatten();
                 if let Some(place) = place.filter(|place| !done.contains(*place as u64)) {
@@ -177,7 +173,7 @@ impl<'a> Looking<'a> {
             let parsed = UserId::parse(&id).ok()?;
             Some(((wanted, id), parsed))
         });
-        let looked = scanning
+        let looked = reader
             .reader
             .objects(asked, |(wanted, id), found, at| {
                 let at = at.unwrap_or_else(Timestamp::now);
@@ -193,7 +189,7 @@ impl<'a> Looking<'a> {
             })
             .await;
         looked?;
-        match reader.join() {
+        match ids_thread.join() {
             Ok(read) => read.map_err(Stopped::Error)?,
             Err(_) => return Err(Error::Internal("reading results.csv ended unexpectedly".to_owned()).into()),
         }
@@ -212,13 +208,13 @@ impl<'a> Looking<'a> {
         Ok(())
     }
 
-    fn unread(&mut self, wanted: Wanted, id: &str, why: &str, at: Timestamp) -> Result<(), Error> {
+    fn unread(&mut self, wanted: AcceptedRow, id: &str, why: &str, at: Timestamp) -> Result<(), Error> {
         self.write(wanted, id, None, Verdict::Unread, None, why, at)
     }
 
     fn judged(
         &mut self,
-        wanted: Wanted,
+        wanted: AcceptedRow,
         id: &str,
         object: Option<&Object>,
         at: Timestamp,
@@ -228,14 +224,14 @@ impl<'a> Looking<'a> {
         let accepted = Accepted { at: sent, had: (wanted.had != 0).then_some(wanted.had) };
         let Judgment { verdict, problem, unread } = verdict(object, accepted);
         let is_absent = object.is_some_and(|object| object.unknown == Some(Unknown::Absent));
-        self.seen.sight.absent += u64::from(verdict == Verdict::Unread && is_absent);
+        self.seen.summary.absent += u64::from(verdict == Verdict::Unread && is_absent);
         self.write(wanted, id, object, verdict, problem, unread, at)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the cells of one line")]
     fn write(
         &mut self,
-        wanted: Wanted,
+        wanted: AcceptedRow,
         id: &str,
         object: Option<&Object>,
         verdict: Verdict,
@@ -256,17 +252,19 @@ impl<'a> Looking<'a> {
             Verdict::Unread => "look again; then see the text",
             Verdict::FailedAgain | Verdict::Changed => known.map_or("read the text", |entry| &entry.next),
         };
-        let looked = Looked { row: wanted.row.into(), id, object, verdict, problem, unread, at, next_step };
+        let looked =
+            VerifiedRow { row: wanted.row.into(), id, object, verdict, problem, unread, at, next_step };
         let path = self.folder.join("verified.csv");
         self.writer
             .write_record(verified_row(looked))
             .map_err(|error| Error::file("write", path, std::io::Error::other(error)))?;
         let seen = &mut self.seen;
-        *seen.sight.verdicts.entry(verdict).or_default() += 1;
-        seen.sight.at = seen.sight.at.max(Some(at));
+        *seen.summary.verdicts.entry(verdict).or_default() += 1;
+        seen.summary.at = seen.summary.at.max(Some(at));
         if verdict == Verdict::Pending {
             let sent = Timestamp::from_millisecond(wanted.sent).ok();
-            seen.sight.first = if seen.sight.first.is_none() { sent } else { seen.sight.first.min(sent) };
+            seen.summary.first =
+                if seen.summary.first.is_none() { sent } else { seen.summary.first.min(sent) };
         }
         if let Some(problem) = problem.filter(|_| verdict.failed()) {
             let title = known.map_or(String::new(), |entry| format!(": {}", entry.title));
@@ -279,7 +277,7 @@ impl<'a> Looking<'a> {
             });
             seen.failing.push((wanted.row, place as u32));
             let object = object.map_or(id, |object| &object.id).to_ascii_lowercase();
-            seen.sight.failing.push((object, problem.service.clone(), problem.code.clone()));
+            seen.summary.failing.push((object, problem.service.clone(), problem.code.clone()));
         }
         Ok(())
     }
@@ -289,7 +287,7 @@ impl<'a> Looking<'a> {
     ///
     /// # Errors
     /// `Error::File`.
-    pub(super) fn finish(self) -> Result<Sight, Error> {
+    pub(crate) fn finish(self) -> Result<VerificationSummary, Error> {
         let path = self.folder.join("verified.csv");
         let fail = |source| Error::file("write", &path, source);
         let mut file = self.writer.into_inner().map_err(|error| fail(error.into_error()))?;
@@ -297,7 +295,7 @@ impl<'a> Looking<'a> {
         let file = file.into_inner().map_err(|error| fail(error.into_error()))?;
         keep(&self.folder, &path)?;
         file.commit().map_err(fail)?;
-        let Seen { mut sight, causes, mut failing, reasons } = self.seen;
+        let Seen { mut summary, causes, mut failing, reasons } = self.seen;
         failing.sort_unstable();
         let copy = self.folder.join("input.csv");
         let raw = self.checked.raw_rows(&copy)?.map(|row| row.map(|row| (row.number, row.cells)));
@@ -309,15 +307,15 @@ impl<'a> Looking<'a> {
         })?;
         let mut causes: Vec<_> = causes.into_iter().collect();
         causes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        sight.causes = causes
+        summary.causes = causes
             .into_iter()
             .map(|((service, code, title), count)| {
                 let code = if code.is_empty() { "(no code)" } else { &code };
                 (format!("{service} {code}{title}"), count)
             })
             .collect();
-        note(&self.folder, &sight)?;
-        Ok(sight)
+        note(&self.folder, &summary)?;
+        Ok(summary)
     }
 }
 
@@ -335,28 +333,16 @@ fn keep(folder: &Path, path: &Path) -> Result<(), Error> {
 }
 
 /// Adds the verdicts to `summary.json`; a run that was killed has none yet.
-fn note(folder: &Path, sight: &Sight) -> Result<(), Error> {
+fn note(folder: &Path, found: &VerificationSummary) -> Result<(), Error> {
     let path = folder.join("summary.json");
     let Ok(bytes) = fs::read(&path) else { return Ok(()) };
     let Ok(mut summary) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return Ok(()) };
     let verdicts: BTreeMap<_, _> =
-        sight.verdicts.iter().map(|(verdict, count)| (verdict.as_str(), *count)).collect();
+        found.verdicts.iter().map(|(verdict, count)| (verdict.as_str(), *count)).collect();
     summary["verified"] =
-        json!({ "checked_at": sight.at.map(|at| format!("{at:.0}")), "verdicts": verdicts });
+        json!({ "checked_at": found.at.map(|at| format!("{at:.0}")), "verdicts": verdicts });
     let bytes = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
     sys::replace(&path, &bytes).map_err(|source| Error::file("replace", &path, source))
-}
-
-/// Keeps in `run.json` how far the service's clock was ahead while the run was sent: by the time of a look a clock may
-/// have been put right. Without it the clocks are taken to stand as they do at the look.
-pub(crate) fn remember_clocks(run: &mut RunFile, folder: &Path, clocks: &Clocks) {
-    let (Some(ahead), Some(settings)) = (clocks.service_ahead(), run.settings.as_object_mut()) else {
-        return;
-    };
-    settings.insert(CLOCK.to_owned(), json!(ahead * 1_000));
-    if let Err(error) = run.write(folder) {
-        tell(&format!("warning: {}", error.chain()));
-    }
 }
 
 /// Hash of an id as it compares: without case.
@@ -366,15 +352,8 @@ fn key((a, b): (u64, u64), id: &str) -> u128 {
     hasher.finish128().as_u128()
 }
 
-fn place(wanted: &[Wanted], key: u128) -> Option<usize> {
+fn place(wanted: &[AcceptedRow], key: u128) -> Option<usize> {
     wanted.binary_search_by_key(&key, |wanted| wanted.key).ok()
-}
-
-/// The id as it was sent: what a spreadsheet would have taken for a formula has an apostrophe in `results.csv`. GUIDs
-/// compare without braces.
-pub(crate) fn id_of<'a>(record: &'a Written<'_>) -> &'a str {
-    let id = plain(&record.id);
-    id.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(id)
 }
 
 /// By row, the key of the code that the input tells; empty where it tells none.

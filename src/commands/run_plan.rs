@@ -1,0 +1,126 @@
+//! The plan of a run, from the flags of `run`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::service::options;
+use crate::cli::{ProgressFlag, Run};
+use crate::error::Error;
+use crate::input::{self, look};
+use crate::jobs::run::{Confirmation, FolderChoice, Pacing, RunPlan, Source};
+use crate::model::{LogFormat, NextCommand, ProgressForm, Shard};
+use crate::net;
+use crate::session::{Endpoint, is_scenario};
+use crate::terminal::Console;
+
+/// Default of `--max-stall` on a terminal: a person waits less long than a scheduled job.
+const STALL_TERMINAL: Duration = Duration::from_secs(600);
+/// Default of `--max-stall` elsewhere.
+const STALL_JOB: Duration = Duration::from_secs(1800);
+
+/// What the flags of `run` ask for at this endpoint.
+///
+/// # Errors
+/// `Error::Usage` for flags that do not go together, and for a list that cannot be one.
+pub(super) fn run_plan(
+    flags: &Run,
+    endpoint: &Endpoint,
+    typed: &NextCommand,
+    console: &Console,
+) -> Result<RunPlan, Error> {
+    let service = &flags.service;
+    let simulator = endpoint.simulator.as_ref();
+    if flags.yes && service.tenant.is_none() && !net::is_loopback(&endpoint.root) && !flags.dry_run {
+        return Err(Error::Usage(
+            "--yes needs --tenant, because nobody is asked to confirm the tenant; nothing was sent"
+                .to_owned(),
+        ));
+    }
+    Ok(RunPlan {
+        source: source(flags, simulator.is_some())?,
+        options: input::Options {
+            column: flags.column.clone(),
+            delimiter: flags.delimiter,
+            object: flags.object,
+            reading: None,
+            shard: flags.shard,
+        },
+        kind: flags.object,
+        folder: folder(flags)?,
+        confirmation: match (simulator.is_some(), flags.yes) {
+            (true, _) => Confirmation::NotNeeded,
+            (false, true) => Confirmation::Given,
+            (false, false) => Confirmation::Ask,
+        },
+        limit: flags.limit,
+        expect_max: flags.expect_max,
+        max_failures: flags.max_failures,
+        max_stall: flags.max_stall.unwrap_or(if console.is_on_terminal() {
+            STALL_TERMINAL
+        } else {
+            STALL_JOB
+        }),
+        deadline: flags.deadline,
+        pacing: Pacing {
+            rate: flags.rate,
+            initial: flags.initial_rate,
+            share: flags.shard.map_or(1, Shard::of),
+            simulated: simulator.and_then(|simulator| simulator.rate),
+        },
+        concurrency: flags.concurrency,
+        // A batch larger than what may be in flight would never be full.
+        batch: flags.batch.min(flags.concurrency),
+        max_attempts: flags.max_attempts,
+        priority: flags.priority,
+        label: flags.label.clone(),
+        ticket: flags.ticket.clone(),
+        form: form(flags.progress, console),
+        tenant: service.tenant.clone(),
+        cloud: options(service).cloud.name,
+        simulated: simulator.map(|simulator| simulator.title.clone()),
+        scenario: simulator.map(|simulator| simulator.name.clone()),
+        typed: typed.clone(),
+    })
+}
+
+fn source(flags: &Run, simulated: bool) -> Result<Source, Error> {
+    let Some(input) = &flags.input else {
+        return match simulated || flags.from_find {
+            true => Ok(Source::BuiltIn),
+            false => Err(Error::Usage("which users? give a CSV, or - for standard input".to_owned())),
+        };
+    };
+    if input == Path::new("-") {
+        return Ok(Source::Stdin);
+    }
+    if let Some(name) = input.to_str().filter(|name| simulated && is_scenario(name) && !input.exists()) {
+        return Err(Error::Usage(format!("{name} is a scenario, not a list: --simulate={name}")));
+    }
+    look(input)?;
+    Ok(Source::File(input.clone()))
+}
+
+fn folder(flags: &Run) -> Result<FolderChoice, Error> {
+    match &flags.out {
+        Some(out) if flags.new_run && out.join("run.json").exists() => Err(Error::Usage(format!(
+            "{} holds a run, and --new-run never touches old files: give another --out",
+            out.display()
+        ))),
+        Some(out) => Ok(FolderChoice::Named(out.clone())),
+        None if flags.new_run => Ok(FolderChoice::New),
+        None => Ok(FolderChoice::Resume),
+    }
+}
+
+/// `--progress`, and what a terminal, `--quiet`, `CI` and `TERM=dumb` make of `auto`.
+fn form(flag: ProgressFlag, console: &Console) -> ProgressForm {
+    let lines = if console.format() == LogFormat::Json { ProgressForm::Json } else { ProgressForm::Lines };
+    match flag {
+        ProgressFlag::Bar => ProgressForm::Bar,
+        ProgressFlag::Lines => lines,
+        ProgressFlag::None => ProgressForm::None,
+        ProgressFlag::Auto if console.is_quiet() => ProgressForm::None,
+        ProgressFlag::Auto if console.draws() => ProgressForm::Bar,
+        ProgressFlag::Auto => lines,
+    }
+}

@@ -1,0 +1,9 @@
+//! `verify`: whether the errors of accepted objects are gone.
+
+mod verdict;
+mod verification;
+mod verified_row;
+mod verify_job;
+
+pub(crate) use verification::Verification;
+pub(crate) use verify_job::{VerifyPlan, read_run, same_place, verify, verify_after};
