@@ -10,7 +10,7 @@ use url::Url;
 
 use super::aadsts::{self, Asked};
 use super::failure::{FEW_TRIES, Failure, PATIENCE};
-use super::veil::veiled;
+use super::redact::redact;
 use crate::model::{UserId, neutral};
 use crate::net::Lasting;
 
@@ -159,7 +159,7 @@ impl SignInHost {
         let first = description.map_or(error, |text| text.lines().next().unwrap_or_default());
         let asked =
             Asked { authority: self.authority.as_str(), tenant: &self.tenant, client_id: &self.client_id };
-        let mut said = format!("sign-in at {name} failed: {}", neutral(&veiled(first, &secrets), SHOWN));
+        let mut said = format!("sign-in at {name} failed: {}", neutral(&redact(first, &secrets), SHOWN));
         if let Some(fix) =
             code.and_then(|code| aadsts::fix(code, asked)).or_else(|| aadsts::fix_of_error(error, asked))
         {

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::failure::Failure;
 use super::host::{Answer, Grant, seconds};
-use super::veil::veiled;
+use super::redact::redact;
 use crate::model::neutral;
 
 /// Documented: after a 410 the endpoint is back within 70 s.
@@ -90,7 +90,7 @@ impl ManagedIdentity {
             Endpoint::AppService(key) => key.expose_secret(),
         };
         let said =
-            said.map_or_else(String::new, |said| format!(": {}", neutral(&veiled(said, &[key]), SHOWN)));
+            said.map_or_else(String::new, |said| format!(": {}", neutral(&redact(said, &[key]), SHOWN)));
         let text = format!("managed identity: the endpoint answered HTTP {}{said}", answer.status);
         match answer.status {
             404 | 429 | 500.. => Failure::Passing { text, after: answer.after, patience: PATIENCE },

@@ -12,6 +12,7 @@ mod notices;
 mod outside;
 mod permission;
 mod person;
+mod redact;
 #[cfg(test)]
 mod renewal;
 #[cfg(test)]
@@ -19,8 +20,8 @@ mod renewal_told;
 mod secret_file;
 mod skew;
 mod source;
+mod token;
 mod tokens;
-mod veil;
 
 pub use build::Plan;
 pub use choice::{Choice, Kind, Surroundings, choose};
@@ -31,4 +32,5 @@ pub use notices::{Notices, Show};
 pub use permission::{Permitted, hidden_text, missing_text, permitted};
 pub use skew::said_of_clock;
 pub use source::TokenSource;
-pub use tokens::{Token, Tokens};
+pub use token::Token;
+pub use tokens::Tokens;

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::aadsts::{self, Asked};
 use super::failure::Failure;
 use super::host::Grant;
-use super::veil::veiled;
+use super::redact::redact;
 use crate::model::neutral;
 use crate::sys::{Group, has_terminal};
 
@@ -74,7 +74,7 @@ impl AzureCli {
         let asked =
             Asked { authority: &self.authority, tenant, client_id: "04b07795-8ddb-461a-bbee-02f9e1bf7b46" };
         let known = aadsts::code_in(said).and_then(|code| aadsts::fix(code, asked));
-        let shown = neutral(&veiled(said.trim().trim_start_matches("ERROR:").trim(), &[]), SHOWN);
+        let shown = neutral(&redact(said.trim().trim_start_matches("ERROR:").trim(), &[]), SHOWN);
         let again = match &self.tenant {
             Some(tenant) => {
                 format!("sign in: az login --tenant {} --allow-no-subscriptions", neutral(tenant, SHOWN))
@@ -107,7 +107,7 @@ async fn run_apart(line: &str, apart: bool) -> Result<Zeroizing<String>, Failure
     let output = output(command, "--token-command", apart).await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = neutral(&veiled(said.trim(), &[]), SHOWN);
+        let said = neutral(&redact(said.trim(), &[]), SHOWN);
         return Err(Failure::passing(format!("--token-command failed ({}): {said}", output.status)));
     }
     match std::str::from_utf8(&output.stdout) {

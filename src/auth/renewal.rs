@@ -422,7 +422,7 @@ async fn a_machine_that_slept_renews_by_the_wall_clock() {
     assert_eq!(tokens.current().await.expect("a token").generation, 2);
     // The wall clock moves on alone: its anchor lies two hours back.
     let early = WallClock::anchored(Timestamp::UNIX_EPOCH);
-    let life = super::tokens::Life::new(HOUR, Instant::now(), early.now()).expect("a life");
+    let life = super::token::Life::new(HOUR, Instant::now(), early.now()).expect("a life");
     let later = early.now().checked_add(jiff::SignedDuration::from_hours(2)).expect("a time");
     assert_eq!(life.left(Instant::now(), later), Duration::ZERO);
 }

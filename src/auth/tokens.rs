@@ -17,12 +17,9 @@ use super::host::Grant;
 use super::notices::Notices;
 use super::skew;
 use super::source::TokenSource;
+use super::token::{Life, Token};
 use crate::model::{MAX_MESSAGE, WallClock, neutral};
 
-/// Renewed this long before its end, at most …
-const EARLY: Duration = Duration::from_secs(300);
-/// … or this share of its life, if that is less.
-const EARLY_SHARE: u32 = 5;
 /// Not used any more so short before its end, at most: a request takes that long to be judged …
 const SPENT: Duration = Duration::from_secs(30);
 /// … or this share of its life, if that is less.
@@ -35,80 +32,6 @@ const LATE: Duration = Duration::from_secs(120);
 const ANNOUNCED: Duration = Duration::from_secs(150);
 /// So many answers in a row must tell of another clock: one alone may come from a gateway whose own is wrong.
 const CLOCK_WITNESSES: u32 = 3;
-
-/// A bearer token with its number.
-#[derive(Debug)]
-pub struct Token {
-    secret: SecretString,
-    /// Made once: a run of a million requests signs each of them with it.
-    bearer: HeaderValue,
-    /// Counts up by one with every renewal.
-    pub generation: u64,
-    /// What it says of itself.
-    pub claims: Claims,
-    life: Option<Life>,
-    fetched: Instant,
-}
-
-/// When it ends, by both clocks: one stands still while a machine sleeps, the other may be set.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Life {
-    whole: Duration,
-    ends: Instant,
-    ends_by_wall: Timestamp,
-}
-
-impl Life {
-    /// `None`: longer than a time can be.
-    pub(super) fn new(whole: Duration, now: Instant, wall: Timestamp) -> Option<Self> {
-        let ends_by_wall = wall.checked_add(jiff::SignedDuration::try_from(whole).ok()?).ok()?;
-        Some(Self { whole, ends: now + whole, ends_by_wall })
-    }
-
-    pub(super) fn left(&self, now: Instant, wall: Timestamp) -> Duration {
-        let by_wall = Duration::try_from(self.ends_by_wall.duration_since(wall)).unwrap_or_default();
-        self.left_awake(now).min(by_wall)
-    }
-
-    /// By the clock that nobody can set.
-    fn left_awake(&self, now: Instant) -> Duration {
-        self.ends.saturating_duration_since(now)
-    }
-
-    /// Time to get the next token with so much left.
-    fn is_due(&self, left: Duration) -> bool {
-        left <= EARLY.min(self.whole / EARLY_SHARE)
-    }
-}
-
-impl Token {
-    /// The `Authorization` header it goes into; hidden from logs.
-    pub fn bearer(&self) -> &HeaderValue {
-        &self.bearer
-    }
-
-    pub(super) fn expose(&self) -> &str {
-        self.secret.expose_secret()
-    }
-
-    /// The same token again, where only the wall clock says that it ends: that clock was set, or the machine slept and the
-    /// next 401 will tell. `grant` may know what is left of it.
-    fn lives_on(&self, grant: &Grant, now: Instant, wall: Timestamp) -> Option<Self> {
-        let life = self.life?;
-        let left = grant.life.unwrap_or_else(|| life.left_awake(now));
-        if life.is_due(left) {
-            return None;
-        }
-        Some(Self {
-            secret: self.secret.clone(),
-            bearer: self.bearer.clone(),
-            generation: self.generation,
-            claims: self.claims.clone(),
-            life: Some(Life { whole: life.whole, ..Life::new(left, now, wall)? }),
-            fetched: self.fetched,
-        })
-    }
-}
 
 /// How good the token at hand is.
 #[derive(Debug)]

@@ -6,9 +6,8 @@ use std::time::SystemTime;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::classify::{Meaning, classify};
-use super::client::{ActionPath, Answered, Client, LONGEST_BODY, fresh_id, told};
-use super::read::classify_read;
+use super::classify::{LONGEST_BODY, Meaning, classify, classify_read};
+use super::client::{ActionPath, Answered, Client, fresh_id, told};
 use super::replies::{Reply, decode};
 use crate::auth::Token;
 use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, Text, UserId, neutral};

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION};
 use url::Url;
 
-use super::body::BodyText;
+use super::body::{BodyText, is_error};
 use super::challenge::claims;
 use super::retry_after::{in_message, retry_after};
 use crate::model::{Fault, Kind, MAX_MESSAGE, Reason, Scope, Throttle, neutral};
+
+/// Longest answer to a write that is read, in bytes: error bodies are below 2 KiB.
+pub(super) const LONGEST_BODY: usize = 64 * 1024;
 
 /// The statuses that mean yes. 204 is documented and has no body; 200 and 202 count only without a body, and not where
 /// their type is that of a web page.
@@ -122,6 +126,27 @@ fn scope(headers: &HeaderMap) -> Scope {
         "application" => Scope::App,
         _ => Scope::AppInTenant,
     }
+}
+
+/// As [`classify`], but a yes is a 200 with a JSON object, which is not an error, and nothing else.
+pub(super) fn classify_read(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Meaning {
+    let bare = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    let short = bare.len() <= LONGEST_BODY;
+    if status == 200 && bare.starts_with(b"{") && !(short && is_error(bare)) {
+        return Meaning::yes(retry_after(headers, now));
+    }
+    let meaning = classify(status, headers, body, now);
+    if meaning.kind != Kind::Accepted {
+        return meaning;
+    }
+    let message = format!("HTTP {status} without the JSON that was asked for").into();
+    Meaning { kind: Kind::Transient(Fault::NotGraph), message, ..meaning }
+}
+
+/// The service's own time of an answer.
+pub(super) fn date_in(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Timestamp::try_from(date).ok()
 }
 
 #[cfg(test)]
@@ -371,5 +396,28 @@ mod tests {
         let headers =
             [("www-authenticate", r#"Bearer realm="", error="insufficient_claims", claims="eyJhIjoxfQ==""#)];
         assert_eq!(of(401, &headers, ODATA).kind, Kind::Unauthorized { claims: Some(r#"{"a":1}"#.into()) });
+    }
+
+    #[test]
+    fn a_read_needs_an_object_that_is_not_an_error() {
+        let large = format!(r#"{{"value":["{}"],"error":1}}"#, "x".repeat(LONGEST_BODY));
+        for (status, body, accepted) in [
+            (200, r#"{"value":[]}"#, true),
+            (200, "\u{feff} {}", true),
+            (200, r#"{"id":"x","error":null}"#, true),
+            (200, &large, true),
+            (200, r#"{"error":{"code":"x","message":"m"}}"#, false),
+            (200, r#"{"odata.error":{}}"#, false),
+            (200, r#"{"error":"forbidden"}"#, false),
+            (200, "", false),
+            (200, "[]", false),
+            (200, "<html>", false),
+            (202, "{}", false),
+            (204, "", false),
+        ] {
+            let kind = classify_read(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()).kind;
+            let expected = if accepted { Kind::Accepted } else { Kind::Transient(Fault::NotGraph) };
+            assert_eq!(kind, expected, "{status} {body:.40}");
+        }
     }
 }

@@ -16,15 +16,12 @@ use tokio::time::timeout_at;
 use url::{Origin, Url};
 use uuid::Uuid;
 
-use super::classify::{Meaning, classify};
+use super::classify::{LONGEST_BODY, Meaning, classify, date_in};
 use super::connections::Connections;
-use super::read::date_in;
 use crate::auth::{Token, Tokens};
 use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, ObjectKind, Text, UserId, WallClock, neutral};
 use crate::net::{NetFault, fault, requires_http1};
 
-/// As much of an answer to a write as is read: error bodies are below 2 KiB.
-pub(super) const LONGEST_BODY: usize = 64 * 1024;
 /// The head of a refusal says what it is and how long all have to wait; its words, which come in the same packet, are not
 /// waited for any longer than this.
 const REFUSAL: Duration = Duration::from_secs(1);

@@ -3,17 +3,14 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use reqwest::header::{DATE, HeaderMap};
 use url::Url;
 
 use super::batch::{self, judged};
-use super::body::is_error;
-use super::classify::{Meaning, classify};
-use super::client::{Client, LONGEST_BODY};
+use super::classify::{classify_read, date_in};
+use super::client::Client;
 use super::replies::decode;
-use super::retry_after::retry_after;
 use crate::auth::Token;
-use crate::model::{Attempt, Fault, Kind, Reason};
+use crate::model::{Attempt, Kind, Reason};
 
 /// Longest page that is read: 999 users with their errors are below 4 MiB.
 pub const LONGEST_PAGE: usize = 32 * 1024 * 1024;
@@ -79,54 +76,5 @@ impl Client {
             }
         });
         readings.collect()
-    }
-}
-
-/// As [`classify`], but a yes is a 200 with a JSON object, which is not an error, and nothing else.
-pub(super) fn classify_read(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Meaning {
-    let bare = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
-    let short = bare.len() <= LONGEST_BODY;
-    if status == 200 && bare.starts_with(b"{") && !(short && is_error(bare)) {
-        return Meaning::yes(retry_after(headers, now));
-    }
-    let meaning = classify(status, headers, body, now);
-    if meaning.kind != Kind::Accepted {
-        return meaning;
-    }
-    let message = format!("HTTP {status} without the JSON that was asked for").into();
-    Meaning { kind: Kind::Transient(Fault::NotGraph), message, ..meaning }
-}
-
-/// The service's own time of an answer.
-pub(super) fn date_in(headers: &HeaderMap) -> Option<Timestamp> {
-    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    Timestamp::try_from(date).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_read_needs_an_object_that_is_not_an_error() {
-        let large = format!(r#"{{"value":["{}"],"error":1}}"#, "x".repeat(LONGEST_BODY));
-        for (status, body, accepted) in [
-            (200, r#"{"value":[]}"#, true),
-            (200, "\u{feff} {}", true),
-            (200, r#"{"id":"x","error":null}"#, true),
-            (200, &large, true),
-            (200, r#"{"error":{"code":"x","message":"m"}}"#, false),
-            (200, r#"{"odata.error":{}}"#, false),
-            (200, r#"{"error":"forbidden"}"#, false),
-            (200, "", false),
-            (200, "[]", false),
-            (200, "<html>", false),
-            (202, "{}", false),
-            (204, "", false),
-        ] {
-            let kind = classify_read(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()).kind;
-            let expected = if accepted { Kind::Accepted } else { Kind::Transient(Fault::NotGraph) };
-            assert_eq!(kind, expected, "{status} {body:.40}");
-        }
     }
 }

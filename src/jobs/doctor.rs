@@ -8,7 +8,7 @@ use crate::auth::{Notices, Permitted, permitted, said_of_clock};
 use crate::error::{Error, Exit};
 use crate::model::ObjectKind;
 use crate::net::{Network, ask_proxy, idle_exceptions, is_loopback, proxy_name, trouble};
-use crate::session::{Endpoint, ServiceOptions, Session, network, sign_in};
+use crate::session::{Endpoint, ServiceOptions, Session, network};
 use crate::terminal::Console;
 
 /// How a check ended.
@@ -84,13 +84,10 @@ pub(crate) async fn doctor(plan: &DoctorPlan, console: &Console) -> Result<Exit,
         }
     }
     if reach(&mut found, &network, &root).await {
-        let signed_in = match place.simulator {
-            Some(simulator) => Session::simulated(options, place.root, simulator, Notices::silent()),
-            None => sign_in(options, place.root, false, Notices::silent(), console).await,
-        };
+        let signed_in = Session::sign_in(options, place, false, Notices::silent(), console).await;
         let current = match signed_in {
             Ok(connection) => match connection.tokens.current().await {
-                Ok(token) => Ok((Session { claims: token.claims.clone(), ..connection }, token)),
+                Ok(token) => Ok((connection, token)),
                 Err(text) => Err(text),
             },
             Err(error @ Error::SignIn(_)) => Err(error.chain()),

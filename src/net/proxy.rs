@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
-use super::is_loopback;
+use super::address::is_loopback;
 use crate::error::Error;
 
 /// Longest time for one look at a proxy.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use url::Url;
 
-use super::Session;
 use super::endpoint::cloud_of;
 use super::options::ServiceOptions;
 use crate::auth::{Kind, Notices, Plan, Show, Surroundings, Tokens, choose};
@@ -28,6 +27,14 @@ const SECRETS: [&str; 7] = [
     "SYSTEM_ACCESSTOKEN",
 ];
 
+/// What a sign-in gave.
+#[derive(Debug)]
+pub(super) struct SignedIn {
+    /// How hosts are reached.
+    pub(super) network: Network,
+    pub(super) tokens: Arc<Tokens>,
+}
+
 /// How hosts are reached. The certificates are read on a thread of their own, so that signals are handled meanwhile.
 ///
 /// # Errors
@@ -43,18 +50,18 @@ pub async fn network(options: &ServiceOptions) -> Result<Network, Error> {
 ///
 /// # Errors
 /// `Error::SignIn` and `Error::Usage` with what to do; `Error::Network`.
-pub async fn sign_in(
+pub(super) async fn sign_in(
     options: &ServiceOptions,
-    root: Url,
+    root: &Url,
     unattended: bool,
     notices: Notices,
     console: &Console,
-) -> Result<Session, Error> {
+) -> Result<SignedIn, Error> {
     let cloud = options.cloud;
     let network = network(options).await?;
-    net::ask_proxy(&root).await?;
+    net::ask_proxy(root).await?;
     let around = surroundings(options)?;
-    let authority = authority(&around, cloud, &root)?;
+    let authority = authority(&around, cloud, root)?;
     let shown = console.clone();
     let plan = Plan {
         around: &around,
@@ -65,7 +72,7 @@ pub async fn sign_in(
         show: Show::new(move |text| shown.status(text)),
         open: open_browser,
     };
-    if cloud_of(&root).is_none() && !net::is_loopback(&root) {
+    if cloud_of(root).is_none() && !net::is_loopback(root) {
         console.warn(&format!(
             "--endpoint is not Microsoft's: tokens for {} are sent to {}",
             cloud.root,
@@ -97,17 +104,7 @@ pub async fn sign_in(
             }
         }
     }
-    let claims = first.claims.clone();
-    Ok(Session {
-        root,
-        network,
-        api_version: options.api_version.clone(),
-        max_wait: options.max_wait,
-        tokens: Arc::new(tokens),
-        simulator: None,
-        tenant: String::new(),
-        claims,
-    })
+    Ok(SignedIn { network, tokens: Arc::new(tokens) })
 }
 
 /// The method that the environment offers, printed with why. Where no person can look, only one may be configured.

@@ -4,7 +4,10 @@ use std::future::Future;
 
 use url::Url;
 
-use super::{Dispatch, Exchange, SendOrder, Whose};
+use super::exchange::Exchange;
+use super::gate::Whose;
+use super::refusals::SendOrder;
+use super::sender::Dispatch;
 use crate::graph::{Client, MOST_PARTS, Pass, Reading};
 use crate::model::Kind;
 use crate::pace::Settled;

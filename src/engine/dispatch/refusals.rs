@@ -57,7 +57,7 @@ pub(super) enum Action {
 
 /// Whose refusal it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RefusalVerdict {
     /// The user's: it counts.
     User,
     /// The token's or the role's: the user is sent again, and it does not count.
@@ -221,20 +221,20 @@ impl Refusals {
     }
 
     /// Whose the refusal of a user is, as far as the answers tell, and what the gate must do.
-    pub(super) fn verdict(&self, user: u64, attempt: &Attempt) -> (Verdict, Action) {
+    pub(super) fn verdict(&self, user: u64, attempt: &Attempt) -> (RefusalVerdict, Action) {
         let mut state = self.state();
         let mut verdict = state.verdict(user, attempt);
         let mut action = Action::Nothing;
-        if verdict == Verdict::Unknown && state.is_unknown_for_good(user) {
+        if verdict == RefusalVerdict::Unknown && state.is_unknown_for_good(user) {
             if state.unauthorized.answered > SendOrder::default() {
                 // The token was accepted before, and nothing says that it is not any more.
-                verdict = Verdict::User;
+                verdict = RefusalVerdict::User;
             } else {
-                verdict = Verdict::SignIn;
+                verdict = RefusalVerdict::SignIn;
                 action = state.dies(attempt, TOKENS_CHECKED);
             }
         }
-        if !matches!(verdict, Verdict::Undecided | Verdict::UnlessAlone) {
+        if !matches!(verdict, RefusalVerdict::Undecided | RefusalVerdict::UnlessAlone) {
             state.open.remove(&user);
         }
         (verdict, action)
@@ -392,12 +392,12 @@ impl State {
         *checks >= CHECKS_WITHOUT_ANSWER
     }
 
-    fn verdict(&self, user: u64, attempt: &Attempt) -> Verdict {
+    fn verdict(&self, user: u64, attempt: &Attempt) -> RefusalVerdict {
         let Some((sent, generation)) = self.open.get(&user).copied() else {
             return if matches!(attempt.kind, Kind::Unauthorized { .. }) {
-                Verdict::SignIn
+                RefusalVerdict::SignIn
             } else {
-                Verdict::User
+                RefusalVerdict::User
             };
         };
         match &attempt.kind {
@@ -407,19 +407,19 @@ impl State {
                     || generation < self.generation
                     || generation <= self.dead
                 {
-                    Verdict::SignIn
+                    RefusalVerdict::SignIn
                 } else if self.unauthorized.is_over(sent) {
-                    Verdict::User
+                    RefusalVerdict::User
                 } else if self.doubt != 0 {
-                    Verdict::Undecided
+                    RefusalVerdict::Undecided
                 } else {
-                    Verdict::Unknown
+                    RefusalVerdict::Unknown
                 }
             }
-            _ if sent.request <= self.renewed_at => Verdict::SignIn,
-            _ if self.forbidden.is_over(sent) => Verdict::User,
-            _ if self.renewal == Renewal::Running => Verdict::Undecided,
-            _ => Verdict::UnlessAlone,
+            _ if sent.request <= self.renewed_at => RefusalVerdict::SignIn,
+            _ if self.forbidden.is_over(sent) => RefusalVerdict::User,
+            _ if self.renewal == Renewal::Running => RefusalVerdict::Undecided,
+            _ => RefusalVerdict::UnlessAlone,
         }
     }
 }

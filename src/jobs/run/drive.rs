@@ -5,14 +5,15 @@
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
+use super::counters::Counters;
 use super::panic_guard::Alarm;
 use super::progress;
 use super::recorder;
@@ -39,8 +40,6 @@ const CHANNEL: usize = 256;
 const TOGETHER: usize = 256;
 /// Rows read ahead, some 200 bytes each: nobody waits for them while the next are read.
 const AHEAD: usize = 4 * TOGETHER;
-/// How often the display and the watch look.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Workers get this long to notice that all ends at once.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// After a second signal, records on their way get this long: the process is gone within 200 ms.
@@ -88,36 +87,6 @@ pub(super) enum Ended {
     Written(Result<(), Error>),
     /// A second signal: what was written is valid, nothing else is to be done.
     AtOnce,
-}
-
-/// What display and watch see; written by the journal thread alone.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) answered: AtomicU64,
-    pub(super) accepted: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) throttled: AtomicU64,
-    /// Users whose own wait is longer than `--max-wait`.
-    pub(super) put_off: AtomicU64,
-    /// What went wrong last with the network or the service.
-    pub(super) trouble: Mutex<Box<str>>,
-    pub(super) over: AtomicBool,
-}
-
-impl Counters {
-    /// A try failed that another one may mend. While nobody was ever answered, the first is told: a wrong proxy shows
-    /// itself so, and nobody wants to learn that after `--max-stall`.
-    pub(super) fn troubled(&self, message: &str, console: &Console) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.is_empty() && self.answered.load(Relaxed) == 0 {
-            console.warn(&format!("no answer yet: {message}; trying again"));
-        }
-        *trouble = message.into();
-    }
-
-    pub(super) fn trouble(&self) -> Box<str> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 /// Runs until the input ends or the run stops.

@@ -39,7 +39,7 @@ impl Exchange for Late {
 }
 
 /// Stops the run with its request, which nothing can take back, and is answered when the test says so.
-struct Stuck(Mutex<std::sync::mpsc::Receiver<()>>, Stop);
+struct Stuck(std::sync::Mutex<std::sync::mpsc::Receiver<()>>, Stop);
 
 impl Exchange for Stuck {
     type Pass = ();
@@ -114,7 +114,7 @@ async fn who_still_writes_after_a_stop_at_once_holds_the_lock() {
     let folder = tempfile::tempdir().expect("a folder");
     let stop = Stop::new();
     let (answer, answers) = std::sync::mpsc::channel();
-    let exchange = Stuck(Mutex::new(answers), stop.clone());
+    let exchange = Stuck(std::sync::Mutex::new(answers), stop.clone());
     let (mut call, items, journal) = begun(folder.path(), exchange);
     call.concurrency = 1;
     let at_once = |watch: watch::Watch| async move {

@@ -1,5 +1,6 @@
 //! A run: check the list, create or resume the run, ask, send, report.
 
+mod counters;
 mod drive;
 mod finish;
 mod folder;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::Instant;
 
-use super::drive::Counters;
+use super::counters::Counters;
 use crate::model::Progress;
 use crate::pace::{Pace, Waiting};
 use crate::report::human;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::{debug, info};
 
-use super::drive::Counters;
+use super::counters::Counters;
 use super::safety_limits::Guards;
 use crate::error::Error;
 use crate::model::{Attempt, Event, Finished, Kind, Outcome};

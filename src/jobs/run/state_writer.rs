@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::drive::Counters;
+use super::counters::Counters;
 use super::pacing::state_of;
 use super::panic_guard::Alarm;
 use crate::pace::Pace;

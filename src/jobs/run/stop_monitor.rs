@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::drive::{Counters, LOOK_EVERY};
+use super::counters::{Counters, LOOK_EVERY};
 use super::pacing::long_pause;
 use crate::pace::{Pace, Waiting};
 use crate::report::human;

@@ -1,8 +1,5 @@
 //! Secrets taken out of what other programs and hosts say, before a person or a file gets to see it.
 
-use super::tokens::Token;
-use crate::model::Attempt;
-
 /// Shorter than this, a value is no secret, and its letters may stand anywhere.
 const SHORTEST: usize = 8;
 /// A token is longer than any word.
@@ -11,7 +8,7 @@ const TOKEN: usize = 30;
 const PIECE: usize = 16;
 
 /// The text without `secrets`, without anything that looks like a JWT, and without what follows `Bearer`.
-pub(super) fn veiled(text: &str, secrets: &[&str]) -> String {
+pub(super) fn redact(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| secret.len() >= SHORTEST) {
         text = without_secret(&text, secret);
@@ -20,20 +17,6 @@ pub(super) fn veiled(text: &str, secrets: &[&str]) -> String {
         text = without(&text, begin);
     }
     text
-}
-
-impl Token {
-    /// Takes the token out of what the service said: it may repeat what it was sent.
-    pub fn hide_in(&self, attempt: &mut Attempt) {
-        for text in [&mut attempt.code, &mut attempt.message] {
-            if !text.is_empty() {
-                *text = veiled(text, &[self.expose()]).into();
-            }
-        }
-        if !attempt.request_id.is_empty() {
-            attempt.request_id = veiled(&attempt.request_id, &[self.expose()]).into();
-        }
-    }
 }
 
 /// The text without the secret, its form in a URL or a form post, and every longer piece of it.
@@ -104,17 +87,17 @@ mod tests {
     fn tokens_and_known_secrets_are_taken_out_and_words_stay() {
         let jwt = "eyJhbGciOiJub25lIn0.eyJ0aWQiOiJjYW5hcnkifQ.c2lnbmF0dXJl";
         let opaque = "0.AXoAcanarycanarycanarycanary";
-        assert_eq!(veiled(&format!("token: {jwt}, so"), &[]), "token: [token], so");
+        assert_eq!(redact(&format!("token: {jwt}, so"), &[]), "token: [token], so");
         assert_eq!(
-            veiled(&format!("> Authorization: Bearer {opaque}\n<"), &[]),
+            redact(&format!("> Authorization: Bearer {opaque}\n<"), &[]),
             "> Authorization: [token]\n<"
         );
         assert_eq!(
-            veiled("the secret s3cret-value is wrong", &["s3cret-value"]),
+            redact("the secret s3cret-value is wrong", &["s3cret-value"]),
             "the secret [secret] is wrong"
         );
         for same in ["no Bearer here", "Bearer of bad news", "eyJ", "a tenant", "Bearer realm=\"\"", ""] {
-            assert_eq!(veiled(same, &["ten", ""]), same);
+            assert_eq!(redact(same, &["ten", ""]), same);
         }
     }
 
@@ -136,14 +119,14 @@ mod tests {
             ("a canary, 0.AXo and ABCDEFG stay".to_owned(), "a canary, 0.AXo and ABCDEFG stay"),
             ("ü\u{1f600}".to_owned(), "ü\u{1f600}"),
         ] {
-            assert_eq!(veiled(&text, &[secret]), expected);
+            assert_eq!(redact(&text, &[secret]), expected);
         }
-        assert_eq!(veiled("das geheime W\u{f6}rtchen", &["geheime W\u{f6}rtchen"]), "das [secret]");
+        assert_eq!(redact("das geheime W\u{f6}rtchen", &["geheime W\u{f6}rtchen"]), "das [secret]");
     }
 
     #[test]
     fn two_in_one_line_are_both_taken_out() {
         let jwt = format!("eyJ{}", "a".repeat(40));
-        assert_eq!(veiled(&format!("{jwt} and {jwt}"), &[]), "[token] and [token]");
+        assert_eq!(redact(&format!("{jwt} and {jwt}"), &[]), "[token] and [token]");
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::{Exchange, Gate, SendOrder};
+use super::exchange::Exchange;
+use super::gate::Gate;
+use super::refusals::SendOrder;
 use crate::graph::Part;
 use crate::model::{Attempt, Row, UserId};
 use crate::pace::Settled;
@@ -22,15 +24,15 @@ const UNTOLD_IN_A_ROW: u32 = 5;
 
 /// Where workers hand in their users.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(super) struct Batcher {
     /// Who hands himself in holds a permit, so that no more than `--concurrency` are ever in it.
-    arriving: mpsc::UnboundedSender<Member>,
-    alone: Arc<Alone>,
+    arriving: mpsc::UnboundedSender<QueuedUser>,
+    alone: Arc<SendAlone>,
 }
 
 /// Who is not gathered.
 #[derive(Debug, Default)]
-struct Alone {
+struct SendAlone {
     /// Rows that a batch told nothing about: sent alone the next time.
     rows: Mutex<HashSet<u64>>,
     untold_in_a_row: AtomicU32,
@@ -38,17 +40,17 @@ struct Alone {
 
 /// A user who waits for his answer. Dropped without one: the run stops.
 #[derive(Debug)]
-struct Member {
+struct QueuedUser {
     row: u64,
     id: UserId,
     answer: oneshot::Sender<(Attempt, Settled)>,
 }
 
-impl Gathering {
+impl Batcher {
     /// Ends when the last sender is dropped or the run stops.
     pub(super) fn start<E: Exchange>(gate: Arc<Gate<E>>, most: usize) -> Self {
         let (arriving, arrived) = mpsc::unbounded_channel();
-        let alone = Arc::new(Alone::default());
+        let alone = Arc::new(SendAlone::default());
         tokio::spawn(gather(gate, alone.clone(), arrived, most));
         Self { arriving, alone }
     }
@@ -65,7 +67,7 @@ impl Gathering {
     /// Hands the user in and waits for his answer.
     pub(super) async fn attempt(&self, row: &Row, stop: &Stop) -> Option<(Attempt, Settled)> {
         let (answer, answered) = oneshot::channel();
-        let member = Member { row: row.number, id: row.id.clone(), answer };
+        let member = QueuedUser { row: row.number, id: row.id.clone(), answer };
         let came = match self.arriving.send(member) {
             Ok(()) => answered.await.ok(),
             Err(_) => None,
@@ -77,7 +79,7 @@ impl Gathering {
     }
 }
 
-impl Alone {
+impl SendAlone {
     fn rows(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
         // Nothing inside the lock can panic half-way through a change.
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,8 +89,8 @@ impl Alone {
 /// Makes groups of those who arrive, until the run stops: whoever has not left is dropped then.
 async fn gather<E: Exchange>(
     gate: Arc<Gate<E>>,
-    alone: Arc<Alone>,
-    mut arrived: mpsc::UnboundedReceiver<Member>,
+    alone: Arc<SendAlone>,
+    mut arrived: mpsc::UnboundedReceiver<QueuedUser>,
     most: usize,
 ) {
     loop {
@@ -119,7 +121,7 @@ async fn gather<E: Exchange>(
 }
 
 /// A group on its way; what may not leave with it goes round again.
-fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<Alone>, mut group: Vec<Member>) {
+fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<SendAlone>, mut group: Vec<QueuedUser>) {
     tokio::spawn(async move {
         let Some(mut departure) = gate.leave(group.len()).await else { return };
         let rest = group.split_off(group.len().min(departure.ticket.parts() as usize));
@@ -127,7 +129,7 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<Alone>, mut group: Vec<Memb
             spawn(gate.clone(), alone.clone(), rest);
         }
         let (ids, waiting): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|Member { row, id, answer }| (id, (row, answer))).unzip();
+            group.into_iter().map(|QueuedUser { row, id, answer }| (id, (row, answer))).unzip();
         let parts = async {
             match &*ids {
                 [id] => vec![Part::Own(gate.exchange.send(&departure.pass, id).await)],
