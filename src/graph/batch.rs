@@ -154,7 +154,7 @@ pub(super) fn without_reply(mut attempt: Attempt) -> Part {
             attempt.message = "the answer to the batch does not tell about this one".into();
             Part::Untold(attempt)
         }
-        Kind::Throttled(_) | Kind::Unauthorized { .. } => Part::Whole(attempt),
+        Kind::Throttled(_) | Kind::Unauthorized { .. } | Kind::Busy => Part::Whole(attempt),
         Kind::Transient(fault)
             if attempt.status.is_none() || (fault != Fault::Broken && fault != Fault::NotGraph) =>
         {
@@ -272,6 +272,7 @@ mod tests {
         for (status, kind) in [
             (Some(429), asked),
             (Some(401), Kind::Unauthorized { claims: None }),
+            (Some(409), Kind::Busy),
             (Some(500), transient(Fault::Server)),
             (Some(503), transient(Fault::Unavailable)),
             (None, transient(Fault::Timeout)),
@@ -286,7 +287,6 @@ mod tests {
             (200, transient(Fault::NotGraph), Fault::NotGraph),
             (403, Kind::Refused(crate::model::Reason::NoPermission), Fault::Broken),
             (404, Kind::Refused(crate::model::Reason::NotFound), Fault::Broken),
-            (409, Kind::Busy, Fault::Broken),
         ] {
             let given = Attempt { status: Some(status), message: "said".into(), ..Attempt::of(kind) };
             let expected = Attempt {

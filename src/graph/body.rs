@@ -36,8 +36,14 @@ impl BodyText {
         if read.odata {
             return read;
         }
-        // Sign-in services and gateways name the error in place of the object.
-        foreign(error.and_then(Value::as_str).unwrap_or_default(), all_texts(&value, &text))
+        // Sign-in services and gateways name the error in place of the object: a code, if there is another text.
+        let name = error.and_then(Value::as_str).unwrap_or_default();
+        match all_texts(&value, name) {
+            Some(words) if name.is_empty() || name.contains(char::is_whitespace) => foreign("", words),
+            Some(words) => foreign(name, words),
+            None if name.is_empty() => foreign("", text.into_owned()),
+            None => foreign("", name.to_owned()),
+        }
     }
 }
 
@@ -89,8 +95,8 @@ fn message_text(value: &Value) -> String {
     }
 }
 
-/// All texts of a JSON value whose members are unknown, or the JSON itself where it holds no text.
-fn all_texts(value: &Value, json: &str) -> String {
+/// All texts of a JSON value whose members are unknown, but the `name` of the error, unless that is a sentence.
+fn all_texts(value: &Value, name: &str) -> Option<String> {
     fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
         match value {
             Value::String(text) if !text.trim().is_empty() => texts.push(text.trim()),
@@ -101,7 +107,8 @@ fn all_texts(value: &Value, json: &str) -> String {
     }
     let mut texts = Vec::new();
     gather(value, &mut texts);
-    if texts.is_empty() { json.to_owned() } else { texts.join("; ") }
+    texts.retain(|text| *text != name || name.contains(char::is_whitespace));
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// The text of a page, which begins with its title: without markup, scripts and styles.
@@ -165,12 +172,9 @@ mod tests {
         for (body, code, words) in [
             ("", "", ""),
             ("Access denied by policy WEB-17", "", "Access denied by policy WEB-17"),
-            (r#"{"error":"forbidden"}"#, "forbidden", "forbidden"),
-            (
-                r#"{"error":"invalid_token","error_description":"Expired."}"#,
-                "invalid_token",
-                "invalid_token; Expired.",
-            ),
+            (r#"{"error":"forbidden"}"#, "", "forbidden"),
+            (r#"{"error":"Access denied."}"#, "", "Access denied."),
+            (r#"{"error":"invalid_token","error_description":"Expired."}"#, "invalid_token", "Expired."),
             (r#"{"statusCode":403,"message":"No."}"#, "", "No."),
             (r#"{"error":{"code":403,"message":"No."}}"#, "", "No."),
             (r#"{"error":{"code":"","message":"No."}}"#, "", "No."),

@@ -45,9 +45,12 @@ struct Whole<T> {
 
 #[derive(Deserialize)]
 struct Response<'a> {
+    /// A text, or a number if a gateway rewrote the answer.
     #[serde(borrow)]
-    id: Cow<'a, str>,
-    status: u16,
+    id: &'a RawValue,
+    /// A number, or a text with one.
+    #[serde(borrow)]
+    status: &'a RawValue,
     #[serde(default)]
     headers: Meant,
     #[serde(borrow, default)]
@@ -106,8 +109,9 @@ pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Reply<'_>>> 
     }
     for Response { id, status, headers: Meant(mut headers), body } in responses(&answer.body) {
         // Only an id as it was sent names its part: `01` and `+1` do not.
+        let id = unquoted(id);
         let place = id.parse::<usize>().ok().filter(|place| *place < count && place.to_string() == id);
-        let Some(place) = place else { continue };
+        let (Some(place), Ok(status)) = (place, unquoted(status).parse::<u16>()) else { continue };
         // Waits given as a date count from the service's own clock; a yes has none.
         if status >= 400
             && let Some(date) = answer.headers.get(DATE).filter(|_| !headers.contains_key(DATE))
@@ -133,6 +137,12 @@ pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Reply<'_>>> 
         }
     }
     parts
+}
+
+/// A JSON text without its quotes, or a number as it is.
+fn unquoted(raw: &RawValue) -> &str {
+    let text = raw.get();
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
 /// What is no JSON stands in the part as a text. A `null` is read as no body at all and does not come here.
@@ -298,6 +308,9 @@ pub(super) mod tests {
             [no, no],
             "odd ids"
         );
+        let rewritten = [r#"{"id":0,"status":"204"}"#.to_owned(), r#"{"id":"1","status":"2O4"}"#.to_owned()];
+        assert_eq!(statuses(&whole(&rewritten), 2), [yes, no], "numbers and texts");
+        assert_eq!(statuses(&whole(&[r#"{"id":0.0,"status":204}"#.to_owned()]), 1), [no], "another number");
         let bom = format!("\u{feff}{}", whole(&[part("0", 204)]));
         assert_eq!(statuses(&bom, 1), [yes]);
     }

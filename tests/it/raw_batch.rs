@@ -36,7 +36,6 @@ async fn failed_batch_is_not_final_for_any_user() {
         ("403", json("403 Forbidden", error), BROKEN),
         ("404", json("404 Not Found", MISSING), BROKEN),
         ("404 without a body", json("404 Not Found", ""), NOT_GRAPH),
-        ("409", json("409 Conflict", ""), BROKEN),
         ("413", json("413 Too Large", "<html>"), NOT_GRAPH),
         ("a page", json("200 OK", "<html>"), NOT_GRAPH),
         ("204", answer("204 No Content", "", ""), NOT_GRAPH),

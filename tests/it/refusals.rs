@@ -297,7 +297,7 @@ async fn rejected_new_tokens_end_the_run_without_a_renewal_loop() {
         let setup = Setup { concurrency, batch, users, ..SETUP };
         let ran = run(setup, is_dead, |_, _, _| UNAUTHORIZED).await;
         let case = format!("{concurrency} {batch} {users}");
-        assert!(ran.why().contains("rejects every request with 401"), "{case}");
+        assert!(ran.why().contains("every request is rejected with 401"), "{case}");
         assert!(ran.why().contains("words of the service"), "{case}: {}", ran.why());
         assert!(ran.records.is_empty(), "{case}");
         assert!(ran.tokens() <= 3, "{} tokens: {case}", ran.tokens());

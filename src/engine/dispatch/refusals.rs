@@ -436,8 +436,9 @@ fn said(attempt: &Attempt) -> String {
 
 fn dead(tokens: u32, attempt: &Attempt) -> String {
     format!(
-        "Microsoft Graph rejects every request with 401, with {tokens} tokens one after the other ({}). Check with reprovision \
-         doctor that the app or account is enabled and signs in to this cloud, then run the same command again",
+        "every request is rejected with 401, with {tokens} tokens one after the other. The answer says: {}. If it does not come \
+         from Microsoft Graph, ask the administrators of the gateway or proxy that sends it. Otherwise check with reprovision \
+         doctor that the app or account is enabled and signs in to this cloud. Then run the same command again",
         said(attempt)
     )
 }
