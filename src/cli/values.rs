@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
+use jiff::{Span, SpanRelativeTo};
 
 use crate::model::{LogFormat, MaxFailures, ObjectKind, Priority, RateLimit, Shard};
 
@@ -60,26 +61,19 @@ impl ValueEnum for Priority {
     }
 }
 
-/// `30s`, `5m`, `2h`, `1d`.
+/// Longest duration that a flag takes, in seconds: 365 days.
+const MAX_DURATION_SECS: u64 = 365 * 86_400;
+
+/// Reads a duration from 1 second to 365 days, such as `30s`, `5m`, `2h`, `1d` or `1h30m`. A day is 24 hours.
 ///
 /// # Errors
 /// Says what was expected.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("{text:?} is not a duration: such as 30s, 5m, 2h or 1d");
-    let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
-    let (number, unit) = text.split_at(at);
-    let unit = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err(expected()),
-    };
-    let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(expected)?;
-    if (1..=31_536_000).contains(&seconds) {
-        Ok(Duration::from_secs(seconds))
-    } else {
-        Err(format!("{text:?} is out of range: 1s to 365d"))
+    let exact = text.parse::<Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
+    let exact = exact.map_err(|_| format!("{text:?} is not a duration: such as 30s, 5m, 2h or 1d"))?;
+    match Duration::try_from(exact) {
+        Ok(duration) if (1..=MAX_DURATION_SECS).contains(&duration.as_secs()) => Ok(duration),
+        _ => Err(format!("{text:?} is out of range: 1s to 365d")),
     }
 }
 
@@ -155,8 +149,18 @@ mod tests {
 
     #[test]
     fn values_are_read_as_people_write_them() {
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        for bad in ["", "5", "m", "5 m", "-5s", "0s", "99999999999999999999s", "400d"] {
+        for (text, seconds) in [
+            ("1s", 1),
+            ("30s", 30),
+            ("5m", 300),
+            ("2h", 7_200),
+            ("1d", 86_400),
+            ("365d", 31_536_000),
+            ("1h30m", 5_400),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in ["", "5", "m", "-5s", "0s", "0.5s", "99999999999999999999s", "366d", "400d", "1mo", "1y"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
         let at_most = Ok(RateLimit { per_second: 16.0, fixed: false });

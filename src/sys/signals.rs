@@ -1,8 +1,7 @@
 //! Signals that ask this process to end: one request may come as several signals, and an ignored signal stays ignored.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Once, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 /// Signals that follow the first within this time are the same request. GNU `timeout` and service managers signal the
@@ -10,10 +9,9 @@ use std::time::{Duration, Instant};
 /// hundred on a busy machine. A person who wants to stop immediately presses Ctrl-C again after reading the message.
 const SAME_REQUEST: Duration = Duration::from_millis(500);
 
-/// When the first signal was received, by whichever listener was first.
-static FIRST: OnceLock<Instant> = OnceLock::new();
-
-static ASKED_TO_END: AtomicBool = AtomicBool::new(false);
+/// What this process knows about signals. It is a static because a signal is sent to the process and not to one of its
+/// values.
+static ASKED_TO_END: OnceLock<ProcessSignals> = OnceLock::new();
 
 /// Which signal asked this process to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,53 +22,70 @@ pub enum Signal {
     Terminate,
 }
 
-/// Whether a signal asked this process to end. Known only after [`Signals::listen`].
+/// Returns whether a signal asked this process to end. Known only after [`Signals::listen`].
 pub fn asked_to_end() -> bool {
-    ASKED_TO_END.load(Relaxed)
+    ASKED_TO_END.get().is_some_and(|process| process.first.get().is_some())
+}
+
+/// The state of signals in this process, made when the first listener is.
+struct ProcessSignals {
+    /// When the first signal was received, by whichever listener was first.
+    first: Arc<OnceLock<Instant>>,
+    ignored: IgnoredSignals,
+}
+
+impl ProcessSignals {
+    /// Starts a thread that records the first signal, so that [`asked_to_end`] is right even where the runtime of the
+    /// caller is blocked. Without the thread, signals still reach every listener that is polled.
+    fn start() -> Self {
+        let ignored = IgnoredSignals::read();
+        let first: Arc<OnceLock<Instant>> = Arc::default();
+        let (ready, is_ready) = mpsc::channel();
+        let record = {
+            let first = first.clone();
+            move || -> io::Result<()> {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+                runtime.block_on(async {
+                    let mut source = Source::open(ignored)?;
+                    drop(ready);
+                    source.next().await;
+                    first.get_or_init(Instant::now);
+                    Ok(())
+                })
+            }
+        };
+        if std::thread::Builder::new().spawn(record).is_ok() {
+            // Returns when the thread listens, or cannot.
+            let _: Result<(), _> = is_ready.recv();
+        }
+        Self { first, ignored }
+    }
 }
 
 /// Requests to end this process, one for each group of signals that belong together.
 pub struct Signals {
     source: Source,
-    /// Whether the first request was given out here, or came before this listener was made.
+    first: Arc<OnceLock<Instant>>,
+    /// Whether the first request was returned by this listener, or came before the listener was made.
     past_first: bool,
 }
 
 impl Signals {
-    /// Starts to listen. From then on no signal ends the process by itself. A thread of its own notes the first signal,
-    /// so that [`asked_to_end`] is right even where this runtime is blocked.
+    /// Starts to listen. From then on no signal ends the process by itself.
     ///
     /// # Errors
-    /// As the system says.
+    /// Those of the system.
     pub fn listen() -> io::Result<Self> {
-        static NOTES: Once = Once::new();
-        NOTES.call_once(|| {
-            let (ready, hears) = mpsc::channel();
-            let note = move || -> io::Result<()> {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-                runtime.block_on(async {
-                    let mut first = Source::open()?;
-                    drop(ready);
-                    first.next().await;
-                    FIRST.get_or_init(Instant::now);
-                    ASKED_TO_END.store(true, Relaxed);
-                    Ok(())
-                })
-            };
-            // Without the thread, signals still reach every listener that is polled.
-            if std::thread::Builder::new().spawn(note).is_ok() {
-                // Returns when the thread listens, or cannot.
-                let _: Result<(), _> = hears.recv();
-            }
-        });
-        Ok(Self { source: Source::open()?, past_first: FIRST.get().is_some() })
+        let process = ASKED_TO_END.get_or_init(ProcessSignals::start);
+        let first = process.first.clone();
+        Ok(Self { source: Source::open(process.ignored)?, past_first: first.get().is_some(), first })
     }
 
-    /// The next request to end.
+    /// Waits for the next request to end.
     pub async fn next(&mut self) -> Signal {
         loop {
             let signal = self.source.next().await;
-            let since_first = FIRST.get_or_init(Instant::now).elapsed();
+            let since_first = self.first.get_or_init(Instant::now).elapsed();
             let past_first = std::mem::replace(&mut self.past_first, true);
             if !past_first || since_first >= SAME_REQUEST {
                 return signal;
@@ -95,11 +110,11 @@ type Listener = Option<tokio::signal::unix::Signal>;
 
 #[cfg(unix)]
 impl Source {
-    fn open() -> io::Result<Self> {
+    fn open(ignored: IgnoredSignals) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         /// SIGXFSZ on Linux and macOS alike.
         const TOO_LARGE: i32 = 25;
-        let listener = |kind: SignalKind| match was_ignored(kind.as_raw_value()) {
+        let listener = |kind: SignalKind| match ignored.contains(kind.as_raw_value()) {
             true => Ok(None),
             false => signal(kind).map(Some),
         };
@@ -128,27 +143,30 @@ impl Source {
     }
 }
 
-/// Whether a signal was ignored when the program started, as `nohup` and the background jobs of a shell script arrange
-/// it. Read once, before the first handler is installed, because a handler ends the ignoring.
-#[cfg(target_os = "linux")]
-fn was_ignored(number: i32) -> bool {
-    static IGNORED: OnceLock<u64> = OnceLock::new();
-    let ignored =
-        IGNORED.get_or_init(|| ignored_in(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()));
-    u32::try_from(number - 1).is_ok_and(|bit| ignored.checked_shr(bit).unwrap_or(0) & 1 == 1)
-}
+/// The signals that were ignored when the program started, as `nohup` and the background jobs of a shell script arrange
+/// it. Bit 0 is signal 1. Read before the first handler is installed, because a handler ends the ignoring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct IgnoredSignals(u64);
 
-/// Elsewhere the system tells it only through calls that are unsafe, which this crate forbids.
-#[cfg(all(unix, not(target_os = "linux")))]
-fn was_ignored(_number: i32) -> bool {
-    false
-}
+impl IgnoredSignals {
+    /// Only Linux reports them. Elsewhere they are known only through calls that are unsafe, which this crate forbids.
+    fn read() -> Self {
+        match cfg!(target_os = "linux") {
+            true => Self::from_status(&std::fs::read_to_string("/proc/self/status").unwrap_or_default()),
+            false => Self(0),
+        }
+    }
 
-/// The bits of `SigIgn`: bit 0 is signal 1. None where the text does not hold it.
-#[cfg(target_os = "linux")]
-fn ignored_in(status: &str) -> u64 {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    /// Reads the line `SigIgn` of `/proc/self/status`; no signal is ignored where the text does not hold it.
+    fn from_status(status: &str) -> Self {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        Self(mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0))
+    }
+
+    #[cfg(unix)]
+    fn contains(self, number: i32) -> bool {
+        u32::try_from(number - 1).is_ok_and(|bit| self.0.checked_shr(bit).unwrap_or(0) & 1 == 1)
+    }
 }
 
 /// The signals themselves.
@@ -161,7 +179,7 @@ struct Source {
 
 #[cfg(windows)]
 impl Source {
-    fn open() -> io::Result<Self> {
+    fn open(_ignored: IgnoredSignals) -> io::Result<Self> {
         use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
         Ok(Self { c: ctrl_c()?, interrupt: ctrl_break()?, close: ctrl_close()? })
     }
@@ -175,14 +193,15 @@ impl Source {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn ignored_signals_are_read_from_the_status_of_the_process() {
         let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
-        assert_eq!(ignored_in(status), 0x1001, "SIGHUP and SIGPIPE");
-        assert_eq!((ignored_in(""), ignored_in("SigIgn:\tx\n")), (0, 0));
+        assert_eq!(IgnoredSignals::from_status(status), IgnoredSignals(0x1001), "SIGHUP and SIGPIPE");
+        assert_eq!(IgnoredSignals::from_status(""), IgnoredSignals(0));
+        assert_eq!(IgnoredSignals::from_status("SigIgn:\tx\n"), IgnoredSignals(0));
     }
 }
