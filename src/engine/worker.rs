@@ -129,10 +129,6 @@ impl<E: Exchange> Workers<E> {
             _ => attempt.message.into(),
         };
         let record = Record {
-            row: row.number,
-            id: row.shown,
-            outcome,
-            reason,
             http_status: attempt.status,
             error_code: attempt.code.into(),
             message,
@@ -143,7 +139,7 @@ impl<E: Exchange> Workers<E> {
             duration_ms: Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
             client_request_id: attempt.client_request_id,
             request_id: attempt.request_id,
-            line: row.line,
+            ..Record::unsent(row.number, row.line, row.shown, outcome, reason)
         };
         let finished = Finished { record, latency: Some(attempt.latency), permit };
         // Where the journal is closed the user has no record and is done again.

@@ -31,7 +31,7 @@ pub use outcome::{Outcome, Reason};
 pub use output::{LogFormat, Severity};
 pub use progress::{Progress, ProgressForm};
 pub use reading::Reading;
-pub use record::{HEADER, Record};
+pub use record::{COLUMNS, Cell, HEADER, Record};
 pub use row::{Item, Row};
 pub use shard::{MOST_SHARDS, Shard};
 pub use text::Text;

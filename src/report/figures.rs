@@ -285,21 +285,13 @@ mod tests {
 
     fn record(row: u64, outcome: Outcome, reason: Option<Reason>, code: &str) -> Record {
         Record {
-            row,
-            id: format!("user{row}@contoso.com").into(),
-            outcome,
-            reason,
-            http_status: None,
             error_code: code.into(),
-            message: "".into(),
             attempts: 2,
             throttled: 1,
             first_sent_at: "2026-11-23T00:00:00.000Z".into(),
             finished_at: "2026-11-23T00:00:01.000Z".into(),
             duration_ms: Some(1_000),
-            client_request_id: "".into(),
-            request_id: "".into(),
-            line: row + 1,
+            ..Record::unsent(row, row + 1, format!("user{row}@contoso.com").into(), outcome, reason)
         }
     }
 

@@ -141,7 +141,7 @@ mod tests {
             for row in 1..=9 {
                 let outcome = if failing.contains(&row) { Outcome::Failed } else { Outcome::Accepted };
                 let mut text = Vec::new();
-                line::write(&record(row, outcome), &mut text);
+                line::write(&record(row, outcome), Default::default(), &mut text);
                 failed.add(&line::read(&text, Default::default()).expect("ours"));
             }
             let read = Cell::new(0);

@@ -98,7 +98,7 @@ impl Journal {
     pub fn append<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<(), Error> {
         self.lines.clear();
         for record in records {
-            line::write_as(record, self.columns, &mut self.lines);
+            line::write(record, self.columns, &mut self.lines);
         }
         if let Err(source) = self.disk.append(&self.lines) {
             // Best effort: what stays is a torn tail, which the next call cuts.
@@ -259,7 +259,7 @@ mod tests {
                 let record = record(call as u64 * 3 + n, Outcome::Accepted);
                 if journal.append([&record]).is_ok() {
                     assert!(n <= good);
-                    line::write(&record, &mut lines);
+                    line::write(&record, Columns::default(), &mut lines);
                 }
             }
             assert_eq!(std::fs::read(&results).expect("read"), lines, "call {call}");

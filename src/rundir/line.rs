@@ -1,64 +1,22 @@
 //! One line of `results.csv`: written, and read only where it is byte for byte what would be written.
 
 use std::borrow::Cow;
-use std::ops::Deref;
 
 use memchr::{Memchr, memchr_iter};
 
-use crate::model::{HEADER, Outcome, Reason, Record};
+use crate::model::{COLUMNS, Cell, Outcome, Reason, Record, Text};
 
-/// A record whose texts stand in the line that it was read from.
+/// A record whose texts are those of the line that it was read from.
 pub type Written<'a> = Record<Cow<'a, str>>;
 
-/// Appends the line of a record: RFC 4180, quotes only where they must be, LF.
-pub(super) fn write<T: Deref<Target = str>>(record: &Record<T>, to: &mut Vec<u8>) {
-    number(record.row, b',', to);
-    cell(&record.id, b',', to);
-    cell(record.outcome.as_str(), b',', to);
-    cell(record.reason.map_or("", Reason::as_str), b',', to);
-    optional(record.http_status.map(u64::from), to);
-    cell(&record.error_code, b',', to);
-    cell(&record.message, b',', to);
-    number(record.attempts.into(), b',', to);
-    number(record.throttled.into(), b',', to);
-    cell(&record.first_sent_at, b',', to);
-    cell(&record.finished_at, b',', to);
-    optional(record.duration_ms, to);
-    cell(&record.client_request_id, b',', to);
-    cell(&record.request_id, b',', to);
-    number(record.line, b'\n', to);
-}
-
-/// Appends the line of a record with the columns that a file has: those that are missing there are left out, those of a
-/// later version are empty.
-pub(super) fn write_as<T: Deref<Target = str>>(record: &Record<T>, columns: Columns, to: &mut Vec<u8>) {
-    let from = to.len();
-    write(record, to);
-    if columns == Columns::default() {
-        return;
-    }
-    let end = to.pop();
-    to.extend(std::iter::repeat_n(b',', columns.0.saturating_sub(Columns::default().0)));
-    let next = {
-        let text = String::from_utf8_lossy(&to[from..]);
-        let mut cells = Cells::of(&text);
-        (0..columns.0).for_each(|_| drop(cells.next()));
-        cells.from
-    };
-    if let Some(next) = next {
-        to.truncate(from + next - 1);
-    }
-    to.extend(end);
-}
-
-/// How many columns a `results.csv` has: the first of ours, which an earlier version wrote, or ours and others at the end,
-/// as a later one may write.
+/// How many columns a `results.csv` has: the first of [`COLUMNS`], if an earlier version began the file, or all of them and
+/// more at the end, if a later version began it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Columns(usize);
 
 impl Default for Columns {
     fn default() -> Self {
-        Self(HEADER.split(',').count())
+        Self(COLUMNS.len())
     }
 }
 
@@ -66,55 +24,65 @@ impl Columns {
     /// Without `row`, `id`, `outcome` and `reason` nothing is known of a row.
     const LEAST: usize = 4;
 
-    /// Those of a header without its line end; `None` where no version writes that header.
+    /// Reads a header without its line end; `None` if no version writes that header.
     pub(super) fn of(header: &[u8]) -> Option<Self> {
         let names: Vec<_> = std::str::from_utf8(header).ok()?.split(',').collect();
         let is_name = |name: &&str| {
             !name.is_empty() && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
         };
-        let is_ours = HEADER.split(',').zip(&names).all(|(ours, name)| ours == *name);
+        let is_ours = COLUMNS.iter().zip(&names).all(|(ours, name)| ours == name);
         (is_ours && names.len() >= Self::LEAST && names.iter().all(is_name)).then_some(Self(names.len()))
     }
 
-    /// Whether the line of the input stands in a record.
-    pub(super) fn have_line(self) -> bool {
-        self.0 >= Self::default().0
+    /// Returns whether the file has the column `name`.
+    pub(super) fn have(self, name: &str) -> bool {
+        COLUMNS.iter().take(self.0).any(|own| *own == name)
     }
 }
 
-/// The record of a line with its LF; nothing where [`write_as`] would give other bytes for its columns that are ours.
-/// Columns that are missing are empty, or 0.
+/// Appends the line of a record with the columns that the file has: RFC 4180, quotes only where they must be, LF.
+pub(super) fn write<'a, T: Cell<'a>>(record: &Record<T>, columns: Columns, to: &mut Vec<u8>) {
+    record.write_line(columns.0, to);
+}
+
+/// Reads the record of a line with its LF. `None` where [`write`] would write other bytes for the columns that this version
+/// knows.
 pub(super) fn read(line: &[u8], columns: Columns) -> Option<Written<'_>> {
-    let text = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
-    let (mut cells, mut left) = (Cells::of(text), columns.0);
-    let mut cell = |missing: &'static str| match left {
-        0 => Some(Cow::Borrowed(missing)),
-        _ => {
-            left -= 1;
-            cells.next()
-        }
-    };
-    let record = Record {
-        row: digits(&cell("")?)?,
-        id: cell("")?,
-        outcome: Outcome::from_name(&cell("")?)?,
-        reason: filled(&cell("")?, Reason::from_name)?,
-        http_status: filled(&cell("")?, digits)?,
-        error_code: cell("")?,
-        message: cell("")?,
-        attempts: digits(&cell("0")?)?,
-        throttled: digits(&cell("0")?)?,
-        first_sent_at: cell("")?,
-        finished_at: cell("")?,
-        duration_ms: filled(&cell("")?, digits)?,
-        client_request_id: cell("")?,
-        request_id: cell("")?,
-        line: digits(&cell("0")?)?,
-    };
-    for _ in 0..left {
-        cells.next()?;
-    }
+    let mut cells = Cells::of(std::str::from_utf8(line).ok()?.strip_suffix('\n')?);
+    let record = Record::from_cells(columns.0, || cells.next())?;
     cells.from.is_none().then_some(record)
+}
+
+/// Implements [`Cell`] for column types by `write` (value to bytes), `read` (text to value) and the value if missing.
+macro_rules! cells {
+    ($($type:ty: $write:expr, $read:expr, $missing:expr;)*) => {$(
+        impl<'a> Cell<'a> for $type {
+            fn write(&self, to: &mut Vec<u8>) {
+                let write: fn(&Self, &mut Vec<u8>) = $write;
+                write(self, to);
+            }
+
+            fn read(text: Cow<'a, str>) -> Option<Self> {
+                let read: fn(Cow<'a, str>) -> Option<Self> = $read;
+                read(text)
+            }
+
+            fn missing() -> Option<Self> {
+                $missing
+            }
+        }
+    )*};
+}
+
+cells! {
+    u64: |value, to| number(*value, to), |text| digits(&text), Some(0);
+    u32: |value, to| number(u64::from(*value), to), |text| digits(&text), Some(0);
+    Option<u64>: |value, to| optional(*value, to), |text| filled(&text, digits), Some(None);
+    Option<u16>: |value, to| optional(value.map(u64::from), to), |text| filled(&text, digits), Some(None);
+    Outcome: |value, to| quoted(value.as_str(), to), |text| Outcome::from_name(&text), None;
+    Option<Reason>: |value, to| quoted(value.map_or("", Reason::as_str), to), |text| filled(&text, Reason::from_name), Some(None);
+    Cow<'a, str>: |value, to| quoted(value, to), Some, Some(Cow::Borrowed(""));
+    Text: |value, to| quoted(value, to), |text| Some(Text::from(&*text)), Some(Text::new());
 }
 
 /// What makes a cell need quotes; the comma only where cells are not split yet.
@@ -182,39 +150,31 @@ impl<'a> Cells<'a> {
     }
 }
 
-fn cell(text: &str, end: u8, to: &mut Vec<u8>) {
-    if text.is_empty() {
-        to.push(end);
-        return;
+/// Appends a text, with quotes if it needs them.
+fn quoted(text: &str, to: &mut Vec<u8>) {
+    if !is_special(text.as_bytes(), true) {
+        return to.extend_from_slice(text.as_bytes());
     }
-    if is_special(text.as_bytes(), true) {
-        to.push(b'"');
-        for (at, part) in text.split('"').enumerate() {
-            if at > 0 {
-                to.extend_from_slice(b"\"\"");
-            }
-            to.extend_from_slice(part.as_bytes());
+    to.push(b'"');
+    for (at, part) in text.split('"').enumerate() {
+        if at > 0 {
+            to.extend_from_slice(b"\"\"");
         }
-        to.push(b'"');
-    } else {
-        to.extend_from_slice(text.as_bytes());
+        to.extend_from_slice(part.as_bytes());
     }
-    to.push(end);
+    to.push(b'"');
 }
 
 fn optional(value: Option<u64>, to: &mut Vec<u8>) {
-    match value {
-        Some(value) => number(value, b',', to),
-        None => to.push(b','),
+    if let Some(value) = value {
+        number(value, to);
     }
 }
 
-fn number(mut value: u64, end: u8, to: &mut Vec<u8>) {
-    if value < 10 {
-        to.extend_from_slice(&[b'0' + value as u8, end]);
-        return;
-    }
-    let mut text = [0; 20];
+fn number(mut value: u64, to: &mut Vec<u8>) {
+    /// Digits of the largest number.
+    const LONGEST: usize = 20;
+    let mut text = [0; LONGEST];
     let mut from = text.len();
     loop {
         from -= 1;
@@ -226,7 +186,6 @@ fn number(mut value: u64, end: u8, to: &mut Vec<u8>) {
         }
     }
     to.extend_from_slice(&text[from..]);
-    to.push(end);
 }
 
 /// A number as [`number`] writes it: no sign, no leading zero.
@@ -250,7 +209,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::Text;
+    use crate::model::HEADER;
 
     /// The same by the `csv` crate, slowly: what a line must be written as.
     fn by_csv(record: &Record) -> Vec<u8> {
@@ -267,25 +226,12 @@ mod tests {
         (records.next().is_none() && by_csv(&record) == line).then_some(record)
     }
 
-    fn owned(record: Written<'_>) -> Record {
-        let own = |text: Cow<'_, str>| Text::from(&*text);
-        Record {
-            row: record.row,
-            id: own(record.id),
-            outcome: record.outcome,
-            reason: record.reason,
-            http_status: record.http_status,
-            error_code: own(record.error_code),
-            message: own(record.message),
-            attempts: record.attempts,
-            throttled: record.throttled,
-            first_sent_at: own(record.first_sent_at),
-            finished_at: own(record.finished_at),
-            duration_ms: record.duration_ms,
-            client_request_id: own(record.client_request_id),
-            request_id: own(record.request_id),
-            line: record.line,
-        }
+    fn read_owned(line: &[u8], columns: Columns) -> Option<Record> {
+        let read = read(line, columns)?;
+        let mut again = Vec::new();
+        write(&read, columns, &mut again);
+        let mut cells = Cells::of(std::str::from_utf8(&again).ok()?.strip_suffix('\n')?);
+        Record::from_cells(columns.0, || cells.next())
     }
 
     fn text() -> impl Strategy<Value = Text> {
@@ -311,13 +257,13 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_earlier_and_later_versions_are_read_and_others_are_not() {
+    fn only_headers_of_earlier_and_later_versions_are_read() {
         let of = |header: &str| Columns::of(header.as_bytes()).map(|columns| columns.0);
-        assert_eq!(of(HEADER), Some(15));
-        assert_eq!(of(&format!("{HEADER},new_column,another2")), Some(17));
+        assert_eq!(of(HEADER), Some(COLUMNS.len()));
+        assert_eq!(of(&format!("{HEADER},new_column,another2")), Some(COLUMNS.len() + 2));
         assert_eq!(of("row,id,outcome,reason"), Some(4));
-        let earlier = HEADER.strip_suffix(",line").expect("the last column");
-        assert_eq!(of(earlier), Some(14));
+        let earlier = COLUMNS[..COLUMNS.len() - 1].join(",");
+        assert_eq!(of(&earlier), Some(COLUMNS.len() - 1));
         for other in [
             "".to_owned(),
             "row".to_owned(),
@@ -336,32 +282,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_line_of_any_version_is_read_as_far_as_its_columns_go(record in records(), columns in 4..20_usize) {
+        fn line_of_any_version_is_read_up_to_its_columns(record in records(), columns in 4..COLUMNS.len() + 5) {
             let mut line = Vec::new();
-            write_as(&record, Columns(columns), &mut line);
+            write(&record, Columns(columns), &mut line);
             let width = csv::ReaderBuilder::new().has_headers(false).from_reader(&line[..]).records().next();
             prop_assert_eq!(width.expect("a line").expect("well-formed").len(), columns);
-            let read = read(&line, Columns(columns)).map(owned).expect("a record");
+            let read = read_owned(&line, Columns(columns)).expect("a record");
             prop_assert_eq!((read.row, &read.id, read.reason), (record.row, &record.id, record.reason));
             let mut again = Vec::new();
-            write_as(&read, Columns(columns), &mut again);
+            write(&read, Columns(columns), &mut again);
             prop_assert_eq!(&again, &line);
-            if columns >= 15 {
+            if columns >= COLUMNS.len() {
                 prop_assert_eq!(read, record);
             }
             prop_assert!(super::read(&line, Columns(columns + 1)).is_none(), "a cell is missing");
         }
 
         #[test]
-        fn a_line_is_written_as_the_csv_crate_does_and_read_as_it_was(record in records()) {
+        fn line_is_written_as_by_the_csv_crate_and_read_back(record in records()) {
             let mut line = Vec::new();
-            write(&record, &mut line);
+            write(&record, Columns::default(), &mut line);
             prop_assert_eq!(&line, &by_csv(&record), "{}", String::from_utf8_lossy(&line));
-            prop_assert_eq!(read(&line, Columns::default()).map(owned), Some(record));
+            prop_assert_eq!(read_owned(&line, Columns::default()), Some(record));
         }
 
         #[test]
-        fn what_is_not_as_we_write_it_is_no_record(
+        fn line_in_another_form_is_not_a_record(
             record in records(),
             at in any::<prop::sample::Index>(),
             cut in 0..4_usize,
@@ -375,7 +321,7 @@ mod tests {
             line.splice(at..line.len().min(at + cut), put);
             // A line ends at its first LF.
             if line.iter().position(|byte| *byte == b'\n') == Some(line.len().wrapping_sub(1)) {
-                prop_assert_eq!(read(&line, Columns::default()).map(owned), read_by_csv(&line), "{}", String::from_utf8_lossy(&line));
+                prop_assert_eq!(read_owned(&line, Columns::default()), read_by_csv(&line), "{}", String::from_utf8_lossy(&line));
             }
         }
     }

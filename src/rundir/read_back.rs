@@ -178,7 +178,7 @@ where
     if claims.peek().is_some() {
         for row in expected()? {
             let (number, line, id) = row?;
-            let right = claim_of(number, if read.columns.have_line() { line } else { 0 }, &id);
+            let right = claim_of(number, if read.columns.have("line") { line } else { 0 }, &id);
             // A claim before it is for a row that is not ours: of another shard.
             while let Some(claimed) = claims.next_if(|(row, _)| *row <= number) {
                 if claimed != right {
@@ -329,22 +329,17 @@ pub(super) mod tests {
     use crate::model::Record;
 
     pub(in super::super) fn record(row: u64, outcome: Outcome) -> Record {
+        let reason = (outcome == Outcome::Failed).then_some(Reason::NotFound);
+        let id = format!("user{row}@contoso.com").into();
         Record {
-            row,
-            id: format!("user{row}@contoso.com").into(),
-            outcome,
-            reason: (outcome == Outcome::Failed).then_some(Reason::NotFound),
             http_status: Some(204),
-            error_code: "".into(),
             message: "a, \"quoted\" text".into(),
             attempts: 1,
-            throttled: 0,
             first_sent_at: "2026-11-23T00:00:00.000Z".into(),
             finished_at: "2026-11-23T00:00:01.000Z".into(),
             duration_ms: Some(1000),
-            client_request_id: "".into(),
             request_id: "r".into(),
-            line: row + 1,
+            ..Record::unsent(row, row + 1, id, outcome, reason)
         }
     }
 
