@@ -2,7 +2,8 @@
 
 use clap::{Command, CommandFactory};
 
-use super::{Cli, sign_in_page};
+use super::command_line::Cli;
+use super::sign_in_page;
 
 /// Commands to paste, by command; `""` is the program itself. A test runs them all.
 const EXAMPLES: [(&str, &[&str]); 11] = [

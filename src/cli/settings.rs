@@ -9,7 +9,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, Command, FromArgMatches};
 use toml::de::{DeTable, DeValue};
 
-use super::{Cli, Service, help, next_command};
+use super::command_line::Cli;
+use super::service::Service;
+use super::{help, next_command};
 use crate::error::Error;
 use crate::model::NextCommand;
 use crate::sys;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Run;
+use super::run::Run;
 use super::values::duration;
 
 /// Flags of `sweep`.
