@@ -26,7 +26,7 @@ static KNOWN: LazyLock<Vec<Entry>> = LazyLock::new(|| {
 /// What an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum CatalogueSection {
     /// A service refused the object; it stands in `serviceProvisioningErrors`.
     Service,
     /// A conflict of directory synchronisation: not cleared by this action.
@@ -47,7 +47,7 @@ pub enum Kind {
     Exit,
 }
 
-impl Kind {
+impl CatalogueSection {
     /// All kinds, in the order of the listing.
     pub const ALL: [Self; 9] = [
         Self::Service,
@@ -84,7 +84,7 @@ pub struct Entry {
     /// Its name here.
     pub key: String,
     /// What it is about.
-    pub kind: Kind,
+    pub kind: CatalogueSection,
     /// Which service; empty where it is Graph or ourselves.
     #[serde(default)]
     pub service: String,
@@ -139,21 +139,24 @@ pub fn find(asked: &str) -> Option<&'static Entry> {
 pub fn of_service_error(code: &str, text: &str) -> Option<&'static Entry> {
     by_text(text).or_else(|| {
         KNOWN.iter().find(|entry| {
-            matches!(entry.kind, Kind::Service | Kind::Sync | Kind::Licence) && entry.is_called(code)
+            matches!(
+                entry.kind,
+                CatalogueSection::Service | CatalogueSection::Sync | CatalogueSection::Licence
+            ) && entry.is_called(code)
         })
     })
 }
 
 /// Graph's error code. `None`: not known.
 pub fn of_graph_code(code: &str) -> Option<&'static Entry> {
-    KNOWN.iter().find(|entry| entry.kind == Kind::Graph && entry.is_called(code))
+    KNOWN.iter().find(|entry| entry.kind == CatalogueSection::Graph && entry.is_called(code))
 }
 
 /// Every reason is known.
 pub fn of_reason(reason: Reason) -> &'static Entry {
     KNOWN
         .iter()
-        .find(|entry| entry.kind == Kind::Reason && entry.key == reason.as_str())
+        .find(|entry| entry.kind == CatalogueSection::Reason && entry.key == reason.as_str())
         .expect("a test finds an entry for each reason")
 }
 
@@ -201,7 +204,7 @@ mod tests {
             for fragment in entry.texts.iter().flatten() {
                 assert_eq!(*fragment, fragment.to_lowercase(), "{}: fragments are lower case", entry.key);
             }
-            if entry.kind == Kind::Service {
+            if entry.kind == CatalogueSection::Service {
                 assert!(!entry.texts.is_empty() && !entry.service.is_empty(), "{}", entry.key);
             }
         }

@@ -1,9 +1,9 @@
 //! What differs by platform: private files, syncing a folder, replacing a file, core dumps, the host's name.
 
 mod boot;
-mod group;
-mod patient;
+mod process_group;
 mod signals;
+mod timed_file;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use boot::{SinceBoot, since_boot};
-pub use group::{Group, has_terminal};
-#[cfg(all(test, unix))]
-pub(crate) use patient::make_pipe;
-pub use patient::{Patient, read_settings};
+pub use process_group::{ProcessGroup, has_terminal};
 pub use signals::{Signal, Signals, asked_to_end};
+#[cfg(all(test, unix))]
+pub(crate) use timed_file::make_pipe;
+pub use timed_file::{TimedFile, read_settings};
 
 /// Who is to write a file of settings or secrets that is a pipe gets so long: a program that takes longer has hung.
-pub const PIPE_PATIENCE: Duration = Duration::from_secs(60);
+pub const PIPE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a replacement that another program stands in the way of is tried again, and how often.
 const REPLACE_FOR: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 /// What the sentences need to name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct SignInRequest<'a> {
     pub(super) authority: &'a str,
     pub(super) tenant: &'a str,
     pub(super) client_id: &'a str,
@@ -16,8 +16,8 @@ pub(super) fn code_in(text: &str) -> Option<u64> {
 }
 
 /// What to do, where that is known.
-pub(super) fn fix(code: u64, asked: Asked<'_>) -> Option<String> {
-    let Asked { authority, tenant, client_id } = asked;
+pub(super) fn fix(code: u64, asked: SignInRequest<'_>) -> Option<String> {
+    let SignInRequest { authority, tenant, client_id } = asked;
     let authority = authority.trim_end_matches('/');
     let text = match code {
         7_000_215 => {
@@ -86,8 +86,8 @@ pub(super) fn fix(code: u64, asked: Asked<'_>) -> Option<String> {
 }
 
 /// What to do about an error of OAuth that comes without an AADSTS code, where that is known.
-pub(super) fn fix_of_error(error: &str, asked: Asked<'_>) -> Option<String> {
-    let Asked { authority, tenant, client_id } = asked;
+pub(super) fn fix_of_error(error: &str, asked: SignInRequest<'_>) -> Option<String> {
+    let SignInRequest { authority, tenant, client_id } = asked;
     let text = match error {
         "invalid_client" => format!(
             "app {client_id} could not prove itself: check AZURE_CLIENT_ID, and that the client secret, certificate or federated \
@@ -123,8 +123,11 @@ mod tests {
 
     #[test]
     fn every_code_that_people_meet_has_its_fix() {
-        let asked =
-            Asked { authority: "https://login.example/", tenant: "contoso.com", client_id: "the-app" };
+        let asked = SignInRequest {
+            authority: "https://login.example/",
+            tenant: "contoso.com",
+            client_id: "the-app",
+        };
         for (code, part) in [
             (7_000_215, "not its Secret ID"),
             (7_000_218, "Allow public client flows"),

@@ -6,9 +6,9 @@ use secrecy::SecretString;
 use url::{Host, Url};
 
 use super::assertion::{Assertion, Issuer, Signer};
-use super::choice::{Kind, Surroundings, needs};
+use super::choice::{SignInMethod, Surroundings, needs};
 use super::host::SignInHost;
-use super::managed::{Endpoint, ManagedIdentity};
+use super::managed::{IdentityEndpoint, ManagedIdentity};
 use super::notices::Show;
 use super::outside::AzureCli;
 use super::person::{Person, Way};
@@ -76,7 +76,7 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// `Error::Usage` for what is missing or malformed, `Error::SignIn` for a certificate that cannot be used.
-    pub async fn source(&self, kind: Kind) -> Result<TokenSource, Error> {
+    pub async fn source(&self, kind: SignInMethod) -> Result<TokenSource, Error> {
         let missing = needs(kind, self.around);
         if !missing.is_empty() {
             return Err(Error::Usage(self.lacks(kind, &missing)));
@@ -85,26 +85,26 @@ impl Plan<'_> {
         let tenant = self.around.get("AZURE_TENANT_ID");
         let app = || self.host(tenant.unwrap_or_default());
         Ok(match kind {
-            Kind::Token => self.token().await?,
-            Kind::Secret => {
+            SignInMethod::Token => self.token().await?,
+            SignInMethod::Secret => {
                 TokenSource::Secret { host: app()?, secret: self.secret("AZURE_CLIENT_SECRET"), scope }
             }
-            Kind::Certificate => {
+            SignInMethod::Certificate => {
                 let assertion = Assertion::Certificate(Box::new(self.signer().await?));
                 TokenSource::Assertion { host: app()?, assertion, scope }
             }
-            Kind::Workload => {
+            SignInMethod::Workload => {
                 let file = PathBuf::from(self.around.get("AZURE_FEDERATED_TOKEN_FILE").unwrap_or_default());
                 TokenSource::Assertion { host: app()?, assertion: Assertion::File(file), scope }
             }
-            Kind::GitHub => {
+            SignInMethod::GitHub => {
                 let mut url = self.issuer("ACTIONS_ID_TOKEN_REQUEST_URL")?;
                 url.query_pairs_mut().append_pair("audience", self.federation);
                 let token = self.secret("ACTIONS_ID_TOKEN_REQUEST_TOKEN");
                 let issuer = Issuer { http: self.network.client(&url)?, url, token };
                 TokenSource::Assertion { host: app()?, assertion: Assertion::GitHub(issuer), scope }
             }
-            Kind::AzureDevOps => {
+            SignInMethod::AzureDevOps => {
                 let mut url = self.issuer("SYSTEM_OIDCREQUESTURI")?;
                 let connection =
                     self.around.get("AZURESUBSCRIPTION_SERVICE_CONNECTION_ID").unwrap_or_default();
@@ -115,14 +115,14 @@ impl Plan<'_> {
                 let issuer = Issuer { http: self.network.client(&url)?, url, token };
                 TokenSource::Assertion { host: app()?, assertion: Assertion::AzureDevOps(issuer), scope }
             }
-            Kind::ManagedIdentity => TokenSource::ManagedIdentity(self.managed()?),
-            Kind::AzureCli => TokenSource::AzureCli(AzureCli {
+            SignInMethod::ManagedIdentity => TokenSource::ManagedIdentity(self.managed()?),
+            SignInMethod::AzureCli => TokenSource::AzureCli(AzureCli {
                 scope,
                 tenant: tenant.map(str::to_owned),
                 authority: self.authority.to_string(),
             }),
-            Kind::Browser => self.person(tenant, &scope, Way::Browser)?,
-            Kind::DeviceCode => self.person(tenant, &scope, Way::DeviceCode)?,
+            SignInMethod::Browser => self.person(tenant, &scope, Way::Browser)?,
+            SignInMethod::DeviceCode => self.person(tenant, &scope, Way::DeviceCode)?,
         })
     }
 
@@ -164,7 +164,7 @@ impl Plan<'_> {
                             .to_owned(),
                     ));
                 }
-                (url, Endpoint::AppService(SecretString::from(key)))
+                (url, IdentityEndpoint::AppService(SecretString::from(key)))
             }
             (Some(_), None) => {
                 return Err(Error::SignIn(
@@ -173,7 +173,7 @@ impl Plan<'_> {
                         .to_owned(),
                 ));
             }
-            _ => (self.machine()?, Endpoint::Imds),
+            _ => (self.machine()?, IdentityEndpoint::Imds),
         };
         Ok(ManagedIdentity { http: self.network.direct(&url)?, url, endpoint, resource, client_id })
     }
@@ -212,15 +212,15 @@ impl Plan<'_> {
         }
     }
 
-    fn lacks(&self, kind: Kind, missing: &[&str]) -> String {
+    fn lacks(&self, kind: SignInMethod, missing: &[&str]) -> String {
         let flag = kind.flag();
         let list = missing.join(" and ");
         let hint = match kind {
-            Kind::Browser | Kind::DeviceCode => {
+            SignInMethod::Browser | SignInMethod::DeviceCode => {
                 ": the id of an app with \"Allow public client flows\"; if your tenant uses Connect-MgGraph, its app \
                  \"Microsoft Graph Command Line Tools\" 14d82eec-204b-4c2f-b7e8-296a70dab67e serves"
             }
-            Kind::Token => ", --token-file or --token-command",
+            SignInMethod::Token => ", --token-file or --token-command",
             _ => "",
         };
         format!("--auth {flag} needs {list}{hint} (reprovision help sign-in)")

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// The ways to sign in, in the order in which `auto` takes them; the last two only when named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Kind {
+pub enum SignInMethod {
     Token,
     Secret,
     Certificate,
@@ -24,7 +24,7 @@ pub enum Kind {
     DeviceCode,
 }
 
-impl Kind {
+impl SignInMethod {
     /// As `--auth` takes it.
     pub fn flag(self) -> &'static str {
         match self {
@@ -112,42 +112,42 @@ impl Surroundings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// Taken.
-    pub kind: Kind,
+    pub kind: SignInMethod,
     /// The variable, flag or program that offered it.
     pub because: String,
     /// Offered as well; with nobody to look, `--auth` must name one.
-    pub also: Vec<Kind>,
+    pub also: Vec<SignInMethod>,
     /// What was begun and does not suffice, or is left out on purpose: why.
     pub not: Vec<String>,
     /// Nothing announces these.
-    pub absent: Vec<Kind>,
+    pub absent: Vec<SignInMethod>,
 }
 
 /// What decides on a way: the variable that announces it, and what it needs besides.
-const ANNOUNCED: [(Kind, &[&str], &[&str]); 6] = [
-    (Kind::Secret, &["AZURE_CLIENT_SECRET"], &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"]),
-    (Kind::Certificate, &["AZURE_CLIENT_CERTIFICATE_PATH"], &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"]),
-    (Kind::Workload, &["AZURE_FEDERATED_TOKEN_FILE"], &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"]),
+const ANNOUNCED: [(SignInMethod, &[&str], &[&str]); 6] = [
+    (SignInMethod::Secret, &["AZURE_CLIENT_SECRET"], &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"]),
+    (SignInMethod::Certificate, &["AZURE_CLIENT_CERTIFICATE_PATH"], &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"]),
+    (SignInMethod::Workload, &["AZURE_FEDERATED_TOKEN_FILE"], &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"]),
     (
-        Kind::GitHub,
+        SignInMethod::GitHub,
         &["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"],
         &["AZURE_CLIENT_ID", "AZURE_TENANT_ID"],
     ),
     (
-        Kind::AzureDevOps,
+        SignInMethod::AzureDevOps,
         &["SYSTEM_OIDCREQUESTURI", "SYSTEM_ACCESSTOKEN"],
         &["AZURESUBSCRIPTION_SERVICE_CONNECTION_ID", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"],
     ),
-    (Kind::ManagedIdentity, &["IDENTITY_ENDPOINT", "IDENTITY_HEADER"], &[]),
+    (SignInMethod::ManagedIdentity, &["IDENTITY_ENDPOINT", "IDENTITY_HEADER"], &[]),
 ];
 
 /// What a way still needs; empty: nothing. For `--auth KIND`.
-pub(super) fn needs(kind: Kind, around: &Surroundings) -> Vec<&'static str> {
+pub(super) fn needs(kind: SignInMethod, around: &Surroundings) -> Vec<&'static str> {
     match kind {
-        Kind::Token if TOKENS.iter().all(|name| around.get(name).is_none()) => vec![TOKENS[0]],
-        Kind::Browser | Kind::DeviceCode => around.lacks(&["AZURE_CLIENT_ID"]),
+        SignInMethod::Token if TOKENS.iter().all(|name| around.get(name).is_none()) => vec![TOKENS[0]],
+        SignInMethod::Browser | SignInMethod::DeviceCode => around.lacks(&["AZURE_CLIENT_ID"]),
         // The machine's own endpoint needs no variable.
-        Kind::ManagedIdentity => Vec::new(),
+        SignInMethod::ManagedIdentity => Vec::new(),
         _ => {
             let row = ANNOUNCED.iter().find(|(known, ..)| *known == kind);
             row.map(|(_, first, second)| around.lacks(&[*first, *second].concat())).unwrap_or_default()
@@ -166,11 +166,12 @@ pub(super) const TOKENS: [&str; 3] =
 /// A sentence for a value of `AZURE_TOKEN_CREDENTIALS` that means nothing here, or what each way lacks.
 pub async fn choose(around: &Surroundings, machine: impl Future<Output = bool>) -> Result<Choice, String> {
     let allowed = allowed(around)?;
-    let is_allowed =
-        |kind: Kind| kind == Kind::Token || allowed.as_ref().is_none_or(|list| list.contains(&kind));
+    let is_allowed = |kind: SignInMethod| {
+        kind == SignInMethod::Token || allowed.as_ref().is_none_or(|list| list.contains(&kind))
+    };
     let (mut offered, mut not, mut absent, mut unset) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     if let Some(name) = TOKENS.iter().find(|name| around.get(name).is_some()) {
-        offered.push((Kind::Token, (*name).to_owned()));
+        offered.push((SignInMethod::Token, (*name).to_owned()));
     }
     for (kind, announced, besides) in ANNOUNCED {
         let (missing, incomplete) = (around.lacks(announced), around.lacks(besides));
@@ -179,7 +180,7 @@ pub async fn choose(around: &Surroundings, machine: impl Future<Output = bool>) 
             not.push(format!("{flag}: AZURE_TOKEN_CREDENTIALS leaves it out"));
         } else if missing.len() == announced.len() {
             absent.push(kind);
-            if kind != Kind::ManagedIdentity {
+            if kind != SignInMethod::ManagedIdentity {
                 unset.push(format!("{flag}: {} is not set", announced[0]));
             }
         } else if !missing.is_empty() {
@@ -194,18 +195,24 @@ pub async fn choose(around: &Surroundings, machine: impl Future<Output = bool>) 
         let also = offered[1..].iter().map(|(kind, _)| *kind).collect();
         return Ok(Choice { kind, because, also, not, absent });
     }
-    if is_allowed(Kind::ManagedIdentity) {
+    if is_allowed(SignInMethod::ManagedIdentity) {
         if machine.await {
             let because = "the machine's identity endpoint answers".to_owned();
-            absent.retain(|kind| *kind != Kind::ManagedIdentity);
-            return Ok(Choice { kind: Kind::ManagedIdentity, because, also: Vec::new(), not, absent });
+            absent.retain(|kind| *kind != SignInMethod::ManagedIdentity);
+            return Ok(Choice {
+                kind: SignInMethod::ManagedIdentity,
+                because,
+                also: Vec::new(),
+                not,
+                absent,
+            });
         }
         unset.push("managed-identity: no identity endpoint answers on this machine".to_owned());
     }
-    if is_allowed(Kind::AzureCli) {
+    if is_allowed(SignInMethod::AzureCli) {
         if around.has_program(AzureCli::PROGRAM) {
             let because = "az is installed".to_owned();
-            return Ok(Choice { kind: Kind::AzureCli, because, also: Vec::new(), not, absent });
+            return Ok(Choice { kind: SignInMethod::AzureCli, because, also: Vec::new(), not, absent });
         }
         unset.push("az: not installed, or not in PATH".to_owned());
     }
@@ -217,23 +224,23 @@ pub async fn choose(around: &Surroundings, machine: impl Future<Output = bool>) 
 }
 
 /// `AZURE_TOKEN_CREDENTIALS` as every Azure SDK means it.
-fn allowed(around: &Surroundings) -> Result<Option<Vec<Kind>>, String> {
+fn allowed(around: &Surroundings) -> Result<Option<Vec<SignInMethod>>, String> {
     let Some(value) = around.get("AZURE_TOKEN_CREDENTIALS") else { return Ok(None) };
     Ok(Some(match value.trim().to_ascii_lowercase().as_str() {
         "prod" => vec![
-            Kind::Secret,
-            Kind::Certificate,
-            Kind::Workload,
-            Kind::GitHub,
-            Kind::AzureDevOps,
-            Kind::ManagedIdentity,
+            SignInMethod::Secret,
+            SignInMethod::Certificate,
+            SignInMethod::Workload,
+            SignInMethod::GitHub,
+            SignInMethod::AzureDevOps,
+            SignInMethod::ManagedIdentity,
         ],
-        "dev" => vec![Kind::AzureCli],
-        "environmentcredential" => vec![Kind::Secret, Kind::Certificate],
-        "workloadidentitycredential" => vec![Kind::Workload],
-        "managedidentitycredential" => vec![Kind::ManagedIdentity],
-        "azureclicredential" => vec![Kind::AzureCli],
-        "azurepipelinescredential" => vec![Kind::AzureDevOps],
+        "dev" => vec![SignInMethod::AzureCli],
+        "environmentcredential" => vec![SignInMethod::Secret, SignInMethod::Certificate],
+        "workloadidentitycredential" => vec![SignInMethod::Workload],
+        "managedidentitycredential" => vec![SignInMethod::ManagedIdentity],
+        "azureclicredential" => vec![SignInMethod::AzureCli],
+        "azurepipelinescredential" => vec![SignInMethod::AzureDevOps],
         _ => {
             return Err(format!(
                 "AZURE_TOKEN_CREDENTIALS={value:?} names no way to sign in that reprovision has: prod, dev, EnvironmentCredential, \
@@ -283,18 +290,18 @@ mod tests {
             ("REPROVISION_TOKEN", "t"),
         ];
         let found = chosen(&all, true).await.expect("chosen");
-        assert_eq!((found.kind, found.because.as_str()), (Kind::Token, "REPROVISION_TOKEN"));
-        let order: Vec<Kind> = std::iter::once(found.kind).chain(found.also).collect();
+        assert_eq!((found.kind, found.because.as_str()), (SignInMethod::Token, "REPROVISION_TOKEN"));
+        let order: Vec<SignInMethod> = std::iter::once(found.kind).chain(found.also).collect();
         assert_eq!(
             order,
             [
-                Kind::Token,
-                Kind::Secret,
-                Kind::Certificate,
-                Kind::Workload,
-                Kind::GitHub,
-                Kind::AzureDevOps,
-                Kind::ManagedIdentity
+                SignInMethod::Token,
+                SignInMethod::Secret,
+                SignInMethod::Certificate,
+                SignInMethod::Workload,
+                SignInMethod::GitHub,
+                SignInMethod::AzureDevOps,
+                SignInMethod::ManagedIdentity
             ]
         );
         assert!(found.not.is_empty() && found.absent.is_empty());
@@ -304,9 +311,17 @@ mod tests {
     async fn an_incomplete_offer_is_none_and_says_what_is_missing() {
         let variables = [("AZURE_CLIENT_SECRET", "s"), ("AZURE_TENANT_ID", "t")];
         let found = choose(&around(&variables), async { true }).await.expect("chosen");
-        assert_eq!(found.kind, Kind::ManagedIdentity);
+        assert_eq!(found.kind, SignInMethod::ManagedIdentity);
         assert_eq!(found.not, ["secret: AZURE_CLIENT_SECRET is set, AZURE_CLIENT_ID is not"]);
-        assert_eq!(found.absent, [Kind::Certificate, Kind::Workload, Kind::GitHub, Kind::AzureDevOps]);
+        assert_eq!(
+            found.absent,
+            [
+                SignInMethod::Certificate,
+                SignInMethod::Workload,
+                SignInMethod::GitHub,
+                SignInMethod::AzureDevOps
+            ]
+        );
         let none = choose(&around(&[]), async { false }).await.expect_err("nothing there");
         assert!(none.contains("az: not installed"), "{none}");
     }
@@ -315,9 +330,9 @@ mod tests {
     async fn azure_token_credentials_narrows_the_choice() {
         let secret = ("AZURE_CLIENT_SECRET", "s");
         let found = chosen(&[secret, ("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")], true).await;
-        assert_eq!(found.expect("chosen").kind, Kind::ManagedIdentity);
+        assert_eq!(found.expect("chosen").kind, SignInMethod::ManagedIdentity);
         let found = chosen(&[secret, ("AZURE_TOKEN_CREDENTIALS", "prod")], true).await;
-        assert_eq!(found.expect("chosen").kind, Kind::Secret);
+        assert_eq!(found.expect("chosen").kind, SignInMethod::Secret);
         assert!(chosen(&[("AZURE_TOKEN_CREDENTIALS", "VisualStudioCredential")], true).await.is_err());
     }
 }

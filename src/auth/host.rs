@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::aadsts::{self, Asked};
+use super::aadsts::{self, SignInRequest};
 use super::failure::{FEW_TRIES, Failure, PATIENCE};
 use super::redact::redact;
 use crate::model::{UserId, neutral};
@@ -157,8 +157,11 @@ impl SignInHost {
         let secrets: Vec<&str> =
             sent.iter().filter(|(name, _)| SECRET_FIELDS.contains(name)).map(|(_, value)| *value).collect();
         let first = description.map_or(error, |text| text.lines().next().unwrap_or_default());
-        let asked =
-            Asked { authority: self.authority.as_str(), tenant: &self.tenant, client_id: &self.client_id };
+        let asked = SignInRequest {
+            authority: self.authority.as_str(),
+            tenant: &self.tenant,
+            client_id: &self.client_id,
+        };
         let mut said = format!("sign-in at {name} failed: {}", neutral(&redact(first, &secrets), SHOWN));
         if let Some(fix) =
             code.and_then(|code| aadsts::fix(code, asked)).or_else(|| aadsts::fix_of_error(error, asked))

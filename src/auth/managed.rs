@@ -20,7 +20,7 @@ const SHOWN: usize = 300;
 
 /// Which endpoint.
 #[derive(Debug)]
-pub enum Endpoint {
+pub enum IdentityEndpoint {
     /// A virtual machine's, at its link-local address.
     Imds,
     /// App Service, Functions, Container Apps, Automation: `IDENTITY_HEADER` as its key.
@@ -35,7 +35,7 @@ pub struct ManagedIdentity {
     /// Where it is asked.
     pub url: Url,
     /// What kind of endpoint it is.
-    pub endpoint: Endpoint,
+    pub endpoint: IdentityEndpoint,
     /// Graph root.
     pub resource: String,
     /// The user-assigned one; none: the system's.
@@ -54,16 +54,16 @@ impl ManagedIdentity {
     pub(super) async fn token(&self) -> Result<Grant, Failure> {
         let mut url = self.url.clone();
         let version = match self.endpoint {
-            Endpoint::Imds => "2018-02-01",
-            Endpoint::AppService(_) => "2019-08-01",
+            IdentityEndpoint::Imds => "2018-02-01",
+            IdentityEndpoint::AppService(_) => "2019-08-01",
         };
         url.query_pairs_mut().append_pair("api-version", version).append_pair("resource", &self.resource);
         if let Some(id) = &self.client_id {
             url.query_pairs_mut().append_pair("client_id", id);
         }
         let request = match &self.endpoint {
-            Endpoint::Imds => self.http.get(url).header("metadata", "true"),
-            Endpoint::AppService(key) => {
+            IdentityEndpoint::Imds => self.http.get(url).header("metadata", "true"),
+            IdentityEndpoint::AppService(key) => {
                 let mut value = reqwest::header::HeaderValue::from_str(key.expose_secret())
                     .map_err(|_| Failure::Final("IDENTITY_HEADER cannot be sent as a header".to_owned()))?;
                 value.set_sensitive(true);
@@ -86,8 +86,8 @@ impl ManagedIdentity {
         let field = |name: &&str| said.get(name)?.as_str().filter(|text| !text.is_empty());
         let said = ["error_description", "message", "error"].iter().find_map(field);
         let key = match &self.endpoint {
-            Endpoint::Imds => "",
-            Endpoint::AppService(key) => key.expose_secret(),
+            IdentityEndpoint::Imds => "",
+            IdentityEndpoint::AppService(key) => key.expose_secret(),
         };
         let said =
             said.map_or_else(String::new, |said| format!(": {}", neutral(&redact(said, &[key]), SHOWN)));

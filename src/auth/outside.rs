@@ -8,12 +8,12 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::aadsts::{self, Asked};
+use super::aadsts::{self, SignInRequest};
 use super::failure::Failure;
 use super::host::Grant;
 use super::redact::redact;
 use crate::model::neutral;
-use crate::sys::{Group, has_terminal};
+use crate::sys::{ProcessGroup, has_terminal};
 
 /// A program that takes longer has hung.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -71,8 +71,11 @@ impl AzureCli {
 
     fn explain(&self, said: &str) -> String {
         let tenant = self.tenant.as_deref().unwrap_or("TENANT");
-        let asked =
-            Asked { authority: &self.authority, tenant, client_id: "04b07795-8ddb-461a-bbee-02f9e1bf7b46" };
+        let asked = SignInRequest {
+            authority: &self.authority,
+            tenant,
+            client_id: "04b07795-8ddb-461a-bbee-02f9e1bf7b46",
+        };
         let known = aadsts::code_in(said).and_then(|code| aadsts::fix(code, asked));
         let shown = neutral(&redact(said.trim().trim_start_matches("ERROR:").trim(), &[]), SHOWN);
         let again = match &self.tenant {
@@ -126,10 +129,13 @@ struct Output {
 /// `apart`: where there is no terminal to share.
 async fn output(mut command: Command, name: &str, apart: bool) -> Result<Output, Failure> {
     command.env_remove(OWN_SECRET).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (mut child, group) = Group::start(&mut command, apart).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Failure::Final(format!("{name} is not installed, or not in PATH")),
-        _ => Failure::Final(format!("cannot start {name}: {error}")),
-    })?;
+    let (mut child, group) =
+        ProcessGroup::start(&mut command, apart).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Failure::Final(format!("{name} is not installed, or not in PATH"))
+            }
+            _ => Failure::Final(format!("cannot start {name}: {error}")),
+        })?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let work = async {
         // Both at once: a program may fill either while nobody reads it.
@@ -161,14 +167,14 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::sys::{PIPE_PATIENCE, Patient, make_pipe};
+    use crate::sys::{PIPE_TIMEOUT, TimedFile, make_pipe};
 
     /// The command is given up after its time. Its children hold a pipe, which ends with the last of them.
     async fn outlived(line: &str, apart: bool) {
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe");
         make_pipe(&pipe);
-        let mut reader = Patient::open(&pipe, PIPE_PATIENCE).expect("open");
+        let mut reader = TimedFile::open(&pipe, PIPE_TIMEOUT).expect("open");
         let line = line.replace("PIPE", &pipe.display().to_string());
         let running = tokio::spawn(async move { run_apart(&line, apart).await });
         let began = tokio::task::spawn_blocking(move || {

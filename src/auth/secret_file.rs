@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
 
-use crate::sys::{PIPE_PATIENCE, Patient};
+use crate::sys::{PIPE_TIMEOUT, TimedFile};
 
 /// Longest key file: a key of 4096 bits with a chain of ten certificates has a tenth of it.
 const LONGEST: u64 = 256 * 1024;
@@ -21,7 +21,7 @@ pub(super) struct SecretFile {
 impl SecretFile {
     /// Opened once: what is judged is what is read, whatever becomes of the name meanwhile.
     fn read(path: &Path, within: Duration) -> io::Result<Self> {
-        let mut file = Patient::open(path, within)?;
+        let mut file = TimedFile::open(path, within)?;
         let open_to_all = open_to_all(&file)?;
         let mut bytes = Zeroizing::new(Vec::new());
         // One more than the longest, so that too long is seen.
@@ -33,13 +33,13 @@ impl SecretFile {
         Ok(Self { bytes, open_to_all })
     }
 
-    /// Beside the work: whoever should write a pipe gets [`PIPE_PATIENCE`], and a signal is heard meanwhile.
+    /// Beside the work: whoever should write a pipe gets [`PIPE_TIMEOUT`], and a signal is heard meanwhile.
     ///
     /// # Errors
     /// As the system says, for a pipe that nobody writes, and for a file that is longer than any key.
     pub(super) async fn beside(path: &Path) -> io::Result<Self> {
         let path = path.to_owned();
-        let read = tokio::task::spawn_blocking(move || Self::read(&path, PIPE_PATIENCE));
+        let read = tokio::task::spawn_blocking(move || Self::read(&path, PIPE_TIMEOUT));
         read.await.map_err(|_| io::Error::other("reading it ended unexpectedly"))?
     }
 
@@ -56,14 +56,14 @@ impl SecretFile {
 
 /// Pipes and devices belong to whoever made them.
 #[cfg(unix)]
-fn open_to_all(file: &Patient) -> io::Result<bool> {
+fn open_to_all(file: &TimedFile) -> io::Result<bool> {
     use std::os::unix::fs::PermissionsExt;
     let found = file.metadata()?;
     Ok(found.is_file() && found.permissions().mode() & 0o006 != 0)
 }
 
 #[cfg(not(unix))]
-fn open_to_all(_: &Patient) -> io::Result<bool> {
+fn open_to_all(_: &TimedFile) -> io::Result<bool> {
     Ok(false)
 }
 
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_file_without_end_is_not_read_to_it() {
-        let error = SecretFile::read(Path::new("/dev/zero"), PIPE_PATIENCE).expect_err("refused");
+        let error = SecretFile::read(Path::new("/dev/zero"), PIPE_TIMEOUT).expect_err("refused");
         assert!(error.to_string().contains("longer than 256 KiB"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::assertion::Assertion;
 use super::failure::Failure;
 use super::host::{Grant, SignInHost};
-use super::managed::{Endpoint, ManagedIdentity};
+use super::managed::{IdentityEndpoint, ManagedIdentity};
 use super::outside::{self, AzureCli};
 use super::person::{Person, Way};
 use super::secret_file::SecretFile;
@@ -67,7 +67,7 @@ impl TokenSource {
                 Assertion::GitHub(_) => "GitHub workload identity",
                 Assertion::AzureDevOps(_) => "Azure DevOps workload identity",
             },
-            Self::ManagedIdentity(ManagedIdentity { endpoint: Endpoint::Imds, .. }) => {
+            Self::ManagedIdentity(ManagedIdentity { endpoint: IdentityEndpoint::Imds, .. }) => {
                 "managed identity of this machine"
             }
             Self::ManagedIdentity(_) => "managed identity of this app service",

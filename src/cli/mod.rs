@@ -25,7 +25,7 @@ pub use help::command;
 pub use report::{RedactKind, Report, Status};
 pub use run::{ProgressFlag, Run};
 pub use schedule::{Schedule, Scheduler};
-pub use service::{Auth, Cloud, Service};
+pub use service::{Auth, CloudFlag, Service};
 pub use settings::{Parsed, parse};
 pub use simulate::Simulate;
 pub use sweep::Sweep;

@@ -94,7 +94,7 @@ pub struct Run {
     /// [default: as many as the service takes, found while running]
     #[arg(long, env = "REPROVISION_RATE", value_name = "R", value_parser = rate, help_heading = "Pace", hide_short_help = true)]
     pub rate: Option<RateLimit>,
-    /// Rate to start from, with 150 seconds of it in stock [default: 20/s, as documented]
+    /// Initial rate in writes per second; the first burst is 150 times this rate [default: 20, the documented limit]
     #[arg(long, env = "REPROVISION_INITIAL_RATE", value_name = "R", value_parser = per_second, help_heading = "Pace", hide_short_help = true)]
     pub initial_rate: Option<f64>,
     /// Most users in flight, 1 to 1000; needed are rate × latency, more do not help

@@ -12,7 +12,7 @@ use crate::model::DEFAULT_SCENARIO;
 /// `--cloud`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Cloud {
+pub enum CloudFlag {
     Global,
     Usgov,
     UsgovDod,
@@ -74,7 +74,7 @@ pub struct Service {
         help_heading = "Service",
         hide_short_help = true
     )]
-    pub cloud: Cloud,
+    pub cloud: CloudFlag,
     /// Graph root without version [default: of the cloud]; https, or http to loopback only
     #[arg(
         long,

@@ -1,6 +1,6 @@
 //! `explain`: cause, who puts it right, next step; offline.
 
-use crate::catalogue::{self, Entry, Kind};
+use crate::catalogue::{self, CatalogueSection, Entry};
 use crate::cli::Explain;
 use crate::error::{Error, Exit};
 use crate::model::{MAX_MESSAGE, neutral};
@@ -60,7 +60,7 @@ fn public_source(source: &str) -> String {
 
 fn listing() -> String {
     let mut lines = Vec::new();
-    for kind in Kind::ALL {
+    for kind in CatalogueSection::ALL {
         lines.push(kind.title().to_owned());
         for entry in catalogue::all().iter().filter(|entry| entry.kind == kind) {
             lines.push(format!("  {:<34} {}", entry.key, entry.title));

@@ -9,7 +9,7 @@ use crate::cli::{RedactKind, Report};
 use crate::error::{Error, Exit};
 use crate::jobs::files::is_file;
 use crate::jobs::next_commands;
-use crate::report::{Figures, Merged, Page, Redact, load};
+use crate::report::{Figures, Merged, Redact, ReportPage, load};
 use crate::rundir::{RUNS, find_run, newest_of};
 use crate::sys;
 use crate::terminal::Console;
@@ -53,7 +53,7 @@ fn single(asked: &Report, folder: &Path, redact: Redact, console: &Console) -> R
     let figures = Figures::of(folder, part.summary.run.rows)?;
     part.summary.tell(&figures);
     let told = part.summary.text(folder, &next_commands::of_run(&part.summary.run, folder));
-    let page = Page { parts: &[part], figures: &figures, groups: &[], redact }.render();
+    let page = ReportPage { parts: &[part], figures: &figures, groups: &[], redact }.render();
     let path = match &asked.out {
         Some(out) => {
             write_out(out, page.as_bytes(), asked.force)?;
@@ -72,8 +72,8 @@ fn single(asked: &Report, folder: &Path, redact: Redact, console: &Console) -> R
 
 fn merge(asked: &Report, folders: &[PathBuf], redact: Redact, console: &Console) -> Result<Exit, Error> {
     let merged = Merged::read(folders)?;
-    let page =
-        Page { parts: &merged.parts, figures: &merged.figures, groups: &merged.groups, redact }.render();
+    let page = ReportPage { parts: &merged.parts, figures: &merged.figures, groups: &merged.groups, redact }
+        .render();
     let summary = merged.summary();
     let json = serde_json::to_vec_pretty(&summary).map_err(|error| Error::Internal(error.to_string()))?;
     let path = asked.out.clone().unwrap_or_else(|| PathBuf::from("merged.html"));

@@ -1,7 +1,7 @@
 //! From the flags of a command to the options of a session.
 
-use crate::auth::Kind;
-use crate::cli::{Auth, Cloud, Service};
+use crate::auth::SignInMethod;
+use crate::cli::{Auth, CloudFlag, Service};
 use crate::error::Error;
 use crate::graph;
 use crate::session::{Endpoint, Purpose, ServiceOptions, Session};
@@ -12,10 +12,10 @@ use crate::terminal::Console;
 pub(crate) fn options(flags: &Service) -> ServiceOptions {
     ServiceOptions {
         cloud: match flags.cloud {
-            Cloud::Global => graph::GLOBAL,
-            Cloud::Usgov => graph::USGOV,
-            Cloud::UsgovDod => graph::USGOV_DOD,
-            Cloud::China => graph::CHINA,
+            CloudFlag::Global => graph::GLOBAL,
+            CloudFlag::Usgov => graph::USGOV,
+            CloudFlag::UsgovDod => graph::USGOV_DOD,
+            CloudFlag::China => graph::CHINA,
         },
         endpoint: flags.endpoint.clone(),
         api_version: flags.api_version.clone(),
@@ -44,18 +44,18 @@ pub(crate) async fn connect(flags: &Service, purpose: Purpose, console: &Console
     Session::open(&options, endpoint, purpose, console).await
 }
 
-fn method(flag: Auth) -> Option<Kind> {
+fn method(flag: Auth) -> Option<SignInMethod> {
     Some(match flag {
         Auth::Auto => return None,
-        Auth::Token => Kind::Token,
-        Auth::Secret => Kind::Secret,
-        Auth::Certificate => Kind::Certificate,
-        Auth::Workload => Kind::Workload,
-        Auth::Github => Kind::GitHub,
-        Auth::AzureDevops => Kind::AzureDevOps,
-        Auth::ManagedIdentity => Kind::ManagedIdentity,
-        Auth::Az => Kind::AzureCli,
-        Auth::Browser => Kind::Browser,
-        Auth::DeviceCode => Kind::DeviceCode,
+        Auth::Token => SignInMethod::Token,
+        Auth::Secret => SignInMethod::Secret,
+        Auth::Certificate => SignInMethod::Certificate,
+        Auth::Workload => SignInMethod::Workload,
+        Auth::Github => SignInMethod::GitHub,
+        Auth::AzureDevops => SignInMethod::AzureDevOps,
+        Auth::ManagedIdentity => SignInMethod::ManagedIdentity,
+        Auth::Az => SignInMethod::AzureCli,
+        Auth::Browser => SignInMethod::Browser,
+        Auth::DeviceCode => SignInMethod::DeviceCode,
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff;
 
-use crate::model::{Attempt, Fault, Kind, Outcome, Reason};
+use crate::model::{Attempt, AttemptResult, Outcome, Reason, TransientFailure};
 
 /// First delay after a transient failure.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const UNAUTHORIZED_TRIES: u32 = 3;
 
 /// What one user went through, as far as it decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
+pub struct RetryHistory {
     /// Transient failures that count.
     pub transient: u32,
     /// Answers that the object is busy.
@@ -36,7 +36,7 @@ pub struct History {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tries {
     /// What decides.
-    pub history: History,
+    pub history: RetryHistory,
     /// The last streak of failures and how many of them are this user's: counted once it is known not to be an outage.
     streak: Option<(u64, u32)>,
 }
@@ -45,11 +45,11 @@ impl Tries {
     /// Counts an attempt; transient ones only as far as their streak is not an outage, which `forgiven` tells.
     pub fn count(&mut self, attempt: &Attempt, streak: Option<u64>, forgiven: impl Fn(u64) -> bool) {
         match &attempt.kind {
-            Kind::Throttled(_) => self.history.throttled += 1,
-            Kind::Busy => self.history.busy += 1,
+            AttemptResult::Throttled(_) => self.history.throttled += 1,
+            AttemptResult::Busy => self.history.busy += 1,
             // One that is the token's does not come here.
-            Kind::Unauthorized { .. } => self.history.unauthorized += 1,
-            Kind::Accepted | Kind::Refused(_) | Kind::Transient(_) => {}
+            AttemptResult::Unauthorized { .. } => self.history.unauthorized += 1,
+            AttemptResult::Accepted | AttemptResult::Rejected(_) | AttemptResult::Transient(_) => {}
         }
         let Some(streak) = streak else { return };
         let (before, mine) = self.streak.unwrap_or((streak, 0));
@@ -97,7 +97,7 @@ pub struct RetryPolicy {
 
 impl RetryPolicy {
     /// Decides after an attempt that `history` already counts. The wait of an answer holds its user whatever the status.
-    pub fn decide(&self, history: &History, attempt: &Attempt) -> Decision {
+    pub fn decide(&self, history: &RetryHistory, attempt: &Attempt) -> Decision {
         self.held(self.by_kind(history, attempt), attempt)
     }
 
@@ -114,23 +114,25 @@ impl RetryPolicy {
         }
     }
 
-    fn by_kind(&self, history: &History, attempt: &Attempt) -> Decision {
+    fn by_kind(&self, history: &RetryHistory, attempt: &Attempt) -> Decision {
         match &attempt.kind {
-            Kind::Accepted => Decision::Finish { outcome: Outcome::Accepted, reason: None },
-            Kind::Refused(reason) => failed(*reason),
-            Kind::Throttled(_) if history.throttled >= MOST_THROTTLES => failed(Reason::ThrottledOut),
-            Kind::Throttled(_) => Decision::RetryIn(Duration::ZERO),
-            Kind::Busy if history.busy >= BUSY_TRIES => failed(Reason::Busy),
-            Kind::Busy => Decision::RetryIn(self.delay(history.busy)),
-            Kind::Transient(fault) if history.transient >= self.max_attempts => match fault {
-                Fault::NotGraph => failed(Reason::NotGraph),
+            AttemptResult::Accepted => Decision::Finish { outcome: Outcome::Accepted, reason: None },
+            AttemptResult::Rejected(reason) => failed(*reason),
+            AttemptResult::Throttled(_) if history.throttled >= MOST_THROTTLES => {
+                failed(Reason::ThrottledOut)
+            }
+            AttemptResult::Throttled(_) => Decision::RetryIn(Duration::ZERO),
+            AttemptResult::Busy if history.busy >= BUSY_TRIES => failed(Reason::Busy),
+            AttemptResult::Busy => Decision::RetryIn(self.delay(history.busy)),
+            AttemptResult::Transient(fault) if history.transient >= self.max_attempts => match fault {
+                TransientFailure::NotGraph => failed(Reason::NotGraph),
                 _ => failed(Reason::GaveUp),
             },
-            Kind::Transient(_) => Decision::RetryIn(self.delay(history.transient.max(1))),
-            Kind::Unauthorized { .. } if history.unauthorized >= UNAUTHORIZED_TRIES => {
+            AttemptResult::Transient(_) => Decision::RetryIn(self.delay(history.transient.max(1))),
+            AttemptResult::Unauthorized { .. } if history.unauthorized >= UNAUTHORIZED_TRIES => {
                 failed(Reason::Unauthorized)
             }
-            Kind::Unauthorized { .. } => Decision::RetryIn(self.delay(history.unauthorized)),
+            AttemptResult::Unauthorized { .. } => Decision::RetryIn(self.delay(history.unauthorized)),
         }
     }
 
@@ -167,8 +169,8 @@ mod tests {
     fn transient_failures_wait_longer_each_time_and_end() {
         let waits: Vec<_> = (1..=6)
             .map(|transient| {
-                let history = History { transient, ..History::default() };
-                POLICY.decide(&history, &Attempt::of(Kind::Transient(Fault::Server)))
+                let history = RetryHistory { transient, ..RetryHistory::default() };
+                POLICY.decide(&history, &Attempt::of(AttemptResult::Transient(TransientFailure::Server)))
             })
             .collect();
         let seconds = |s| Decision::RetryIn(Duration::from_secs(s));
@@ -178,29 +180,29 @@ mod tests {
 
     #[test]
     fn answers_that_were_not_graphs_are_called_so_at_the_end() {
-        let last = History { transient: 6, ..History::default() };
-        let portal = Attempt::of(Kind::Transient(Fault::NotGraph));
+        let last = RetryHistory { transient: 6, ..RetryHistory::default() };
+        let portal = Attempt::of(AttemptResult::Transient(TransientFailure::NotGraph));
         assert_eq!(POLICY.decide(&last, &portal), failed(Reason::NotGraph));
     }
 
     #[test]
     fn throttles_use_no_attempts_but_have_an_end() {
-        let throttled = Attempt::of(Kind::Throttled(Throttle { scope: Scope::Tenant, quota: true }));
-        let history = |throttled| History { throttled, ..History::default() };
+        let throttled = Attempt::of(AttemptResult::Throttled(Throttle { scope: Scope::Tenant, quota: true }));
+        let history = |throttled| RetryHistory { throttled, ..RetryHistory::default() };
         assert_eq!(POLICY.decide(&history(99), &throttled), Decision::RetryIn(Duration::ZERO));
         assert_eq!(POLICY.decide(&history(100), &throttled), failed(Reason::ThrottledOut));
     }
 
     #[test]
     fn wait_of_any_answer_delays_its_user_up_to_the_longest() {
-        let throttled = Kind::Throttled(Throttle { scope: Scope::Tenant, quota: true });
-        let once = History { transient: 1, busy: 1, throttled: 1, unauthorized: 1 };
+        let throttled = AttemptResult::Throttled(Throttle { scope: Scope::Tenant, quota: true });
+        let once = RetryHistory { transient: 1, busy: 1, throttled: 1, unauthorized: 1 };
         for kind in [
             throttled,
-            Kind::Busy,
-            Kind::Transient(Fault::Server),
-            Kind::Transient(Fault::NotGraph),
-            Kind::Unauthorized { claims: None },
+            AttemptResult::Busy,
+            AttemptResult::Transient(TransientFailure::Server),
+            AttemptResult::Transient(TransientFailure::NotGraph),
+            AttemptResult::Unauthorized { claims: None },
         ] {
             let after = |wait| {
                 let retry_after = Some(Duration::from_millis(wait));
@@ -210,14 +212,15 @@ mod tests {
             assert_eq!(after(3_600_000), Decision::RetryIn(POLICY.max_wait), "{kind:?}");
             assert_eq!(after(3_600_001), Decision::PutOff(Duration::from_millis(3_600_001)), "{kind:?}");
         }
-        let last = History { busy: 3, ..History::default() };
-        let final_word = Attempt { retry_after: Some(Duration::from_secs(9)), ..Attempt::of(Kind::Busy) };
+        let last = RetryHistory { busy: 3, ..RetryHistory::default() };
+        let final_word =
+            Attempt { retry_after: Some(Duration::from_secs(9)), ..Attempt::of(AttemptResult::Busy) };
         assert_eq!(POLICY.decide(&last, &final_word), failed(Reason::Busy), "nothing is left to wait for");
     }
 
     #[test]
     fn a_busy_object_is_tried_three_times() {
-        let busy = Attempt::of(Kind::Busy);
+        let busy = Attempt::of(AttemptResult::Busy);
         let mut tries = Tries::default();
         let after: Vec<_> = (0..3)
             .map(|_| {
@@ -231,7 +234,7 @@ mod tests {
 
     /// What is counted after each failure of a user, by its streak and the streaks known as outages by then.
     fn counted(failures: &[(u64, &[u64])]) -> Vec<u32> {
-        let fault = Attempt::of(Kind::Transient(Fault::Server));
+        let fault = Attempt::of(AttemptResult::Transient(TransientFailure::Server));
         let mut tries = Tries::default();
         let count = |(streak, outages): &(u64, &[u64])| {
             tries.count(&fault, Some(*streak), |streak| outages.contains(&streak));
@@ -260,7 +263,7 @@ mod tests {
 
     #[test]
     fn third_401_of_a_user_is_final() {
-        let refused = Attempt::of(Kind::Unauthorized { claims: None });
+        let refused = Attempt::of(AttemptResult::Unauthorized { claims: None });
         let mut tries = Tries::default();
         let after: Vec<_> = (0..3)
             .map(|_| {
@@ -276,8 +279,8 @@ mod tests {
     fn jitter_never_passes_the_longest_delay() {
         let policy = RetryPolicy { max_attempts: 50, jitter: 1.0, ..POLICY };
         for transient in 1..40 {
-            let history = History { transient, ..History::default() };
-            match policy.decide(&history, &Attempt::of(Kind::Transient(Fault::Timeout))) {
+            let history = RetryHistory { transient, ..RetryHistory::default() };
+            match policy.decide(&history, &Attempt::of(AttemptResult::Transient(TransientFailure::Timeout))) {
                 Decision::RetryIn(delay) => assert!(delay <= LONGEST_DELAY),
                 other => panic!("{other:?}"),
             }

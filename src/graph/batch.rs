@@ -10,7 +10,7 @@ use super::classify::{LONGEST_BODY, Meaning, classify, classify_read};
 use super::client::{ActionPath, Answered, Client, fresh_id, told};
 use super::replies::{Reply, decode};
 use crate::auth::Token;
-use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, Text, UserId, neutral};
+use crate::model::{Attempt, AttemptResult, MAX_MESSAGE, Text, TransientFailure, UserId, neutral};
 
 /// Most parts of one batch: more are refused whole.
 pub const MOST_PARTS: usize = 20;
@@ -32,41 +32,41 @@ pub(super) struct Request<P> {
 
 /// What came of one part of a batch of writes.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Part {
+pub enum BatchPart {
     /// It has an answer of its own.
-    Own(Attempt),
+    Answered(Attempt),
     /// The batch failed as a whole in a way that says so for each part: throttled, a token, a network fault, 5xx.
-    Whole(Attempt),
+    BatchFailed(Attempt),
     /// Nothing is known of it, not even whether it was done: better sent alone the next time.
-    Untold(Attempt),
+    NoAnswer(Attempt),
 }
 
-impl Part {
+impl BatchPart {
     /// What came of it.
     pub fn attempt(&self) -> &Attempt {
         match self {
-            Self::Own(attempt) | Self::Whole(attempt) | Self::Untold(attempt) => attempt,
+            Self::Answered(attempt) | Self::BatchFailed(attempt) | Self::NoAnswer(attempt) => attempt,
         }
     }
 
     /// The same, to be changed.
     pub fn attempt_mut(&mut self) -> &mut Attempt {
         match self {
-            Self::Own(attempt) | Self::Whole(attempt) | Self::Untold(attempt) => attempt,
+            Self::Answered(attempt) | Self::BatchFailed(attempt) | Self::NoAnswer(attempt) => attempt,
         }
     }
 
     /// The same.
     pub fn into_attempt(self) -> Attempt {
         match self {
-            Self::Own(attempt) | Self::Whole(attempt) | Self::Untold(attempt) => attempt,
+            Self::Answered(attempt) | Self::BatchFailed(attempt) | Self::NoAnswer(attempt) => attempt,
         }
     }
 }
 
 impl Client {
     /// Asks Microsoft 365 to retry up to twenty objects in one `$batch`. As many parts as ids, in their order.
-    pub async fn retry_batch(&self, token: &Token, ids: &[UserId]) -> Vec<Part> {
+    pub async fn retry_batch(&self, token: &Token, ids: &[UserId]) -> Vec<BatchPart> {
         let request = |id| Request { method: "POST", path: ActionPath(self.kind, id) };
         let (body, own) = encode(ids.iter().map(request));
         let answer = self.post_batch(token, body, LONGEST_BATCH).await;
@@ -74,7 +74,7 @@ impl Client {
         let parts = own.into_iter().zip(decode(&answer, ids.len())).map(|(own, reply)| {
             let attempt = Attempt { client_request_id: own, ..answer.attempt.clone() };
             match reply {
-                Some(reply) => Part::Own(judged(attempt, &reply, now, classify)),
+                Some(reply) => BatchPart::Answered(judged(attempt, &reply, now, classify)),
                 None => without_reply(attempt),
             }
         });
@@ -102,8 +102,8 @@ pub(super) fn judged(
     // A wait of the batch counts for each part without one. Where the batch itself was throttled, it counts for every part
     // that was not accepted: nothing may be sent before it is over.
     if let Some(wait) = attempt.retry_after
-        && own.kind != Kind::Accepted
-        && own.retry_after.is_none_or(|own| own < wait && matches!(attempt.kind, Kind::Throttled(_)))
+        && own.kind != AttemptResult::Accepted
+        && own.retry_after.is_none_or(|own| own < wait && matches!(attempt.kind, AttemptResult::Throttled(_)))
     {
         let mut headers = reply.headers.clone();
         headers
@@ -146,28 +146,35 @@ pub(super) fn encode<P: fmt::Display>(parts: impl Iterator<Item = Request<P>>) -
 }
 
 /// What a batch says about a part that has no reply of its own, or two that differ.
-pub(super) fn without_reply(mut attempt: Attempt) -> Part {
+pub(super) fn without_reply(mut attempt: Attempt) -> BatchPart {
     match attempt.kind {
-        Kind::Accepted => {
-            attempt.kind = Kind::Transient(Fault::Broken);
+        AttemptResult::Accepted => {
+            attempt.kind = AttemptResult::Transient(TransientFailure::Broken);
             attempt.code = NO_ANSWER.into();
             attempt.message = "the answer to the batch does not tell about this one".into();
-            Part::Untold(attempt)
+            BatchPart::NoAnswer(attempt)
         }
-        Kind::Throttled(_) | Kind::Unauthorized { .. } | Kind::Busy => Part::Whole(attempt),
-        Kind::Transient(fault)
-            if attempt.status.is_none() || (fault != Fault::Broken && fault != Fault::NotGraph) =>
+        AttemptResult::Throttled(_) | AttemptResult::Unauthorized { .. } | AttemptResult::Busy => {
+            BatchPart::BatchFailed(attempt)
+        }
+        AttemptResult::Transient(fault)
+            if attempt.status.is_none()
+                || (fault != TransientFailure::Broken && fault != TransientFailure::NotGraph) =>
         {
-            Part::Whole(attempt)
+            BatchPart::BatchFailed(attempt)
         }
         // A body that cannot be read, a web page, or a final word that is about the batch and not about the user.
         _ => {
-            let fault = if let Kind::Transient(fault) = attempt.kind { fault } else { Fault::Broken };
-            attempt.kind = Kind::Transient(fault);
+            let fault = if let AttemptResult::Transient(fault) = attempt.kind {
+                fault
+            } else {
+                TransientFailure::Broken
+            };
+            attempt.kind = AttemptResult::Transient(fault);
             attempt.message =
                 neutral(&format!("the batch as a whole: {}", attempt.message), MAX_MESSAGE).into();
             attempt.code = NO_ANSWER.into();
-            Part::Untold(attempt)
+            BatchPart::NoAnswer(attempt)
         }
     }
 }
@@ -211,9 +218,12 @@ mod tests {
         ];
         let body = format!(r#"{{"responses":[{}]}}"#, body.join(","));
         let throttled = |quota| {
-            Kind::Throttled(crate::model::Throttle { scope: crate::model::Scope::AppInTenant, quota })
+            AttemptResult::Throttled(crate::model::Throttle {
+                scope: crate::model::Scope::AppInTenant,
+                quota,
+            })
         };
-        let not_graph = Kind::Transient(Fault::NotGraph);
+        let not_graph = AttemptResult::Transient(TransientFailure::NotGraph);
         for status in [200, 207, 400, 424, 429, 500, 503] {
             let mut answer = answered(&body);
             answer.headers.insert("retry-after", HeaderValue::from_static("30"));
@@ -229,21 +239,21 @@ mod tests {
                 .collect();
             let own = if matches!(status, 429 | 503) { 30 } else { 5 };
             let expected = [
-                (Kind::Accepted, 0),
+                (AttemptResult::Accepted, 0),
                 (throttled(true), own),
                 (throttled(true), 30),
                 (throttled(false), 30),
-                (Kind::Refused(crate::model::Reason::NotFound), 30),
+                (AttemptResult::Rejected(crate::model::Reason::NotFound), 30),
                 (not_graph.clone(), 30),
                 (not_graph.clone(), 30),
-                (Kind::Accepted, 0),
+                (AttemptResult::Accepted, 0),
             ];
             assert_eq!(found, expected, "{status}");
             assert!(parts[8].is_none(), "{status}: a part without a reply");
         }
         // What did not arrive whole says nothing.
         let mut cut = answered(&body);
-        cut.attempt.kind = Kind::Transient(Fault::Broken);
+        cut.attempt.kind = AttemptResult::Transient(TransientFailure::Broken);
         assert!(decode(&cut, 8).iter().all(Option::is_none));
     }
 
@@ -265,28 +275,30 @@ mod tests {
 
     #[test]
     fn a_whole_that_failed_says_no_final_word_about_anybody() {
-        let transient = Kind::Transient;
-        let asked =
-            Kind::Throttled(crate::model::Throttle { scope: crate::model::Scope::Tenant, quota: true });
+        let transient = AttemptResult::Transient;
+        let asked = AttemptResult::Throttled(crate::model::Throttle {
+            scope: crate::model::Scope::Tenant,
+            quota: true,
+        });
         // What says the same for each part.
         for (status, kind) in [
             (Some(429), asked),
-            (Some(401), Kind::Unauthorized { claims: None }),
-            (Some(409), Kind::Busy),
-            (Some(500), transient(Fault::Server)),
-            (Some(503), transient(Fault::Unavailable)),
-            (None, transient(Fault::Timeout)),
-            (None, transient(Fault::Broken)),
+            (Some(401), AttemptResult::Unauthorized { claims: None }),
+            (Some(409), AttemptResult::Busy),
+            (Some(500), transient(TransientFailure::Server)),
+            (Some(503), transient(TransientFailure::Unavailable)),
+            (None, transient(TransientFailure::Timeout)),
+            (None, transient(TransientFailure::Broken)),
         ] {
             let attempt = Attempt { status, ..Attempt::of(kind) };
-            assert_eq!(without_reply(attempt.clone()), Part::Whole(attempt));
+            assert_eq!(without_reply(attempt.clone()), BatchPart::BatchFailed(attempt));
         }
         // What says nothing about any of them.
         for (status, kind, fault) in [
-            (200, transient(Fault::Broken), Fault::Broken),
-            (200, transient(Fault::NotGraph), Fault::NotGraph),
-            (403, Kind::Refused(crate::model::Reason::NoPermission), Fault::Broken),
-            (404, Kind::Refused(crate::model::Reason::NotFound), Fault::Broken),
+            (200, transient(TransientFailure::Broken), TransientFailure::Broken),
+            (200, transient(TransientFailure::NotGraph), TransientFailure::NotGraph),
+            (403, AttemptResult::Rejected(crate::model::Reason::NoPermission), TransientFailure::Broken),
+            (404, AttemptResult::Rejected(crate::model::Reason::NotFound), TransientFailure::Broken),
         ] {
             let given = Attempt { status: Some(status), message: "said".into(), ..Attempt::of(kind) };
             let expected = Attempt {
@@ -295,12 +307,15 @@ mod tests {
                 message: "the batch as a whole: said".into(),
                 ..given.clone()
             };
-            assert_eq!(without_reply(given), Part::Untold(expected));
+            assert_eq!(without_reply(given), BatchPart::NoAnswer(expected));
         }
-        let missing =
-            without_reply(Attempt { status: Some(200), ..Attempt::of(Kind::Accepted) }).into_attempt();
-        let expected =
-            (&transient(Fault::Broken), NO_ANSWER, "the answer to the batch does not tell about this one");
+        let missing = without_reply(Attempt { status: Some(200), ..Attempt::of(AttemptResult::Accepted) })
+            .into_attempt();
+        let expected = (
+            &transient(TransientFailure::Broken),
+            NO_ANSWER,
+            "the answer to the batch does not tell about this one",
+        );
         assert_eq!((&missing.kind, &*missing.code, &*missing.message), expected);
     }
 
@@ -316,14 +331,15 @@ mod tests {
 
     #[test]
     fn of_a_part_no_more_is_looked_at_than_of_an_answer_that_comes_alone() {
-        for (room, kind) in
-            [(200, Kind::Refused(crate::model::Reason::NotFound)), (0, Kind::Transient(Fault::NotGraph))]
-        {
+        for (room, kind) in [
+            (200, AttemptResult::Rejected(crate::model::Reason::NotFound)),
+            (0, AttemptResult::Transient(TransientFailure::NotGraph)),
+        ] {
             let error =
                 json!({ "error": { "code": "c", "message": "m", "more": "x".repeat(LONGEST_BODY - room) } });
             let reply =
                 Reply { status: 404, headers: HeaderMap::new(), body: error.to_string().into_bytes().into() };
-            let judged = judged(Attempt::of(Kind::Accepted), &reply, SystemTime::now(), classify);
+            let judged = judged(Attempt::of(AttemptResult::Accepted), &reply, SystemTime::now(), classify);
             assert_eq!(judged.kind, kind);
         }
     }

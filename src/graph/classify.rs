@@ -9,7 +9,7 @@ use url::Url;
 use super::body::{BodyText, is_error};
 use super::challenge::claims;
 use super::retry_after::{in_message, retry_after};
-use crate::model::{Fault, Kind, MAX_MESSAGE, Reason, Scope, Throttle, neutral};
+use crate::model::{AttemptResult, MAX_MESSAGE, Reason, Scope, Throttle, TransientFailure, neutral};
 
 /// Longest answer to a write that is read, in bytes: error bodies are below 2 KiB.
 pub(super) const LONGEST_BODY: usize = 64 * 1024;
@@ -28,7 +28,7 @@ const MAX_CODE: usize = 80;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Meaning {
     /// What it means for the user.
-    pub kind: Kind,
+    pub kind: AttemptResult,
     /// Graph's code, empty on success.
     pub code: Box<str>,
     /// For people, neutral, at most 300 characters.
@@ -40,7 +40,7 @@ pub struct Meaning {
 impl Meaning {
     /// The request was accepted.
     pub(super) fn yes(retry_after: Option<Duration>) -> Self {
-        Self { kind: Kind::Accepted, code: "".into(), message: "".into(), retry_after }
+        Self { kind: AttemptResult::Accepted, code: "".into(), message: "".into(), retry_after }
     }
 }
 
@@ -55,23 +55,23 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
     }
     let BodyText { odata, code, words } = BodyText::read(body, page_type);
     let retry_after = if is_worth_a_wait(status) { asked.max(in_message(&words)) } else { asked };
-    let throttled = |quota| Kind::Throttled(Throttle { scope: scope(headers), quota });
-    let not_graph = Kind::Transient(Fault::NotGraph);
+    let throttled = |quota| AttemptResult::Throttled(Throttle { scope: scope(headers), quota });
+    let not_graph = AttemptResult::Transient(TransientFailure::NotGraph);
     let kind = match status {
         ..=399 | 407 | 511 | 600.. => not_graph.clone(),
-        401 => Kind::Unauthorized { claims: claims(headers) },
+        401 => AttemptResult::Unauthorized { claims: claims(headers) },
         429 => throttled(true),
         503 | 504 if retry_after.is_some() => throttled(false),
-        503 => Kind::Transient(Fault::Unavailable),
-        409 | 423 => Kind::Busy,
-        408 | 500 | 502 | 504 | 505 | 506 | 508..=599 => Kind::Transient(Fault::Server),
+        503 => AttemptResult::Transient(TransientFailure::Unavailable),
+        409 | 423 => AttemptResult::Busy,
+        408 | 500 | 502 | 504 | 505 | 506 | 508..=599 => AttemptResult::Transient(TransientFailure::Server),
         // What is left is final for the user, and a final word must be Graph's own.
         _ if !odata => not_graph.clone(),
-        400 => Kind::Refused(Reason::BadRequest),
-        403 => Kind::Refused(Reason::NoPermission),
-        404 if code == UNKNOWN_PATH => Kind::Refused(Reason::Rejected),
-        404 => Kind::Refused(Reason::NotFound),
-        _ => Kind::Refused(Reason::Rejected),
+        400 => AttemptResult::Rejected(Reason::BadRequest),
+        403 => AttemptResult::Rejected(Reason::NoPermission),
+        404 if code == UNKNOWN_PATH => AttemptResult::Rejected(Reason::Rejected),
+        404 => AttemptResult::Rejected(Reason::NotFound),
+        _ => AttemptResult::Rejected(Reason::Rejected),
     };
     let page = page_type || body.starts_with(b"<");
     let message = match words {
@@ -136,11 +136,11 @@ pub(super) fn classify_read(status: u16, headers: &HeaderMap, body: &[u8], now: 
         return Meaning::yes(retry_after(headers, now));
     }
     let meaning = classify(status, headers, body, now);
-    if meaning.kind != Kind::Accepted {
+    if meaning.kind != AttemptResult::Accepted {
         return meaning;
     }
     let message = format!("HTTP {status} without the JSON that was asked for").into();
-    Meaning { kind: Kind::Transient(Fault::NotGraph), message, ..meaning }
+    Meaning { kind: AttemptResult::Transient(TransientFailure::NotGraph), message, ..meaning }
 }
 
 /// The service's own time of an answer.
@@ -170,28 +170,30 @@ mod tests {
         of_bytes(status, headers, body.as_bytes())
     }
 
-    const NOT_GRAPH: Kind = Kind::Transient(Fault::NotGraph);
-    const REFUSED: Kind = Kind::Refused(Reason::Rejected);
+    const NOT_GRAPH: AttemptResult = AttemptResult::Transient(TransientFailure::NotGraph);
+    const REFUSED: AttemptResult = AttemptResult::Rejected(Reason::Rejected);
 
-    fn throttled(quota: bool) -> Kind {
-        Kind::Throttled(Throttle { scope: Scope::AppInTenant, quota })
+    fn throttled(quota: bool) -> AttemptResult {
+        AttemptResult::Throttled(Throttle { scope: Scope::AppInTenant, quota })
     }
 
     /// What a status means by itself, with an OData error, and with any other body.
-    fn table(status: u16) -> [Kind; 3] {
-        let same = |kind: Kind| [kind.clone(), kind.clone(), kind];
-        let word = |reason| [NOT_GRAPH, Kind::Refused(reason), NOT_GRAPH];
+    fn table(status: u16) -> [AttemptResult; 3] {
+        let same = |kind: AttemptResult| [kind.clone(), kind.clone(), kind];
+        let word = |reason| [NOT_GRAPH, AttemptResult::Rejected(reason), NOT_GRAPH];
         match status {
-            200 | 202 | 204 => [Kind::Accepted, NOT_GRAPH, NOT_GRAPH],
+            200 | 202 | 204 => [AttemptResult::Accepted, NOT_GRAPH, NOT_GRAPH],
             100..=399 | 407 | 511 => same(NOT_GRAPH),
             400 => word(Reason::BadRequest),
-            401 => same(Kind::Unauthorized { claims: None }),
+            401 => same(AttemptResult::Unauthorized { claims: None }),
             403 => word(Reason::NoPermission),
             404 => word(Reason::NotFound),
-            408 | 500 | 502 | 504 | 505 | 506 | 508..=510 | 512..=599 => same(Kind::Transient(Fault::Server)),
-            409 | 423 => same(Kind::Busy),
+            408 | 500 | 502 | 504 | 505 | 506 | 508..=510 | 512..=599 => {
+                same(AttemptResult::Transient(TransientFailure::Server))
+            }
+            409 | 423 => same(AttemptResult::Busy),
             429 => same(throttled(true)),
-            503 => same(Kind::Transient(Fault::Unavailable)),
+            503 => same(AttemptResult::Transient(TransientFailure::Unavailable)),
             402 | 405 | 406 | 410..=422 | 424..=428 | 430..=499 | 501 | 507 => word(Reason::Rejected),
             other => panic!("{other} is not in the table"),
         }
@@ -353,11 +355,11 @@ mod tests {
         assert_eq!(said(429, &[], body), (throttled(true), Some(12_000)));
         assert_eq!(said(429, &[("retry-after", "3")], HTML), (throttled(true), Some(3_000)));
         let headers = [("retry-after", "0.249"), ("x-ms-throttle-scope", "Tenant/Write/a/b")];
-        let tenant = Kind::Throttled(Throttle { scope: Scope::Tenant, quota: true });
+        let tenant = AttemptResult::Throttled(Throttle { scope: Scope::Tenant, quota: true });
         assert_eq!(said(429, &headers, ""), (tenant, Some(249)));
         for status in [503, 504] {
             assert_eq!(said(status, &[("retry-after", "3")], HTML), (throttled(false), Some(3_000)));
-            assert!(matches!(of(status, &[("retry-after", "soon")], "").kind, Kind::Transient(_)));
+            assert!(matches!(of(status, &[("retry-after", "soon")], "").kind, AttemptResult::Transient(_)));
             assert_eq!(said(status, &[], body), (throttled(false), Some(12_000)), "in the message only");
         }
         for (text, expected) in [
@@ -367,7 +369,8 @@ mod tests {
             ("Partition_Application_All", Scope::AppInTenant),
             ("", Scope::AppInTenant),
         ] {
-            let Kind::Throttled(throttle) = of(429, &[("x-ms-throttle-scope", text)], "").kind else {
+            let AttemptResult::Throttled(throttle) = of(429, &[("x-ms-throttle-scope", text)], "").kind
+            else {
                 panic!()
             };
             assert_eq!(throttle.scope, expected, "{text}");
@@ -395,7 +398,10 @@ mod tests {
     fn a_401_hands_its_claims_on() {
         let headers =
             [("www-authenticate", r#"Bearer realm="", error="insufficient_claims", claims="eyJhIjoxfQ==""#)];
-        assert_eq!(of(401, &headers, ODATA).kind, Kind::Unauthorized { claims: Some(r#"{"a":1}"#.into()) });
+        assert_eq!(
+            of(401, &headers, ODATA).kind,
+            AttemptResult::Unauthorized { claims: Some(r#"{"a":1}"#.into()) }
+        );
     }
 
     #[test]
@@ -416,7 +422,11 @@ mod tests {
             (204, "", false),
         ] {
             let kind = classify_read(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()).kind;
-            let expected = if accepted { Kind::Accepted } else { Kind::Transient(Fault::NotGraph) };
+            let expected = if accepted {
+                AttemptResult::Accepted
+            } else {
+                AttemptResult::Transient(TransientFailure::NotGraph)
+            };
             assert_eq!(kind, expected, "{status} {body:.40}");
         }
     }

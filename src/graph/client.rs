@@ -19,7 +19,9 @@ use uuid::Uuid;
 use super::classify::{LONGEST_BODY, Meaning, classify, date_in};
 use super::connections::Connections;
 use crate::auth::{Token, Tokens};
-use crate::model::{Attempt, Fault, Kind, MAX_MESSAGE, ObjectKind, Text, UserId, WallClock, neutral};
+use crate::model::{
+    Attempt, AttemptResult, MAX_MESSAGE, ObjectKind, Text, TransientFailure, UserId, WallClock, neutral,
+};
 use crate::net::{NetFault, fault, requires_http1};
 
 /// The head of a refusal says what it is and how long all have to wait; its words, which come in the same packet, are not
@@ -199,7 +201,7 @@ impl Client {
                 let http1 = requires_http1(&error).then(|| self.connections.use_http1()).flatten();
                 broken(&mut attempt, error);
                 if let Some(first) = http1 {
-                    attempt.kind = Kind::Transient(Fault::Http2Refused);
+                    attempt.kind = AttemptResult::Transient(TransientFailure::Http2Refused);
                     if first {
                         let host = self.base.host_str().unwrap_or_default();
                         self.tokens.warn(&format!(
@@ -218,7 +220,8 @@ impl Client {
             self.tokens.clock_seen(-ahead);
         }
         // After a 503 Microsoft advises a new connection; one that let a request time out may carry no others.
-        if attempt.status == Some(503) || attempt.kind == Kind::Transient(Fault::Timeout) {
+        if attempt.status == Some(503) || attempt.kind == AttemptResult::Transient(TransientFailure::Timeout)
+        {
             self.connections.leave(generation);
         }
         Answered { attempt, headers, body }
@@ -229,7 +232,7 @@ impl Client {
         Attempt {
             sent_at: self.wall.now(),
             token_generation: token.generation,
-            ..Attempt::of(Kind::Transient(Fault::Broken))
+            ..Attempt::of(AttemptResult::Transient(TransientFailure::Broken))
         }
     }
 }
@@ -337,7 +340,7 @@ async fn read(
     match cut_off {
         // The status is a yes, but the answer did not arrive whole: only a whole yes is a yes.
         Some(error) if !refused => broken(attempt, error),
-        None if kind == Kind::Accepted && body.is_empty() && status != 204 && !ends => {
+        None if kind == AttemptResult::Accepted && body.is_empty() && status != 204 && !ends => {
             attempt.code = "broken".into();
             attempt.message = format!("HTTP {status} without a body and without its length").into();
         }
@@ -365,13 +368,13 @@ pub(super) fn told(attempt: &mut Attempt, headers: &HeaderMap) {
 fn broken(attempt: &mut Attempt, error: reqwest::Error) {
     let (which, text) = fault(error);
     let (fault, code) = match which {
-        NetFault::Timeout => (Fault::Timeout, "timeout"),
-        NetFault::Connect => (Fault::Connect, "connect"),
-        NetFault::NoRoute => (Fault::NoRoute, "connect"),
-        NetFault::NoAccess => (Fault::NoAccess, "connect"),
-        NetFault::Broken => (Fault::Broken, "broken"),
+        NetFault::Timeout => (TransientFailure::Timeout, "timeout"),
+        NetFault::Connect => (TransientFailure::Connect, "connect"),
+        NetFault::NoRoute => (TransientFailure::NoRoute, "connect"),
+        NetFault::NoAccess => (TransientFailure::NoAccess, "connect"),
+        NetFault::Broken => (TransientFailure::Broken, "broken"),
     };
-    attempt.kind = Kind::Transient(fault);
+    attempt.kind = AttemptResult::Transient(fault);
     attempt.code = code.into();
     attempt.message = neutral(&text, MAX_MESSAGE).into();
 }
@@ -396,8 +399,10 @@ mod tests {
     fn the_share_of_the_limit_is_read_and_nothing_else_is_taken_for_one() {
         let share = |text: &'static str, of_the_batch| {
             let headers = HeaderMap::from_iter([(LIMIT_PERCENTAGE, HeaderValue::from_static(text))]);
-            let mut attempt =
-                Attempt { throttle_percentage: of_the_batch, ..Attempt::of(Kind::Transient(Fault::Timeout)) };
+            let mut attempt = Attempt {
+                throttle_percentage: of_the_batch,
+                ..Attempt::of(AttemptResult::Transient(TransientFailure::Timeout))
+            };
             told(&mut attempt, &headers);
             attempt.throttle_percentage
         };

@@ -14,9 +14,9 @@ mod retry_after;
 /// What a request is signed with.
 pub type Pass = std::sync::Arc<crate::auth::Token>;
 
-pub use batch::{MOST_PARTS, NO_ANSWER, Part};
+pub use batch::{BatchPart, MOST_PARTS, NO_ANSWER};
 pub use classify::{Meaning, classify};
 pub use client::{Client, ClientConfig, Clocks, object_path};
 pub use clouds::{CHINA, CLOUDS, Cloud, GLOBAL, USGOV, USGOV_DOD};
 pub use connections::Connections;
-pub use read::{LONGEST_PAGE, Reading};
+pub use read::{LONGEST_PAGE, ReadResponse};

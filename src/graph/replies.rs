@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::client::Answered;
-use crate::model::{Fault, Kind};
+use crate::model::{AttemptResult, TransientFailure};
 
 /// Longest answer, in bytes, that is searched for parts beside raw text: twenty error bodies and a page.
 const LONGEST_MENDED: usize = 1024 * 1024;
@@ -104,7 +104,12 @@ fn beside_raw_text(body: &[u8]) -> Vec<Response<'_>> {
 pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Reply<'_>>> {
     let mut parts: Vec<Option<Reply<'_>>> = (0..count).map(|_| None).collect();
     let mut contradicted = vec![false; count];
-    if matches!(answer.attempt.kind, Kind::Transient(Fault::Broken | Fault::Timeout | Fault::Connect)) {
+    if matches!(
+        answer.attempt.kind,
+        AttemptResult::Transient(
+            TransientFailure::Broken | TransientFailure::Timeout | TransientFailure::Connect
+        )
+    ) {
         return parts;
     }
     for Response { id, status, headers: Meant(mut headers), body } in responses(&answer.body) {
@@ -257,7 +262,7 @@ pub(super) mod tests {
     use crate::model::Attempt;
 
     pub(in crate::graph) fn answered(body: &str) -> Answered {
-        let attempt = Attempt { status: Some(200), ..Attempt::of(Kind::Accepted) };
+        let attempt = Attempt { status: Some(200), ..Attempt::of(AttemptResult::Accepted) };
         Answered { attempt, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }
     }
 

@@ -23,7 +23,7 @@ use super::repeats::OtherHeaders;
 use super::rows::Found;
 use super::width::{Survey, Widths};
 use crate::error::Error;
-use crate::model::{ObjectKind, Reading, Shard, UserId, count};
+use crate::model::{CsvLayout, ObjectKind, Shard, UserId, count};
 
 /// Unusable lines listed before the first request.
 const LISTED: usize = 10;
@@ -44,14 +44,14 @@ pub struct Options {
     /// `--object`: what the ids name.
     pub object: ObjectKind,
     /// How an earlier look split the list.
-    pub reading: Option<Reading>,
+    pub reading: Option<CsvLayout>,
     /// `--shard`: the rows that are this call's.
     pub shard: Option<Shard>,
 }
 
-impl From<Reading> for Options {
+impl From<CsvLayout> for Options {
     /// To split a list as it was split before.
-    fn from(reading: Reading) -> Self {
+    fn from(reading: CsvLayout) -> Self {
         Self {
             column: Some(reading.column.to_string()),
             delimiter: u8::try_from(reading.delimiter).ok(),
@@ -393,8 +393,8 @@ impl Checked {
     }
 
     /// How it was split.
-    pub fn reading(&self) -> Reading {
-        Reading {
+    pub fn reading(&self) -> CsvLayout {
+        CsvLayout {
             delimiter: char::from(self.delimiter),
             column: self.layout.column + 1,
             header: self.start.has_header,

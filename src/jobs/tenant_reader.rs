@@ -8,10 +8,10 @@ use crate::engine::dispatch::{Dispatch, Exchange};
 use crate::engine::retry::RetryPolicy;
 use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
-use crate::model::{Attempt, Kind, ObjectKind, Reason, WallClock};
+use crate::model::{Attempt, AttemptResult, ObjectKind, Reason, WallClock};
 use crate::pace::{Bounds, Law, Pace};
 use crate::report::{count, human, thousands};
-use crate::scan::{Ended, Reader, Stopped, Walk};
+use crate::scan::{ReadEnd, Reader, Stopped, Walk};
 use crate::session::Session;
 use crate::stop::{Stop, Why};
 use crate::sys::{Signal, Signals};
@@ -116,7 +116,7 @@ impl TenantReader {
             Stopped::Lost(why) => {
                 Err(Error::Unavailable(format!("{why}. The same command starts again with the first page")))
             }
-            Stopped::Ended(Ended::Stopped) => {
+            Stopped::Ended(ReadEnd::Stopped) => {
                 let why = self.stop.reasons();
                 for why in &why {
                     match why {
@@ -129,22 +129,22 @@ impl TenantReader {
                 self.console.status(&format!("stopped; {goes_on}"));
                 Ok(if why.contains(&Why::Terminated) { Exit::Terminated } else { Exit::Interrupted })
             }
-            Stopped::Ended(Ended::Refused(attempt)) => Err(match attempt.kind {
-                Kind::Refused(Reason::NoPermission) => Error::SignIn(self.refused.clone()),
+            Stopped::Ended(ReadEnd::Refused(attempt)) => Err(match attempt.kind {
+                AttemptResult::Rejected(Reason::NoPermission) => Error::SignIn(self.refused.clone()),
                 _ => Error::Unavailable(format!(
                     "Microsoft 365 rejects the read ({}): {}; {goes_on}",
                     status_and_code(&attempt),
                     attempt.message
                 )),
             }),
-            Stopped::Ended(Ended::PutOff(attempt)) => Err(Error::Unavailable(format!(
+            Stopped::Ended(ReadEnd::PutOff(attempt)) => Err(Error::Unavailable(format!(
                 "Microsoft 365 asks for a pause of {}, longer than --max-wait {} ({}): {}; {goes_on}",
                 human(attempt.retry_after.unwrap_or_default()),
                 human(self.max_wait),
                 status_and_code(&attempt),
                 attempt.message
             ))),
-            Stopped::Ended(Ended::GaveUp(attempt)) => Err(Error::Unavailable(format!(
+            Stopped::Ended(ReadEnd::GaveUp(attempt)) => Err(Error::Unavailable(format!(
                 "no answer after {TRIES} tries, the last one {}: {}; {goes_on}",
                 status_and_code(&attempt),
                 attempt.message

@@ -10,7 +10,7 @@ use super::Text;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
     /// What it means for the user.
-    pub kind: Kind,
+    pub kind: AttemptResult,
     /// HTTP status, where an answer came.
     pub status: Option<u16>,
     /// Graph's error code, or the name of a network fault (`timeout`, `connect`, …); empty on success.
@@ -35,13 +35,13 @@ pub struct Attempt {
 
 /// What an attempt means. Decided from status, headers and error code alone.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Kind {
+pub enum AttemptResult {
     /// The service took the request (204, or another 2xx of the one list in `graph::classify`).
     Accepted,
     /// 429, or a 503 or 504 that names a wait. Says nothing about this user and uses up none of his attempts.
     Throttled(Throttle),
     /// Another try may serve the user: 408, 5xx without a wait, network faults, 200 with HTML.
-    Transient(Fault),
+    Transient(TransientFailure),
     /// 409 or 423: the object is busy; worth a few tries only.
     Busy,
     /// 401. Whether a renewal helps is decided by the token cache.
@@ -50,7 +50,7 @@ pub enum Kind {
         claims: Option<Box<str>>,
     },
     /// Final for this user.
-    Refused(super::Reason),
+    Rejected(super::Reason),
 }
 
 /// What a throttled answer said beside its wait.
@@ -113,7 +113,7 @@ impl Scope {
 
 /// Why a transient attempt failed, in classes that decide how it is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
+pub enum TransientFailure {
     /// The service answered 408, 500, 502, 504, 509 or the like.
     Server,
     /// 503: to be tried again over a new connection (`docs/graph.md#errors`).
@@ -137,7 +137,7 @@ pub enum Fault {
 impl Attempt {
     /// One of which nothing but its meaning is known: no answer, no words, sent at the epoch with the first token. The
     /// rest is filled in by who knows it.
-    pub fn of(kind: Kind) -> Self {
+    pub fn of(kind: AttemptResult) -> Self {
         Self {
             kind,
             status: None,
@@ -154,8 +154,8 @@ impl Attempt {
     }
 }
 
-impl From<Kind> for Attempt {
-    fn from(kind: Kind) -> Self {
+impl From<AttemptResult> for Attempt {
+    fn from(kind: AttemptResult) -> Self {
         Self::of(kind)
     }
 }

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod clock;
+mod csv_layout;
 mod event;
 mod limits;
 mod neutral;
@@ -11,7 +12,6 @@ mod object;
 mod outcome;
 mod output;
 mod progress;
-mod reading;
 mod record;
 mod row;
 mod shard;
@@ -19,8 +19,9 @@ mod text;
 mod user_id;
 mod verdict;
 
-pub use attempt::{Attempt, Fault, Kind, Scope, Throttle};
+pub use attempt::{Attempt, AttemptResult, Scope, Throttle, TransientFailure};
 pub use clock::{WallClock, stamp};
+pub use csv_layout::CsvLayout;
 pub use event::{Event, Finished};
 pub use limits::{MaxFailures, Priority, RateLimit};
 pub use neutral::{MAX_MESSAGE, is_invisible, neutral, plain};
@@ -30,7 +31,6 @@ pub use object::ObjectKind;
 pub use outcome::{Outcome, Reason};
 pub use output::{LogFormat, Severity};
 pub use progress::{Progress, ProgressForm};
-pub use reading::Reading;
 pub use record::{COLUMNS, Cell, HEADER, Record};
 pub use row::{Item, Row};
 pub use shard::{MOST_SHARDS, Shard};

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::climb::{Climb, SLOWEST_PACE};
 use super::cycles::{Cycles, Measured};
-use super::doubt::{Doubt, Ended};
+use super::doubt::{Doubt, EndedCycle};
 use super::episode::Episode;
 use super::quota::FASTEST;
 use super::stock::{LONG_WAIT_S, Stock};
@@ -242,7 +242,7 @@ impl Adaptive {
     /// Whether the refusal that ended the cycle, of so many seconds, was about the rate.
     fn judge(&mut self, episode: &Episode, cycle: f64) {
         let Some(rate) = self.climb.rate() else { return };
-        self.doubt.ended(Ended {
+        self.doubt.ended(EndedCycle {
             early: self.climb.is_below_rate(episode.since),
             probe_refused: episode.probe_refused,
             passed: episode.passed,

@@ -25,7 +25,7 @@ const FASTER: f64 = 2.0;
 
 /// How a cycle ended.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedCycle {
     /// Whether it was refused before it was back at the learned rate.
     pub(super) early: bool,
     /// Whether the probe after it was refused too.
@@ -73,7 +73,7 @@ impl Doubt {
         (FASTER * lately).min(self.lasted.max(rate))
     }
 
-    pub(super) fn ended(&mut self, cycle: Ended) {
+    pub(super) fn ended(&mut self, cycle: EndedCycle) {
         let (passed, denied) = (f64::from(cycle.passed), f64::from(cycle.denied));
         let alone = !cycle.probe_refused && denied <= ALONE * (passed + denied);
         let as_before = cycle.before * cycle.seconds;
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     /// Refused early and alone, given 12/s after 10/s for ten seconds.
-    const BY_CHANCE: Ended = Ended {
+    const BY_CHANCE: EndedCycle = EndedCycle {
         early: true,
         probe_refused: false,
         passed: 4,
@@ -111,7 +111,7 @@ mod tests {
         rate: 15.0,
     };
 
-    fn trying(doubt: &mut Doubt, cycles: &[Ended]) -> Vec<bool> {
+    fn trying(doubt: &mut Doubt, cycles: &[EndedCycle]) -> Vec<bool> {
         let told = cycles.iter().map(|cycle| {
             doubt.ended(*cycle);
             doubt.is_trying()
@@ -129,16 +129,16 @@ mod tests {
     fn what_comes_alone_and_early_is_tried_and_goes_on_while_it_gives_more() {
         let mut doubt = Doubt::new(20.0);
         assert_eq!(trying(&mut doubt, &[BY_CHANCE; 5]), [false, true, true, true, true]);
-        doubt.ended(Ended { denied: 4, ..BY_CHANCE });
+        doubt.ended(EndedCycle { denied: 4, ..BY_CHANCE });
         assert_eq!(until_trying(&doubt), 2, "one by one after it gave more, doubled by the failure");
     }
 
     #[test]
     fn each_trial_that_meets_the_quota_doubles_the_refusals_before_the_next() {
-        let together = Ended { passed: 2, denied: 2, ..BY_CHANCE };
-        let again = Ended { probe_refused: true, ..BY_CHANCE };
-        let same = Ended { served: 104.0, ..BY_CHANCE };
-        let to_one = Ended { served: 4.0, seconds: 3.0, before: 1.0, ..BY_CHANCE };
+        let together = EndedCycle { passed: 2, denied: 2, ..BY_CHANCE };
+        let again = EndedCycle { probe_refused: true, ..BY_CHANCE };
+        let same = EndedCycle { served: 104.0, ..BY_CHANCE };
+        let to_one = EndedCycle { served: 4.0, seconds: 3.0, before: 1.0, ..BY_CHANCE };
         for met in [together, again, same, to_one] {
             let mut doubt = Doubt::new(20.0);
             for expected in [2, 4, 8, 16, 32, 64, 64] {
@@ -152,15 +152,15 @@ mod tests {
 
     #[test]
     fn no_trial_follows_refusals_that_come_together_or_after_the_rate_has_lasted() {
-        let together = Ended { denied: 1, ..BY_CHANCE };
-        let late = Ended { early: false, ..BY_CHANCE };
+        let together = EndedCycle { denied: 1, ..BY_CHANCE };
+        let late = EndedCycle { early: false, ..BY_CHANCE };
         for between in [together, late] {
             let mut doubt = Doubt::new(20.0);
             for _ in 0..10 {
                 assert_eq!(trying(&mut doubt, &[BY_CHANCE, between]), [false, false], "{between:?}");
             }
         }
-        let of_a_batch = Ended { passed: 58, denied: 2, ..BY_CHANCE };
+        let of_a_batch = EndedCycle { passed: 58, denied: 2, ..BY_CHANCE };
         assert_eq!(trying(&mut Doubt::new(20.0), &[of_a_batch; 2]), [false, true]);
     }
 
@@ -169,8 +169,8 @@ mod tests {
         let mut doubt = Doubt::new(20.0);
         assert_eq!((doubt.begin_at(4.0, 5.0), doubt.begin_at(15.0, 16.0)), (8.0, 20.0));
         assert_eq!(doubt.begin_at(25.0, 30.0), 30.0, "what was learned is no less");
-        doubt.ended(Ended { early: false, rate: 40.0, ..BY_CHANCE });
-        doubt.ended(Ended { early: false, rate: 10.0, ..BY_CHANCE });
+        doubt.ended(EndedCycle { early: false, rate: 40.0, ..BY_CHANCE });
+        doubt.ended(EndedCycle { early: false, rate: 10.0, ..BY_CHANCE });
         assert_eq!(doubt.begin_at(30.0, 30.0), 40.0);
     }
 }

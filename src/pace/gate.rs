@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::adaptive::Learned;
 use super::cooldown::{Cooldowns, Cooling};
-use super::law::{Law, Verdict};
+use super::law::{Law, QuotaSignal};
 use super::outage::Outage;
 use super::quota::{Ceiling, FASTEST};
 use super::unannounced::Unannounced;
-use crate::model::{Attempt, Fault, Kind, Scope, Throttle};
+use crate::model::{Attempt, AttemptResult, Scope, Throttle, TransientFailure};
 
 /// Shared by all workers of one app in one tenant.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ impl Settled {
     /// Makes the attempt a throttled one where a limit refused it.
     pub fn judge(&self, attempt: &mut Attempt) {
         if let Some(limit) = self.limit {
-            attempt.kind = Kind::Throttled(limit);
+            attempt.kind = AttemptResult::Throttled(limit);
         }
     }
 }
@@ -361,8 +361,8 @@ impl Flow {
         let is_limit = self.unannounced.is_limit(row, &attempt.kind);
         let streak = match &attempt.kind {
             // Nothing failed: the request is sent again in another version of HTTP.
-            Kind::Transient(Fault::Http2Refused) => None,
-            Kind::Transient(_) => Some(self.outage.failed(row, now)),
+            AttemptResult::Transient(TransientFailure::Http2Refused) => None,
+            AttemptResult::Transient(_) => Some(self.outage.failed(row, now)),
             _ => None,
         };
         let is_outage = self.outage.paused().is_some();
@@ -372,32 +372,34 @@ impl Flow {
         let unannounced = |quota| is_limit.then(|| Throttle { scope: Scope::default(), quota });
         let limit = match &attempt.kind {
             // Nobody is answered: that has a rule of its own.
-            Kind::Transient(_) if !is_outage => unannounced(true),
+            AttemptResult::Transient(_) if !is_outage => unannounced(true),
             // Another writer's conflicts say nothing about the rate.
-            Kind::Busy => unannounced(false),
+            AttemptResult::Busy => unannounced(false),
             _ => None,
         };
         let throttle = match (&attempt.kind, limit) {
-            (Kind::Throttled(throttle), _) => Some((*throttle, attempt.retry_after)),
+            (AttemptResult::Throttled(throttle), _) => Some((*throttle, attempt.retry_after)),
             (_, limit) => limit.map(|throttle| (throttle, None)),
         };
         if limit.is_some_and(|throttle| throttle.quota) {
             self.before_limit.get_or_insert_with(|| self.law.clone());
         }
         let verdict = match (throttle, &attempt.kind) {
-            (Some((throttle, _)), _) if throttle.quota => Verdict::Refused,
-            (None, Kind::Accepted | Kind::Refused(_) | Kind::Busy) => Verdict::Served,
-            _ => Verdict::Nothing,
+            (Some((throttle, _)), _) if throttle.quota => QuotaSignal::Throttled,
+            (None, AttemptResult::Accepted | AttemptResult::Rejected(_) | AttemptResult::Busy) => {
+                QuotaSignal::Served
+            }
+            _ => QuotaSignal::Unrelated,
         };
         self.law.on_attempt(verdict, attempt.throttle_percentage, sent, now);
         match (throttle, &attempt.kind) {
             (Some((throttle, wait)), _) => self.throttled(throttle.scope, wait, sent, now),
-            (None, Kind::Accepted | Kind::Refused(_)) => {
+            (None, AttemptResult::Accepted | AttemptResult::Rejected(_)) => {
                 self.served(sent, row, now);
                 self.last_answer = now;
                 self.cooldowns.answered(now);
             }
-            (None, Kind::Busy) => self.served(sent, row, now),
+            (None, AttemptResult::Busy) => self.served(sent, row, now),
             // Says nothing about the limit: the next probe may leave.
             _ => {}
         }

@@ -15,13 +15,13 @@ pub enum Law {
 
 /// What an answer says about the quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum QuotaSignal {
     /// The write was taken from it.
     Served,
     /// A 429.
-    Refused,
+    Throttled,
     /// Neither: a fault, a token, a service that is busy.
-    Nothing,
+    Unrelated,
 }
 
 impl Law {
@@ -50,15 +50,21 @@ impl Law {
     }
 
     /// An answer came to a write that left at `sent`; `used` is the header's share of the limit.
-    pub(super) fn on_attempt(&mut self, verdict: Verdict, used: Option<f64>, sent: Instant, now: Instant) {
+    pub(super) fn on_attempt(
+        &mut self,
+        verdict: QuotaSignal,
+        used: Option<f64>,
+        sent: Instant,
+        now: Instant,
+    ) {
         let Self::Adaptive(law) = self else { return };
         if let Some(used) = used {
             law.used(used, now);
         }
         match verdict {
-            Verdict::Served => law.served(sent, now),
-            Verdict::Refused => law.refused(sent, now),
-            Verdict::Nothing => {}
+            QuotaSignal::Served => law.served(sent, now),
+            QuotaSignal::Throttled => law.refused(sent, now),
+            QuotaSignal::Unrelated => {}
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, advance};
 use super::adaptive::Adaptive;
 use super::gate::{Bounds, Flow};
 use super::law::Law;
-use crate::model::{Attempt, Fault, Kind, Scope, Throttle};
+use crate::model::{Attempt, AttemptResult, Scope, Throttle, TransientFailure};
 
 /// `--concurrency` of the sequences: small enough to be reached.
 const IN_FLIGHT: usize = 12;
@@ -62,14 +62,14 @@ fn attempt(reply: &Reply) -> Attempt {
     let kind = match reply {
         Reply::Served(share) => {
             used = *share;
-            Kind::Accepted
+            AttemptResult::Accepted
         }
         Reply::Refused { wait, scope, quota } => {
             retry_after = wait.map(Duration::from_millis);
-            Kind::Throttled(Throttle { scope: Scope::ALL[*scope], quota: *quota })
+            AttemptResult::Throttled(Throttle { scope: Scope::ALL[*scope], quota: *quota })
         }
-        Reply::Fault => Kind::Transient(Fault::Timeout),
-        Reply::Unauthorized => Kind::Unauthorized { claims: None },
+        Reply::Fault => AttemptResult::Transient(TransientFailure::Timeout),
+        Reply::Unauthorized => AttemptResult::Unauthorized { claims: None },
     };
     Attempt { throttle_percentage: used, retry_after, ..Attempt::of(kind) }
 }

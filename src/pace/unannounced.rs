@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::model::{Fault, Kind};
+use crate::model::{AttemptResult, TransientFailure};
 
 /// Number of last answers that are looked at. A service that refuses a quarter of all requests is over a limit.
 const LAST_ANSWERS: usize = 20;
@@ -27,12 +27,17 @@ pub(super) struct Unannounced {
 impl Unannounced {
     /// Records an answer. Returns whether it is a limit's: at least five different users had the same sign within the
     /// last twenty answers.
-    pub(super) fn is_limit(&mut self, row: u64, kind: &Kind) -> bool {
+    pub(super) fn is_limit(&mut self, row: u64, kind: &AttemptResult) -> bool {
         let sign = match kind {
-            Kind::Transient(Fault::Unavailable) => Some(Sign::Unavailable),
-            Kind::Busy => Some(Sign::Conflict),
+            AttemptResult::Transient(TransientFailure::Unavailable) => Some(Sign::Unavailable),
+            AttemptResult::Busy => Some(Sign::Conflict),
             // No answer came, or not one of the service.
-            Kind::Transient(Fault::Timeout | Fault::Connect | Fault::Broken | Fault::Http2Refused) => {
+            AttemptResult::Transient(
+                TransientFailure::Timeout
+                | TransientFailure::Connect
+                | TransientFailure::Broken
+                | TransientFailure::Http2Refused,
+            ) => {
                 return false;
             }
             _ => None,
@@ -53,15 +58,15 @@ impl Unannounced {
 mod tests {
     use super::*;
 
-    const BUSY: Kind = Kind::Busy;
-    const DOWN: Kind = Kind::Transient(Fault::Unavailable);
-    const YES: Kind = Kind::Accepted;
+    const BUSY: AttemptResult = AttemptResult::Busy;
+    const DOWN: AttemptResult = AttemptResult::Transient(TransientFailure::Unavailable);
+    const YES: AttemptResult = AttemptResult::Accepted;
 
     /// Which of the answers, counted from 0, are a limit's.
-    fn limits(answers: impl IntoIterator<Item = (u64, Kind)>) -> Vec<usize> {
+    fn limits(answers: impl IntoIterator<Item = (u64, AttemptResult)>) -> Vec<usize> {
         let mut unannounced = Unannounced::default();
         let is_limit =
-            |(at, (row, kind)): (usize, (u64, Kind))| unannounced.is_limit(row, &kind).then_some(at);
+            |(at, (row, kind)): (usize, (u64, AttemptResult))| unannounced.is_limit(row, &kind).then_some(at);
         answers.into_iter().enumerate().filter_map(is_limit).collect()
     }
 
@@ -74,7 +79,7 @@ mod tests {
         }
         let mixed = (0..8).map(|row| (row, if row % 2 == 0 { BUSY } else { DOWN }));
         assert_eq!(limits(mixed), [0; 0], "four of each");
-        let silent = (0..9).map(|row| (row, Kind::Transient(Fault::Timeout)));
+        let silent = (0..9).map(|row| (row, AttemptResult::Transient(TransientFailure::Timeout)));
         assert_eq!(limits(silent), [0; 0], "no answers at all");
     }
 

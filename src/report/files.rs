@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::figures::Figures;
-use super::html::{Page, Redact};
+use super::html::{Redact, ReportPage};
 use super::part::{Part, load, name};
 use super::summary::Summary;
 use super::verified::Verified;
@@ -18,7 +18,7 @@ pub fn complete(folder: &Path, summary: &mut Summary, figures: &Figures) -> Resu
     summary.tell(figures);
     // The account is needed again afterwards, and a part owns its own.
     let part = Part { name: name(folder), summary: summary.clone(), verified: Verified::read(folder)? };
-    let page = Page { parts: &[part], figures, groups: &[], redact: Redact::Nothing }.render();
+    let page = ReportPage { parts: &[part], figures, groups: &[], redact: Redact::Nothing }.render();
     write_page(folder, &page)
 }
 
@@ -29,6 +29,7 @@ pub fn complete(folder: &Path, summary: &mut Summary, figures: &Figures) -> Resu
 pub fn rewrite(folder: &Path) -> Result<(), Error> {
     let part = load(folder)?;
     let figures = Figures::of(folder, part.summary.run.rows)?;
-    let page = Page { parts: &[part], figures: &figures, groups: &[], redact: Redact::Nothing }.render();
+    let page =
+        ReportPage { parts: &[part], figures: &figures, groups: &[], redact: Redact::Nothing }.render();
     write_page(folder, &page)
 }

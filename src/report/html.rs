@@ -28,7 +28,7 @@ pub enum Redact {
 
 /// A page of one run, or of several that are merged.
 #[derive(Debug)]
-pub struct Page<'a> {
+pub struct ReportPage<'a> {
     /// The runs.
     pub parts: &'a [Part],
     /// Their figures together.
@@ -41,7 +41,7 @@ pub struct Page<'a> {
 
 const OUTCOMES: [Outcome; 4] = [Outcome::Accepted, Outcome::Failed, Outcome::Invalid, Outcome::Duplicate];
 
-impl Page<'_> {
+impl ReportPage<'_> {
     /// The whole page.
     pub fn render(&self) -> String {
         let title = self.title();

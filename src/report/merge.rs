@@ -9,7 +9,7 @@ use super::figures::{Cause, Durations, Figures};
 use super::part::{Part, load};
 use crate::error::Error;
 use crate::model::{Shard, count, noun, thousands};
-use crate::rundir::{Identity, Rows};
+use crate::rundir::{Identity, RowSet};
 
 /// Missing rows that are named.
 const SAMPLES: usize = 5;
@@ -38,7 +38,7 @@ pub struct Group {
     #[serde(skip)]
     identity: Identity,
     #[serde(skip)]
-    seen: Rows,
+    seen: RowSet,
 }
 
 impl Group {
@@ -164,7 +164,7 @@ impl Merged {
                         shards: BTreeMap::new(),
                         missing_shards: Vec::new(),
                         identity,
-                        seen: Rows::default(),
+                        seen: RowSet::default(),
                     });
                     merged.groups.len() - 1
                 }

@@ -16,7 +16,7 @@ mod words;
 pub use crate::model::{count, thousands};
 pub use figures::{Cause, Durations, Figures, Hand, MOST_HANDS};
 pub use files::{complete, rewrite};
-pub use html::{Page, Redact};
+pub use html::{Redact, ReportPage};
 pub use limits::Limits;
 pub use merge::{Group, Merged, MergedSummary};
 pub use part::{Part, load};

@@ -144,7 +144,7 @@ pub fn remove_debris(parent: &Path) {
 
 /// The runs of one identity in a folder of runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Beside {
+pub struct MatchingRuns {
     /// The newest that is not complete, or whose account was not written to its end.
     pub unfinished: Option<PathBuf>,
     /// The newest that is complete and accounted for.
@@ -153,8 +153,8 @@ pub struct Beside {
 
 /// Looks for runs of the same identity in `parent`. One whose results cannot be read counts as unfinished: it is to be
 /// looked at, not passed over.
-pub fn look_beside(parent: &Path, identity: &Identity) -> Beside {
-    let mut beside = Beside::default();
+pub fn find_matching_runs(parent: &Path, identity: &Identity) -> MatchingRuns {
+    let mut beside = MatchingRuns::default();
     for (folder, run) in runs(parent).into_iter().filter(|(_, run)| run.identity == *identity) {
         let complete = read_results(&folder, run.rows).is_ok_and(|read| read.totals.records == run.rows_in());
         // Else the command that goes on would begin anew and send everybody again.
@@ -263,14 +263,14 @@ mod tests {
     fn the_newest_of_each_kind_is_found_and_others_are_not() {
         let parent = tempfile::tempdir().expect("a folder");
         let parent = parent.path();
-        assert_eq!(look_beside(parent, &identity("x")), Beside::default());
+        assert_eq!(find_matching_runs(parent, &identity("x")), MatchingRuns::default());
         run(parent, "1", "x", 3, 1, 1);
         let open = run(parent, "2", "x", 3, 2, 2);
         let done = run(parent, "3", "x", 3, 3, 3);
         run(parent, "4", "y", 3, 0, 4);
         fs::create_dir(parent.join("5")).expect("created");
-        let found = look_beside(parent, &identity("x"));
-        assert_eq!(found, Beside { unfinished: Some(open.clone()), finished: Some(done) });
+        let found = find_matching_runs(parent, &identity("x"));
+        assert_eq!(found, MatchingRuns { unfinished: Some(open.clone()), finished: Some(done) });
         // Another list of the same app in the same tenant was sent last: its pauses hold for us too, and so do those of
         // the others, which it may have run beside.
         let state = newest_state(parent, &identity("x"));
@@ -281,14 +281,14 @@ mod tests {
         let other = Identity { app: "b".to_owned(), ..identity("x") };
         assert_eq!(newest_state(parent, &other), State::default());
         fs::write(open.join("results.csv"), "saved by Excel").expect("damaged");
-        assert_eq!(look_beside(parent, &identity("x")).unfinished, Some(open));
+        assert_eq!(find_matching_runs(parent, &identity("x")).unfinished, Some(open));
     }
 
     #[test]
     fn a_complete_run_is_finished_once_its_account_is() {
         let parent = tempfile::tempdir().expect("a folder");
         let folder = run(parent.path(), "1", "x", 3, 3, 1);
-        let is_finished = || look_beside(parent.path(), &identity("x")).finished.is_some();
+        let is_finished = || find_matching_runs(parent.path(), &identity("x")).finished.is_some();
         for (exit_code, finished) in [(0, true), (3, true), (4, true), (1, false), (5, false), (130, false)] {
             account(&folder, exit_code);
             assert_eq!(is_finished(), finished, "exit {exit_code}");

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::line::{self, Columns};
-use super::read_back::{Expected, ReadBack, read_and_mend};
+use super::read_back::{Expected, ReadBack, read_and_repair};
 use crate::error::Error;
 use crate::model::{HEADER, Record};
 use crate::sys;
@@ -71,7 +71,7 @@ impl Journal {
     where
         I: Iterator<Item = Result<Expected, Error>>,
     {
-        let read = read_and_mend(folder, rows, expected)?;
+        let read = read_and_repair(folder, rows, expected)?;
         let path = folder.join("results.csv");
         let fail = |action| {
             let path = path.clone();

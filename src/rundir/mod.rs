@@ -14,12 +14,14 @@ mod run_file;
 
 pub use failed::{Failed, Original, write_original};
 pub use find::{find_run, newest_of, newest_run};
-pub use folder::{Beside, Lock, RUNS, lock_runs, look_beside, new_folder, newest_state, remove_debris};
+pub use folder::{
+    Lock, MatchingRuns, RUNS, find_matching_runs, lock_runs, new_folder, newest_state, remove_debris,
+};
 pub use hashes::{FileHash, hashes, is_accounted};
 pub use journal::{Journal, Syncer};
 pub use line::Written;
 pub use page::write_page;
-pub use read_back::{Expected, ReadBack, Rows, Totals, each_record, read_account, read_results};
+pub use read_back::{Expected, ReadBack, RowSet, Totals, each_record, read_account, read_results};
 pub use run_file::{
-    Identity, Learnt, NextCommands, READ_WITH, RunFile, SCENARIO, SCHEMA, State, TENANT_NAME,
+    Identity, NextCommands, READ_WITH, RunFile, SCENARIO, SCHEMA, SavedRate, State, TENANT_NAME,
 };

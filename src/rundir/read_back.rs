@@ -18,9 +18,9 @@ const SAMPLES: usize = 5;
 
 /// One bit for each row.
 #[derive(Clone, Debug, Default)]
-pub struct Rows(Vec<u64>);
+pub struct RowSet(Vec<u64>);
 
-impl Rows {
+impl RowSet {
     /// Adds a row; whether it was new.
     pub fn insert(&mut self, row: u64) -> bool {
         let (word, bit) = ((row / 64) as usize, 1 << (row % 64));
@@ -78,7 +78,7 @@ impl Totals {
 #[derive(Clone, Debug, Default)]
 pub struct ReadBack {
     /// Rows that have a record.
-    pub done: Rows,
+    pub done: RowSet,
     /// Counts.
     pub totals: Totals,
     /// Lines that are not as they were written, or belong to another row; their rows are done again.
@@ -155,7 +155,7 @@ pub fn read_account(folder: &Path, rows: u64, each: impl FnMut(&Written<'_>)) ->
 ///
 /// # Errors
 /// As [`read_results`]; the file is untouched then.
-pub(super) fn read_and_mend<I>(
+pub(super) fn read_and_repair<I>(
     folder: &Path,
     rows: u64,
     expected: impl FnOnce() -> Result<I, Error>,
@@ -196,13 +196,13 @@ where
         return Ok(read);
     }
     too_many(folder, read.damaged.max(wrong.len() as u64), read.lines)?;
-    let damaged = mend(folder, rows, &wrong)?;
+    let damaged = remove_damaged_lines(folder, rows, &wrong)?;
     let clean = read_results(folder, rows)?;
     Ok(ReadBack { damaged, ..clean })
 }
 
 /// Replaces `results.csv` by one without the lines that cannot be trusted; how many those are.
-fn mend(folder: &Path, rows: u64, wrong: &HashSet<(u64, u64)>) -> Result<u64, Error> {
+fn remove_damaged_lines(folder: &Path, rows: u64, wrong: &HashSet<(u64, u64)>) -> Result<u64, Error> {
     let path = folder.join("results.csv");
     let bad = folder.join("damaged.txt");
     let fail = |source| Error::file("replace", &path, source);
@@ -214,7 +214,7 @@ fn mend(folder: &Path, rows: u64, wrong: &HashSet<(u64, u64)>) -> Result<u64, Er
     let mut header = Vec::new();
     file.read_until(b'\n', &mut header).map_err(|source| Error::file("read", &path, source))?;
     clean.write_all(&header).map_err(fail)?;
-    let (mut damaged, mut seen) = (0, Rows::default());
+    let (mut damaged, mut seen) = (0, RowSet::default());
     lines(folder, rows, |line, record| {
         if record.is_some_and(|record| !wrong.contains(&claim(&record)) && seen.insert(record.row)) {
             return clean.write_all(line).map_err(fail);
@@ -307,13 +307,13 @@ fn lines(
             each(b"\n", None)?;
         }
         form.good = at;
-        let ours = |record: &Written<'_>| record.row >= 1 && record.row <= rows && agrees(record);
+        let ours = |record: &Written<'_>| record.row >= 1 && record.row <= rows && is_consistent(record);
         each(&line, line::read(&line, form.columns).filter(ours))?;
     }
 }
 
 /// Whether the cells of a record fit its outcome: `failed` made `accepted` by hand, or the other way, is not believed.
-fn agrees(record: &Written<'_>) -> bool {
+fn is_consistent(record: &Written<'_>) -> bool {
     match record.outcome {
         Outcome::Accepted => record.reason.is_none(),
         Outcome::Failed | Outcome::Invalid | Outcome::Duplicate => record.reason.is_some(),
@@ -363,7 +363,7 @@ pub(super) mod tests {
 
     #[test]
     fn rows_are_in_once_they_were_put_in_and_no_others() {
-        let mut rows = Rows::default();
+        let mut rows = RowSet::default();
         // Over several words, their edges among them, in no order.
         let some: Vec<u64> = (1..=1_000).rev().filter(|row| row % 3 == 0 || row % 64 < 2).collect();
         for row in &some {
@@ -421,7 +421,7 @@ pub(super) mod tests {
                 let mut flipped = base.to_vec();
                 flipped[at / 8] ^= 1 << (at % 8);
                 fs::write(&path, &flipped).expect("damaged");
-                let Ok(read) = read_and_mend(folder.path(), 5, || Ok(expected(5))) else {
+                let Ok(read) = read_and_repair(folder.path(), 5, || Ok(expected(5))) else {
                     let split = newlines(&flipped) > newlines(base);
                     assert!(
                         at / 8 <= HEADER.len() || split,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::read_back::holds_records;
 use crate::error::Error;
-use crate::model::{ObjectKind, Reading, Shard};
+use crate::model::{CsvLayout, ObjectKind, Shard};
 use crate::sys::{self, SinceBoot};
 
 /// Version of the form of `run.json`.
@@ -93,7 +93,7 @@ pub struct RunFile {
     pub selected: Option<u64>,
     /// How the input was split; older versions did not keep it.
     #[serde(default)]
-    pub reading: Option<Reading>,
+    pub reading: Option<CsvLayout>,
     /// `--label`.
     pub label: Option<String>,
     /// `--ticket`.
@@ -215,7 +215,7 @@ impl RunFile {
 
 /// What the pace learned.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Learnt {
+pub struct SavedRate {
     /// The service's rate in writes per second; `None`: not known yet.
     pub rate: Option<f64>,
     /// Writes that the service must have in stock.
@@ -231,7 +231,7 @@ pub struct State {
     pub cooldowns: Vec<(String, Timestamp, u64)>,
     /// Rate and credit, where a law learns them.
     #[serde(default)]
-    pub learned: Option<Learnt>,
+    pub learned: Option<SavedRate>,
     /// When it was written.
     pub saved_at: Option<Timestamp>,
     /// The same by a clock that nobody sets: which boot of which machine, and milliseconds after it.
@@ -264,7 +264,7 @@ impl State {
             .iter()
             .map(|(scope, until, length)| Some((scope.clone(), later(*until)?, *length)));
         let learned = match self.learned {
-            Some(learned) => Some(Learnt { last_sent: later(learned.last_sent)?, ..learned }),
+            Some(learned) => Some(SavedRate { last_sent: later(learned.last_sent)?, ..learned }),
             None => None,
         };
         Some(Self {
@@ -302,7 +302,7 @@ mod tests {
         let at = |second: i64| Timestamp::from_second(second).expect("a time");
         let state = State {
             cooldowns: vec![("tenant".to_owned(), at(1_060), 60_000)],
-            learned: Some(Learnt { rate: Some(20.0), credit: 3.0, last_sent: at(999) }),
+            learned: Some(SavedRate { rate: Some(20.0), credit: 3.0, last_sent: at(999) }),
             saved_at: Some(at(1_000)),
             since_boot: Some(("b".to_owned(), 500_000)),
         };

@@ -10,5 +10,5 @@ pub use crate::engine::dispatch::Reads;
 pub use detail::{Detail, detail};
 pub use ids::Ids;
 pub use object::{Filter, Fit, Object, Page, Problem, Unknown, page, parse_object, told};
-pub use reader::{Ended, Found, Reader};
+pub use reader::{ReadEnd, ReadObject, Reader};
 pub use walk::{Step, Stopped, Walk};

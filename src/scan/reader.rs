@@ -9,10 +9,10 @@ use tokio::time::sleep;
 use url::Url;
 
 use super::object::{Object, Page, object_query, page, parse_object};
-use crate::engine::dispatch::{Asked, Dispatch, Reads};
+use crate::engine::dispatch::{Dispatch, ReadRequest, Reads};
 use crate::engine::retry::{Decision, RetryPolicy, Tries};
 use crate::graph::{MOST_PARTS, object_path};
-use crate::model::{Attempt, Fault, Kind, ObjectKind, Outcome, Reason, UserId};
+use crate::model::{Attempt, AttemptResult, ObjectKind, Outcome, Reason, TransientFailure, UserId};
 use crate::stop::Stop;
 
 /// Batches of reads under way at once: reads cost no writes, and one page of a scan is one.
@@ -26,7 +26,7 @@ const NO_STREAK: u64 = u64::MAX;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ended {
+pub enum ReadEnd {
     /// The run stops.
     Stopped,
     /// The last answer, and it was final.
@@ -39,7 +39,7 @@ pub enum Ended {
 
 /// What one object's read came to.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum ReadObject {
     /// It is there.
     There(Box<Object>),
     /// It is not.
@@ -74,19 +74,19 @@ impl<E: Reads> Reader<E> {
     ///
     /// # Errors
     /// Where the page cannot be had; nothing of it is lost then, it can be asked for again.
-    pub async fn page(&self, number: u64, url: &Url) -> Result<(Page, Option<Timestamp>), Ended> {
+    pub async fn page(&self, number: u64, url: &Url) -> Result<(Page, Option<Timestamp>), ReadEnd> {
         let mut tries = Tries::default();
         loop {
             let Some((mut reading, settled)) = self.dispatch.get(number, url).await else {
-                return Err(Ended::Stopped);
+                return Err(ReadEnd::Stopped);
             };
             let mut streak = settled.streak;
-            if reading.attempt.kind == Kind::Accepted {
+            if reading.attempt.kind == AttemptResult::Accepted {
                 match page(&reading.body) {
                     Ok(page) => return Ok((page, reading.date)),
                     // JSON that is no page: another answer may be one.
                     Err(message) => {
-                        reading.attempt.kind = Kind::Transient(Fault::Broken);
+                        reading.attempt.kind = AttemptResult::Transient(TransientFailure::Broken);
                         reading.attempt.message = message.into();
                         streak = Some(NO_STREAK);
                     }
@@ -95,13 +95,13 @@ impl<E: Reads> Reader<E> {
             tries.count(&reading.attempt, streak, |streak| self.dispatch.is_forgiven(streak));
             match self.decide(&tries, &reading.attempt) {
                 Some(wait) => self.wait(wait).await?,
-                None if matches!(reading.attempt.kind, Kind::Refused(_)) => {
-                    return Err(Ended::Refused(Box::new(reading.attempt)));
+                None if matches!(reading.attempt.kind, AttemptResult::Rejected(_)) => {
+                    return Err(ReadEnd::Refused(Box::new(reading.attempt)));
                 }
                 None if self.is_too_long(&reading.attempt) => {
-                    return Err(Ended::PutOff(Box::new(reading.attempt)));
+                    return Err(ReadEnd::PutOff(Box::new(reading.attempt)));
                 }
-                None => return Err(Ended::GaveUp(Box::new(reading.attempt))),
+                None => return Err(ReadEnd::GaveUp(Box::new(reading.attempt))),
             }
         }
     }
@@ -113,8 +113,8 @@ impl<E: Reads> Reader<E> {
     pub async fn objects<T: Send>(
         &self,
         wanted: impl Iterator<Item = (T, UserId)>,
-        mut each: impl FnMut(T, Found, Option<Timestamp>),
-    ) -> Result<(), Ended> {
+        mut each: impl FnMut(T, ReadObject, Option<Timestamp>),
+    ) -> Result<(), ReadEnd> {
         let mut number = 0;
         let mut wanted = wanted.map(|(what, id)| {
             number += 1;
@@ -136,33 +136,36 @@ impl<E: Reads> Reader<E> {
     async fn group<T>(
         &self,
         group: Vec<(u64, T, UserId)>,
-    ) -> Result<Vec<(T, Found, Option<Timestamp>)>, Ended> {
+    ) -> Result<Vec<(T, ReadObject, Option<Timestamp>)>, ReadEnd> {
         let mut done = Vec::with_capacity(group.len());
         let (mut refused, mut answered) = (Vec::new(), false);
         let mut open: Vec<_> = group
             .into_iter()
             .map(|(number, what, id)| {
                 let path = object_query(self.kind, &object_path(self.kind, &id));
-                (Asked { number, path }, what, Tries::default())
+                (ReadRequest { number, path }, what, Tries::default())
             })
             .collect();
         while !open.is_empty() {
             let asked: Vec<_> = open.iter().map(|(asked, ..)| asked.clone()).collect();
-            let Some(readings) = self.dispatch.get_batch(&asked).await else { return Err(Ended::Stopped) };
+            let Some(readings) = self.dispatch.get_batch(&asked).await else { return Err(ReadEnd::Stopped) };
             let (mut again, mut wait) = (Vec::new(), Duration::ZERO);
             // What the gate did not let through yet stays open at the end.
             let rest = open.split_off(readings.len());
             for ((asked, what, mut tries), (reading, settled)) in open.into_iter().zip(readings) {
-                answered |= matches!(reading.attempt.kind, Kind::Accepted | Kind::Refused(Reason::NotFound));
+                answered |= matches!(
+                    reading.attempt.kind,
+                    AttemptResult::Accepted | AttemptResult::Rejected(Reason::NotFound)
+                );
                 let found = match reading.attempt.kind {
-                    Kind::Accepted => match parse_object(&reading.body) {
-                        Ok(object) => Found::There(Box::new(object)),
-                        Err(message) => Found::Unread(message),
+                    AttemptResult::Accepted => match parse_object(&reading.body) {
+                        Ok(object) => ReadObject::There(Box::new(object)),
+                        Err(message) => ReadObject::Unread(message),
                     },
-                    Kind::Refused(Reason::NotFound) => Found::Gone,
-                    Kind::Refused(Reason::NoPermission) => {
+                    AttemptResult::Rejected(Reason::NotFound) => ReadObject::Gone,
+                    AttemptResult::Rejected(Reason::NoPermission) => {
                         refused.push(reading.attempt.clone());
-                        Found::Unread(reading.attempt.message.into())
+                        ReadObject::Unread(reading.attempt.message.into())
                     }
                     _ => {
                         tries.count(&reading.attempt, settled.streak, |streak| {
@@ -175,12 +178,12 @@ impl<E: Reads> Reader<E> {
                                 continue;
                             }
                             // It pauses all that is left to read, not this object.
-                            None if matches!(reading.attempt.kind, Kind::Throttled(_))
+                            None if matches!(reading.attempt.kind, AttemptResult::Throttled(_))
                                 && self.is_too_long(&reading.attempt) =>
                             {
-                                return Err(Ended::PutOff(Box::new(reading.attempt)));
+                                return Err(ReadEnd::PutOff(Box::new(reading.attempt)));
                             }
-                            None => Found::Unread(reading.attempt.message.into()),
+                            None => ReadObject::Unread(reading.attempt.message.into()),
                         }
                     }
                 };
@@ -196,7 +199,7 @@ impl<E: Reads> Reader<E> {
         match refused.pop() {
             // Nothing may be read at all, or not any more.
             Some(attempt) if !answered || refused.len() + 1 == done.len().max(REFUSED_TO_ALL) => {
-                Err(Ended::Refused(Box::new(attempt)))
+                Err(ReadEnd::Refused(Box::new(attempt)))
             }
             _ => Ok(done),
         }
@@ -215,13 +218,13 @@ impl<E: Reads> Reader<E> {
         attempt.retry_after > Some(self.policy.max_wait)
     }
 
-    async fn wait(&self, wait: Duration) -> Result<(), Ended> {
+    async fn wait(&self, wait: Duration) -> Result<(), ReadEnd> {
         if wait.is_zero() {
             return Ok(());
         }
         tokio::select! {
             () = sleep(wait) => Ok(()),
-            () = self.stop.draining() => Err(Ended::Stopped),
+            () = self.stop.draining() => Err(ReadEnd::Stopped),
         }
     }
 }

@@ -8,10 +8,10 @@ use siphasher::sip::SipHasher13;
 use url::Url;
 
 use super::object::{LARGEST_PAGE, Page, page_path};
-use super::reader::{Ended, Reader};
+use super::reader::{ReadEnd, Reader};
 use crate::engine::dispatch::Reads;
 use crate::error::Error;
-use crate::model::{Attempt, Kind, ObjectKind};
+use crate::model::{Attempt, AttemptResult, ObjectKind};
 
 /// Pages in a row without an object that are followed: a service may show some, but not for ever.
 const MOST_EMPTY: u64 = 1_000;
@@ -41,15 +41,15 @@ pub enum Step {
 #[derive(Debug)]
 pub enum Stopped {
     /// No answer, or a final refusal.
-    Ended(Ended),
+    Ended(ReadEnd),
     /// The service names a next page that cannot be used; why.
     Lost(String),
     /// What was handed on could not be taken.
     Error(Error),
 }
 
-impl From<Ended> for Stopped {
-    fn from(ended: Ended) -> Self {
+impl From<ReadEnd> for Stopped {
+    fn from(ended: ReadEnd) -> Self {
         Self::Ended(ended)
     }
 }
@@ -106,13 +106,13 @@ impl<'a, E: Reads> Walk<'a, E> {
         loop {
             let (page, date) = match self.reader.page(number, &url).await {
                 Ok(read) => read,
-                Err(Ended::Refused(attempt)) => {
+                Err(ReadEnd::Refused(attempt)) => {
                     if is_about_page_size(&attempt) && size > 1 {
                         size /= 2;
                     } else if !is_first && !restarted && is_lost_position(&attempt) {
                         restarted = true;
                     } else {
-                        return Err(Ended::Refused(attempt).into());
+                        return Err(ReadEnd::Refused(attempt).into());
                     }
                     if std::mem::take(&mut handed_on) {
                         each(Step::Again { restarts: true })?;
@@ -212,7 +212,7 @@ fn is_about_page_size(attempt: &Attempt) -> bool {
 
 /// Whether a refusal of a next page says that its token is not known any more. The codes differ; the statuses do not.
 fn is_lost_position(attempt: &Attempt) -> bool {
-    matches!(attempt.status, Some(400 | 404 | 410)) && matches!(attempt.kind, Kind::Refused(_))
+    matches!(attempt.status, Some(400 | 404 | 410)) && matches!(attempt.kind, AttemptResult::Rejected(_))
 }
 
 #[cfg(test)]
@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn refused(status: u16, message: &str) -> Attempt {
-        let kind = Kind::Refused(crate::model::Reason::BadRequest);
+        let kind = AttemptResult::Rejected(crate::model::Reason::BadRequest);
         Attempt { status: Some(status), message: message.into(), ..Attempt::of(kind) }
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::auth::Kind;
+use crate::auth::SignInMethod;
 use crate::graph::Cloud;
 
 /// Plain values; where they come from (flags, environment, settings file) does not matter here.
@@ -22,7 +22,7 @@ pub struct ServiceOptions {
     /// The tenant whose tokens alone are accepted, whatever `tenant` says.
     pub expect_tenant: Option<String>,
     /// How to sign in; `None`: what the environment offers.
-    pub sign_in: Option<Kind>,
+    pub sign_in: Option<SignInMethod>,
     /// The app, or a user-assigned identity.
     pub client_id: Option<String>,
     /// PEM with the certificate of the app and its private key.

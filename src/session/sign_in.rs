@@ -9,7 +9,7 @@ use url::Url;
 
 use super::endpoint::cloud_of;
 use super::options::ServiceOptions;
-use crate::auth::{Kind, Notices, Plan, Show, Surroundings, Tokens, choose};
+use crate::auth::{Notices, Plan, Show, SignInMethod, Surroundings, Tokens, choose};
 use crate::error::Error;
 use crate::graph::Cloud;
 use crate::model::UserId;
@@ -108,7 +108,7 @@ pub(super) async fn sign_in(
 }
 
 /// The method that the environment offers, printed with why. Where no person can look, only one may be configured.
-async fn chosen(plan: &Plan<'_>, unattended: bool, console: &Console) -> Result<Kind, Error> {
+async fn chosen(plan: &Plan<'_>, unattended: bool, console: &Console) -> Result<SignInMethod, Error> {
     let choice = choose(plan.around, plan.machine_answers()).await.map_err(Error::SignIn)?;
     if !choice.also.is_empty() {
         let also: Vec<_> = choice.also.iter().map(|kind| format!("--auth {}", kind.flag())).collect();

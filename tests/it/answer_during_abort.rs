@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use reprovision::engine::dispatch::{Asked, Dispatch, Exchange, Reads};
-use reprovision::graph::{Part, Reading};
-use reprovision::model::{Attempt, Kind, Row, UserId};
+use reprovision::engine::dispatch::{Dispatch, Exchange, ReadRequest, Reads};
+use reprovision::graph::{BatchPart, ReadResponse};
+use reprovision::model::{Attempt, AttemptResult, Row, UserId};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::stop::Stop;
 use tokio::sync::Notify;
@@ -23,11 +23,11 @@ impl Held {
     async fn answer(&self) -> Attempt {
         self.arrived.notify_one();
         self.answered.notified().await;
-        Attempt::of(Kind::Accepted)
+        Attempt::of(AttemptResult::Accepted)
     }
 
-    async fn reading(&self) -> Reading {
-        Reading { attempt: self.answer().await, body: Vec::new(), date: None, of_whole: false }
+    async fn reading(&self) -> ReadResponse {
+        ReadResponse { attempt: self.answer().await, body: Vec::new(), date: None, of_whole: false }
     }
 }
 
@@ -45,19 +45,19 @@ impl Exchange for Late {
         self.0.answer().await
     }
 
-    async fn send_batch(&self, (): &(), ids: &[UserId]) -> Vec<Part> {
-        vec![Part::Own(self.0.answer().await); ids.len()]
+    async fn send_batch(&self, (): &(), ids: &[UserId]) -> Vec<BatchPart> {
+        vec![BatchPart::Answered(self.0.answer().await); ids.len()]
     }
 
     fn rejected(&self, _attempt: &Attempt) {}
 }
 
 impl Reads for Late {
-    async fn get(&self, (): &(), _url: &Url) -> Reading {
+    async fn get(&self, (): &(), _url: &Url) -> ReadResponse {
         self.0.reading().await
     }
 
-    async fn get_batch(&self, (): &(), paths: &[String]) -> Vec<Reading> {
+    async fn get_batch(&self, (): &(), paths: &[String]) -> Vec<ReadResponse> {
         vec![self.0.reading().await; paths.len()]
     }
 }
@@ -104,7 +104,7 @@ async fn answer_at_the_moment_of_abort_is_recorded() {
     };
     assert_eq!(at_the_end(1, read).await, [true; TIMES]);
     let reads = |dispatch: Arc<Dispatch<Late>>| async move {
-        let asked = [1, 2].map(|number| Asked { number, path: format!("/users/{number}") });
+        let asked = [1, 2].map(|number| ReadRequest { number, path: format!("/users/{number}") });
         dispatch.get_batch(&asked).await.is_some()
     };
     assert_eq!(at_the_end(1, reads).await, [true; TIMES]);

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use reprovision::auth::{TokenSource, Tokens};
 use reprovision::engine::dispatch::{Dispatch, Exchange};
-use reprovision::graph::{Client, ClientConfig, Connections, Part};
+use reprovision::graph::{BatchPart, Client, ClientConfig, Connections};
 use reprovision::model::{
-    Attempt, Fault, Item, Kind, ObjectKind, Outcome, Record, Row, Scope, Throttle, UserId, WallClock,
+    Attempt, AttemptResult, Item, ObjectKind, Outcome, Record, Row, Scope, Throttle, TransientFailure,
+    UserId, WallClock,
 };
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::simulator::{Ledger, Scenario, Simulator};
@@ -23,8 +24,8 @@ use crate::pool_support;
 
 /// From sending to the answer.
 const LATENCY: Duration = Duration::from_millis(100);
-const DOWN: Kind = Kind::Transient(Fault::Unavailable);
-const UNREAD: Kind = Kind::Transient(Fault::Broken);
+const DOWN: AttemptResult = AttemptResult::Transient(TransientFailure::Unavailable);
+const UNREAD: AttemptResult = AttemptResult::Transient(TransientFailure::Broken);
 
 /// A request that left: when, how many users, and whether as a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +36,7 @@ struct Left {
 }
 
 /// What came of one user, by the request (with its number from 1) and his place in it.
-type Script = Box<dyn Fn(&Left, usize, usize) -> Part + Send + Sync>;
+type Script = Box<dyn Fn(&Left, usize, usize) -> BatchPart + Send + Sync>;
 
 struct Scripted {
     began: Instant,
@@ -46,7 +47,7 @@ struct Scripted {
 }
 
 impl Scripted {
-    async fn answer(&self, users: usize, batch: bool) -> Vec<Part> {
+    async fn answer(&self, users: usize, batch: bool) -> Vec<BatchPart> {
         let left = Left { at: self.began.elapsed(), users, batch };
         let number = {
             let mut all = self.left.lock().expect("no panic holds it");
@@ -71,27 +72,27 @@ impl Exchange for Scripted {
         self.answer(1, false).await.remove(0).into_attempt()
     }
 
-    async fn send_batch(&self, (): &(), ids: &[UserId]) -> Vec<Part> {
+    async fn send_batch(&self, (): &(), ids: &[UserId]) -> Vec<BatchPart> {
         self.answer(ids.len(), true).await
     }
 
     fn rejected(&self, _attempt: &Attempt) {}
 }
 
-fn attempt(kind: Kind) -> Attempt {
+fn attempt(kind: AttemptResult) -> Attempt {
     Attempt { latency: LATENCY, ..Attempt::of(kind) }
 }
 
-fn own(kind: impl Into<Attempt>) -> Part {
-    Part::Own(Attempt { latency: LATENCY, ..kind.into() })
+fn own(kind: impl Into<Attempt>) -> BatchPart {
+    BatchPart::Answered(Attempt { latency: LATENCY, ..kind.into() })
 }
 
-fn accepted() -> Part {
-    own(Kind::Accepted)
+fn accepted() -> BatchPart {
+    own(AttemptResult::Accepted)
 }
 
 fn throttled(seconds: u64) -> Attempt {
-    let kind = Kind::Throttled(Throttle { scope: Scope::default(), quota: true });
+    let kind = AttemptResult::Throttled(Throttle { scope: Scope::default(), quota: true });
     Attempt { retry_after: Some(Duration::from_secs(seconds)), ..attempt(kind) }
 }
 
@@ -110,7 +111,7 @@ impl Ran {
 
 /// What a run is given besides its script.
 #[derive(Clone, Copy)]
-struct Asked {
+struct ReadRequest {
     users: u64,
     rate: f64,
     concurrency: usize,
@@ -122,7 +123,7 @@ struct Asked {
     tries: u32,
 }
 
-const ASKED: Asked = Asked {
+const ASKED: ReadRequest = ReadRequest {
     users: 40,
     rate: 1_000.0,
     concurrency: 100,
@@ -132,7 +133,7 @@ const ASKED: Asked = Asked {
     tries: 6,
 };
 
-async fn work<E: Exchange>(asked: Asked, exchange: E, pace: Arc<Pace>, stop: &Stop) -> Vec<Record> {
+async fn work<E: Exchange>(asked: ReadRequest, exchange: E, pace: Arc<Pace>, stop: &Stop) -> Vec<Record> {
     let (feed, rows) = mpsc::channel(16);
     tokio::spawn(async move {
         for number in 1..=asked.users {
@@ -152,11 +153,11 @@ async fn work<E: Exchange>(asked: Asked, exchange: E, pace: Arc<Pace>, stop: &St
     records
 }
 
-fn bounds(asked: Asked) -> Bounds {
+fn bounds(asked: ReadRequest) -> Bounds {
     Bounds { rate: asked.rate, in_flight: asked.concurrency, group: asked.batch as u32 }
 }
 
-async fn run(asked: Asked, stop: &Stop, script: Script) -> Ran {
+async fn run(asked: ReadRequest, stop: &Stop, script: Script) -> Ran {
     let began = Instant::now();
     let left = Arc::new(Mutex::new(Vec::new()));
     let scripted = Scripted { began, script, token: asked.token, left: left.clone() };
@@ -169,7 +170,7 @@ async fn run(asked: Asked, stop: &Stop, script: Script) -> Ran {
 #[tokio::test(start_paused = true)]
 async fn full_batch_is_sent_immediately_and_partial_batch_when_due() {
     for (rate, waits) in [(10.0, 1_000), (50.0, 400), (1_000.0, 20)] {
-        let asked = Asked { users: 23, rate, ..ASKED };
+        let asked = ReadRequest { users: 23, rate, ..ASKED };
         let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
         // The second group waits for others no longer than the smaller of a second and twenty writes of the rate.
         assert_eq!(ran.requests(), [(0, 20), (waits, 3)], "at {rate}/s");
@@ -180,7 +181,7 @@ async fn full_batch_is_sent_immediately_and_partial_batch_when_due() {
 
 #[tokio::test(start_paused = true)]
 async fn rate_counts_batch_parts_and_admits_the_batch_whole() {
-    let asked = Asked { users: 100, rate: 10.0, ..ASKED };
+    let asked = ReadRequest { users: 100, rate: 10.0, ..ASKED };
     let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
     assert!(ran.left.iter().all(|left| left.users == 20 && left.batch), "{:?}", ran.left);
     assert_eq!(ran.left.len(), 5);
@@ -197,7 +198,7 @@ async fn rate_counts_batch_parts_and_admits_the_batch_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn batch_of_one_user_is_a_plain_request() {
-    let asked = Asked { users: 3, apart: Duration::from_secs(5), ..ASKED };
+    let asked = ReadRequest { users: 3, apart: Duration::from_secs(5), ..ASKED };
     let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
     assert_eq!(ran.requests(), [(20, 1), (5_020, 1), (10_020, 1)]);
     assert!(ran.left.iter().all(|left| !left.batch));
@@ -205,7 +206,7 @@ async fn batch_of_one_user_is_a_plain_request() {
 
 #[tokio::test(start_paused = true)]
 async fn users_in_flight_never_exceed_concurrency() {
-    let asked = Asked { users: 200, rate: 100_000.0, concurrency: 30, ..ASKED };
+    let asked = ReadRequest { users: 200, rate: 100_000.0, concurrency: 30, ..ASKED };
     let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
     let in_flight = |at: Duration| {
         ran.left
@@ -222,7 +223,7 @@ async fn users_in_flight_never_exceed_concurrency() {
 async fn batch_takes_no_user_after_its_last_cooldown_check() {
     // The first token takes ten seconds, in which four more users come, one each two seconds.
     let token = |number| if number == 1 { Duration::from_secs(10) } else { Duration::ZERO };
-    let asked = Asked { users: 5, apart: Duration::from_secs(2), token, ..ASKED };
+    let asked = ReadRequest { users: 5, apart: Duration::from_secs(2), token, ..ASKED };
     let ran = run(asked, &Stop::new(), Box::new(|_, _, _| accepted())).await;
     assert_eq!(ran.left.iter().map(|left| left.users).collect::<Vec<_>>(), [1; 5], "{:?}", ran.left);
     assert!(ran.left.iter().all(|left| left.at >= Duration::from_secs(10)));
@@ -235,7 +236,7 @@ async fn longest_wait_of_a_part_pauses_all_and_is_followed_by_a_probe() {
         (1, 7) => own(throttled(41)),
         _ => accepted(),
     });
-    let asked = Asked { users: 60, rate: 20.0, concurrency: 60, ..ASKED };
+    let asked = ReadRequest { users: 60, rate: 20.0, concurrency: 60, ..ASKED };
     let ran = run(asked, &Stop::new(), script).await;
     let reopened = (LATENCY + Duration::from_secs(41)).as_millis();
     let requests = ran.requests();
@@ -249,8 +250,8 @@ async fn longest_wait_of_a_part_pauses_all_and_is_followed_by_a_probe() {
 #[tokio::test(start_paused = true)]
 async fn failed_batch_counts_as_one_failure_and_not_as_outage() {
     let script: Script =
-        Box::new(|_, number, _| if number == 1 { Part::Whole(attempt(DOWN)) } else { accepted() });
-    let ran = run(Asked { users: 20, ..ASKED }, &Stop::new(), script).await;
+        Box::new(|_, number, _| if number == 1 { BatchPart::BatchFailed(attempt(DOWN)) } else { accepted() });
+    let ran = run(ReadRequest { users: 20, ..ASKED }, &Stop::new(), script).await;
     assert_eq!(ran.requests(), [(0, 20), (1_100, 20)], "again after the first delay of a user");
     assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted && record.attempts == 2));
 }
@@ -261,10 +262,10 @@ async fn only_failing_batches_are_an_outage_without_failed_users() {
     let script: Script =
         Box::new(
             move |left, _, _| {
-                if out.contains(&left.at) { Part::Whole(attempt(DOWN)) } else { accepted() }
+                if out.contains(&left.at) { BatchPart::BatchFailed(attempt(DOWN)) } else { accepted() }
             },
         );
-    let asked = Asked { users: 3_000, rate: 100.0, ..ASKED };
+    let asked = ReadRequest { users: 3_000, rate: 100.0, ..ASKED };
     let ran = run(asked, &Stop::new(), script).await;
     assert_eq!(ran.records.len(), 3_000);
     assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
@@ -275,16 +276,13 @@ async fn only_failing_batches_are_an_outage_without_failed_users() {
 
 #[tokio::test(start_paused = true)]
 async fn rejected_http2_costs_no_attempt_and_is_not_an_outage() {
-    let refused = Kind::Transient(Fault::Http2Refused);
+    let refused = AttemptResult::Transient(TransientFailure::Http2Refused);
     for batch in [1, 20] {
         let kind = refused.clone();
-        let script: Script =
-            Box::new(
-                move |left, _, _| {
-                    if left.at < LATENCY { Part::Whole(attempt(kind.clone())) } else { accepted() }
-                },
-            );
-        let ran = run(Asked { batch, tries: 1, ..ASKED }, &Stop::new(), script).await;
+        let script: Script = Box::new(move |left, _, _| {
+            if left.at < LATENCY { BatchPart::BatchFailed(attempt(kind.clone())) } else { accepted() }
+        });
+        let ran = run(ReadRequest { batch, tries: 1, ..ASKED }, &Stop::new(), script).await;
         assert_eq!(ran.records.len(), 40);
         assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted), "batches of {batch}");
         assert!(ran.took < Duration::from_secs(2), "{:?} with batches of {batch}", ran.took);
@@ -294,11 +292,11 @@ async fn rejected_http2_costs_no_attempt_and_is_not_an_outage() {
 #[tokio::test(start_paused = true)]
 async fn user_without_batch_answer_is_retried_alone() {
     let script: Script = Box::new(|left, number, place| match (number, place) {
-        (1, 3 | 5) => Part::Untold(attempt(UNREAD)),
+        (1, 3 | 5) => BatchPart::NoAnswer(attempt(UNREAD)),
         (_, _) if left.batch && number > 1 => panic!("a second batch"),
         _ => accepted(),
     });
-    let ran = run(Asked { users: 20, ..ASKED }, &Stop::new(), script).await;
+    let ran = run(ReadRequest { users: 20, ..ASKED }, &Stop::new(), script).await;
     assert_eq!(ran.requests(), [(0, 20), (1_100, 1), (1_100, 1)], "each by himself");
     let twice: Vec<_> =
         ran.records.iter().filter(|record| record.attempts == 2).map(|record| record.row).collect();
@@ -309,8 +307,8 @@ async fn user_without_batch_answer_is_retried_alone() {
 #[tokio::test(start_paused = true)]
 async fn batching_is_switched_off_after_unreadable_batches() {
     let script: Script =
-        Box::new(|left, _, _| if left.batch { Part::Untold(attempt(UNREAD)) } else { accepted() });
-    let asked = Asked { users: 400, rate: 100.0, concurrency: 40, ..ASKED };
+        Box::new(|left, _, _| if left.batch { BatchPart::NoAnswer(attempt(UNREAD)) } else { accepted() });
+    let asked = ReadRequest { users: 400, rate: 100.0, concurrency: 40, ..ASKED };
     let ran = run(asked, &Stop::new(), script).await;
     assert!(ran.records.len() == 400 && ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
     let batches = ran.left.iter().filter(|left| left.batch).count();
@@ -322,7 +320,7 @@ async fn batching_is_switched_off_after_unreadable_batches() {
 async fn drain_drops_unsent_batches_and_waits_for_sent_ones() {
     for (at, expected) in [(500, 0), (1_050, 3)] {
         // Three users wait up to a second for others; the answer takes 100 ms more.
-        let asked = Asked { users: 3, rate: 10.0, ..ASKED };
+        let asked = ReadRequest { users: 3, rate: 10.0, ..ASKED };
         let stop = Stop::new();
         let raise = stop.clone();
         tokio::spawn(async move {
@@ -341,7 +339,8 @@ async fn drain_drops_unsent_batches_and_waits_for_sent_ones() {
         sleep(Duration::from_secs(10)).await;
         raise.drain(Why::Interrupted);
     });
-    let ran = run(Asked { users: 100, ..ASKED }, &stop, Box::new(|_, _, _| own(throttled(3_600)))).await;
+    let ran =
+        run(ReadRequest { users: 100, ..ASKED }, &stop, Box::new(|_, _, _| own(throttled(3_600)))).await;
     assert_eq!((ran.records.len(), ran.took), (0, Duration::from_secs(10)));
 }
 
@@ -359,7 +358,7 @@ async fn served(scenario: Scenario) -> (Simulator, Url, Client) {
 }
 
 /// A run of users against the simulator: the records, its ledger, and how often the action ran for each id.
-async fn serve(scenario: &str, asked: Asked) -> (Vec<Record>, Ledger, BTreeMap<String, u64>) {
+async fn serve(scenario: &str, asked: ReadRequest) -> (Vec<Record>, Ledger, BTreeMap<String, u64>) {
     let mut scenario = Scenario::parse(scenario).expect("a scenario");
     scenario.objects.strangers = true;
     let (simulator, root, client) = served(scenario).await;
@@ -392,7 +391,7 @@ fn agrees(name: &str, records: &[Record], ledger: &Ledger, done: &BTreeMap<Strin
 
 #[tokio::test]
 async fn batch_of_twenty_users_is_one_request() {
-    let asked = Asked { users: 400, rate: 2_000.0, concurrency: 60, ..ASKED };
+    let asked = ReadRequest { users: 400, rate: 2_000.0, concurrency: 60, ..ASKED };
     let (records, ledger, done) = serve("latency_ms = 20", asked).await;
     agrees("calm", &records, &ledger, &done);
     assert_eq!((records.len(), done.len()), (400, 400));
@@ -438,7 +437,7 @@ async fn each_batch_fault_leaves_one_record_per_row() {
     let runs = cases.map(|(name, scenario)| {
         tokio::spawn(async move {
             // So many tries that chance fails nobody: what is tested is the account.
-            let asked = Asked { users: 200, rate: 2_000.0, concurrency: 60, tries: 20, ..ASKED };
+            let asked = ReadRequest { users: 200, rate: 2_000.0, concurrency: 60, tries: 20, ..ASKED };
             let (records, ledger, done) = serve(&format!("seed = 3\n{scenario}"), asked).await;
             agrees(name, &records, &ledger, &done);
             assert_eq!(records.len(), 200, "{name}");
@@ -501,7 +500,7 @@ async fn used_share_of_the_limit_reaches_the_rate_controller() {
             let mut scenario = Scenario::parse(&text).expect("a scenario");
             scenario.objects.strangers = true;
             let (_simulator, _, client) = served(scenario).await;
-            let asked = Asked { users: 18, batch, ..ASKED };
+            let asked = ReadRequest { users: 18, batch, ..ASKED };
             let pace = Pace::new(Law::adaptive(20.0), bounds(asked), None);
             let records = work(asked, client, pace.clone(), &Stop::new()).await;
             assert!(records.iter().all(|record| record.outcome == Outcome::Accepted && record.attempts == 1));

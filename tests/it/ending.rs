@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use reprovision::engine::dispatch::{Dispatch, Exchange};
-use reprovision::model::{Attempt, Event, Fault, Item, Kind, Outcome, Reason, Record, UserId};
+use reprovision::model::{
+    Attempt, AttemptResult, Event, Item, Outcome, Reason, Record, TransientFailure, UserId,
+};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::stop::{Phase, Stop, Why};
 use tokio::sync::mpsc;
@@ -18,7 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Answers every request so much later.
 struct Slow {
     latency: Duration,
-    kind: Kind,
+    kind: AttemptResult,
     /// How many tokens there are.
     tokens: usize,
     sent: Arc<AtomicUsize>,
@@ -74,7 +76,7 @@ fn finished(event: &Event) -> Option<&Record> {
 async fn run(
     items: Vec<Item>,
     latency: Duration,
-    kind: Kind,
+    kind: AttemptResult,
     interrupt: Option<Duration>,
     stop: &Stop,
 ) -> Ended {
@@ -84,7 +86,7 @@ async fn run(
 async fn run_with(
     items: Vec<Item>,
     latency: Duration,
-    kind: Kind,
+    kind: AttemptResult,
     tokens: usize,
     group: u32,
     interrupt: Option<Duration>,
@@ -131,7 +133,8 @@ async fn run_with(
 #[tokio::test(start_paused = true)]
 async fn drain_records_requests_in_flight_and_sends_no_more() {
     let stop = Stop::new();
-    let ended = run((1..=500).map(user).collect(), SECOND * 8, Kind::Accepted, Some(SECOND), &stop).await;
+    let ended =
+        run((1..=500).map(user).collect(), SECOND * 8, AttemptResult::Accepted, Some(SECOND), &stop).await;
     assert_eq!((ended.took, ended.sent), (SECOND * 8, 4));
     assert_eq!((ended.rows(), ended.cut_short()), (vec![1, 2, 3, 4], 0));
     assert_eq!(stop.phase(), Phase::Draining);
@@ -140,7 +143,8 @@ async fn drain_records_requests_in_flight_and_sends_no_more() {
 #[tokio::test(start_paused = true)]
 async fn request_longer_than_ten_seconds_after_stop_has_no_record() {
     let stop = Stop::new();
-    let ended = run((1..=500).map(user).collect(), SECOND * 600, Kind::Accepted, Some(SECOND), &stop).await;
+    let ended =
+        run((1..=500).map(user).collect(), SECOND * 600, AttemptResult::Accepted, Some(SECOND), &stop).await;
     assert_eq!((ended.took, ended.sent), (SECOND * 11, 4));
     assert!(ended.events.is_empty(), "{:?}", ended.events);
     assert_eq!((stop.phase(), stop.reasons()), (Phase::Aborting, vec![Why::Interrupted]));
@@ -149,7 +153,7 @@ async fn request_longer_than_ten_seconds_after_stop_has_no_record() {
 #[tokio::test(start_paused = true)]
 async fn user_in_backoff_at_a_stop_has_no_record() {
     let stop = Stop::new();
-    let fault = Kind::Transient(Fault::Server);
+    let fault = AttemptResult::Transient(TransientFailure::Server);
     // The third try would follow 2 s after the second, which fails at 1.2 s.
     let ended = run((1..=3).map(user).collect(), SECOND / 10, fault, Some(SECOND * 2), &stop).await;
     assert_eq!((ended.took, ended.sent), (SECOND * 2, 6));
@@ -167,7 +171,7 @@ async fn user_in_backoff_at_a_stop_has_no_record() {
 
 #[tokio::test(start_paused = true)]
 async fn user_in_backoff_does_not_block_other_users() {
-    let fault = Kind::Transient(Fault::Server);
+    let fault = AttemptResult::Transient(TransientFailure::Server);
     // Ten users, four in flight: tries of a tenth of a second, with waits of 1, 2, 4, 8 and 16 s between them.
     let ended = run((1..=10).map(user).collect(), SECOND / 10, fault, None, &Stop::new()).await;
     assert_eq!(ended.sent, 60);
@@ -192,7 +196,7 @@ async fn rows_without_request_are_recorded() {
     };
     let items =
         (1..=300).map(|row| if row % 3 == 0 { Item::Settled(Box::new(settled(row))) } else { user(row) });
-    let ended = run(items.collect(), SECOND / 10, Kind::Accepted, None, &Stop::new()).await;
+    let ended = run(items.collect(), SECOND / 10, AttemptResult::Accepted, None, &Stop::new()).await;
     assert_eq!(ended.sent, 200);
     assert_eq!(ended.rows(), (1..=300).collect::<Vec<_>>());
     for record in ended.events.iter().filter_map(finished).filter(|record| record.row % 3 == 0) {
@@ -203,7 +207,8 @@ async fn rows_without_request_are_recorded() {
 #[tokio::test(start_paused = true)]
 async fn expired_sign_in_stops_run_without_records() {
     let stop = Stop::new();
-    let ended = run_with((1..=500).map(user).collect(), SECOND, Kind::Accepted, 10, 1, None, &stop).await;
+    let ended =
+        run_with((1..=500).map(user).collect(), SECOND, AttemptResult::Accepted, 10, 1, None, &stop).await;
     assert_eq!(stop.reasons(), [Why::SignIn("no more tokens".to_owned())]);
     assert_eq!((ended.sent, ended.rows(), ended.cut_short()), (10, (1..=10).collect(), 0));
 }

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reprovision::engine::dispatch::{Dispatch, Exchange};
-use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Reason, Record, Scope, Throttle};
+use reprovision::model::{
+    Attempt, AttemptResult, Item, Outcome, Reason, Record, Scope, Throttle, TransientFailure,
+};
 use reprovision::pace::{Adaptive, Bounds, Cooling, Law, Learned, Pace, Waiting};
 use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
@@ -34,7 +36,7 @@ fn scripted(
     Scripted { began, token: move || token, latency: |_| LATENCY, script, sent }
 }
 
-fn answer(kind: Kind) -> Attempt {
+fn answer(kind: AttemptResult) -> Attempt {
     Attempt { latency: LATENCY, ..Attempt::of(kind) }
 }
 
@@ -88,7 +90,7 @@ async fn run_with(
 }
 
 fn throttled(wait: u64) -> Attempt {
-    let kind = Kind::Throttled(Throttle { scope: Scope::default(), quota: true });
+    let kind = AttemptResult::Throttled(Throttle { scope: Scope::default(), quota: true });
     Attempt { retry_after: Some(Duration::from_secs(wait)), ..answer(kind) }
 }
 
@@ -97,7 +99,7 @@ async fn panic_stops_run_and_requests_in_flight_are_recorded() {
     let stop = Stop::new();
     let script = script(|_, number, _| match number {
         2 => panic!("nobody thought of that"),
-        _ => Kind::Accepted,
+        _ => AttemptResult::Accepted,
     });
     let ran = run(10, 20.0, 2, &stop, script).await;
     // The second breaks at 150 ms, while the third, who left at 100 ms, is in flight.
@@ -114,7 +116,7 @@ async fn nothing_is_sent_during_a_pause_and_then_one_probe() {
         20.0,
         32,
         &Stop::new(),
-        script(|_, number, _| if number == 50 { throttled(41) } else { Kind::Accepted.into() }),
+        script(|_, number, _| if number == 50 { throttled(41) } else { AttemptResult::Accepted.into() }),
     )
     .await;
     assert_eq!(ran.records.len(), 200);
@@ -132,11 +134,13 @@ async fn nothing_is_sent_during_a_pause_and_then_one_probe() {
 #[tokio::test(start_paused = true)]
 async fn ten_minute_outage_fails_no_user() {
     let out = Duration::from_secs(5)..Duration::from_secs(605);
-    let script = script(
-        move |at, _, _| {
-            if out.contains(&at) { Kind::Transient(Fault::Unavailable) } else { Kind::Accepted }
-        },
-    );
+    let script = script(move |at, _, _| {
+        if out.contains(&at) {
+            AttemptResult::Transient(TransientFailure::Unavailable)
+        } else {
+            AttemptResult::Accepted
+        }
+    });
     let ran = run(1_000, 18.0, 32, &Stop::new(), script).await;
     assert_eq!(ran.records.len(), 1_000);
     assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
@@ -151,9 +155,13 @@ async fn ten_minute_outage_fails_no_user() {
 #[tokio::test(start_paused = true)]
 async fn outage_costs_no_attempt_of_two() {
     let out = Duration::ZERO..Duration::from_secs(600);
-    let script = script(
-        move |at, _, _| if out.contains(&at) { Kind::Transient(Fault::Timeout) } else { Kind::Accepted },
-    );
+    let script = script(move |at, _, _| {
+        if out.contains(&at) {
+            AttemptResult::Transient(TransientFailure::Timeout)
+        } else {
+            AttemptResult::Accepted
+        }
+    });
     let (stop, began) = (Stop::new(), Instant::now());
     let exchange = scripted(began, began, script, Arc::default());
     let (feed, rows) = mpsc::channel(25);
@@ -171,12 +179,13 @@ async fn outage_costs_no_attempt_of_two() {
 
 #[tokio::test(start_paused = true)]
 async fn one_failing_user_does_not_pause_the_run() {
-    let script =
-        script(
-            |_, _, id| {
-                if id == "user100@contoso.com" { Kind::Transient(Fault::Server) } else { Kind::Accepted }
-            },
-        );
+    let script = script(|_, _, id| {
+        if id == "user100@contoso.com" {
+            AttemptResult::Transient(TransientFailure::Server)
+        } else {
+            AttemptResult::Accepted
+        }
+    });
     let ran = run(100, 50.0, 8, &Stop::new(), script).await;
     let failed: Vec<_> = ran.records.iter().filter(|record| record.outcome == Outcome::Failed).collect();
     assert_eq!((failed.len(), failed[0].row, failed[0].attempts), (1, 100, 6));
@@ -186,8 +195,13 @@ async fn one_failing_user_does_not_pause_the_run() {
 async fn failing_users_at_end_of_list_are_not_an_outage() {
     // One of ten. The others are accepted within seconds, the sixty are tried for a minute more.
     let poisoned = |id: &str| id.split('@').next().is_some_and(|name| name.ends_with('7'));
-    let script =
-        script(move |_, _, id| if poisoned(id) { Kind::Transient(Fault::Server) } else { Kind::Accepted });
+    let script = script(move |_, _, id| {
+        if poisoned(id) {
+            AttemptResult::Transient(TransientFailure::Server)
+        } else {
+            AttemptResult::Accepted
+        }
+    });
     let stop = Stop::new();
     let ran = tokio::time::timeout(Duration::from_secs(180), run(600, 100.0, 100, &stop, script)).await;
     let ran = ran.expect("no pause for them");
@@ -211,7 +225,7 @@ async fn drain_ends_long_pause_without_records() {
 
 #[tokio::test(start_paused = true)]
 async fn fixed_rate_is_never_exceeded_within_an_hour() {
-    let ran = run(20_000, 20.0, 32, &Stop::new(), script(|_, _, _| Kind::Accepted)).await;
+    let ran = run(20_000, 20.0, 32, &Stop::new(), script(|_, _, _| AttemptResult::Accepted)).await;
     assert_eq!(ran.records.len(), 20_000);
     let busiest = ran.sent.windows(21).map(|window| window[20] - window[0]).min().expect("requests");
     assert!(busiest >= Duration::from_millis(999), "21 requests in {busiest:?} at 20/s");
@@ -223,7 +237,7 @@ async fn accepted(pace: &Arc<Pace>, parts: u32) -> (u32, Duration) {
     let began = Instant::now();
     let mut ticket = pace.admit(parts).await;
     for row in 0..ticket.parts() {
-        pace.settle(&mut ticket, u64::from(row), &answer(Kind::Accepted));
+        pace.settle(&mut ticket, u64::from(row), &answer(AttemptResult::Accepted));
     }
     (ticket.parts(), began.elapsed())
 }
@@ -263,7 +277,7 @@ async fn batch_that_is_the_probe_is_sent_whole() {
     let other = tokio::time::timeout(Duration::from_secs(60), pace.admit(20)).await;
     assert!(other.is_err(), "two probes at once");
     // An object that is busy was no more refused than one that was taken.
-    pace.settle(&mut probe, 1, &answer(Kind::Busy));
+    pace.settle(&mut probe, 1, &answer(AttemptResult::Busy));
     assert_eq!(pace.admit(20).await.parts(), 20);
 }
 
@@ -280,7 +294,7 @@ async fn suspended_and_continued_process_sends_no_burst() {
             sleep(Duration::from_secs(100)).await;
             tokio::time::advance(Duration::from_secs(60)).await;
         });
-        let ran = run_at(pace, 4_000, 32, &Stop::new(), script(|_, _, _| Kind::Accepted)).await;
+        let ran = run_at(pace, 4_000, 32, &Stop::new(), script(|_, _, _| AttemptResult::Accepted)).await;
         let after: Vec<_> = ran.sent.iter().filter(|at| **at >= Duration::from_secs(160)).collect();
         let stood = ran.sent.windows(2).map(|pair| pair[1] - pair[0]).max().expect("requests");
         assert!(stood >= Duration::from_secs(59), "the process did not stand still: {stood:?}");
@@ -293,7 +307,7 @@ async fn suspended_and_continued_process_sends_no_burst() {
 async fn users_that_waited_for_a_token_are_not_sent_together() {
     for (law, most_in_a_second) in [(Law::Fixed, 3), (known(2.0), 3)] {
         let pace = Pace::new(law, Bounds { rate: 2.0, in_flight: 32, group: 1 }, None);
-        let accept = script(|_, _, _| Kind::Accepted);
+        let accept = script(|_, _, _| AttemptResult::Accepted);
         let ran = run_with(pace, 80, 32, &Stop::new(), accept, Duration::from_secs(20)).await;
         assert_eq!(ran.records.len(), 80);
         assert!(ran.sent.iter().all(|at| *at >= Duration::from_secs(20)));
@@ -314,11 +328,13 @@ fn known(rate: f64) -> Law {
 #[tokio::test(start_paused = true)]
 async fn outage_does_not_change_the_learned_rate() {
     let out = Duration::from_secs(200)..Duration::from_secs(800);
-    let script = script(
-        move |at, _, _| {
-            if out.contains(&at) { Kind::Transient(Fault::Unavailable) } else { Kind::Accepted }
-        },
-    );
+    let script = script(move |at, _, _| {
+        if out.contains(&at) {
+            AttemptResult::Transient(TransientFailure::Unavailable)
+        } else {
+            AttemptResult::Accepted
+        }
+    });
     let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
     let ran = run_at(pace.clone(), 12_000, 32, &Stop::new(), script).await;
     assert!(ran.records.iter().all(|record| record.outcome == Outcome::Accepted));
@@ -342,7 +358,7 @@ async fn ramp_up_admits_one_more_request_per_answer() {
         let more = tokio::time::timeout(Duration::from_secs(60), pace.admit(1)).await;
         assert!(more.is_err(), "more than {most} in flight after {answers} answers");
         let mut first = held.remove(0);
-        pace.settle(&mut first, 1, &answer(Kind::Accepted));
+        pace.settle(&mut first, 1, &answer(AttemptResult::Accepted));
     }
 }
 
@@ -363,7 +379,7 @@ async fn stall_time_excludes_pauses_and_includes_failed_probes() {
     let _ = pace.admit(1).await;
     assert_eq!(pace.silent_for(), Duration::from_secs(40 + 3 * 300));
     let mut probe = pace.admit(1).await;
-    pace.settle(&mut probe, 1, &answer(Kind::Accepted));
+    pace.settle(&mut probe, 1, &answer(AttemptResult::Accepted));
     assert_eq!(pace.silent_for(), Duration::ZERO);
     sleep(Duration::from_secs(100)).await;
     assert_eq!(pace.silent_for(), Duration::from_secs(100), "what was announced before an answer is over");
@@ -391,7 +407,7 @@ async fn later_of_two_restored_pauses_of_a_scope_holds() {
 
 #[tokio::test(start_paused = true)]
 async fn duration_counts_from_the_first_request_not_from_the_queue() {
-    let ran = run(40, 1.0, 32, &Stop::new(), script(|_, _, _| Kind::Accepted)).await;
+    let ran = run(40, 1.0, 32, &Stop::new(), script(|_, _, _| AttemptResult::Accepted)).await;
     assert_eq!(ran.records.len(), 40);
     for record in ran.records {
         assert_eq!(record.duration_ms, Some(100), "row {}", record.row);
@@ -401,7 +417,7 @@ async fn duration_counts_from_the_first_request_not_from_the_queue() {
 #[tokio::test(start_paused = true)]
 async fn no_user_is_sent_if_records_cannot_be_written() {
     let sent = Arc::new(Mutex::new(Vec::new()));
-    let script = script(|_, _, _| Kind::Accepted);
+    let script = script(|_, _, _| AttemptResult::Accepted);
     let (feed, rows) = mpsc::channel(16);
     // The journal thread has ended without a word: a panic.
     let (events, inbox) = mpsc::channel(16);
@@ -425,7 +441,8 @@ async fn no_user_is_sent_if_records_cannot_be_written() {
 async fn throttling_pauses_and_used_share_are_counted() {
     let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
     // One refusal in a thousand seconds; the probe takes a tenth of a second.
-    let script = script(|_, number, _| if number == 1_000 { throttled(10) } else { Kind::Accepted.into() });
+    let script =
+        script(|_, number, _| if number == 1_000 { throttled(10) } else { AttemptResult::Accepted.into() });
     run_at(pace.clone(), 20_000, 32, &Stop::new(), script).await;
     let waits = pace.waits();
     assert_eq!((waits.refused, waits.spells), ([1, 0, 0], 1));
@@ -440,7 +457,8 @@ async fn throttling_pauses_and_used_share_are_counted() {
 async fn used_share_is_reported_from_one_half() {
     let pace = Pace::new(known(20.0), Bounds { in_flight: 1, ..Bounds::default() }, None);
     // One in flight, a tenth of a second each: ten in a second where twenty are allowed.
-    let script = script(|_, number, _| if number == 10 { throttled(1) } else { Kind::Accepted.into() });
+    let script =
+        script(|_, number, _| if number == 10 { throttled(1) } else { AttemptResult::Accepted.into() });
     run_at(pace.clone(), 10_000, 1, &Stop::new(), script).await;
     let used = pace.waits().used.expect("a limit was met");
     assert!((0.49..=0.51).contains(&used), "{used}");
@@ -452,7 +470,11 @@ async fn share_of_quota_is_unknown_where_list_ends_after_a_pause() {
         let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
         // 300 users: what the service gives during ten seconds is 200 writes, and no more than five are left.
         let script = script(move |_, number, _| {
-            if number >= refused && number < refused + 5 { throttled(10) } else { Kind::Accepted.into() }
+            if number >= refused && number < refused + 5 {
+                throttled(10)
+            } else {
+                AttemptResult::Accepted.into()
+            }
         });
         run_at(pace.clone(), 300, 32, &Stop::new(), script).await;
         let waits = pace.waits();
@@ -464,7 +486,7 @@ async fn share_of_quota_is_unknown_where_list_ends_after_a_pause() {
 #[tokio::test(start_paused = true)]
 async fn outage_is_reported_probed_and_not_counted() {
     let pace = fixed(1_000.0);
-    let fault = answer(Kind::Transient(Fault::Timeout));
+    let fault = answer(AttemptResult::Transient(TransientFailure::Timeout));
     let mut tickets = Vec::new();
     for _ in 0..20 {
         tickets.push(pace.admit(1).await);
@@ -482,7 +504,11 @@ async fn outage_is_reported_probed_and_not_counted() {
         assert_eq!(pace.waiting(), Waiting::Outage { since, next_probe });
         let mut ticket = pace.admit(20).await;
         assert_eq!((Instant::now(), ticket.parts()), (next_probe, 1));
-        let kind = if probe == 3 { Kind::Refused(Reason::NotFound) } else { Kind::Transient(Fault::Server) };
+        let kind = if probe == 3 {
+            AttemptResult::Rejected(Reason::NotFound)
+        } else {
+            AttemptResult::Transient(TransientFailure::Server)
+        };
         pace.settle(&mut ticket, 21, &answer(kind));
     }
     assert_eq!(pace.waiting(), Waiting::No);
@@ -527,7 +553,7 @@ async fn throttled_responses_that_overlap_are_one_pause() {
     }
     let mut probe = pace.admit(1).await;
     assert_eq!(began.elapsed(), Duration::from_secs(7));
-    pace.settle(&mut probe, 1, &answer(Kind::Accepted));
+    pace.settle(&mut probe, 1, &answer(AttemptResult::Accepted));
     let waits = pace.waits();
     assert_eq!((waits.refused, waits.spells, waits.waited), ([3, 0, 0], 1, Duration::from_secs(7)));
     let mut ticket = pace.admit(1).await;

@@ -11,7 +11,9 @@ use reprovision::engine::dispatch::{Dispatch, Exchange};
 use reprovision::engine::retry::RetryPolicy;
 use reprovision::engine::worker::Workers;
 use reprovision::graph::{Client, ClientConfig, Connections};
-use reprovision::model::{Attempt, Event, Fault, Kind, ObjectKind, Outcome, Reason, Row, UserId, WallClock};
+use reprovision::model::{
+    Attempt, AttemptResult, Event, ObjectKind, Outcome, Reason, Row, TransientFailure, UserId, WallClock,
+};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::stop::Stop;
 use secrecy::SecretString;
@@ -24,10 +26,10 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// What the system's socket buffers may take in beside what the client reads.
 const BUFFERS: usize = 16 * 1024 * 1024;
-pub(crate) const NOT_GRAPH: Kind = Kind::Transient(Fault::NotGraph);
-pub(crate) const BROKEN: Kind = Kind::Transient(Fault::Broken);
-const LATE: Kind = Kind::Transient(Fault::Timeout);
-const NOT_FOUND: Kind = Kind::Refused(Reason::NotFound);
+pub(crate) const NOT_GRAPH: AttemptResult = AttemptResult::Transient(TransientFailure::NotGraph);
+pub(crate) const BROKEN: AttemptResult = AttemptResult::Transient(TransientFailure::Broken);
+const LATE: AttemptResult = AttemptResult::Transient(TransientFailure::Timeout);
+const NOT_FOUND: AttemptResult = AttemptResult::Rejected(Reason::NotFound);
 /// What every script ends with once it has nothing more to say: an answer that no case expects.
 const GONE: &[u8] = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n";
 
@@ -248,23 +250,27 @@ async fn only_complete_success_responses_are_accepted() {
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
     let no_content = answer("204 No Content", "", "");
     let cases = [
-        ("204", no_content.clone(), Kind::Accepted),
-        ("204 after a thousand 100s", continues + &no_content, Kind::Accepted),
-        ("204 after early hints", format!("{hints}{no_content}"), Kind::Accepted),
+        ("204", no_content.clone(), AttemptResult::Accepted),
+        ("204 after a thousand 100s", continues + &no_content, AttemptResult::Accepted),
+        ("204 after early hints", format!("{hints}{no_content}"), AttemptResult::Accepted),
         (
             "204 with a length and a body",
             answer("204 No Content", "Content-Length: 5\r\n", "hello"),
-            Kind::Accepted,
+            AttemptResult::Accepted,
         ),
         (
             "204 with a page",
             answer("204 No Content", "Content-Type: text/html\r\n", "<html>"),
-            Kind::Accepted,
+            AttemptResult::Accepted,
         ),
-        ("200 without a body", answer("200 OK", "Content-Length: 0\r\n", ""), Kind::Accepted),
-        ("200 with a blank", answer("200 OK", "Content-Length: 2\r\n", "\r\n"), Kind::Accepted),
-        ("200 in chunks", answer("200 OK", "Transfer-Encoding: chunked\r\n", "0\r\n\r\n"), Kind::Accepted),
-        ("202", answer("202 Accepted", "Content-Length: 0\r\nLocation: /x\r\n", ""), Kind::Accepted),
+        ("200 without a body", answer("200 OK", "Content-Length: 0\r\n", ""), AttemptResult::Accepted),
+        ("200 with a blank", answer("200 OK", "Content-Length: 2\r\n", "\r\n"), AttemptResult::Accepted),
+        (
+            "200 in chunks",
+            answer("200 OK", "Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+            AttemptResult::Accepted,
+        ),
+        ("202", answer("202 Accepted", "Content-Length: 0\r\nLocation: /x\r\n", ""), AttemptResult::Accepted),
         ("200 that ends with the connection", answer("200 OK", "", ""), BROKEN),
         ("200 {}", answer("200 OK", "Content-Length: 2\r\n", "{}"), NOT_GRAPH),
         (
@@ -351,11 +357,11 @@ async fn bytes_that_are_not_http_are_a_network_failure() {
 #[tokio::test]
 async fn unusual_but_complete_responses_are_classified() {
     let cases = [
-        ("HTTP/1.0 204", "HTTP/1.0 204 No Content\r\n\r\n".to_owned(), Kind::Accepted),
+        ("HTTP/1.0 204", "HTTP/1.0 204 No Content\r\n\r\n".to_owned(), AttemptResult::Accepted),
         (
             "HTTP/1.0 200 with its length",
             "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            Kind::Accepted,
+            AttemptResult::Accepted,
         ),
         ("HTTP/1.0 200 to the end", "HTTP/1.0 200 OK\r\n\r\n".to_owned(), BROKEN),
         ("HTTP/1.0 200 cut off", "HTTP/1.0 200 OK\r\n\r\n{".to_owned(), NOT_GRAPH),
@@ -398,7 +404,7 @@ async fn bytes_after_a_response_are_not_read_as_a_response() {
     ] {
         // `judged` looks at the answer to the request behind it. The connection stays open on the server's side.
         let attempt = judged(vec![Play::Say(format!("{first}{second}").into_bytes()), Play::Hang]).await;
-        assert!(matches!(attempt.kind, Kind::Accepted | NOT_GRAPH), "{:?}", attempt.kind);
+        assert!(matches!(attempt.kind, AttemptResult::Accepted | NOT_GRAPH), "{:?}", attempt.kind);
     }
 }
 
@@ -428,9 +434,11 @@ fn bomb(megabytes: usize) -> Vec<u8> {
 #[tokio::test]
 async fn endless_and_decompressing_bodies_are_not_read() {
     let chunk = |size: usize| format!("{size:x}\r\n{}\r\n", "y".repeat(size)).into_bytes();
-    for (status, expected) in
-        [("404 Not Found", NOT_GRAPH), ("500 Oops", Kind::Transient(Fault::Server)), ("200 OK", BROKEN)]
-    {
+    for (status, expected) in [
+        ("404 Not Found", NOT_GRAPH),
+        ("500 Oops", AttemptResult::Transient(TransientFailure::Server)),
+        ("200 OK", BROKEN),
+    ] {
         let head = answer(status, "Transfer-Encoding: chunked\r\n", "");
         let attempt = judged(vec![Play::Say(head.into_bytes()), Play::Endless(chunk(16 * 1024))]).await;
         assert_eq!(attempt.kind, expected, "{status}");
@@ -481,7 +489,10 @@ async fn connection_resets_and_refusals_are_network_failures() {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("an address");
     let nobody = Server { root: Url::parse(&format!("http://{free}")).expect("a URL"), seen: server.seen };
     let attempt = send(&nobody.client()).await;
-    assert_eq!((attempt.kind, &*attempt.code), (Kind::Transient(Fault::Connect), "connect"));
+    assert_eq!(
+        (attempt.kind, &*attempt.code),
+        (AttemptResult::Transient(TransientFailure::Connect), "connect")
+    );
     assert!(!attempt.message.contains("Ann_x"), "the id in a message: {}", attempt.message);
 }
 
@@ -509,7 +520,14 @@ async fn next_request_after_a_503_uses_a_new_connection() {
     // New connections are opened at most twice a second; the first are as young as the test.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let kinds = [send(&client).await.kind, send(&client).await.kind, send(&client).await.kind];
-    assert_eq!(kinds, [Kind::Accepted, Kind::Transient(Fault::Unavailable), Kind::Accepted]);
+    assert_eq!(
+        kinds,
+        [
+            AttemptResult::Accepted,
+            AttemptResult::Transient(TransientFailure::Unavailable),
+            AttemptResult::Accepted
+        ]
+    );
     let connections: Vec<_> = server.requests().into_iter().map(|(connection, _)| connection).collect();
     assert_eq!(connections, [0, 0, 1]);
 }

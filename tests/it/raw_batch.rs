@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use reprovision::engine::dispatch::Exchange;
-use reprovision::graph::Part;
-use reprovision::model::Kind;
+use reprovision::graph::BatchPart;
+use reprovision::model::AttemptResult;
 
 use crate::raw::{BROKEN, MISSING, NOT_GRAPH, PATIENCE, Play, Server, TIMEOUT, answer, id, say};
 
 /// What two users of a batch are told when this is the answer to it.
-async fn batched(script: Vec<Play>) -> Vec<Part> {
+async fn batched(script: Vec<Play>) -> Vec<BatchPart> {
     // Of all these, silence alone takes so long.
     let timeout = if matches!(&*script, [Play::Hang]) { TIMEOUT } else { PATIENCE };
     let server = Server::start(vec![script]);
@@ -45,7 +45,7 @@ async fn failed_batch_is_not_final_for_any_user() {
         ("no responses", json("200 OK", "{}"), BROKEN),
     ] {
         for part in batched(vec![Play::Say(bytes.clone().into_bytes()), Play::Close]).await {
-            let Part::Untold(attempt) = part else { panic!("{name}: {part:?}") };
+            let BatchPart::NoAnswer(attempt) = part else { panic!("{name}: {part:?}") };
             assert_eq!(
                 (attempt.kind, &*attempt.code),
                 (kind.clone(), "no_answer_in_batch"),
@@ -64,19 +64,31 @@ async fn failed_batch_is_not_final_for_any_user() {
         ("silence", vec![Play::Hang]),
     ] {
         for part in batched(script).await {
-            assert!(matches!(part, Part::Whole(_)), "{name}: {part:?}");
+            assert!(matches!(part, BatchPart::BatchFailed(_)), "{name}: {part:?}");
         }
     }
     // What can be read counts, whatever the status of the whole.
     let parts = batched(say(json("424 Failed Dependency", one))).await;
-    assert!(matches!(&parts[0], Part::Untold(attempt) if attempt.kind == NOT_GRAPH), "{parts:?}");
-    assert!(matches!(&parts[1], Part::Own(attempt) if attempt.kind == Kind::Accepted), "{parts:?}");
+    assert!(matches!(&parts[0], BatchPart::NoAnswer(attempt) if attempt.kind == NOT_GRAPH), "{parts:?}");
+    assert!(
+        matches!(&parts[1], BatchPart::Answered(attempt) if attempt.kind == AttemptResult::Accepted),
+        "{parts:?}"
+    );
     let throttled = answer("429 Busy", &format!("Retry-After: 7\r\nContent-Length: {}\r\n", one.len()), one);
     let parts = batched(say(throttled)).await;
     let wait = parts[0].attempt().retry_after;
-    assert!(matches!(parts[0], Part::Whole(_)) && wait == Some(Duration::from_secs(7)), "{parts:?}");
-    assert!(matches!(&parts[1], Part::Own(attempt) if attempt.kind == Kind::Accepted), "{parts:?}");
+    assert!(
+        matches!(parts[0], BatchPart::BatchFailed(_)) && wait == Some(Duration::from_secs(7)),
+        "{parts:?}"
+    );
+    assert!(
+        matches!(&parts[1], BatchPart::Answered(attempt) if attempt.kind == AttemptResult::Accepted),
+        "{parts:?}"
+    );
     let parts = batched(say(json("200 OK", one))).await;
-    assert!(matches!(&parts[0], Part::Untold(attempt) if attempt.kind == BROKEN), "{parts:?}");
-    assert!(matches!(&parts[1], Part::Own(attempt) if attempt.kind == Kind::Accepted), "{parts:?}");
+    assert!(matches!(&parts[0], BatchPart::NoAnswer(attempt) if attempt.kind == BROKEN), "{parts:?}");
+    assert!(
+        matches!(&parts[1], BatchPart::Answered(attempt) if attempt.kind == AttemptResult::Accepted),
+        "{parts:?}"
+    );
 }

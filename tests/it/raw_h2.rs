@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use reprovision::auth::{Notices, TokenSource, Tokens};
 use reprovision::engine::dispatch::Exchange;
 use reprovision::graph::{Client, ClientConfig, Connections};
-use reprovision::model::{Attempt, Fault, Kind, ObjectKind, Reason, UserId, WallClock};
+use reprovision::model::{Attempt, AttemptResult, ObjectKind, Reason, TransientFailure, UserId, WallClock};
 use secrecy::SecretString;
 use url::Url;
 
@@ -17,9 +17,9 @@ use url::Url;
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Of a client that knows what came before it, and more than one that runs into its own needs.
 const PATIENCE: Duration = Duration::from_secs(30);
-const BROKEN: Kind = Kind::Transient(Fault::Broken);
-const NOT_GRAPH: Kind = Kind::Transient(Fault::NotGraph);
-const LATE: Kind = Kind::Transient(Fault::Timeout);
+const BROKEN: AttemptResult = AttemptResult::Transient(TransientFailure::Broken);
+const NOT_GRAPH: AttemptResult = AttemptResult::Transient(TransientFailure::NotGraph);
+const LATE: AttemptResult = AttemptResult::Transient(TransientFailure::Timeout);
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -207,12 +207,16 @@ async fn http2_response_is_read_by_frames_and_never_sent_twice() {
         let more = frame(CONTINUATION, 0, stream, &vec![b'y'; 16_000]).repeat(66);
         [first, more, frame(CONTINUATION, END_HEADERS, stream, b"")].concat()
     };
-    let cases: [(&str, Play, Kind); 20] = [
-        ("204", play(no_content), Kind::Accepted),
-        ("200", play(body(S200, "0", "")), Kind::Accepted),
+    let cases: [(&str, Play, AttemptResult); 20] = [
+        ("204", play(no_content), AttemptResult::Accepted),
+        ("200", play(body(S200, "0", "")), AttemptResult::Accepted),
         ("200 {}", play(body(S200, "2", "{}")), NOT_GRAPH),
         ("204 with a body", play(body(S204, "2", "{}")), NOT_GRAPH),
-        ("404", play(body(S404, "30", r#"{"error":{"code":"UnknownXX"}}"#)), Kind::Refused(Reason::NotFound)),
+        (
+            "404",
+            play(body(S404, "30", r#"{"error":{"code":"UnknownXX"}}"#)),
+            AttemptResult::Rejected(Reason::NotFound),
+        ),
         ("404 {}", play(body(S404, "2", "{}")), NOT_GRAPH),
         ("200 shorter than its length", play(body(S200, "9", "{}")), BROKEN),
         ("200 longer than its length", play(body(S200, "1", "{}")), BROKEN),
@@ -229,11 +233,11 @@ async fn http2_response_is_read_by_frames_and_never_sent_twice() {
         (
             "go away behind the answer",
             play(|stream| [no_content(stream), go_away(stream, NO_ERROR)].concat()),
-            Kind::Accepted,
+            AttemptResult::Accepted,
         ),
         ("closed", last(|_| Vec::new()), BROKEN),
         ("silence", play(|_| Vec::new()), LATE),
-        ("two thousand pings", play(pings), Kind::Accepted),
+        ("two thousand pings", play(pings), AttemptResult::Accepted),
         ("a header of a megabyte", last(long), BROKEN),
         ("no frames", last(|_| b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()), BROKEN),
     ];
@@ -248,7 +252,7 @@ async fn http2_response_is_read_by_frames_and_never_sent_twice() {
             // It met a connection that was just closing.
             next = send(&client).await;
         }
-        assert_eq!(next.kind, Kind::Accepted, "the next one, after {name}: {}", next.message);
+        assert_eq!(next.kind, AttemptResult::Accepted, "the next one, after {name}: {}", next.message);
     }
 }
 
@@ -267,7 +271,7 @@ async fn next_request_after_a_timeout_uses_a_new_connection() {
     let server = Server::start(Vec::new(), vec![play(no_content), play(|_| Vec::new())]);
     let client = server.client(TIMEOUT);
     let kinds = [send(&client).await.kind, send(&client).await.kind, send(&client).await.kind];
-    assert_eq!(kinds, [Kind::Accepted, LATE, Kind::Accepted]);
+    assert_eq!(kinds, [AttemptResult::Accepted, LATE, AttemptResult::Accepted]);
     assert_eq!(server.requests(), [0, 0, 1], "one connection carries all until it is left");
 }
 
@@ -286,12 +290,12 @@ async fn refused_http2_is_replaced_by_http1_for_the_rest() {
         let first = futures::future::join_all((0..5).map(|_| send(&client))).await;
         for attempt in first {
             // One that came after the switch is served.
-            let refused = attempt.kind == Kind::Transient(Fault::Http2Refused);
-            assert!(refused || attempt.kind == Kind::Accepted, "{number}: {attempt:?}");
+            let refused = attempt.kind == AttemptResult::Transient(TransientFailure::Http2Refused);
+            assert!(refused || attempt.kind == AttemptResult::Accepted, "{number}: {attempt:?}");
         }
         let begun = server.requests().len();
         for _ in 0..3 {
-            assert_eq!(send(&client).await.kind, Kind::Accepted, "{number}");
+            assert_eq!(send(&client).await.kind, AttemptResult::Accepted, "{number}");
         }
         let later = &server.requests()[begun..];
         assert!(later.len() == 3 && later.windows(2).all(|pair| pair[0] == pair[1]), "{number}: {later:?}");

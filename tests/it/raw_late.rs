@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reprovision::engine::dispatch::Exchange;
-use reprovision::model::{Fault, Kind, Scope, Throttle, UserId};
+use reprovision::model::{AttemptResult, Scope, Throttle, TransientFailure, UserId};
 
 use crate::raw::{Play, Server};
 
@@ -17,11 +17,11 @@ async fn throttled_response_is_handled_before_its_body_arrives() {
     let refusals = [
         (
             "429 Too Many Requests\r\nRetry-After: 41",
-            Kind::Throttled(Throttle { scope: Scope::default(), quota: true }),
+            AttemptResult::Throttled(Throttle { scope: Scope::default(), quota: true }),
             Some(Duration::from_secs(41)),
         ),
         // Without its words it is not surely Graph's.
-        ("404 Not Found", Kind::Transient(Fault::NotGraph), None),
+        ("404 Not Found", AttemptResult::Transient(TransientFailure::NotGraph), None),
     ];
     for (head, kind, wait) in refusals {
         let head = format!("HTTP/1.1 {head}\r\nContent-Length: 1000\r\n\r\n");

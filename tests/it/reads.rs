@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reprovision::auth::{TokenSource, Tokens};
-use reprovision::engine::dispatch::{Asked, Dispatch, Exchange, Reads};
-use reprovision::graph::{Client, ClientConfig, Connections, Reading, object_path};
-use reprovision::model::{Attempt, Fault, Kind, ObjectKind, Reason, Scope, Throttle, UserId, WallClock};
+use reprovision::engine::dispatch::{Dispatch, Exchange, ReadRequest, Reads};
+use reprovision::graph::{Client, ClientConfig, Connections, ReadResponse, object_path};
+use reprovision::model::{
+    Attempt, AttemptResult, ObjectKind, Reason, Scope, Throttle, TransientFailure, UserId, WallClock,
+};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::simulator::{Scenario, Simulator};
 use reprovision::stop::{Stop, Why};
@@ -25,10 +27,10 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn next(&self) -> Reading {
+    fn next(&self) -> ReadResponse {
         let mut answers = self.answers.lock().expect("no panic holds it");
-        let attempt = if answers.is_empty() { Kind::Accepted.into() } else { answers.remove(0) };
-        Reading { attempt, body: b"{}".to_vec(), date: None, of_whole: false }
+        let attempt = if answers.is_empty() { AttemptResult::Accepted.into() } else { answers.remove(0) };
+        ReadResponse { attempt, body: b"{}".to_vec(), date: None, of_whole: false }
     }
 }
 
@@ -47,14 +49,14 @@ impl Exchange for Scripted {
 }
 
 impl Reads for Scripted {
-    async fn get(&self, (): &(), _url: &Url) -> Reading {
+    async fn get(&self, (): &(), _url: &Url) -> ReadResponse {
         self.next()
     }
 
-    async fn get_batch(&self, (): &(), paths: &[String]) -> Vec<Reading> {
+    async fn get_batch(&self, (): &(), paths: &[String]) -> Vec<ReadResponse> {
         let first = self.next();
-        if matches!(first.attempt.kind, Kind::Transient(_)) {
-            return vec![Reading { of_whole: true, ..first }; paths.len()];
+        if matches!(first.attempt.kind, AttemptResult::Transient(_)) {
+            return vec![ReadResponse { of_whole: true, ..first }; paths.len()];
         }
         std::iter::once(first).chain(paths[1..].iter().map(|_| self.next())).collect()
     }
@@ -64,12 +66,12 @@ fn url() -> Url {
     Url::parse("http://127.0.0.1:9/beta/users").expect("a URL")
 }
 
-fn asked(count: u64) -> Vec<Asked> {
-    (0..count).map(|number| Asked { number, path: format!("/users/{number}") }).collect()
+fn asked(count: u64) -> Vec<ReadRequest> {
+    (0..count).map(|number| ReadRequest { number, path: format!("/users/{number}") }).collect()
 }
 
 fn throttled(seconds: u64) -> Attempt {
-    let kind = Kind::Throttled(Throttle { scope: Scope::default(), quota: true });
+    let kind = AttemptResult::Throttled(Throttle { scope: Scope::default(), quota: true });
     Attempt { retry_after: Some(Duration::from_secs(seconds)), ..Attempt::of(kind) }
 }
 
@@ -84,7 +86,7 @@ async fn throttled_read_pauses_reads_and_is_followed_by_a_probe() {
     let dispatch = gate(vec![throttled(30)], &Stop::new());
     let began = Instant::now();
     let (reading, _) = dispatch.get(1, &url()).await.expect("it runs");
-    assert!(matches!(reading.attempt.kind, Kind::Throttled(_)));
+    assert!(matches!(reading.attempt.kind, AttemptResult::Throttled(_)));
     assert_eq!(began.elapsed(), Duration::ZERO);
     let probe = dispatch.get_batch(&asked(20)).await.expect("it runs");
     assert_eq!((probe.len(), began.elapsed()), (1, Duration::from_secs(30)), "to the instant, and alone");
@@ -94,7 +96,7 @@ async fn throttled_read_pauses_reads_and_is_followed_by_a_probe() {
 
 #[tokio::test(start_paused = true)]
 async fn longest_wait_of_the_parts_pauses_all_reads() {
-    let dispatch = gate(vec![Kind::Accepted.into(), throttled(9), throttled(4)], &Stop::new());
+    let dispatch = gate(vec![AttemptResult::Accepted.into(), throttled(9), throttled(4)], &Stop::new());
     let began = Instant::now();
     assert_eq!(dispatch.get_batch(&asked(3)).await.expect("it runs").len(), 3);
     dispatch.get(1, &url()).await.expect("it runs");
@@ -103,9 +105,9 @@ async fn longest_wait_of_the_parts_pauses_all_reads() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_batch_of_reads_is_one_failure_and_not_an_outage() {
-    let dispatch = gate(vec![Kind::Transient(Fault::Timeout).into()], &Stop::new());
+    let dispatch = gate(vec![AttemptResult::Transient(TransientFailure::Timeout).into()], &Stop::new());
     let began = Instant::now();
-    for kind in [Kind::Transient(Fault::Timeout), Kind::Accepted] {
+    for kind in [AttemptResult::Transient(TransientFailure::Timeout), AttemptResult::Accepted] {
         let readings = dispatch.get_batch(&asked(20)).await.expect("it runs");
         assert!(readings.len() == 20 && readings.iter().all(|(reading, _)| reading.attempt.kind == kind));
     }
@@ -146,7 +148,7 @@ async fn next_links_are_followed_on_the_same_origin_only() {
     let (mut pages, mut ids) = (0, std::collections::BTreeSet::new());
     while let Some(url) = next.take() {
         let (reading, _) = dispatch.get(pages, &url).await.expect("it runs");
-        assert_eq!(reading.attempt.kind, Kind::Accepted, "{}", reading.attempt.message);
+        assert_eq!(reading.attempt.kind, AttemptResult::Accepted, "{}", reading.attempt.message);
         assert!(reading.date.is_some(), "the service's own clock");
         let page: serde_json::Value = serde_json::from_slice(&reading.body).expect("JSON");
         ids.extend(page["value"].as_array().expect("a page").iter().map(|user| user["id"].to_string()));
@@ -156,7 +158,7 @@ async fn next_links_are_followed_on_the_same_origin_only() {
     assert_eq!((pages, ids.len()), (3, 250));
     let elsewhere = Url::parse("http://127.0.0.1:9/v1.0/users").expect("a URL");
     let (reading, _) = dispatch.get(9, &elsewhere).await.expect("it runs");
-    assert_eq!(reading.attempt.kind, Kind::Refused(Reason::NotGraph));
+    assert_eq!(reading.attempt.kind, AttemptResult::Rejected(Reason::NotGraph));
     assert!(reading.attempt.message.contains("http://127.0.0.1:9"), "{}", reading.attempt.message);
     assert_eq!(simulator.ledger().rule_breaks, 0);
 }
@@ -169,7 +171,7 @@ async fn parts_without_answer_in_a_batch_are_one_failure() {
         for _ in 0..2 {
             let readings = timeout(SOON, dispatch.get_batch(&asked(20))).await.expect("no outage");
             let readings = readings.expect("it runs");
-            let failed = |reading: &Reading| matches!(reading.attempt.kind, Kind::Transient(_));
+            let failed = |reading: &ReadResponse| matches!(reading.attempt.kind, AttemptResult::Transient(_));
             assert!(readings.iter().all(|(reading, _)| reading.of_whole && failed(reading)), "{fault}");
         }
     }
@@ -190,17 +192,17 @@ async fn batch_of_reads_returns_answers_in_request_order() {
     let path =
         |id: &UserId| format!("{}?$select=id,serviceProvisioningErrors", object_path(ObjectKind::Users, id));
     let mut asked: Vec<_> =
-        ids[..19].iter().zip(0..).map(|(id, number)| Asked { number, path: path(id) }).collect();
+        ids[..19].iter().zip(0..).map(|(id, number)| ReadRequest { number, path: path(id) }).collect();
     let nobody = UserId::parse("nobody@contoso.com").expect("an id");
-    asked.insert(7, Asked { number: 99, path: path(&nobody) });
+    asked.insert(7, ReadRequest { number: 99, path: path(&nobody) });
     let readings = dispatch.get_batch(&asked).await.expect("it runs");
     assert_eq!(readings.len(), 20);
     for (place, (reading, _)) in readings.iter().enumerate() {
         let object: serde_json::Value = serde_json::from_slice(&reading.body).unwrap_or_default();
         if place == 7 {
-            assert_eq!(reading.attempt.kind, Kind::Refused(Reason::NotFound));
+            assert_eq!(reading.attempt.kind, AttemptResult::Rejected(Reason::NotFound));
         } else {
-            assert_eq!(reading.attempt.kind, Kind::Accepted);
+            assert_eq!(reading.attempt.kind, AttemptResult::Accepted);
             assert_eq!(object["id"], ids[if place < 7 { place } else { place - 1 }].as_str());
         }
     }

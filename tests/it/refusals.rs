@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reprovision::engine::dispatch::{Asked, Dispatch, Exchange, Reads};
-use reprovision::graph::{Part, Reading};
-use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Reason, Record, UserId};
+use reprovision::engine::dispatch::{Dispatch, Exchange, ReadRequest, Reads};
+use reprovision::graph::{BatchPart, ReadResponse};
+use reprovision::model::{Attempt, AttemptResult, Item, Outcome, Reason, Record, TransientFailure, UserId};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
@@ -17,19 +17,19 @@ use crate::pool_support::{self, user};
 
 /// An answer takes so long.
 const LATENCY: Duration = Duration::from_millis(100);
-const UNAUTHORIZED: Kind = Kind::Unauthorized { claims: None };
-const FORBIDDEN: Kind = Kind::Refused(Reason::NoPermission);
+const UNAUTHORIZED: AttemptResult = AttemptResult::Unauthorized { claims: None };
+const FORBIDDEN: AttemptResult = AttemptResult::Rejected(Reason::NoPermission);
 /// More than any of these runs takes.
 const LONG: Duration = Duration::from_secs(600);
 
 /// What a request is answered: by its number among all, its user and its token.
-type Script = Box<dyn Fn(u64, u64, u64) -> Kind + Send + Sync>;
+type Script = Box<dyn Fn(u64, u64, u64) -> AttemptResult + Send + Sync>;
 
 /// A service whose tokens are numbers.
 struct Service {
     script: Script,
     /// Answer to a check, by token.
-    check: Box<dyn Fn(u64) -> Kind + Send + Sync>,
+    check: Box<dyn Fn(u64) -> AttemptResult + Send + Sync>,
     /// Tokens that the sign-in host gives in all.
     tokens: u64,
     state: Arc<State>,
@@ -54,8 +54,9 @@ impl Service {
         self.state.users.lock().expect("no panic holds it").push(user);
         let number = self.state.sent.fetch_add(1, Relaxed) + 1;
         let kind = (self.script)(number, user, token);
-        let status = if kind == Kind::Transient(Fault::NotGraph) { Some(403) } else { None };
-        let message = if kind == Kind::Accepted { "" } else { "words of the service" };
+        let status =
+            if kind == AttemptResult::Transient(TransientFailure::NotGraph) { Some(403) } else { None };
+        let message = if kind == AttemptResult::Accepted { "" } else { "words of the service" };
         Attempt {
             token_generation: token,
             latency: LATENCY,
@@ -87,8 +88,8 @@ impl Exchange for Service {
         answer
     }
 
-    async fn send_batch(&self, token: &u64, ids: &[UserId]) -> Vec<Part> {
-        let parts = ids.iter().map(|id| Part::Own(self.judge(Self::number(id), *token))).collect();
+    async fn send_batch(&self, token: &u64, ids: &[UserId]) -> Vec<BatchPart> {
+        let parts = ids.iter().map(|id| BatchPart::Answered(self.judge(Self::number(id), *token))).collect();
         sleep(LATENCY).await;
         parts
     }
@@ -115,17 +116,17 @@ impl Exchange for Service {
 }
 
 impl Reads for Service {
-    async fn get(&self, token: &u64, url: &Url) -> Reading {
+    async fn get(&self, token: &u64, url: &Url) -> ReadResponse {
         let user = url.path().trim_start_matches('/').parse().expect("a number");
         let attempt = self.judge(user, *token);
         sleep(LATENCY).await;
-        Reading { attempt, body: Vec::new(), date: None, of_whole: false }
+        ReadResponse { attempt, body: Vec::new(), date: None, of_whole: false }
     }
 
-    async fn get_batch(&self, token: &u64, paths: &[String]) -> Vec<Reading> {
+    async fn get_batch(&self, token: &u64, paths: &[String]) -> Vec<ReadResponse> {
         let read = |path: &String| {
             let attempt = self.judge(path.parse().expect("a number"), *token);
-            Reading { attempt, body: Vec::new(), date: None, of_whole: false }
+            ReadResponse { attempt, body: Vec::new(), date: None, of_whole: false }
         };
         let readings = paths.iter().map(read).collect();
         sleep(LATENCY).await;
@@ -165,11 +166,11 @@ impl Ran {
     }
 }
 
-fn lives(_: u64) -> Kind {
-    Kind::Accepted
+fn lives(_: u64) -> AttemptResult {
+    AttemptResult::Accepted
 }
 
-fn is_dead(_: u64) -> Kind {
+fn is_dead(_: u64) -> AttemptResult {
     UNAUTHORIZED
 }
 
@@ -185,8 +186,8 @@ const SETUP: Setup = Setup { users: 40, concurrency: 32, batch: 1, tokens: 1_000
 
 fn service(
     tokens: u64,
-    check: impl Fn(u64) -> Kind + Send + Sync + 'static,
-    script: impl Fn(u64, u64, u64) -> Kind + Send + Sync + 'static,
+    check: impl Fn(u64) -> AttemptResult + Send + Sync + 'static,
+    script: impl Fn(u64, u64, u64) -> AttemptResult + Send + Sync + 'static,
 ) -> (Service, Arc<State>) {
     let state = Arc::new(State::default());
     state.token.store(1, Relaxed);
@@ -195,8 +196,8 @@ fn service(
 
 async fn run(
     setup: Setup,
-    check: impl Fn(u64) -> Kind + Send + Sync + 'static,
-    script: impl Fn(u64, u64, u64) -> Kind + Send + Sync + 'static,
+    check: impl Fn(u64) -> AttemptResult + Send + Sync + 'static,
+    script: impl Fn(u64, u64, u64) -> AttemptResult + Send + Sync + 'static,
 ) -> Ran {
     let (service, state) = service(setup.tokens, check, script);
     let stop = Stop::new();
@@ -228,7 +229,7 @@ async fn single_user_with_401_is_unauthorized_and_others_are_served() {
                 let setup = Setup { users, concurrency, batch, tokens, ..SETUP };
                 let ran = run(setup, lives, move |_, user, _| match user == refused {
                     true => UNAUTHORIZED,
-                    false => Kind::Accepted,
+                    false => AttemptResult::Accepted,
                 })
                 .await;
                 let case = format!("{concurrency} {batch} {users} {refused} {tokens}");
@@ -250,7 +251,7 @@ async fn passing_401_is_sent_again_without_renewal() {
         let setup = Setup { concurrency, batch, tokens: 1, ..SETUP };
         let ran = run(setup, lives, move |number, _, _| match passing.contains(&number) {
             true => UNAUTHORIZED,
-            false => Kind::Accepted,
+            false => AttemptResult::Accepted,
         })
         .await;
         assert_eq!((ran.accepted(), ran.stop.reasons()), (40, vec![]), "{case}");
@@ -265,9 +266,9 @@ async fn dead_token_fails_no_user() {
             let case = format!("{concurrency} {batch} {last_served}");
             let script = move |number: u64, _: u64, token: u64| match token == 1 && number > last_served {
                 true => UNAUTHORIZED,
-                false => Kind::Accepted,
+                false => AttemptResult::Accepted,
             };
-            let check = |token| if token == 1 { UNAUTHORIZED } else { Kind::Accepted };
+            let check = |token| if token == 1 { UNAUTHORIZED } else { AttemptResult::Accepted };
             let ran = run(Setup { concurrency, batch, ..SETUP }, check, script).await;
             assert_eq!((ran.accepted(), ran.stop.reasons()), (40, vec![]), "{case}");
             assert_eq!(ran.tokens(), 2, "one renewal: {case}");
@@ -280,9 +281,10 @@ async fn dead_token_fails_no_user() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_with_a_dead_token_are_those_in_flight_and_one_check() {
-    let script =
-        |_: u64, user: u64, token: u64| if token == 1 && user > 20 { UNAUTHORIZED } else { Kind::Accepted };
-    let check = |token| if token == 1 { UNAUTHORIZED } else { Kind::Accepted };
+    let script = |_: u64, user: u64, token: u64| {
+        if token == 1 && user > 20 { UNAUTHORIZED } else { AttemptResult::Accepted }
+    };
+    let check = |token| if token == 1 { UNAUTHORIZED } else { AttemptResult::Accepted };
     for concurrency in [1, 4, 32] {
         let ran = run(Setup { concurrency, ..SETUP }, check, script).await;
         let again = ran.state.sent.load(Relaxed) - 40;
@@ -307,20 +309,25 @@ async fn rejected_new_tokens_end_the_run_without_a_renewal_loop() {
 #[tokio::test(start_paused = true)]
 async fn inconclusive_token_check_falls_back_to_earlier_answers() {
     // A gateway answers what is not a retry.
-    let gateway = |_| Kind::Transient(Fault::NotGraph);
-    let ran = run(SETUP, gateway, |_, user, _| if user == 40 { UNAUTHORIZED } else { Kind::Accepted }).await;
+    let gateway = |_| AttemptResult::Transient(TransientFailure::NotGraph);
+    let ran =
+        run(SETUP, gateway, |_, user, _| if user == 40 { UNAUTHORIZED } else { AttemptResult::Accepted })
+            .await;
     assert_eq!(ran.outcome(40), Some((Outcome::Failed, Some(Reason::Unauthorized))));
     assert_eq!((ran.accepted(), ran.tokens()), (39, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn claims_challenge_renews_token_and_ends_for_one_user() {
-    let challenge = || Kind::Unauthorized { claims: Some("{}".into()) };
+    let challenge = || AttemptResult::Unauthorized { claims: Some("{}".into()) };
     let once =
-        run(SETUP, lives, move |_, _, token| if token == 1 { challenge() } else { Kind::Accepted }).await;
+        run(SETUP, lives, move |_, _, token| if token == 1 { challenge() } else { AttemptResult::Accepted })
+            .await;
     assert_eq!((once.accepted(), once.tokens()), (40, 2));
     // One user is challenged with every token.
-    let ran = run(SETUP, lives, move |_, user, _| if user == 7 { challenge() } else { Kind::Accepted }).await;
+    let ran =
+        run(SETUP, lives, move |_, user, _| if user == 7 { challenge() } else { AttemptResult::Accepted })
+            .await;
     assert_eq!(ran.outcome(7), Some((Outcome::Failed, Some(Reason::Unauthorized))));
     assert_eq!((ran.accepted(), ran.tokens()), (39, 4));
 }
@@ -332,7 +339,8 @@ async fn lost_role_stops_after_one_renewal_without_records() {
             let case = format!("{concurrency} {batch} {tokens}");
             let setup = Setup { users: 400, concurrency, batch, tokens, ..SETUP };
             let ran =
-                run(setup, lives, |_, user, _| if user > 100 { FORBIDDEN } else { Kind::Accepted }).await;
+                run(setup, lives, |_, user, _| if user > 100 { FORBIDDEN } else { AttemptResult::Accepted })
+                    .await;
             assert!(ran.why().starts_with("your role or permission ended"), "{case}");
             assert!(ran.why().contains("words of the service"), "{case}");
             assert_eq!((ran.accepted(), ran.records.len()), (100, 100), "{case}");
@@ -345,7 +353,7 @@ async fn lost_role_stops_after_one_renewal_without_records() {
 async fn outdated_role_claim_is_renewed_and_no_user_fails() {
     let ran = run(Setup { users: 400, ..SETUP }, lives, |_, user, token| match token == 1 && user > 100 {
         true => FORBIDDEN,
-        false => Kind::Accepted,
+        false => AttemptResult::Accepted,
     })
     .await;
     assert_eq!((ran.accepted(), ran.tokens(), ran.stop.reasons()), (400, 2, vec![]));
@@ -358,9 +366,12 @@ async fn single_users_with_403_are_recorded_once() {
     for forbidden in cases {
         for (concurrency, batch) in [(1, 1), (32, 1), (32, 20)] {
             let setup = Setup { users: 100, concurrency, batch, ..SETUP };
-            let ran =
-                run(setup, lives, move |_, user, _| if forbidden(user) { FORBIDDEN } else { Kind::Accepted })
-                    .await;
+            let ran = run(
+                setup,
+                lives,
+                move |_, user, _| if forbidden(user) { FORBIDDEN } else { AttemptResult::Accepted },
+            )
+            .await;
             assert_eq!((ran.records.len(), ran.state.sent.load(Relaxed), ran.tokens()), (100, 100, 1));
             let failed = (1..=100).filter(|user| forbidden(*user)).count();
             assert_eq!((ran.accepted(), ran.stop.reasons()), (100 - failed, vec![]));
@@ -368,13 +379,14 @@ async fn single_users_with_403_are_recorded_once() {
     }
     // `--max-failures 100%`: whatever happens is recorded.
     let setup = Setup { users: 100, holds_forbidden: false, ..SETUP };
-    let ran = run(setup, lives, |_, user, _| if user > 50 { FORBIDDEN } else { Kind::Accepted }).await;
+    let ran =
+        run(setup, lives, |_, user, _| if user > 50 { FORBIDDEN } else { AttemptResult::Accepted }).await;
     assert_eq!((ran.records.len(), ran.accepted(), ran.tokens()), (100, 50, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn five_gateway_403s_from_the_start_stop_the_run() {
-    let gateway = Kind::Transient(Fault::NotGraph);
+    let gateway = AttemptResult::Transient(TransientFailure::NotGraph);
     for (concurrency, batch) in [(1, 1), (32, 1), (32, 20)] {
         let (all, later) = (gateway.clone(), gateway.clone());
         let ran = run(Setup { concurrency, batch, ..SETUP }, lives, move |_, _, _| all.clone()).await;
@@ -385,7 +397,7 @@ async fn five_gateway_403s_from_the_start_stop_the_run() {
         let setup = Setup { concurrency: 1, ..SETUP };
         let ran = run(setup, lives, move |_, user, _| match (2..=6).contains(&user) {
             true => later.clone(),
-            false => Kind::Accepted,
+            false => AttemptResult::Accepted,
         })
         .await;
         assert_eq!((ran.accepted(), ran.stop.reasons()), (35, vec![]));
@@ -395,8 +407,8 @@ async fn five_gateway_403s_from_the_start_stop_the_run() {
 
 fn reads(
     tokens: u64,
-    check: impl Fn(u64) -> Kind + Send + Sync + 'static,
-    script: impl Fn(u64, u64, u64) -> Kind + Send + Sync + 'static,
+    check: impl Fn(u64) -> AttemptResult + Send + Sync + 'static,
+    script: impl Fn(u64, u64, u64) -> AttemptResult + Send + Sync + 'static,
 ) -> (Dispatch<Service>, Arc<State>, Stop) {
     let (service, state) = service(tokens, check, script);
     let stop = Stop::new();
@@ -406,28 +418,28 @@ fn reads(
 
 #[tokio::test(start_paused = true)]
 async fn read_returns_401_only_for_its_own_object() {
-    let asked: Vec<_> = (1..=20).map(|number| Asked { number, path: number.to_string() }).collect();
+    let asked: Vec<_> = (1..=20).map(|number| ReadRequest { number, path: number.to_string() }).collect();
     let url: Url = "http://127.0.0.1/1".parse().expect("a URL");
-    let own = |_: u64, user: u64, _: u64| if user == 1 { UNAUTHORIZED } else { Kind::Accepted };
+    let own = |_: u64, user: u64, _: u64| if user == 1 { UNAUTHORIZED } else { AttemptResult::Accepted };
     let (dispatch, state, stop) = reads(1, lives, own);
-    let kinds = |readings: Vec<(Reading, _)>| -> Vec<_> {
+    let kinds = |readings: Vec<(ReadResponse, _)>| -> Vec<_> {
         readings
             .into_iter()
-            .map(|(reading, _): (Reading, reprovision::pace::Settled)| reading.attempt.kind)
+            .map(|(reading, _): (ReadResponse, reprovision::pace::Settled)| reading.attempt.kind)
             .collect()
     };
     let readings = kinds(dispatch.get_batch(&asked).await.expect("read"));
     assert_eq!(
         (readings[0].clone(), readings[1].clone(), readings.len()),
-        (UNAUTHORIZED, Kind::Accepted, 20)
+        (UNAUTHORIZED, AttemptResult::Accepted, 20)
     );
     assert_eq!(dispatch.get(1, &url).await.expect("read").0.attempt.kind, UNAUTHORIZED);
     assert_eq!((state.token.load(Relaxed), stop.reasons()), (1, vec![]));
     // A dead token: asked again with the next one, or the end.
-    let dead = |_: u64, _: u64, token: u64| if token == 1 { UNAUTHORIZED } else { Kind::Accepted };
-    let check = |token| if token == 1 { UNAUTHORIZED } else { Kind::Accepted };
+    let dead = |_: u64, _: u64, token: u64| if token == 1 { UNAUTHORIZED } else { AttemptResult::Accepted };
+    let check = |token| if token == 1 { UNAUTHORIZED } else { AttemptResult::Accepted };
     let (dispatch, state, _) = reads(9, check, dead);
-    assert_eq!(kinds(dispatch.get_batch(&asked).await.expect("read")), vec![Kind::Accepted; 20]);
+    assert_eq!(kinds(dispatch.get_batch(&asked).await.expect("read")), vec![AttemptResult::Accepted; 20]);
     assert_eq!(state.token.load(Relaxed), 2);
     let (dispatch, _, stop) = reads(1, check, dead);
     assert!(dispatch.get(1, &url).await.is_none());

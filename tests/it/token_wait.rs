@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reprovision::engine::dispatch::{Dispatch, Exchange};
-use reprovision::graph::Part;
-use reprovision::model::{Attempt, Fault, Item, Kind, Outcome, Record, Scope, Throttle, UserId};
+use reprovision::graph::BatchPart;
+use reprovision::model::{
+    Attempt, AttemptResult, Item, Outcome, Record, Scope, Throttle, TransientFailure, UserId,
+};
 use reprovision::pace::{Bounds, Law, Pace};
 use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
@@ -50,7 +52,7 @@ async fn sent(users: u64, late: usize, script: Script) -> Vec<u128> {
 }
 
 fn throttled(wait: Duration) -> Attempt {
-    let kind = Kind::Throttled(Throttle { scope: Scope::default(), quota: true });
+    let kind = AttemptResult::Throttled(Throttle { scope: Scope::default(), quota: true });
     Attempt { retry_after: Some(wait), ..Attempt::of(kind) }
 }
 
@@ -61,7 +63,7 @@ async fn cooldown_begun_during_token_fetch_is_kept_to_the_instant() {
     // Two users may leave at once; the second has to wait for his token, and the first is refused meanwhile.
     let sent = sent(2, 2, |number| match number {
         1 => (TENTH, throttled(Duration::from_secs(41))),
-        _ => (TENTH, Kind::Accepted.into()),
+        _ => (TENTH, AttemptResult::Accepted.into()),
     });
     assert_eq!(sent.await, [0, 41_100, 41_200]);
 }
@@ -71,8 +73,8 @@ async fn cooldown_ended_during_token_fetch_admits_one_probe() {
     let sent = sent(2, 2, |number| match number {
         1 => (TENTH, throttled(TENTH * 2)),
         // The probe, which leaves before the second has his token, and is answered long after it.
-        2 => (TENTH * 10, Kind::Accepted.into()),
-        _ => (TENTH, Kind::Accepted.into()),
+        2 => (TENTH * 10, AttemptResult::Accepted.into()),
+        _ => (TENTH, AttemptResult::Accepted.into()),
     });
     assert_eq!(sent.await, [0, 300, 1_300]);
 }
@@ -81,8 +83,8 @@ async fn cooldown_ended_during_token_fetch_admits_one_probe() {
 async fn outage_begun_during_token_fetch_is_waited_for() {
     // Twenty fail while the last waits for his token.
     let sent = sent(21, 21, |number| match number {
-        1..=20 => (TENTH, Kind::Transient(Fault::Timeout).into()),
-        _ => (TENTH, Kind::Accepted.into()),
+        1..=20 => (TENTH, AttemptResult::Transient(TransientFailure::Timeout).into()),
+        _ => (TENTH, AttemptResult::Accepted.into()),
     });
     let sent = sent.await;
     assert_eq!(sent[..22], [&[0; 20][..], &[30_100, 30_200]].concat());
@@ -92,7 +94,7 @@ async fn outage_begun_during_token_fetch_is_waited_for() {
 async fn probe_that_waits_for_a_token_is_sent_with_it() {
     let sent = sent(1, 2, |number| match number {
         1 => (TENTH, throttled(Duration::from_secs(5))),
-        _ => (TENTH, Kind::Accepted.into()),
+        _ => (TENTH, AttemptResult::Accepted.into()),
     });
     assert_eq!(sent.await, [0, 5_500]);
 }
@@ -108,10 +110,10 @@ impl Exchange for Broken {
     }
 
     async fn send(&self, (): &(), _id: &UserId) -> Attempt {
-        Attempt::of(Kind::Accepted)
+        Attempt::of(AttemptResult::Accepted)
     }
 
-    async fn send_batch(&self, (): &(), _ids: &[UserId]) -> Vec<Part> {
+    async fn send_batch(&self, (): &(), _ids: &[UserId]) -> Vec<BatchPart> {
         panic!("nobody thought of that")
     }
 

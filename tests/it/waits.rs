@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use reprovision::model::{Attempt, Fault, Kind, Outcome, Reason, Record, Scope, Throttle};
+use reprovision::model::{
+    Attempt, AttemptResult, Outcome, Reason, Record, Scope, Throttle, TransientFailure,
+};
 use reprovision::pace::{Bounds, Law, Pace, Waiting};
 use reprovision::stop::{Stop, Why};
 
@@ -16,7 +18,7 @@ use crate::sign_in_support::said;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn waiting(kind: Kind, wait: Duration) -> Attempt {
+fn waiting(kind: AttemptResult, wait: Duration) -> Attempt {
     Attempt { retry_after: Some(wait), ..Attempt::of(kind) }
 }
 
@@ -53,15 +55,15 @@ fn failed(records: &[Record]) -> usize {
 async fn wait_on_any_status_delays_only_its_user_exactly() {
     let wait = SECOND * 41;
     for kind in [
-        Kind::Busy,
-        Kind::Transient(Fault::Server),
-        Kind::Transient(Fault::NotGraph),
-        Kind::Unauthorized { claims: None },
+        AttemptResult::Busy,
+        AttemptResult::Transient(TransientFailure::Server),
+        AttemptResult::Transient(TransientFailure::NotGraph),
+        AttemptResult::Unauthorized { claims: None },
     ] {
         let told = kind.clone();
         let (ran, sent) = run(40, move |_, number, id| match (number, id) {
             (1, "user7@contoso.com") => waiting(told.clone(), wait),
-            _ => Kind::Accepted.into(),
+            _ => AttemptResult::Accepted.into(),
         })
         .await;
         assert_eq!((ran.records.len(), failed(&ran.records)), (40, 0), "{kind:?}");
@@ -75,8 +77,8 @@ async fn wait_on_any_status_delays_only_its_user_exactly() {
 #[tokio::test(start_paused = true)]
 async fn wait_above_max_wait_leaves_its_user_without_a_record() {
     let (ran, sent) = run(40, |_, _, id| match id {
-        "user7@contoso.com" => waiting(Kind::Busy, crate::pool_support::MAX_WAIT + SECOND),
-        _ => Kind::Accepted.into(),
+        "user7@contoso.com" => waiting(AttemptResult::Busy, crate::pool_support::MAX_WAIT + SECOND),
+        _ => AttemptResult::Accepted.into(),
     })
     .await;
     assert_eq!((ran.records.len(), failed(&ran.records)), (39, 0));
@@ -89,12 +91,12 @@ async fn wait_of_one_user_is_not_stall_time() {
     let pace = pace();
     let own = pace.clone();
     let script = script(move |at, number, _: &str| match number {
-        1 => waiting(Kind::Busy, SECOND * 2_700),
-        2..=5 => Kind::Accepted.into(),
+        1 => waiting(AttemptResult::Busy, SECOND * 2_700),
+        2..=5 => AttemptResult::Accepted.into(),
         _ => {
             assert!(at >= SECOND * 2_700);
             assert!(own.silent_for() < SECOND, "{:?}", own.silent_for());
-            Attempt::of(Kind::Accepted)
+            Attempt::of(AttemptResult::Accepted)
         }
     });
     let ran = run_at(pace, 5, 1, &Stop::new(), script).await;
@@ -144,8 +146,9 @@ fn find_ends_at_a_pause_above_max_wait() {
 #[tokio::test(start_paused = true)]
 async fn conflicts_for_all_users_fail_no_user() {
     for (users, concurrency) in [(5, 1), (20, 1), (20, 32), (300, 32)] {
-        let script =
-            script(|at, _, _: &str| Attempt::of(if at < SECOND * 8 { Kind::Busy } else { Kind::Accepted }));
+        let script = script(|at, _, _: &str| {
+            Attempt::of(if at < SECOND * 8 { AttemptResult::Busy } else { AttemptResult::Accepted })
+        });
         let ran = run_at(pace(), users, concurrency, &Stop::new(), script).await;
         assert_eq!((ran.records.len() as u64, failed(&ran.records)), (users, 0), "{users}, {concurrency}");
         assert!(ran.took < SECOND * 20, "{:?}", ran.took);
@@ -164,7 +167,7 @@ async fn conflicts_for_all_users_pause_until_the_run_stops() {
         }
         raise.drain(Why::Stalled("no answer".to_owned()));
     });
-    let ran = run_at(pace, 100, 32, &stop, script(|_, _, _: &str| Kind::Busy)).await;
+    let ran = run_at(pace, 100, 32, &stop, script(|_, _, _: &str| AttemptResult::Busy)).await;
     assert!(ran.records.is_empty() && ran.took < SECOND * 1_802, "{:?}", ran.took);
     assert!(ran.sent.len() < 150, "{} requests in half an hour", ran.sent.len());
 }
@@ -172,8 +175,9 @@ async fn conflicts_for_all_users_pause_until_the_run_stops() {
 #[tokio::test(start_paused = true)]
 async fn conflicts_of_four_users_are_their_own() {
     let busy = |id: &str| ["user3@", "user7@", "user11@", "user12@"].iter().any(|own| id.starts_with(own));
-    let script =
-        script(move |_, _, id: &str| Attempt::of(if busy(id) { Kind::Busy } else { Kind::Accepted }));
+    let script = script(move |_, _, id: &str| {
+        Attempt::of(if busy(id) { AttemptResult::Busy } else { AttemptResult::Accepted })
+    });
     let ran = run_at(pace(), 40, 32, &Stop::new(), script).await;
     let failed: Vec<_> = ran.records.iter().filter(|record| record.outcome == Outcome::Failed).collect();
     assert_eq!(failed.len(), 4);
@@ -184,7 +188,11 @@ async fn conflicts_of_four_users_are_their_own() {
 async fn service_with_503s_is_throttling_if_it_serves_some_users() {
     // One request in three is served.
     let some = script(|_, number, _: &str| {
-        Attempt::of(if number % 3 == 0 { Kind::Accepted } else { Kind::Transient(Fault::Unavailable) })
+        Attempt::of(if number % 3 == 0 {
+            AttemptResult::Accepted
+        } else {
+            AttemptResult::Transient(TransientFailure::Unavailable)
+        })
     });
     let ran = run_at(pace(), 200, 32, &Stop::new(), some).await;
     assert_eq!((ran.records.len(), failed(&ran.records)), (200, 0));
@@ -195,7 +203,7 @@ async fn service_with_503s_is_throttling_if_it_serves_some_users() {
         assert!(matches!(watched.waiting(), Waiting::Outage { .. }), "{:?}", watched.waiting());
         raise.drain(Why::Interrupted);
     });
-    let none = script(|_, _, _: &str| Kind::Transient(Fault::Unavailable));
+    let none = script(|_, _, _: &str| AttemptResult::Transient(TransientFailure::Unavailable));
     let ran = run_at(pace, 200, 32, &stop, none).await;
     assert!(ran.records.is_empty());
     let late: Vec<_> = ran.sent.iter().filter(|at| **at > SECOND * 300).collect();
@@ -237,25 +245,25 @@ fn quota_that_answers_503_without_time_fails_no_user() {
 }
 
 /// An answer and its wait in milliseconds.
-type Step = (Kind, Option<u64>);
+type Step = (AttemptResult, Option<u64>);
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let throttled = (0..3_usize, any::<bool>())
-        .prop_map(|(scope, quota)| Kind::Throttled(Throttle { scope: Scope::ALL[scope], quota }));
+        .prop_map(|(scope, quota)| AttemptResult::Throttled(Throttle { scope: Scope::ALL[scope], quota }));
     let fault = prop_oneof![
-        Just(Fault::Server),
-        Just(Fault::Unavailable),
-        Just(Fault::Timeout),
-        Just(Fault::Broken),
-        Just(Fault::NotGraph),
+        Just(TransientFailure::Server),
+        Just(TransientFailure::Unavailable),
+        Just(TransientFailure::Timeout),
+        Just(TransientFailure::Broken),
+        Just(TransientFailure::NotGraph),
     ];
     let kind = prop_oneof![
-        3 => Just(Kind::Accepted),
+        3 => Just(AttemptResult::Accepted),
         2 => throttled,
-        2 => Just(Kind::Busy),
-        3 => fault.prop_map(Kind::Transient),
-        1 => Just(Kind::Refused(Reason::NotFound)),
-        1 => Just(Kind::Unauthorized { claims: None }),
+        2 => Just(AttemptResult::Busy),
+        3 => fault.prop_map(AttemptResult::Transient),
+        1 => Just(AttemptResult::Rejected(Reason::NotFound)),
+        1 => Just(AttemptResult::Unauthorized { claims: None }),
     ];
     // Some above `--max-wait`.
     let wait = prop_oneof![Just(None), (1..20_000_u64).prop_map(Some), (1..4_000_000_u64).prop_map(Some)];
@@ -291,10 +299,10 @@ proptest! {
                     let what = format!("{id} was sent at {at:?}, {:?} early", told.until - at);
                     found.lock().expect("no panic holds it").push(what);
                 }
-                let (kind, wait) = steps.get(number - 1).cloned().unwrap_or((Kind::Accepted, None));
+                let (kind, wait) = steps.get(number - 1).cloned().unwrap_or((AttemptResult::Accepted, None));
                 let retry_after = wait.map(Duration::from_millis);
                 let received = at + LATENCY;
-                let user = (!matches!(kind, Kind::Throttled(_))).then(|| id.to_owned());
+                let user = (!matches!(kind, AttemptResult::Throttled(_))).then(|| id.to_owned());
                 told.push(Told { received, until: received + retry_after.unwrap_or_default(), user });
                 Attempt { retry_after, ..Attempt::of(kind) }
             });

@@ -9,7 +9,7 @@ use reprovision::engine::pool;
 use reprovision::engine::retry::RetryPolicy;
 use reprovision::engine::worker::Workers;
 use reprovision::model::{
-    Attempt, Event, Fault, Item, Kind, Outcome, Row, Scope, Throttle, UserId, WallClock,
+    Attempt, AttemptResult, Event, Item, Outcome, Row, Scope, Throttle, TransientFailure, UserId, WallClock,
 };
 use reprovision::pace::Pace;
 use reprovision::stop::Stop;
@@ -109,19 +109,21 @@ impl Exchange for App {
                     tally.by_second.resize(second + 1, 0);
                 }
                 tally.by_second[second] += 1;
-                (Kind::Accepted, used)
+                (AttemptResult::Accepted, used)
             }
             Answer::Refused { wait, used } => {
                 tally.refused += 1;
                 tally.gate = tally.gate.max(now + wait.unwrap_or(0.0));
                 retry_after = wait.map(Duration::from_secs_f64);
                 match self.refuses_with_503 {
-                    true => (Kind::Transient(Fault::Unavailable), used),
-                    false => (Kind::Throttled(Throttle { scope: Scope::default(), quota: true }), used),
+                    true => (AttemptResult::Transient(TransientFailure::Unavailable), used),
+                    false => {
+                        (AttemptResult::Throttled(Throttle { scope: Scope::default(), quota: true }), used)
+                    }
                 }
             }
-            Answer::Down => (Kind::Transient(Fault::Unavailable), None),
-            Answer::TokenExpired => (Kind::Unauthorized { claims: None }, None),
+            Answer::Down => (AttemptResult::Transient(TransientFailure::Unavailable), None),
+            Answer::TokenExpired => (AttemptResult::Unauthorized { claims: None }, None),
         };
         Attempt { retry_after, ..attempt(kind, used, token.generation) }
     }
@@ -129,7 +131,7 @@ impl Exchange for App {
     fn rejected(&self, _attempt: &Attempt) {}
 }
 
-fn attempt(kind: Kind, throttle_percentage: Option<f64>, token_generation: u64) -> Attempt {
+fn attempt(kind: AttemptResult, throttle_percentage: Option<f64>, token_generation: u64) -> Attempt {
     Attempt { throttle_percentage, token_generation, ..Attempt::of(kind) }
 }
 

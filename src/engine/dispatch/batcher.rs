@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::exchange::Exchange;
 use super::gate::Gate;
 use super::refusals::SendOrder;
-use crate::graph::Part;
+use crate::graph::BatchPart;
 use crate::model::{Attempt, Row, UserId};
 use crate::pace::Settled;
 use crate::stop::{Stop, Why};
@@ -132,7 +132,7 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<SendAlone>, mut group: Vec<
             group.into_iter().map(|QueuedUser { row, id, answer }| (id, (row, answer))).unzip();
         let parts = async {
             match &*ids {
-                [id] => vec![Part::Own(gate.exchange.send(&departure.pass, id).await)],
+                [id] => vec![BatchPart::Answered(gate.exchange.send(&departure.pass, id).await)],
                 ids => gate.exchange.send_batch(&departure.pass, ids).await,
             }
         };
@@ -141,7 +141,7 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<SendAlone>, mut group: Vec<
             parts = parts => parts,
             () = gate.stop.aborting() => return,
         };
-        if parts.iter().all(|part| matches!(part, Part::Untold(_))) {
+        if parts.iter().all(|part| matches!(part, BatchPart::NoAnswer(_))) {
             alone.untold_in_a_row.fetch_add(1, Relaxed);
         } else {
             alone.untold_in_a_row.store(0, Relaxed);
@@ -149,16 +149,16 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<SendAlone>, mut group: Vec<
         // A fault of the whole is one fault: it counts for one user in the outage rule.
         let whole = waiting.first().map_or(0, |(row, _)| *row);
         for (place, ((row, _), part)) in waiting.iter().zip(&parts).enumerate() {
-            let counted = if matches!(part, Part::Own(_)) { *row } else { whole };
+            let counted = if matches!(part, BatchPart::Answered(_)) { *row } else { whole };
             gate.heed(SendOrder { request: departure.request, part: place }, *row, counted, part.attempt());
-            if matches!(part, Part::Untold(_)) {
+            if matches!(part, BatchPart::NoAnswer(_)) {
                 alone.rows().insert(*row);
             }
         }
         let mut settling = gate.pace.settling(&mut departure.ticket);
-        let settle = |((row, _), part): (&(u64, _), &Part)| match part {
-            Part::Own(attempt) => settling.part(*row, attempt),
-            Part::Whole(attempt) | Part::Untold(attempt) => settling.part(whole, attempt),
+        let settle = |((row, _), part): (&(u64, _), &BatchPart)| match part {
+            BatchPart::Answered(attempt) => settling.part(*row, attempt),
+            BatchPart::BatchFailed(attempt) | BatchPart::NoAnswer(attempt) => settling.part(whole, attempt),
         };
         let settled: Vec<_> = waiting.iter().zip(&parts).map(settle).collect();
         drop(settling);

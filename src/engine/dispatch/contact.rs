@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::model::{Attempt, Fault, Kind};
+use crate::model::{Attempt, AttemptResult, TransientFailure};
 use crate::stop::Why;
 
 /// Tries of all users together that meet a lasting fault before anybody was answered. A hundred wrong passwords lock an
@@ -70,7 +70,9 @@ impl Contact {
             return None;
         }
         let fault = match attempt.kind {
-            Kind::Transient(fault @ (Fault::NoRoute | Fault::NoAccess)) => fault,
+            AttemptResult::Transient(fault @ (TransientFailure::NoRoute | TransientFailure::NoAccess)) => {
+                fault
+            }
             _ => {
                 self.make();
                 return None;
@@ -89,7 +91,7 @@ impl Contact {
         }
         let text = format!("no user was answered, and {TRIES} tries failed alike: {}", attempt.message);
         Some(match fault {
-            Fault::NoAccess => Why::SignIn(text),
+            TransientFailure::NoAccess => Why::SignIn(text),
             _ => Why::Stalled(text),
         })
     }

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 
-use crate::graph::{Client, Part, Pass};
-use crate::model::{Attempt, Fault, Kind, UserId};
+use crate::graph::{BatchPart, Client, Pass};
+use crate::model::{Attempt, AttemptResult, TransientFailure, UserId};
 
 /// One request and its answer. The real client, or a script under a paused clock; not a second seam beside the base URL.
 pub trait Exchange: Send + Sync + 'static {
@@ -18,11 +18,11 @@ pub trait Exchange: Send + Sync + 'static {
 
     /// Sends several in one request, at most [`graph::MOST_PARTS`](crate::graph::MOST_PARTS): as many parts, in their
     /// order. What knows no batches sends one after the other.
-    fn send_batch(&self, pass: &Self::Pass, ids: &[UserId]) -> impl Future<Output = Vec<Part>> + Send {
+    fn send_batch(&self, pass: &Self::Pass, ids: &[UserId]) -> impl Future<Output = Vec<BatchPart>> + Send {
         async move {
             let mut parts = Vec::with_capacity(ids.len());
             for id in ids {
-                parts.push(Part::Own(self.send(pass, id).await));
+                parts.push(BatchPart::Answered(self.send(pass, id).await));
             }
             parts
         }
@@ -34,7 +34,7 @@ pub trait Exchange: Send + Sync + 'static {
     /// Asks for something harmless that needs a pass: whether the pass is accepted at all. What knows no such request tells
     /// nothing.
     fn check(&self, _pass: &Self::Pass) -> impl Future<Output = Attempt> + Send {
-        async { Attempt::of(Kind::Transient(Fault::NotGraph)) }
+        async { Attempt::of(AttemptResult::Transient(TransientFailure::NotGraph)) }
     }
 
     /// Whether a network lies between here and there, which may bar the way.
@@ -61,7 +61,7 @@ impl Exchange for Client {
         attempt
     }
 
-    async fn send_batch(&self, pass: &Self::Pass, ids: &[UserId]) -> Vec<Part> {
+    async fn send_batch(&self, pass: &Self::Pass, ids: &[UserId]) -> Vec<BatchPart> {
         let mut parts = self.retry_batch(pass, ids).await;
         parts.iter_mut().for_each(|part| pass.hide_in(part.attempt_mut()));
         parts
@@ -83,7 +83,7 @@ impl Exchange for Client {
 
     fn rejected(&self, attempt: &Attempt) {
         let claims = match &attempt.kind {
-            Kind::Unauthorized { claims } => claims.as_deref(),
+            AttemptResult::Unauthorized { claims } => claims.as_deref(),
             _ => None,
         };
         self.tokens().reject(attempt.token_generation, claims);

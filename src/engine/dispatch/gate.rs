@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::contact::Contact;
 use super::exchange::Exchange;
 use super::refusals::{Action, RefusalVerdict, Refusals, SendOrder};
-use crate::model::{Attempt, Kind, Reason, UserId};
+use crate::model::{Attempt, AttemptResult, Reason, UserId};
 use crate::pace::{Pace, Settled, Ticket};
 use crate::stop::{Stop, Why};
 
@@ -75,7 +75,7 @@ impl Drop for AtWork<'_> {
 
 /// Whether an answer may be about the sign-in and not about the user.
 pub fn may_be_of_sign_in(attempt: &Attempt) -> bool {
-    matches!(attempt.kind, Kind::Unauthorized { .. } | Kind::Refused(Reason::NoPermission))
+    matches!(attempt.kind, AttemptResult::Unauthorized { .. } | AttemptResult::Rejected(Reason::NoPermission))
 }
 
 impl<E: Exchange> Gate<E> {

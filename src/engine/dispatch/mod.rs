@@ -10,5 +10,5 @@ mod sender;
 
 pub use exchange::Exchange;
 pub use gate::{Whose, may_be_of_sign_in};
-pub use reads::{Asked, Reads};
+pub use reads::{ReadRequest, Reads};
 pub use sender::Dispatch;

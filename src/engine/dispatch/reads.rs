@@ -8,22 +8,26 @@ use super::exchange::Exchange;
 use super::gate::Whose;
 use super::refusals::SendOrder;
 use super::sender::Dispatch;
-use crate::graph::{Client, MOST_PARTS, Pass, Reading};
-use crate::model::Kind;
+use crate::graph::{Client, MOST_PARTS, Pass, ReadResponse};
+use crate::model::AttemptResult;
 use crate::pace::Settled;
 
 /// What can be read as well: pages and objects, through the same gate.
 pub trait Reads: Exchange {
     /// Reads an absolute URL on the origin of the endpoint.
-    fn get(&self, pass: &Self::Pass, url: &Url) -> impl Future<Output = Reading> + Send;
+    fn get(&self, pass: &Self::Pass, url: &Url) -> impl Future<Output = ReadResponse> + Send;
 
     /// Reads up to [`MOST_PARTS`] paths in one request: as many readings, in their order.
-    fn get_batch(&self, pass: &Self::Pass, paths: &[String]) -> impl Future<Output = Vec<Reading>> + Send;
+    fn get_batch(
+        &self,
+        pass: &Self::Pass,
+        paths: &[String],
+    ) -> impl Future<Output = Vec<ReadResponse>> + Send;
 }
 
 /// One read: which is asked for again under the same number, as a user under that of his row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct ReadRequest {
     /// Tells an outage (many fail) from one page that fails again and again.
     pub number: u64,
     /// Below root and version, such as `/users/{id}?$select=id`; `graph::object_path` encodes the id.
@@ -34,7 +38,7 @@ impl<E: Reads> Dispatch<E> {
     /// Reads one URL as soon as it may leave, as [`Dispatch::attempt`] sends for a row. Whether and when it is asked
     /// again is for the caller to decide; `number` stays the same then. A 401 is about this read: one that is about the
     /// token is asked again here.
-    pub async fn get(&self, number: u64, url: &Url) -> Option<(Reading, Settled)> {
+    pub async fn get(&self, number: u64, url: &Url) -> Option<(ReadResponse, Settled)> {
         loop {
             let mut departure = self.gate.leave(1).await?;
             let mut reading = tokio::select! {
@@ -53,7 +57,7 @@ impl<E: Reads> Dispatch<E> {
     /// Reads as many of the first [`MOST_PARTS`] as may leave together, in one request, and answers in their order:
     /// fewer than asked while a single probe is allowed, never more than the group of the `Pace`. The rest is asked
     /// again; what has the code [`NO_ANSWER`](crate::graph::NO_ANSWER) better alone. For a 401 see [`Dispatch::get`].
-    pub async fn get_batch(&self, asked: &[Asked]) -> Option<Vec<(Reading, Settled)>> {
+    pub async fn get_batch(&self, asked: &[ReadRequest]) -> Option<Vec<(ReadResponse, Settled)>> {
         let most = asked.len().min(MOST_PARTS);
         if most == 0 {
             return Some(Vec::new());
@@ -66,7 +70,7 @@ impl<E: Reads> Dispatch<E> {
             readings = self.gate.exchange.get_batch(&departure.pass, &paths) => readings,
             () = self.gate.stop.aborting() => return None,
         };
-        let counted = |one: &Asked, reading: &Reading| match reading.of_whole {
+        let counted = |one: &ReadRequest, reading: &ReadResponse| match reading.of_whole {
             true => asked[0].number,
             false => one.number,
         };
@@ -75,7 +79,7 @@ impl<E: Reads> Dispatch<E> {
             self.gate.heed(sent, one.number, counted(one, reading), &reading.attempt);
         }
         let mut settling = self.gate.pace.settling(&mut departure.ticket);
-        let settle = |(one, mut reading): (&Asked, Reading)| {
+        let settle = |(one, mut reading): (&ReadRequest, ReadResponse)| {
             let settled = settling.part(counted(one, &reading), &reading.attempt);
             settled.judge(&mut reading.attempt);
             (reading, settled)
@@ -99,9 +103,9 @@ impl<E: Reads> Dispatch<E> {
     }
 
     /// Whether the answer is a 401 that is not about this read. `None`: the run stops.
-    async fn is_to_repeat(&self, number: u64, reading: &Reading) -> Option<bool> {
+    async fn is_to_repeat(&self, number: u64, reading: &ReadResponse) -> Option<bool> {
         match reading.attempt.kind {
-            Kind::Unauthorized { .. } => {
+            AttemptResult::Unauthorized { .. } => {
                 let whose = self.gate.whose(number, &reading.attempt).await?;
                 // Where the answer names a wait, the caller keeps it.
                 Some(whose == Whose::SignIn && reading.attempt.retry_after.is_none())
@@ -112,13 +116,13 @@ impl<E: Reads> Dispatch<E> {
 }
 
 impl Reads for Client {
-    async fn get(&self, pass: &Pass, url: &Url) -> Reading {
+    async fn get(&self, pass: &Pass, url: &Url) -> ReadResponse {
         let mut reading = Self::get(self, pass, url).await;
         pass.hide_in(&mut reading.attempt);
         reading
     }
 
-    async fn get_batch(&self, pass: &Pass, paths: &[String]) -> Vec<Reading> {
+    async fn get_batch(&self, pass: &Pass, paths: &[String]) -> Vec<ReadResponse> {
         let mut readings = Self::get_batch(self, pass, paths).await;
         readings.iter_mut().for_each(|reading| pass.hide_in(&mut reading.attempt));
         readings

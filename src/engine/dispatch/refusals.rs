@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::model::{Attempt, Fault, Kind, Reason};
+use crate::model::{Attempt, AttemptResult, Reason, TransientFailure};
 use crate::stop::Why;
 
 /// Different users refused with 401 in a row that show that the token is dead, without a check.
@@ -260,24 +260,24 @@ impl State {
             self.doubt = 0;
         }
         match &attempt.kind {
-            Kind::Unauthorized { claims } => {
+            AttemptResult::Unauthorized { claims } => {
                 self.open.insert(user, (sent, generation));
                 if claims.is_some() && self.challenged(user, generation) <= CHALLENGES {
                     return Action::Reject;
                 }
                 self.unauthorized(sent, counted, attempt)
             }
-            Kind::Refused(Reason::NoPermission) => {
+            AttemptResult::Rejected(Reason::NoPermission) => {
                 self.lives(sent, generation);
                 self.barred = None;
                 self.forbidden(sent, user, counted, attempt)
             }
-            Kind::Accepted | Kind::Refused(_) | Kind::Busy => {
+            AttemptResult::Accepted | AttemptResult::Rejected(_) | AttemptResult::Busy => {
                 self.lives(sent, generation);
                 self.challenged.remove(&user);
                 self.barred = None;
                 self.forbidden.answered(sent);
-                if attempt.kind == Kind::Accepted {
+                if attempt.kind == AttemptResult::Accepted {
                     self.accepted = true;
                     if sent.request > self.renewed_at && self.renewal == Renewal::Done {
                         self.renewal = Renewal::No;
@@ -285,7 +285,7 @@ impl State {
                 }
                 Action::Nothing
             }
-            Kind::Transient(Fault::NotGraph) if attempt.status == Some(403) => {
+            AttemptResult::Transient(TransientFailure::NotGraph) if attempt.status == Some(403) => {
                 let Some(barred) = &mut self.barred else { return Action::Nothing };
                 barred.insert(counted);
                 match barred.len() >= BARRED_USERS {
@@ -293,24 +293,24 @@ impl State {
                     false => Action::Nothing,
                 }
             }
-            Kind::Transient(_) | Kind::Throttled(_) => Action::Nothing,
+            AttemptResult::Transient(_) | AttemptResult::Throttled(_) => Action::Nothing,
         }
     }
 
     fn checked(&mut self, sent: SendOrder, attempt: &Attempt) -> Action {
         let generation = attempt.token_generation;
         match &attempt.kind {
-            Kind::Unauthorized { claims } if claims.is_some() => Action::Reject,
-            Kind::Unauthorized { .. } if generation == self.generation && generation > self.dead => {
+            AttemptResult::Unauthorized { claims } if claims.is_some() => Action::Reject,
+            AttemptResult::Unauthorized { .. } if generation == self.generation && generation > self.dead => {
                 self.dies(attempt, TOKENS_CHECKED)
             }
-            Kind::Unauthorized { .. } => Action::Nothing,
+            AttemptResult::Unauthorized { .. } => Action::Nothing,
             // What needs a token, and is refused by Graph for another reason, was asked with one that Graph accepts.
-            Kind::Accepted | Kind::Refused(_) | Kind::Busy => {
+            AttemptResult::Accepted | AttemptResult::Rejected(_) | AttemptResult::Busy => {
                 self.lives(sent, generation);
                 Action::Nothing
             }
-            Kind::Transient(_) | Kind::Throttled(_) => Action::Nothing,
+            AttemptResult::Transient(_) | AttemptResult::Throttled(_) => Action::Nothing,
         }
     }
 
@@ -394,14 +394,14 @@ impl State {
 
     fn verdict(&self, user: u64, attempt: &Attempt) -> RefusalVerdict {
         let Some((sent, generation)) = self.open.get(&user).copied() else {
-            return if matches!(attempt.kind, Kind::Unauthorized { .. }) {
+            return if matches!(attempt.kind, AttemptResult::Unauthorized { .. }) {
                 RefusalVerdict::SignIn
             } else {
                 RefusalVerdict::User
             };
         };
         match &attempt.kind {
-            Kind::Unauthorized { claims } => {
+            AttemptResult::Unauthorized { claims } => {
                 let challenges = self.challenged.get(&user).map_or(0, |(_, tokens)| *tokens);
                 if claims.is_some() && challenges <= CHALLENGES
                     || generation < self.generation

@@ -15,7 +15,7 @@ use crate::jobs::simulated::recall;
 use crate::jobs::tenant_reader::{ScanProgress, TenantReader};
 use crate::model::{NextCommand, ObjectKind};
 use crate::report::{count, thousands};
-use crate::scan::{Ended, Filter, Object, Reads, Step, Stopped, Walk};
+use crate::scan::{Filter, Object, ReadEnd, Reads, Step, Stopped, Walk};
 use crate::session::Session;
 use crate::terminal::Console;
 
@@ -79,7 +79,7 @@ pub(crate) async fn find(plan: &FindPlan, session: &Session, console: &Console) 
         return Err(Error::SignIn(format!("{} Nothing was listed", unread.join("\n"))));
     }
     if !list.finish(!plan.summary, console)? {
-        let cut = Stopped::Ended(Ended::Stopped);
+        let cut = Stopped::Ended(ReadEnd::Stopped);
         return reader.ended(cut, "the list on standard output is not complete").map(stopped);
     }
     let simulated = if session.simulator.is_some() { "SIMULATED  " } else { "" };

@@ -15,9 +15,9 @@ use super::find_job::collect;
 use super::list_file::ScanOutput;
 use crate::engine::dispatch::{Exchange, Reads};
 use crate::engine::retry::RetryPolicy;
-use crate::graph::Reading;
+use crate::graph::ReadResponse;
 use crate::jobs::tenant_reader::reading;
-use crate::model::{Attempt, Kind, ObjectKind, Reason, UserId};
+use crate::model::{Attempt, AttemptResult, ObjectKind, Reason, UserId};
 use crate::scan::{Filter, Reader, Walk};
 use crate::stop::Stop;
 use crate::terminal::Console;
@@ -52,7 +52,7 @@ fn is_broken(id: u64) -> bool {
 }
 
 impl Played {
-    fn answer(&self, url: &Url) -> Reading {
+    fn answer(&self, url: &Url) -> ReadResponse {
         let number = {
             let mut requests = self.requests.lock().expect("no panic holds it");
             *requests += 1;
@@ -60,8 +60,8 @@ impl Played {
         };
         let at =
             url.query_pairs().find(|(name, _)| name == "page").map(|(_, at)| at.parse().expect("a number"));
-        let refused = |status, reason| Reading {
-            attempt: Attempt { status: Some(status), ..Attempt::of(Kind::Refused(reason)) },
+        let refused = |status, reason| ReadResponse {
+            attempt: Attempt { status: Some(status), ..Attempt::of(AttemptResult::Rejected(reason)) },
             body: Vec::new(),
             date: None,
             of_whole: false,
@@ -87,7 +87,7 @@ impl Played {
             page["@odata.nextLink"] = json!("");
         }
         let body = page.to_string().into_bytes();
-        Reading { attempt: Attempt::of(Kind::Accepted), body, date: None, of_whole: false }
+        ReadResponse { attempt: Attempt::of(AttemptResult::Accepted), body, date: None, of_whole: false }
     }
 }
 
@@ -99,22 +99,22 @@ impl Exchange for Played {
     }
 
     async fn send(&self, (): &(), _id: &UserId) -> Attempt {
-        Attempt::of(Kind::Accepted)
+        Attempt::of(AttemptResult::Accepted)
     }
 
     fn rejected(&self, _attempt: &Attempt) {}
 }
 
 impl Reads for Played {
-    async fn get(&self, (): &(), url: &Url) -> Reading {
+    async fn get(&self, (): &(), url: &Url) -> ReadResponse {
         self.answer(url)
     }
 
-    async fn get_batch(&self, (): &(), paths: &[String]) -> Vec<Reading> {
+    async fn get_batch(&self, (): &(), paths: &[String]) -> Vec<ReadResponse> {
         paths
             .iter()
-            .map(|_| Reading {
-                attempt: Attempt::of(Kind::Accepted),
+            .map(|_| ReadResponse {
+                attempt: Attempt::of(AttemptResult::Accepted),
                 body: Vec::new(),
                 date: None,
                 of_whole: false,

@@ -29,7 +29,7 @@ use crate::input::Items;
 use crate::model::{Item, ProgressForm, WallClock};
 use crate::pace::Pace;
 use crate::report::{count, human};
-use crate::rundir::{Journal, Learnt, Lock};
+use crate::rundir::{Journal, Lock, SavedRate};
 use crate::stop::{Stop, Why};
 use crate::sys::Signals;
 use crate::terminal::{Console, ProgressDisplay};
@@ -76,13 +76,13 @@ pub(super) struct Call<E> {
     /// Of the folder: held by whoever writes in it, who may outlive this call.
     pub(super) lock: Lock,
     /// What an earlier call learned about the rate.
-    pub(super) learned: Option<Learnt>,
+    pub(super) learned: Option<SavedRate>,
     pub(super) simulated: bool,
 }
 
 /// How driving ended.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum DriveEnd {
     /// All that came is in the journal, or why it is not.
     Written(Result<(), Error>),
     /// A second signal: what was written is valid, nothing else is to be done.
@@ -96,7 +96,7 @@ pub(super) async fn drive<E: Exchange>(
     journal: Journal,
     stop: Stop,
     signals: Signals,
-) -> Ended {
+) -> DriveEnd {
     drive_under(call, items, journal, stop, |watch| watch.over(signals)).await
 }
 
@@ -107,7 +107,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     journal: Journal,
     stop: Stop,
     watching: impl FnOnce(watch::Watch) -> F,
-) -> Ended {
+) -> DriveEnd {
     let (feed, rows) = mpsc::channel(AHEAD);
     let (events, inbox) = mpsc::channel(CHANNEL);
     let counters = Arc::new(Counters::default());
@@ -116,7 +116,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
         let stop = stop.clone();
         match journal.syncer(move |error| stop.abort(Some(Why::Journal(error.chain())))) {
             Ok(syncer) => syncer,
-            Err(error) => return Ended::Written(Err(error)),
+            Err(error) => return DriveEnd::Written(Err(error)),
         }
     };
     let reader = {
@@ -213,13 +213,13 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     keeper.thread().unpark();
     if at_once.load(Relaxed) {
         let _ = tokio::task::spawn_blocking(move || display.ended(LAST_WORDS)).await;
-        return Ended::AtOnce;
+        return DriveEnd::AtOnce;
     }
     watch.abort();
     let _ = tokio::task::spawn_blocking(move || (reader.join(), keeper.join())).await;
     // A blocked terminal is left behind.
     let _ = tokio::task::spawn_blocking(move || display.ended(DISPLAY_ENDS)).await;
-    Ended::Written(match written {
+    DriveEnd::Written(match written {
         Some(Ok(Ok(ended))) => ended,
         _ => Err(Error::Internal("the journal thread ended unexpectedly".to_owned())),
     })

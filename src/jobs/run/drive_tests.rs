@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::input::{Options, check};
 use crate::model::MaxFailures;
-use crate::model::{Attempt, Kind, ObjectKind, UserId};
+use crate::model::{Attempt, AttemptResult, ObjectKind, UserId};
 use crate::pace::{Bounds, Law};
 use crate::rundir::read_results;
 
@@ -32,7 +32,7 @@ impl Exchange for Late {
     async fn send(&self, (): &(), _id: &UserId) -> Attempt {
         self.1.fetch_add(1, Relaxed);
         self.0.draining().await;
-        Attempt::of(Kind::Accepted)
+        Attempt::of(AttemptResult::Accepted)
     }
 
     fn rejected(&self, _attempt: &Attempt) {}
@@ -51,7 +51,7 @@ impl Exchange for Stuck {
     async fn send(&self, (): &(), _id: &UserId) -> Attempt {
         self.1.drain(Why::Interrupted);
         tokio::task::block_in_place(|| self.0.lock().expect("one at a time").recv()).expect("an answer");
-        Attempt::of(Kind::Accepted)
+        Attempt::of(AttemptResult::Accepted)
     }
 
     fn rejected(&self, _attempt: &Attempt) {}
@@ -101,7 +101,7 @@ async fn a_run_over_which_nobody_watches_any_more_is_stopped_at_once() {
         panic!("nobody thought of that")
     };
     let ended = timeout(LONG, drive_under(call, items, journal, stop.clone(), broken)).await;
-    let Ok(Ended::Written(Ok(()))) = ended else { panic!("{ended:?}") };
+    let Ok(DriveEnd::Written(Ok(()))) = ended else { panic!("{ended:?}") };
     let bug = "the watch over signals, --deadline and --max-stall ended unexpectedly";
     assert_eq!(stop.reasons(), [Why::Bug(bug.to_owned())]);
     // Who was in flight has his record, and nobody was sent after that.
@@ -123,7 +123,7 @@ async fn who_still_writes_after_a_stop_at_once_holds_the_lock() {
         watch.stop.abort(None);
     };
     let ended = timeout(LONG, drive_under(call, items, journal, stop.clone(), at_once)).await;
-    let Ok(Ended::AtOnce) = ended else { panic!("{ended:?}") };
+    let Ok(DriveEnd::AtOnce) = ended else { panic!("{ended:?}") };
     // The answer may come yet, and its record.
     let held = Lock::acquire(folder.path());
     assert!(matches!(held, Err(Error::Locked { .. })), "{held:?}");

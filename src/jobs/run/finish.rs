@@ -41,13 +41,13 @@ pub(super) struct Worked {
 type Cells = Result<(u64, Vec<String>), Error>;
 
 /// The original cells of every data row: `failed.csv` repeats them.
-pub(super) struct Rows {
+pub(super) struct OriginalRows {
     names: Vec<String>,
     delimiter: u8,
     cells: Box<dyn Iterator<Item = Cells> + Send>,
 }
 
-impl Rows {
+impl OriginalRows {
     /// From the copy of the input.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ pub(super) fn account(
     plan: &RunPlan,
     folder: &Path,
     mut run: RunFile,
-    rows: Rows,
+    rows: OriginalRows,
     worked: Worked,
 ) -> Accounted {
     let mut exit = worked.reasons.iter().map(exit_of).fold(Exit::Done, Exit::worse);
@@ -162,7 +162,7 @@ pub(super) fn account(
 pub(super) fn complete(
     folder: &Path,
     run: RunFile,
-    rows: Rows,
+    rows: OriginalRows,
     read: &ReadBack,
     console: &Console,
 ) -> Result<Exit, Error> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::plan::FolderChoice;
 use crate::error::Error;
-use crate::rundir::{Lock, RUNS, RunFile, lock_runs, look_beside, new_folder, remove_debris};
+use crate::rundir::{Lock, RUNS, RunFile, find_matching_runs, lock_runs, new_folder, remove_debris};
 use crate::sys;
 
 /// What a run writes, or replaces.
@@ -42,7 +42,7 @@ pub(super) struct Claim {
 
 /// What was found in the folder, or beside it.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct ClaimedRun {
     /// `run.json` as it stands now.
     pub(super) run: RunFile,
     /// Whether the run was there before.
@@ -109,7 +109,7 @@ impl Claim {
     ///
     /// # Errors
     /// `Error::Usage` where the folder holds another run; `Error::Locked`; `Error::Damaged`; `Error::File`.
-    pub(super) fn settle(&mut self, place: &FolderChoice, run: RunFile) -> Result<Found, Error> {
+    pub(super) fn settle(&mut self, place: &FolderChoice, run: RunFile) -> Result<ClaimedRun, Error> {
         if let FolderChoice::Named(_) = place {
             let known = RunFile::load(&self.folder)?;
             let differences = known.as_ref().map(|known| known.identity.differences(&run.identity));
@@ -123,7 +123,7 @@ impl Claim {
             return self.begin_with(run, known, None);
         }
         let _runs = lock_runs(Path::new(RUNS))?;
-        let beside = look_beside(Path::new(RUNS), &run.identity);
+        let beside = find_matching_runs(Path::new(RUNS), &run.identity);
         let Some(earlier) = beside.unfinished.filter(|_| *place == FolderChoice::Resume) else {
             return self.begin_with(run, None, beside.finished);
         };
@@ -142,7 +142,7 @@ impl Claim {
         mut run: RunFile,
         known: Option<RunFile>,
         finished: Option<PathBuf>,
-    ) -> Result<Found, Error> {
+    ) -> Result<ClaimedRun, Error> {
         if let Some((then, now)) = known.as_ref().and_then(|known| known.reading).zip(run.reading)
             && then != now
         {
@@ -164,7 +164,7 @@ impl Claim {
         let is_known = known.is_some();
         self.before = known;
         run.write(&self.folder)?;
-        Ok(Found { run, known: is_known, finished })
+        Ok(ClaimedRun { run, known: is_known, finished })
     }
 
     /// For a thread that writes: it may outlive this claim, and nobody else must write beside it.

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use super::drive::{Call, Ended, drive};
-use super::finish::{Rows, Worked, account, complete, exit_of};
-use super::folder::{Claim, Found};
+use super::drive::{Call, DriveEnd, drive};
+use super::finish::{OriginalRows, Worked, account, complete, exit_of};
+use super::folder::{Claim, ClaimedRun};
 use super::plan::{RunPlan, Source};
 use super::prompt::{Prompt, input_lines, unusable_lines};
 use super::safety_limits::Guards;
@@ -120,7 +120,7 @@ async fn prepare(plan: RunPlan, session: &Session, console: &Console) -> Result<
         )));
     }
     let run = run_file(&plan, session, &checked, &claim.incoming())?;
-    let Found { mut run, known, finished } = claim.settle(&plan.folder, run)?;
+    let ClaimedRun { mut run, known, finished } = claim.settle(&plan.folder, run)?;
     let (folder, copy) = (claim.folder.clone(), claim.copy());
     let opened = spawn_blocking(move || {
         let opened = Journal::open(&folder, checked.rows, || checked.ids(&copy));
@@ -135,7 +135,7 @@ async fn prepare(plan: RunPlan, session: &Session, console: &Console) -> Result<
         ));
     }
     if known && read.totals.records == checked.selected {
-        let rows = Rows::of(&checked, &claim.copy())?;
+        let rows = OriginalRows::of(&checked, &claim.copy())?;
         if !is_accounted(&claim.folder) {
             // This call accounts for it.
             claim.keep();
@@ -226,7 +226,7 @@ impl Ready {
             learned: state.learned,
             simulated: simulator.is_some(),
         };
-        let rows = Rows::of(&checked, &claim.copy())?;
+        let rows = OriginalRows::of(&checked, &claim.copy())?;
         let done = read.done;
         let items = checked.items(&claim.copy(), move |row| done.contains(row))?;
         let ended = |exit, file, is_complete| {
@@ -234,8 +234,8 @@ impl Ready {
             Ok(RunEnd { exit, run: Some(EndedRun { folder, file, is_complete, is_worked: true }) })
         };
         let error = match drive(call, items, journal, stop.clone(), signals).await {
-            Ended::Written(ended) => ended.err(),
-            Ended::AtOnce => {
+            DriveEnd::Written(ended) => ended.err(),
+            DriveEnd::AtOnce => {
                 stopped_at_once(next.resume, &console).await;
                 let exit = stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse);
                 return ended(exit, run, false);

@@ -12,7 +12,7 @@ use crate::pace::{
     Adaptive, Bounds, Cooling, DOCUMENTED_RATE, FASTEST, Law, Learned, Pace, Waits, time_at_best,
 };
 use crate::report::{Limits, human};
-use crate::rundir::{Learnt, State};
+use crate::rundir::{SavedRate, State};
 use crate::stop::Why;
 use crate::sys;
 
@@ -117,7 +117,7 @@ impl Pacing {
 }
 
 /// What `state.json` keeps of the pace at this moment; `before` is what an earlier call learned.
-pub(super) fn state_of(pace: &Pace, before: Option<Learnt>, wall: Timestamp) -> State {
+pub(super) fn state_of(pace: &Pace, before: Option<SavedRate>, wall: Timestamp) -> State {
     let now = Instant::now();
     let cooldowns = pace.cooling().into_iter().filter_map(|cooling| {
         let left = SignedDuration::try_from(cooling.until.saturating_duration_since(now)).ok()?;
@@ -127,7 +127,7 @@ pub(super) fn state_of(pace: &Pace, before: Option<Learnt>, wall: Timestamp) -> 
     let learned = pace.learned().and_then(|(learned, last_sent)| {
         let ago = SignedDuration::try_from(now.saturating_duration_since(last_sent?)).ok()?;
         let last_sent = wall.checked_sub(ago).ok()?;
-        Some(Learnt { rate: learned.rate, credit: learned.credit, last_sent })
+        Some(SavedRate { rate: learned.rate, credit: learned.credit, last_sent })
     });
     // A millisecond too much, so that rounding makes no wait shorter.
     let since_boot = sys::since_boot()

@@ -10,7 +10,7 @@ use tracing::{debug, info};
 use super::counters::Counters;
 use super::safety_limits::Guards;
 use crate::error::Error;
-use crate::model::{Attempt, Event, Finished, Kind, Outcome};
+use crate::model::{Attempt, AttemptResult, Event, Finished, Outcome};
 use crate::rundir::Journal;
 use crate::stop::{Stop, Why};
 use crate::terminal::Console;
@@ -38,10 +38,10 @@ pub(super) fn record(
             match event {
                 Event::Finished(record) => finished.push(record),
                 Event::Retrying { row, attempt, wait } => {
-                    let throttled = matches!(attempt.kind, Kind::Throttled(_));
+                    let throttled = matches!(attempt.kind, AttemptResult::Throttled(_));
                     counters.throttled.fetch_add(u64::from(throttled), Relaxed);
                     log_attempt(row, &attempt);
-                    if matches!(attempt.kind, Kind::Transient(_)) {
+                    if matches!(attempt.kind, AttemptResult::Transient(_)) {
                         counters.troubled(&attempt.message, console);
                     }
                     debug!(row, wait_ms = wait.as_millis() as u64, "tries again after the wait");

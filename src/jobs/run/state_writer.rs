@@ -13,7 +13,7 @@ use super::counters::Counters;
 use super::pacing::state_of;
 use super::panic_guard::Alarm;
 use crate::pace::Pace;
-use crate::rundir::{Learnt, Lock};
+use crate::rundir::{Lock, SavedRate};
 use crate::terminal::Console;
 
 /// `state.json` follows the cool-downs within 50 ms.
@@ -25,7 +25,7 @@ const LEARNED_EVERY: Duration = Duration::from_secs(1);
 pub(super) fn keep(
     pace: Arc<Pace>,
     (folder, lock): (PathBuf, Lock),
-    before: Option<Learnt>,
+    before: Option<SavedRate>,
     counters: Arc<Counters>,
     alarm: Alarm,
     console: Console,

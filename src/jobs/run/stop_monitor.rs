@@ -110,7 +110,7 @@ fn overdue(pace: &Pace, counters: &Counters, deadline: Option<Instant>, max_stal
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Attempt, Kind, Scope, Throttle};
+    use crate::model::{Attempt, AttemptResult, Scope, Throttle};
     use crate::pace::{Bounds, Law};
 
     const STALL: Duration = Duration::from_secs(600);
@@ -120,7 +120,7 @@ mod tests {
         let pace = Pace::new(Law::Fixed, Bounds::default(), None);
         let mut ticket = pace.admit(1).await;
         let throttle = Throttle { scope: Scope::default(), quota: true };
-        let attempt = Attempt { retry_after, ..Attempt::of(Kind::Throttled(throttle)) };
+        let attempt = Attempt { retry_after, ..Attempt::of(AttemptResult::Throttled(throttle)) };
         pace.settle(&mut ticket, 1, &attempt);
         pace
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 
 use super::history::{History, Judged};
-use super::sweep_state::{Cause, SweepState};
+use super::sweep_state::{ErrorCause, SweepState};
 use crate::error::Error;
 use crate::graph::Clocks;
 use crate::jobs::files::is_file;
@@ -178,7 +178,7 @@ fn each_try(
     folder: &Path,
     run: &RunFile,
     clocks: &Clocks,
-    mut each: impl FnMut(&str, &Cause, &Tried),
+    mut each: impl FnMut(&str, &ErrorCause, &Tried),
 ) -> Result<(), Error> {
     let mut tries = Vec::new();
     each_record(folder, run.rows, |record| {
@@ -197,7 +197,7 @@ fn each_try(
         let Some(tried) = tries.next_if(|tried| tried.row == number) else { continue };
         let cell = |at: usize| row.get(at).unwrap_or_default();
         let (service, code) = (cell(FOUND_HEADER.len()).to_owned(), cell(FOUND_HEADER.len() + 1).to_owned());
-        each(cell(0), &Cause { service, code }, &tried);
+        each(cell(0), &ErrorCause { service, code }, &tried);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use siphasher::sip::SipHasher13;
 
 use super::history::{Policy, RetryDecision};
 use super::history_file::{CAUSE_COLUMNS, HistoryFile, record_run, recover_killed_run};
-use super::sweep_state::{Cause, SweepState};
+use super::sweep_state::{ErrorCause, SweepState};
 use crate::error::{Error, Exit};
 use crate::graph::Clocks;
 use crate::jobs::find::{Counts, FOUND_HEADER, Tally, found_row};
@@ -302,7 +302,7 @@ async fn scan<E: Reads>(
                 state.seen(&object.id);
             }
             let Some((problem, count)) = tally.meet(object, filter, now) else { continue };
-            let Some((cause, since)) = Cause::of(object, filter, now) else { continue };
+            let Some((cause, since)) = ErrorCause::of(object, filter, now) else { continue };
             if !state.observe(&object.id, &cause, since, now).is_retried() {
                 continue;
             }

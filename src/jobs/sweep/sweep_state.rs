@@ -9,14 +9,14 @@ use crate::scan::{Filter, Object};
 
 /// All errors of an object that were looked for, as one cause: it stays the same whichever of them is the newest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Cause {
+pub(crate) struct ErrorCause {
     /// Services, sorted, joined by `+`.
     pub(crate) service: String,
     /// Codes, sorted, joined by `+`.
     pub(crate) code: String,
 }
 
-impl Cause {
+impl ErrorCause {
     /// With the time of the newest error; `None` where nothing fits the filter.
     pub(crate) fn of(object: &Object, filter: &Filter, now: Timestamp) -> Option<(Self, Option<Timestamp>)> {
         let open: Vec<_> = object.problems.iter().filter(|problem| filter.fits(problem, now)).collect();
@@ -46,7 +46,7 @@ pub(crate) struct SweepState {
     /// Those that failed again, or were given up.
     pub(crate) failing: Judged,
     /// Causes of the news among them.
-    pub(crate) news: BTreeMap<Cause, u64>,
+    pub(crate) news: BTreeMap<ErrorCause, u64>,
 }
 
 impl SweepState {
@@ -75,7 +75,7 @@ impl SweepState {
     pub(crate) fn observe(
         &mut self,
         id: &str,
-        cause: &Cause,
+        cause: &ErrorCause,
         since: Option<Timestamp>,
         now: Timestamp,
     ) -> RetryDecision {
@@ -94,7 +94,7 @@ impl SweepState {
         worth
     }
 
-    fn fails(&mut self, id: &str, cause: &Cause) {
+    fn fails(&mut self, id: &str, cause: &ErrorCause) {
         let known = self.history.fails(id, &cause.service, &cause.code);
         self.failing.count(known);
         if known == Novelty::New {
@@ -110,7 +110,7 @@ impl SweepState {
     }
 
     /// A retry was accepted at `at`.
-    pub(crate) fn accepted(&mut self, id: &str, cause: &Cause, at: Timestamp) {
+    pub(crate) fn accepted(&mut self, id: &str, cause: &ErrorCause, at: Timestamp) {
         self.history.tried(id, &cause.service, &cause.code, at);
     }
 
@@ -118,7 +118,7 @@ impl SweepState {
     pub(crate) fn records_lost_retry(
         &mut self,
         id: &str,
-        cause: &Cause,
+        cause: &ErrorCause,
         at: Timestamp,
         begun: Timestamp,
     ) -> bool {
@@ -130,7 +130,7 @@ impl SweepState {
     }
 
     /// A retry was refused: whether that is news.
-    pub(crate) fn refused(&mut self, id: &str, cause: &Cause, at: Timestamp) -> Novelty {
+    pub(crate) fn refused(&mut self, id: &str, cause: &ErrorCause, at: Timestamp) -> Novelty {
         self.history.tried(id, &cause.service, &cause.code, at);
         let known = self.history.fails(id, &cause.service, &cause.code);
         if known == Novelty::New {
@@ -165,8 +165,8 @@ mod tests {
         Timestamp::from_second(number * 3_600).expect("a time")
     }
 
-    fn cause(code: &str) -> Cause {
-        Cause { service: "exchange".to_owned(), code: code.to_owned() }
+    fn cause(code: &str) -> ErrorCause {
+        ErrorCause { service: "exchange".to_owned(), code: code.to_owned() }
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         };
         let of = |problems: Vec<Problem>| {
             let object = Object { problems, ..Object::default() };
-            Cause::of(&object, &Filter::default(), hour(99)).expect("a cause")
+            ErrorCause::of(&object, &Filter::default(), hour(99)).expect("a cause")
         };
         let (one, newest) = of(vec![problem("exchange", "A", 3), problem("SharePoint", "B", 4)]);
         let (other, _) = of(vec![problem("exchange", "A", 5), problem("SharePoint", "B", 4)]);
@@ -189,7 +189,7 @@ mod tests {
             problems: vec![Problem { resolved: Some(true), ..Problem::default() }],
             ..Object::default()
         };
-        assert_eq!(Cause::of(&fine, &Filter::default(), hour(99)), None);
+        assert_eq!(ErrorCause::of(&fine, &Filter::default(), hour(99)), None);
     }
 
     #[test]

@@ -19,8 +19,8 @@ use crate::graph::MOST_PARTS;
 use crate::input::{Checked, Options, reopen};
 use crate::jobs::tenant_reader::{ScanProgress, TenantReader};
 use crate::model::{Outcome, UserId, Verdict};
-use crate::rundir::{Original, Rows, RunFile, each_record, write_original};
-use crate::scan::{Ended, Found, Object, Problem, Step, Stopped, Unknown};
+use crate::rundir::{Original, RowSet, RunFile, each_record, write_original};
+use crate::scan::{Object, Problem, ReadEnd, ReadObject, Step, Stopped, Unknown};
 use crate::sys;
 use crate::terminal::Console;
 
@@ -68,7 +68,7 @@ pub(crate) struct Verification<'a> {
     run: &'a RunFile,
     checked: Checked,
     wanted: Vec<AcceptedRow>,
-    done: Rows,
+    done: RowSet,
     left: usize,
     keys: (u64, u64),
     /// How far the service's clock was ahead of ours while the run was sent, in milliseconds; `None`: as it is now.
@@ -115,7 +115,7 @@ impl<'a> Verification<'a> {
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(VERIFIED_HEADER).map_err(|error| fail(std::io::Error::other(error)))?;
         let ahead = run.clock_ahead_ms();
-        let (left, done) = (wanted.len(), Rows::default());
+        let (left, done) = (wanted.len(), RowSet::default());
         let (folder, seen) = (folder.to_owned(), Seen::default());
         Ok(Self { folder, run, checked, wanted, done, left, keys, ahead, writer, seen })
     }
@@ -141,7 +141,7 @@ impl<'a> Verification<'a> {
             match walked.await {
                 Ok(()) => {}
                 Err(Stopped::Lost(why)) => console.status(&format!("{why}: the rest is read one by one")),
-                Err(Stopped::Ended(Ended::Refused(attempt))) if attempt.status == Some(400) => {
+                Err(Stopped::Ended(ReadEnd::Refused(attempt))) if attempt.status == Some(400) => {
                     console.status(&format!(
                         "Microsoft 365 rejects the pages ({}): the rest is read one by one",
                         attempt.message
@@ -178,9 +178,9 @@ impl<'a> Verification<'a> {
             .objects(asked, |(wanted, id), found, at| {
                 let at = at.unwrap_or_else(Timestamp::now);
                 let written = match found {
-                    Found::There(object) => self.judged(wanted, &id, Some(&object), at),
-                    Found::Gone => self.judged(wanted, &id, None, at),
-                    Found::Unread(why) => self.unread(wanted, &id, &why, at),
+                    ReadObject::There(object) => self.judged(wanted, &id, Some(&object), at),
+                    ReadObject::Gone => self.judged(wanted, &id, None, at),
+                    ReadObject::Unread(why) => self.unread(wanted, &id, &why, at),
                 };
                 if let Err(error) = written {
                     failed.get_or_insert(error);

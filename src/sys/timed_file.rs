@@ -5,19 +5,19 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::PIPE_PATIENCE;
+use super::PIPE_TIMEOUT;
 
 /// Longest file of settings or certificates: all roots that the world trusts have a twentieth of it.
 const LONGEST: u64 = 4 * 1024 * 1024;
 
-/// What is in a file of settings or certificates; a pipe gets [`PIPE_PATIENCE`].
+/// What is in a file of settings or certificates; a pipe gets [`PIPE_TIMEOUT`].
 ///
 /// # Errors
 /// As the system says, for a pipe that nobody writes, and for a file without end.
 pub fn read_settings(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One more than the longest, so that too long is seen.
-    Patient::open(path, PIPE_PATIENCE)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    TimedFile::open(path, PIPE_TIMEOUT)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST {
         let text = format!("it is longer than {} MiB, which is no such file", LONGEST / 1024 / 1024);
         return Err(io::Error::other(text));
@@ -27,13 +27,13 @@ pub fn read_settings(path: &Path) -> io::Result<Vec<u8>> {
 
 /// A file that is read to its end by an instant, or not at all. Not on Unix, a part that never comes is waited for.
 #[derive(Debug)]
-pub struct Patient {
+pub struct TimedFile {
     file: File,
     within: Duration,
     until: Instant,
 }
 
-impl Patient {
+impl TimedFile {
     /// Opens it. A named pipe without a writer opens at once, and is waited for while reading.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Patient {
     }
 }
 
-impl Read for Patient {
+impl Read for TimedFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             self.ready()?;
@@ -120,7 +120,7 @@ mod tests {
 
     fn read(path: &Path, within: Duration) -> io::Result<String> {
         let mut text = String::new();
-        Patient::open(path, within)?.read_to_string(&mut text)?;
+        TimedFile::open(path, within)?.read_to_string(&mut text)?;
         Ok(text)
     }
 

@@ -19,7 +19,7 @@ pub fn has_terminal() -> bool {
 
 /// A program, killed with all that it started when this is dropped before it has ended by itself.
 #[derive(Debug)]
-pub struct Group {
+pub struct ProcessGroup {
     #[cfg(unix)]
     program: Option<rustix::process::Pid>,
     /// Whether it leads a process group of its own.
@@ -27,7 +27,7 @@ pub struct Group {
     apart: bool,
 }
 
-impl Group {
+impl ProcessGroup {
     /// Starts the program, `apart`: as the leader of a process group of its own, which is killed as a whole. Not for one that
     /// shares a terminal: Ctrl-C would not reach it, and the system would stop it as soon as it asked something. Then it is
     /// killed with its children and theirs, where the system tells who they are (Linux).
@@ -62,7 +62,7 @@ impl Group {
 }
 
 #[cfg(unix)]
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         use rustix::process::{Signal, kill_process, kill_process_group};
         let Some(program) = self.program else { return };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What flags and the first look at the list decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reading {
+pub struct CsvLayout {
     /// Cell delimiter.
     pub delimiter: char,
     /// Column of the ids, from 1.
