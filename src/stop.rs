@@ -116,7 +116,7 @@ impl Stop {
     }
 
     fn raise(&self, phase: Phase, why: Option<Why>) {
-        // The reason first: whoever sees the phase finds it.
+        // The reason first, so that a task that sees the phase also finds the reason.
         if let Some(why) = why {
             let mut reasons = self.kept();
             if !reasons.contains(&why) {

@@ -32,12 +32,12 @@ fn plain(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
         Ok(text.to_owned())
     } else {
-        Err(format!("{text:?} is no tenant: an id or a domain"))
+        Err(format!("{text:?} is not a tenant: an id or a domain"))
     }
 }
 
 fn time(text: &str) -> Result<(u8, u8), String> {
-    let expected = || format!("{text:?} is no time of day: such as 02:10");
+    let expected = || format!("{text:?} is not a time of day: such as 02:10");
     let (hour, minute) = text.split_once(':').ok_or_else(expected)?;
     match (hour.parse(), minute.parse()) {
         (Ok(hour), Ok(minute)) if hour < 24 && minute < 60 => Ok((hour, minute)),

@@ -160,7 +160,7 @@ fn with_file(command: Command, file: &Path) -> Result<Command, Error> {
             return Err(wrong(
                 at,
                 format!(
-                    "{name:?} is no setting; settings are the long flags of `reprovision run --help`, such as rate = 16"
+                    "unknown setting {name:?}. Settings are the long flags of `reprovision run --help` without the dashes, for example rate = 16"
                 ),
             ));
         }
@@ -266,10 +266,10 @@ mod tests {
     #[test]
     fn a_wrong_file_is_named_with_line_and_column() {
         for (file, expected) in [
-            ("\nratte = 7\n", "FILE, line 2, column 1: \"ratte\" is no setting"),
+            ("\nratte = 7\n", "FILE, line 2, column 1: unknown setting \"ratte\""),
             ("rate = 7\nconcurrency = 0", "FILE, line 2, column 15: invalid value '0' for '--concurrency"),
             ("rate = [7]", "FILE, line 1, column 8: rate must be"),
-            ("simulate = true", "FILE, line 1, column 1: \"simulate\" is no setting"),
+            ("simulate = true", "FILE, line 1, column 1: unknown setting \"simulate\""),
             ("rate == 7", "FILE, line 1, column 7: not TOML"),
         ] {
             let said = run(&[], file).expect_err(file);

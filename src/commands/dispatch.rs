@@ -84,7 +84,10 @@ fn manual(name: Option<&str>, console: &Console) -> Result<Exit, Error> {
         Some(name) => command.find_subcommand(name),
     };
     let page_of = page_of.ok_or_else(|| {
-        Error::Usage(format!("{} is no command: `reprovision --help` lists them", name.unwrap_or_default()))
+        Error::Usage(format!(
+            "unknown command {}. Run `reprovision --help` for the list",
+            name.unwrap_or_default()
+        ))
     })?;
     let mut page = Vec::new();
     let written = clap_mangen::Man::new(page_of.clone()).render(&mut page);

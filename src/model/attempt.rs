@@ -58,7 +58,7 @@ pub enum AttemptResult {
 pub struct Throttle {
     /// Whose limit it was.
     pub scope: Scope,
-    /// Whether the answer was a 429 (quota) and not a 503 or 504 with a wait (the law's rate stays untouched by those).
+    /// Whether the answer was a 429 (quota) and not a 503 or 504 with a wait (those do not change the learned rate).
     pub quota: bool,
 }
 
@@ -122,7 +122,7 @@ pub enum TransientFailure {
     Timeout,
     /// No connection: DNS, TCP, TLS, proxy.
     Connect,
-    /// There is no way to the service: a proxy that does not answer, a name that does not exist.
+    /// The service cannot be reached: a proxy that does not answer, a name that does not exist.
     NoRoute,
     /// The way to the service is barred: a certificate, a proxy that wants another password.
     NoAccess,

@@ -1,4 +1,4 @@
-//! How a list was split into cells: whoever reads its copy again splits it the same way.
+//! How a list was split into cells, so that its copy is split in the same way when it is read again.
 
 use serde::{Deserialize, Serialize};
 

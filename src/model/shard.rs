@@ -19,7 +19,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// `None` where there is no such share.
+    /// `None` where such a share does not exist.
     pub fn new(index: u32, of: u32) -> Option<Self> {
         ((1..=MOST_SHARDS).contains(&of) && (1..=of).contains(&index)).then_some(Self { index, of })
     }
@@ -35,7 +35,7 @@ impl Shard {
     }
 
     /// Whether the user of this id is in it: by a hash of the id without case that is the same on every machine, so that
-    /// an id and its repetitions are in one shard, and stay there when the list is sorted anew.
+    /// an id and its repetitions are in one shard, and stay there when the list is sorted again.
     pub fn holds(self, id: &str) -> bool {
         let mut hasher = SipHasher13::new();
         hasher.write(id.to_ascii_lowercase().as_bytes());
@@ -65,7 +65,7 @@ impl FromStr for Shard {
         let number = |part: &str| part.parse::<u32>().ok();
         let parts = text.split_once('/').and_then(|(index, of)| Some((number(index)?, number(of)?)));
         parts.and_then(|(index, of)| Self::new(index, of)).ok_or_else(|| {
-            format!("{text:?} is no shard: such as 2/4, from 1/4 to 4/4, at most {MOST_SHARDS} of them")
+            format!("{text:?} is not a shard: such as 2/4, from 1/4 to 4/4, at most {MOST_SHARDS} of them")
         })
     }
 }

@@ -22,7 +22,7 @@ pub fn complete(folder: &Path, summary: &mut Summary, figures: &Figures) -> Resu
     write_page(folder, &page)
 }
 
-/// Writes `report.html` anew from what the folder holds now, such as a later look at its users.
+/// Writes `report.html` again from what the folder holds now, for example after a verification.
 ///
 /// # Errors
 /// As [`load`] and [`complete`].

@@ -21,20 +21,23 @@ pub struct Part {
     pub verified: Option<Verified>,
 }
 
-/// Reads what a folder holds: its summary, or where the run was cut short, one made of its records.
+/// Reads what a folder holds: its summary, or one made of its records if the run was cut short or the summary is of a newer
+/// version.
 ///
 /// # Errors
-/// `Error::Usage` where it is no folder of a run; as `each_record`.
+/// `Error::Usage` if the folder is not one of a run; those of `each_record`.
 pub fn load(folder: &Path) -> Result<Part, Error> {
     let run = RunFile::read(folder).ok_or_else(|| {
-        Error::Usage(format!("{} is no folder of a run: it has no readable run.json", folder.display()))
+        Error::Usage(format!("{} is not the folder of a run. It has no readable run.json", folder.display()))
     })?;
     let mut span = Span::default();
     let read = each_record(folder, run.rows, |record| span.add(record))?;
     let written = fs::read(folder.join("summary.json"))
         .ok()
         .and_then(|bytes| serde_json::from_slice::<Summary>(&bytes).ok())
-        .filter(|summary| summary.of_all(&read.totals) && summary.run.started_at == run.started_at);
+        .filter(|summary| {
+            summary.is_known() && summary.of_all(&read.totals) && summary.run.started_at == run.started_at
+        });
     let summary = written.unwrap_or_else(|| {
         let cut = "it is still running, or was cut short; the same command continues".to_owned();
         let stopped = if read.totals.records < run.rows_in() { vec![cut] } else { Vec::new() };

@@ -20,6 +20,9 @@ const MOST_CAUSES: usize = 10;
 /// Seconds by which the records may span more than the one invocation that wrote them: their times are rounded.
 const ROUNDING_S: f64 = 1.0;
 
+/// Version of the form of `summary.json`.
+const SCHEMA: u32 = 1;
+
 /// `summary.json`; its form is `docs/summary.schema.json`. A new version only where a field changes its meaning or goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
@@ -84,7 +87,7 @@ impl Summary {
         longest_wait: Duration,
     ) -> Self {
         Self {
-            schema: 1,
+            schema: SCHEMA,
             exit_code: 0,
             rows_in: run.rows_in(),
             rows_out: totals.records,
@@ -126,6 +129,11 @@ impl Summary {
         if self.wall_s == 0.0 {
             self.wall_s = self.elapsed_s;
         }
+    }
+
+    /// Returns whether this version knows what the fields mean.
+    pub(super) fn is_known(&self) -> bool {
+        self.schema <= SCHEMA
     }
 
     /// Whether it counts what the records count.

@@ -99,7 +99,7 @@ fn hand(line: &Line) -> Hand {
             |entry| entry.title.clone(),
         ),
         message: neutral(&line.error_text, MAX_MESSAGE),
-        who: entry.map_or("whoever administers the service", |entry| &entry.who).to_owned(),
+        who: entry.map_or("the administrator of the service", |entry| &entry.who).to_owned(),
         next_step: entry.map_or("read the message", |entry| &entry.next).to_owned(),
     }
 }

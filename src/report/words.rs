@@ -36,7 +36,7 @@ pub fn human(time: Duration) -> String {
     }
 }
 
-/// Seconds as a file of ours gives them, as [`human`]; what is no length of time (somebody changed the file) is none.
+/// Formats seconds from a file like [`human`]. A value that cannot be a length of time, because the file was edited, counts as zero.
 pub(super) fn human_s(seconds: f64) -> String {
     human(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }

@@ -26,7 +26,7 @@ pub fn find_run(parent: &Path, wanted: &Path) -> Result<PathBuf, Error> {
     match runs.as_slice() {
         [(folder, _)] => Ok(folder.clone()),
         [] => Err(Error::Usage(format!(
-            "{part} is no folder of a run, and part of no name below {}",
+            "{part} is not the folder of a run, and no run below {} has it in its name",
             parent.display()
         ))),
         many => {
@@ -166,7 +166,7 @@ mod tests {
         let many = found("users").expect_err("two fit").chain();
         assert!(many.contains("part of 2 names") && many.contains("fabrikam-users"), "{many}");
         let none = found("not-a-run").expect_err("no run.json").chain();
-        assert!(none.contains("no folder of a run"), "{none}");
+        assert!(none.contains("not the folder of a run"), "{none}");
     }
 
     #[test]

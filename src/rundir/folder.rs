@@ -157,7 +157,7 @@ pub fn find_matching_runs(parent: &Path, identity: &Identity) -> MatchingRuns {
     let mut beside = MatchingRuns::default();
     for (folder, run) in runs(parent).into_iter().filter(|(_, run)| run.identity == *identity) {
         let complete = read_results(&folder, run.rows).is_ok_and(|read| read.totals.records == run.rows_in());
-        // Else the command that goes on would begin anew and send everybody again.
+        // Otherwise the command that resumes the run would start again and send every user a second time.
         let finished = complete && is_accounted(&folder);
         let place = if finished { &mut beside.finished } else { &mut beside.unfinished };
         place.get_or_insert(folder);

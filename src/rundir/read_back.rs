@@ -425,7 +425,7 @@ pub(super) mod tests {
                     let split = newlines(&flipped) > newlines(base);
                     assert!(
                         at / 8 <= HEADER.len() || split,
-                        "bit {at}: one damaged line is no reason to refuse"
+                        "bit {at}: one damaged line does not refuse the file"
                     );
                     assert_eq!(fs::read(&path).expect("read"), flipped, "a refused file is untouched");
                     continue;

@@ -171,8 +171,9 @@ impl RunFile {
         serde_json::from_slice(&fs::read(folder.join("run.json")).ok()?).ok()
     }
 
-    /// The same for going on: a run of a newer version is refused instead of started afresh, and so is one whose
-    /// `run.json` is lost but whose results are not, because whose they are cannot be known.
+    /// Reads `run.json` to resume the run; `None` if the folder holds no run yet. A file of a newer version is refused,
+    /// because what it means is not known. So is a folder that has results but no readable `run.json`, because the results
+    /// may be those of another run.
     ///
     /// # Errors
     /// `Error::Damaged`; `Error::File`.
@@ -188,7 +189,8 @@ impl RunFile {
             .and_then(|json| json.get("schema")?.as_u64())
             .is_some_and(|schema| schema > u64::from(SCHEMA))
         {
-            let message = "written by a newer version: go on with that one".to_owned();
+            let message =
+                "written by a newer version of reprovision. Resume the run with that version".to_owned();
             return Err(Error::Damaged { path, message });
         }
         match serde_json::from_slice(&bytes) {
@@ -213,23 +215,26 @@ impl RunFile {
     }
 }
 
-/// What the pace learned.
+/// The rate that was learned, as `state.json` holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SavedRate {
     /// The service's rate in writes per second; `None`: not known yet.
     pub rate: Option<f64>,
-    /// Writes that the service must have in stock.
+    /// Writes that the service is expected to accept in a burst.
     pub credit: f64,
-    /// When the last write left.
+    /// When the last write was sent.
     pub last_sent: Timestamp,
 }
+
+/// Version of the form of `state.json`.
+const STATE_SCHEMA: u32 = 1;
 
 /// `state.json`: cool-downs as (scope, end, length in ms), so that a restart sends nothing early.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Running cool-downs.
     pub cooldowns: Vec<(String, Timestamp, u64)>,
-    /// Rate and credit, where a law learns them.
+    /// Rate and burst, where the rate controller learns them.
     #[serde(default)]
     pub learned: Option<SavedRate>,
     /// When it was written.
@@ -240,7 +245,8 @@ pub struct State {
 }
 
 impl State {
-    /// Reads it; missing or torn is empty. Times are by this machine's clock as it is now, also where it was set since.
+    /// Reads it; missing or torn is empty. From a file of another version the fields that this version knows are read,
+    /// because a pause holds for every version. Times are by this machine's clock as it is now, also where it was set since.
     pub fn read(folder: &Path) -> Self {
         let bytes = fs::read(folder.join("state.json")).unwrap_or_default();
         let state: Self = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -280,7 +286,13 @@ impl State {
     /// # Errors
     /// `Error::File`.
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
-        write_json(&folder.join("state.json"), self)
+        #[derive(Serialize)]
+        struct Versioned<'a> {
+            schema: u32,
+            #[serde(flatten)]
+            state: &'a State,
+        }
+        write_json(&folder.join("state.json"), &Versioned { schema: STATE_SCHEMA, state: self })
     }
 }
 
@@ -322,13 +334,53 @@ mod tests {
     }
 
     #[test]
+    fn state_of_an_older_or_newer_version_keeps_its_pauses() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = State {
+            cooldowns: vec![("tenant".to_owned(), Timestamp::UNIX_EPOCH, 60_000)],
+            ..State::default()
+        };
+        state.write(folder.path()).expect("written");
+        let path = folder.path().join("state.json");
+        let mut file: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+        assert_eq!(file["schema"], 1);
+        assert_eq!(State::read(folder.path()), state);
+        let older = serde_json::json!({ "cooldowns": file["cooldowns"], "saved_at": null });
+        file["schema"] = 2.into();
+        file["new_field"] = "unknown".into();
+        for other in [older, file] {
+            fs::write(&path, other.to_string()).expect("written");
+            assert_eq!(State::read(folder.path()), state, "{other}");
+        }
+    }
+
+    #[test]
+    fn run_file_of_an_older_version_gets_default_values() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let identity = serde_json::json!({
+            "input_sha256": "", "tenant": "t", "app": "a", "endpoint": "e", "object": "users", "column": "id",
+        });
+        let at = "2026-11-23T00:00:00Z";
+        let file = serde_json::json!({
+            "schema": 1, "version": "0.0.9", "identity": identity, "input": "users.csv", "rows": 3, "label": null,
+            "ticket": null, "simulated": false, "created_at": at, "started_at": at, "operator": "ann", "host": "pc",
+            "pid": 7, "settings": {}, "unknown": 1,
+        });
+        fs::write(folder.path().join("run.json"), file.to_string()).expect("written");
+        let run = RunFile::load(folder.path()).expect("read").expect("a run");
+        assert_eq!((run.rows_in(), run.bytes, run.reading, run.next), (3, 0, None, None));
+        assert_eq!(run.identity.shard, None);
+    }
+
+    #[test]
     fn a_torn_run_file_is_a_fresh_start_only_where_nothing_was_recorded() {
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
         assert_eq!(RunFile::load(folder).expect("nothing there"), None);
         fs::write(folder.join("run.json"), "{\"schema\": 1, \"ver").expect("torn");
         let (mut journal, _) = Journal::open(folder, 3, || Ok(expected(3))).expect("created");
-        assert_eq!(RunFile::load(folder).expect("a header is no record"), None);
+        assert_eq!(RunFile::load(folder).expect("a header alone"), None);
         journal.append([&record(1, Outcome::Accepted)]).expect("written");
         let said = RunFile::load(folder).expect_err("whose record?");
         assert!(said.exit().code() == 2 && said.chain().contains("put run.json back"), "{}", said.chain());

@@ -80,8 +80,8 @@ impl Drop for ProcessGroup {
 #[cfg(target_os = "linux")]
 const LOOKS: u32 = 16;
 
-/// The program and all that came of it, stopped: whoever is stopped starts nobody, and waits for nobody, so that the numbers
-/// stay theirs until they are killed.
+/// Stops the program and all its descendants, and returns their ids. A stopped process neither starts nor reaps another one,
+/// so the ids stay valid until the processes are killed.
 #[cfg(target_os = "linux")]
 fn held(program: rustix::process::Pid) -> Vec<rustix::process::Pid> {
     use rustix::process::{Signal, kill_process};

@@ -1,4 +1,4 @@
-//! Reading of a file that may be a pipe or a terminal: whoever should write it gets so long, and no longer.
+//! Reading of a file that may be a pipe or a terminal, with a time limit for the program that writes it.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -19,7 +19,8 @@ pub fn read_settings(path: &Path) -> io::Result<Vec<u8>> {
     // One more than the longest, so that too long is seen.
     TimedFile::open(path, PIPE_TIMEOUT)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST {
-        let text = format!("it is longer than {} MiB, which is no such file", LONGEST / 1024 / 1024);
+        let text =
+            format!("it is longer than {} MiB. Name a settings or certificate file", LONGEST / 1024 / 1024);
         return Err(io::Error::other(text));
     }
     Ok(bytes)

@@ -17,7 +17,7 @@ pub(super) struct View {
     pub(super) progress: Progress,
     /// Users answered per second.
     pub(super) rate: f64,
-    /// Time left at this rate; `None` where there is no rate, and while nothing is sent.
+    /// Time left at this rate; `None` where the rate is not known, and while nothing is sent.
     pub(super) left: Option<Duration>,
 }
 

@@ -16,7 +16,7 @@ pub struct Question {
 }
 
 impl Console {
-    /// A question to the person at the terminal; `None` where there is no person. Where `input_is_data`, standard input
+    /// A question to the person at the terminal; `None` where nobody can answer. Where `input_is_data`, standard input
     /// holds data and is never read for the answer.
     pub fn question(&self, input_is_data: bool) -> Option<Question> {
         if !self.is_on_terminal() {

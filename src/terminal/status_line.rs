@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 /// Columns left free at the right: a terminal echoes `^C` where the cursor is, and a full line would wrap.
 pub(super) const MARGIN: usize = 3;
 
-/// Nothing at all where standard error is no terminal. Drawn with plain movements of the cursor, without colours; no mode
+/// Nothing is drawn where standard error is not a terminal. Drawn with plain movements of the cursor, without colours; no mode
 /// of the terminal is changed, so that none is left behind however the process ends.
 #[derive(Debug)]
 pub(super) struct StatusLine {

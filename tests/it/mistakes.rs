@@ -98,7 +98,7 @@ fn each_mistake_is_reported_with_its_place_and_advice() {
         ("sweep --yes --give-up=5", 2, vec!["--give-up is not a flag any more. Use --max-retries"]),
         ("rum users.csv", 2, vec!["'rum'", "'run'"]),
         ("users.csv", 2, vec!["users.csv is a file, not a command: reprovision run users.csv"]),
-        ("verify tuesday", 2, vec!["tuesday is no folder of a run", "reprovision-runs"]),
+        ("verify tuesday", 2, vec!["tuesday is not the folder of a run", "reprovision-runs"]),
         ("status", 2, vec!["reprovision-runs"]),
         ("explain nonsense", 2, vec!["nonsense is not known here", "`reprovision explain` alone lists"]),
         ("run users.csv --simulate=nonsense", 2, vec!["nonsense", "default"]),

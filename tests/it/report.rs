@@ -123,6 +123,25 @@ fn report_can_be_rewritten_for_an_interrupted_run() {
 }
 
 #[test]
+fn summary_of_a_newer_version_is_made_again_from_the_records() {
+    let folder = tempfile::tempdir().expect("a folder");
+    run(folder.path());
+    let path = folder.path().join("one/summary.json");
+    let shown = |schema: u64| {
+        let mut summary = json(&path);
+        summary["schema"] = schema.into();
+        summary["notes"] = serde_json::json!(["edited by a test"]);
+        fs::write(&path, summary.to_string()).expect("written");
+        let output = reprovision(folder.path(), &["report", "one"]);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let page = fs::read_to_string(folder.path().join("one/report.html")).expect("report.html");
+        page.contains("edited by a test")
+    };
+    assert!(shown(1), "a summary of this version is used");
+    assert!(!shown(2), "the fields of a newer version may mean something else");
+}
+
+#[test]
 fn redacted_pages_contain_no_upn() {
     let folder = tempfile::tempdir().expect("a folder");
     run(folder.path());

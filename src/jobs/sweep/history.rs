@@ -90,7 +90,7 @@ impl History {
         self.baseline
     }
 
-    /// Reads the CSV.
+    /// Reads the CSV. Columns are found by their names. Columns of a newer version are ignored.
     ///
     /// # Errors
     /// With the line that cannot be read.
@@ -292,5 +292,9 @@ mod tests {
         assert_eq!(tomorrow.fails("b", "exchange", "X"), Novelty::Known);
         assert_eq!(tomorrow.fails("c", "exchange", "X"), Novelty::New);
         assert!(History::read(&b"id,service\nx,y\n"[..]).is_err());
+        let newer =
+            b"known,new,id,service,error_code,tries,tried_at\ntrue,?,b,exchange,X,1,1970-01-02T00:00:00Z\n";
+        let mut newer = History::read(&newer[..]).expect("columns of a newer version");
+        assert_eq!(newer.fails("b", "exchange", "X"), Novelty::Known);
     }
 }
