@@ -45,7 +45,7 @@ pub(super) fn write<'a, T: Cell<'a>>(record: &Record<T>, columns: Columns, to: &
     record.write_line(columns.0, to);
 }
 
-/// Reads the record of a line with its LF. `None` where [`write`] would write other bytes for the columns that this version
+/// Reads the record of a line with its LF. `None` where the writer would write other bytes for the columns that this version
 /// knows.
 pub(super) fn read(line: &[u8], columns: Columns) -> Option<Written<'_>> {
     let mut cells = Cells::of(std::str::from_utf8(line).ok()?.strip_suffix('\n')?);

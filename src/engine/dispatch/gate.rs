@@ -28,7 +28,7 @@ const ALONE: Duration = Duration::from_millis(250);
 /// Number of the check in the outage rule: no row has it.
 const CHECK_NUMBER: u64 = u64::MAX - 1;
 
-/// Whose a refusal was that [`Dispatch::whose`] decided.
+/// Whose a refusal was that `Dispatch::whose` decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     /// The user's own.
