@@ -15,9 +15,7 @@ use crate::terminal::Console;
 pub(super) async fn find(flags: Find, typed: &NextCommand, console: &Console) -> Result<Exit, Error> {
     let purpose = Purpose { writes: false, kind: flags.object, unattended: true };
     let connecting = connect(&flags.service, purpose, console);
-    // One listener for sign-in and scan: between two a signal would be lost.
-    let mut signals = listen()?;
-    let session = match unless_stopped(&mut signals, console, "nothing was read", connecting).await? {
+    let session = match unless_stopped(&mut listen()?, console, "nothing was read", connecting).await? {
         ControlFlow::Continue(session) => session,
         ControlFlow::Break(exit) => return Ok(exit),
     };
@@ -28,7 +26,7 @@ pub(super) async fn find(flags: Find, typed: &NextCommand, console: &Console) ->
         summary: flags.summary,
         typed: typed.clone(),
     };
-    Ok(find_job(&plan, &session, signals, console).await?.exit)
+    Ok(find_job(&plan, &session, console).await?.exit)
 }
 
 /// Which errors are looked for.

@@ -46,7 +46,7 @@ pub(super) async fn run(flags: Run, typed: &NextCommand, console: &Console) -> R
             ControlFlow::Continue(None) => return Ok(Exit::Done),
             ControlFlow::Break(exit) => return Ok(exit),
         };
-    // The same listener serves the run: between two a signal would be lost.
+    drop(signals);
     let (mut exit, mut found) = (Exit::Done, None);
     if flags.from_find {
         let (kind, filter, typed) = (plan.kind, filter(&flags.only), typed.clone());
@@ -62,7 +62,7 @@ pub(super) async fn run(flags: Run, typed: &NextCommand, console: &Console) -> R
             return dry_run(&plan, console).await.map(|dry| exit.worse(dry));
         }
     }
-    let ended = run_job(plan, &session, signals, console).await?;
+    let ended = run_job(plan, &session, console).await?;
     let is_verified = matches!(ended.exit, Exit::Done | Exit::SomeFailed);
     exit = exit.worse(ended.exit);
     // Without a run nothing was sent, and no other run is verified in its place.

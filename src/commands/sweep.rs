@@ -22,8 +22,6 @@ pub(super) async fn sweep(mut flags: Sweep, typed: &NextCommand, console: &Conso
     // The sweep finds its own list: until then there is none to check.
     run.from_find = true;
     let options = options(&run.service);
-    // One listener for sign-in and sweep: between two a signal would be lost.
-    let mut signals = listen()?;
     let preparing = async {
         let endpoint = Endpoint::locate(&options).await?;
         if !run.yes && console.question(false).is_none() && endpoint.simulator.is_none() && !run.dry_run {
@@ -33,7 +31,8 @@ pub(super) async fn sweep(mut flags: Sweep, typed: &NextCommand, console: &Conso
         let purpose = Purpose { writes: true, kind: plan.kind, unattended: run.yes };
         Ok((plan, Session::open(&options, endpoint, purpose, console).await?))
     };
-    let (plan, session) = match unless_stopped(&mut signals, console, "nothing was sent", preparing).await? {
+    let (plan, session) = match unless_stopped(&mut listen()?, console, "nothing was sent", preparing).await?
+    {
         ControlFlow::Continue(ready) => ready,
         ControlFlow::Break(exit) => return Ok(exit),
     };
@@ -44,7 +43,7 @@ pub(super) async fn sweep(mut flags: Sweep, typed: &NextCommand, console: &Conso
         history: flags.history,
         policy: Policy { retry_interval: flags.retry_interval, max_retries: flags.max_retries },
     };
-    Ok(sweep_job(plan, &session, signals, console).await?.exit)
+    Ok(sweep_job(plan, &session, console).await?.exit)
 }
 
 /// Flags of `run` that have no meaning for a sweep.

@@ -28,7 +28,8 @@ pub(super) async fn verify(flags: Verify, console: &Console) -> Result<Exit, Err
         ControlFlow::Continue(session) => session,
         ControlFlow::Break(exit) => return Ok(exit),
     };
-    Ok(verify_job(VerifyPlan { folder: &folder, run: &run }, &session, signals, console).await?.exit)
+    drop(signals);
+    Ok(verify_job(VerifyPlan { folder: &folder, run: &run }, &session, console).await?.exit)
 }
 
 /// The run that is named, or the newest: of the simulated tenant, of the tenant that is named, or of all.

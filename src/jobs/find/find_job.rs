@@ -10,13 +10,13 @@ use super::list_row::found_row;
 use super::tally::{Counts, Tally};
 use crate::catalogue;
 use crate::error::{Error, Exit};
+use crate::jobs::signals::listen;
 use crate::jobs::simulated::recall;
 use crate::jobs::tenant_reader::{ScanProgress, TenantReader};
 use crate::model::{NextCommand, ObjectKind};
 use crate::report::{count, thousands};
 use crate::scan::{Filter, Object, ReadEnd, Reads, Step, Stopped, Walk};
 use crate::session::Session;
-use crate::sys::Signals;
 use crate::terminal::Console;
 
 /// What one scan is to do.
@@ -45,13 +45,8 @@ pub(crate) struct FindEnd {
 ///
 /// # Errors
 /// `Error::SignIn` if nothing may be read; `Error::Unavailable`, `Error::Locked`, `Error::Usage`, `Error::File`.
-pub(crate) async fn find(
-    plan: &FindPlan,
-    session: &Session,
-    signals: Signals,
-    console: &Console,
-) -> Result<FindEnd, Error> {
-    let kind = plan.kind;
+pub(crate) async fn find(plan: &FindPlan, session: &Session, console: &Console) -> Result<FindEnd, Error> {
+    let (signals, kind) = (listen()?, plan.kind);
     if let Some(simulated) = &session.simulator {
         recall(simulated, None, console);
     }

@@ -9,7 +9,6 @@ use siphasher::sip::SipHasher13;
 use super::find_job::{FindPlan, find};
 use crate::error::{Error, Exit};
 use crate::graph::CLOUDS;
-use crate::jobs::signals::listen;
 use crate::rundir::RUNS;
 use crate::session::{Session, UNKNOWN_TENANT};
 use crate::sys;
@@ -48,7 +47,7 @@ pub(crate) async fn pending_list(
         return Ok(PendingList::Found(list, Exit::Done));
     }
     plan.out = Some(list.clone());
-    let ended = find(&plan, session, listen()?, console).await?;
+    let ended = find(&plan, session, console).await?;
     match ended.found {
         None => Ok(PendingList::Nothing(ended.exit)),
         Some(0) => {

@@ -68,13 +68,9 @@ impl From<Exit> for RunEnd {
 ///
 /// # Errors
 /// If nothing could be sent.
-pub(crate) async fn run(
-    plan: RunPlan,
-    session: &Session,
-    mut signals: Signals,
-    console: &Console,
-) -> Result<RunEnd, Error> {
+pub(crate) async fn run(plan: RunPlan, session: &Session, console: &Console) -> Result<RunEnd, Error> {
     let started = Instant::now();
+    let mut signals = listen()?;
     let preparing = prepare(plan, session, console);
     match unless_stopped(&mut signals, console, "nothing was sent", preparing).await? {
         ControlFlow::Continue(Prepared::Ready(ready)) => ready.work(session, signals, started).await,

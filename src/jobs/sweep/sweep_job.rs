@@ -24,7 +24,7 @@ use crate::report::{count, thousands};
 use crate::rundir::{Lock, RUNS, RunFile, newest_run};
 use crate::scan::{Filter, Reads, Step, Stopped, Walk};
 use crate::session::{Session, UNKNOWN_TENANT};
-use crate::sys::{self, Replacement, Signals};
+use crate::sys::{self, Replacement};
 use crate::terminal::Console;
 
 /// Most causes that are named in the output.
@@ -62,12 +62,7 @@ impl From<Exit> for SweepEnd {
 ///
 /// # Errors
 /// As `find`, `verify` and `run`; `Error::Locked` while another sweep uses the same history.
-pub(crate) async fn sweep(
-    plan: SweepPlan,
-    session: &Session,
-    signals: Signals,
-    console: &Console,
-) -> Result<SweepEnd, Error> {
+pub(crate) async fn sweep(plan: SweepPlan, session: &Session, console: &Console) -> Result<SweepEnd, Error> {
     let SweepPlan { run: mut run_plan, dry_run: is_dry, filter, history, policy } = plan;
     let (kind, tenant) = (run_plan.kind, &session.tenant);
     let is_simulated = session.simulator.is_some();
@@ -75,7 +70,7 @@ pub(crate) async fn sweep(
         recall(simulated, None, console);
     }
     let last = last_run(Path::new(RUNS), session, kind);
-    let reader = TenantReader::new(session, kind, signals, console)?;
+    let reader = TenantReader::new(session, kind, listen()?, console)?;
     let clocks = reader.clocks();
     let history_path = match &history {
         Some(history) => named_history(history, is_simulated),
@@ -132,7 +127,7 @@ pub(crate) async fn sweep(
             return ended.map(SweepEnd::from);
         }
         history_file.sending(&killed, &folder)?;
-        let ended = run(run_plan, session, listen()?, console).await;
+        let ended = run(run_plan, session, console).await;
         let _ = fs::remove_file(&list);
         let ended = match ended {
             Ok(ended) => ended,

@@ -16,7 +16,6 @@ use crate::model::Verdict;
 use crate::report::{count, human, thousands};
 use crate::rundir::{Lock, RunFile};
 use crate::session::{Endpoint, Session};
-use crate::sys::Signals;
 use crate::terminal::Console;
 
 /// What one verification is to do.
@@ -52,7 +51,6 @@ pub(crate) fn read_run(folder: &Path) -> Result<RunFile, Error> {
 pub(crate) async fn verify(
     plan: VerifyPlan<'_>,
     session: &Session,
-    signals: Signals,
     console: &Console,
 ) -> Result<VerifyEnd, Error> {
     let VerifyPlan { folder, run } = plan;
@@ -62,7 +60,7 @@ pub(crate) async fn verify(
         recall(simulated, Some(folder), console);
     }
     let kind = run.identity.object;
-    let reader = TenantReader::new(session, kind, signals, console)?;
+    let reader = TenantReader::new(session, kind, listen()?, console)?;
     let mut verification = Verification::new(folder, run)?;
     if let Err(stopped) = verification.run(&reader, console).await {
         let exit = reader.ended(stopped, "nothing was written; the same command looks again")?;
@@ -105,7 +103,7 @@ pub(crate) async fn verify_after(
             return Ok(VerifyEnd { exit: ended_by(signal) });
         }
     }
-    verify(plan, session, signals, console).await
+    verify(plan, session, console).await
 }
 
 /// Rejects an endpoint to which the run was not sent: its users are not there.
