@@ -1,8 +1,11 @@
 //! Signals that ask this process to end: one request may come as several signals, and an ignored signal stays ignored.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 /// Signals that follow the first within this time are the same request. GNU `timeout` and service managers signal the
 /// process and then its group, and a closing terminal adds SIGHUP; all of that takes a few milliseconds, up to some
@@ -29,9 +32,51 @@ pub fn asked_to_end() -> bool {
 
 /// The state of signals in this process, made when the first listener is.
 struct ProcessSignals {
-    /// When the first signal was received, by whichever listener was first.
-    first: Arc<OnceLock<Instant>>,
+    first: First,
     ignored: IgnoredSignals,
+}
+
+/// The first signal of this process.
+#[derive(Clone)]
+struct First {
+    /// The signal and when it was received, by whichever listener was first.
+    received: watch::Sender<Option<(Signal, Instant)>>,
+    /// Whether a listener has returned it. Until then it waits for the next listener: a signal that comes between two
+    /// listeners, such as those of the sign-in and of the run, is not lost.
+    returned: Arc<AtomicBool>,
+}
+
+impl First {
+    fn new() -> Self {
+        Self { received: watch::Sender::new(None), returned: Arc::default() }
+    }
+
+    fn get(&self) -> Option<(Signal, Instant)> {
+        *self.received.borrow()
+    }
+
+    /// Records a signal, unless it is not the first. Returns when the first was received.
+    fn record(&self, signal: Signal) -> Instant {
+        let now = Instant::now();
+        self.received.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert((signal, now));
+            is_first
+        });
+        self.get().map_or(now, |(_, at)| at)
+    }
+
+    /// Waits for the first signal, and takes it from all other listeners. Never returns if one of them has returned it.
+    async fn take(&self) -> Signal {
+        let mut received = self.received.subscribe();
+        if let Ok(first) = received.wait_for(Option::is_some).await
+            && let Some((signal, _)) = *first
+            && !self.returned.swap(true, Relaxed)
+        {
+            return signal;
+        }
+        std::future::pending().await
+    }
 }
 
 impl ProcessSignals {
@@ -39,7 +84,7 @@ impl ProcessSignals {
     /// caller is blocked. Without the thread, signals still reach every listener that is polled.
     fn start() -> Self {
         let ignored = IgnoredSignals::read();
-        let first: Arc<OnceLock<Instant>> = Arc::default();
+        let first = First::new();
         let (ready, is_ready) = mpsc::channel();
         let record = {
             let first = first.clone();
@@ -48,8 +93,7 @@ impl ProcessSignals {
                 runtime.block_on(async {
                     let mut source = Source::open(ignored)?;
                     drop(ready);
-                    source.next().await;
-                    first.get_or_init(Instant::now);
+                    first.record(source.next().await);
                     Ok(())
                 })
             }
@@ -65,7 +109,7 @@ impl ProcessSignals {
 /// Requests to end this process, one for each group of signals that belong together.
 pub struct Signals {
     source: Source,
-    first: Arc<OnceLock<Instant>>,
+    first: First,
     /// Whether the first request was returned by this listener, or came before the listener was made.
     past_first: bool,
 }
@@ -84,10 +128,19 @@ impl Signals {
     /// Waits for the next request to end.
     pub async fn next(&mut self) -> Signal {
         loop {
-            let signal = self.source.next().await;
-            let since_first = self.first.get_or_init(Instant::now).elapsed();
+            // A listener that heard the signal itself returns it; only one that was made later takes what is recorded.
+            let signal = tokio::select! {
+                biased;
+                signal = self.source.next() => signal,
+                signal = self.first.take() => {
+                    self.past_first = true;
+                    return signal;
+                }
+            };
+            let since_first = self.first.record(signal).elapsed();
             let past_first = std::mem::replace(&mut self.past_first, true);
             if !past_first || since_first >= SAME_REQUEST {
+                self.first.returned.store(true, Relaxed);
                 return signal;
             }
         }
@@ -195,7 +248,25 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn signal_between_two_listeners_is_returned_once_by_the_later() {
+        let first = First::new();
+        // None of the real signals of this process is heard.
+        let listener = || {
+            let source = Source::open(IgnoredSignals(u64::MAX)).expect("a listener");
+            Signals { source, past_first: first.get().is_some(), first: first.clone() }
+        };
+        let second = Duration::from_secs(1);
+        assert!(timeout(second, listener().next()).await.is_err(), "none was received");
+        first.record(Signal::Terminate);
+        first.record(Signal::Interrupt);
+        assert_eq!(timeout(second, listener().next()).await, Ok(Signal::Terminate));
+        assert!(timeout(second, listener().next()).await.is_err(), "it was returned before");
+    }
 
     #[test]
     fn ignored_signals_are_read_from_the_status_of_the_process() {
