@@ -163,7 +163,10 @@ impl NextCommand {
         // An operand that begins with a dash would be read as a flag. A single dash is standard input.
         let looks_like_flag = |operand: &&String| operand.starts_with('-') && operand.len() > 1;
         let (last, first): (Vec<_>, Vec<_>) = self.operands.iter().partition(looks_like_flag);
-        let mut words = vec![quoted(&self.program, powershell), self.command.clone()];
+        let program = quoted(&self.program, powershell);
+        // PowerShell takes a quoted path for a text; `&` calls it.
+        let called = if powershell && program.starts_with('\'') { format!("& {program}") } else { program };
+        let mut words = vec![called, self.command.clone()];
         words.extend(first.into_iter().map(|operand| quoted(operand, powershell)));
         for flag in &self.flags {
             match &flag.value {
@@ -251,6 +254,15 @@ mod tests {
         assert_eq!(simulated.same_tenant("run").line(), "reprovision run --simulate=default");
         let real = run().with("--auth", "az").with_switch("--yes").with("--tenant", "t");
         assert_eq!(real.same_tenant("verify").line(), "reprovision verify --auth az --tenant t");
+    }
+
+    #[test]
+    fn program_is_called_as_it_was_started() {
+        let run = run().started_as("C:\\Program Files\\reprovision.exe");
+        assert!(run.line_for(true).starts_with("& 'C:\\Program Files\\reprovision.exe' run "));
+        let run = run.started_as("./re provision");
+        assert!(run.line_for(false).starts_with("'./re provision' run "));
+        assert!(run.started_as("reprovision").line_for(true).starts_with("reprovision run "));
     }
 
     #[test]
