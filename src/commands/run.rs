@@ -11,7 +11,8 @@ use crate::error::{Error, Exit};
 use crate::jobs::find::{FindPlan, PendingList, pending_list};
 use crate::jobs::run::{Source, dry_run, run as run_job};
 use crate::jobs::signals::{listen, unless_stopped};
-use crate::jobs::verify::{VerifyPlan, verify_after};
+use crate::jobs::simulated::recall;
+use crate::jobs::verify::verify_after;
 use crate::model::NextCommand;
 use crate::session::{Endpoint, Purpose, Session};
 use crate::terminal::Console;
@@ -29,24 +30,25 @@ pub(super) async fn run(flags: Run, typed: &NextCommand, console: &Console) -> R
         return Err(Error::Usage(NO_SHARD.to_owned()));
     }
     let options = options(&flags.service);
-    let mut signals = listen()?;
     let preparing = async {
         let endpoint = Endpoint::locate(&options).await?;
         let plan = run_plan(&flags, &endpoint, typed, console)?;
         if flags.dry_run && !flags.from_find {
-            dry_run(&plan, console).await?;
-            return Ok(None);
+            return Ok((plan, None));
         }
         let purpose = Purpose { writes: !flags.dry_run, kind: plan.kind, unattended: flags.yes };
-        Ok(Some((plan, Session::open(&options, endpoint, purpose, console).await?)))
+        let session = Session::open(&options, endpoint, purpose, console).await?;
+        if flags.from_find || flags.verify.is_some() {
+            recall(&session, flags.out.as_deref(), console);
+        }
+        Ok((plan, Some(session)))
     };
     let (mut plan, session) =
-        match unless_stopped(&mut signals, console, "nothing was sent", preparing).await? {
-            ControlFlow::Continue(Some(ready)) => ready,
-            ControlFlow::Continue(None) => return Ok(Exit::Done),
+        match unless_stopped(&mut listen()?, console, "nothing was sent", preparing).await? {
+            ControlFlow::Continue(ready) => ready,
             ControlFlow::Break(exit) => return Ok(exit),
         };
-    drop(signals);
+    let Some(session) = session else { return dry_run(&plan, console).await };
     let (mut exit, mut found) = (Exit::Done, None);
     if flags.from_find {
         let (kind, filter, typed) = (plan.kind, filter(&flags.only), typed.clone());
@@ -72,6 +74,5 @@ pub(super) async fn run(flags: Run, typed: &NextCommand, console: &Console) -> R
         let _ = fs::remove_file(list);
     }
     let Some(wait) = flags.verify.filter(|_| is_verified) else { return Ok(exit) };
-    let verify = VerifyPlan { folder: &run.folder, run: &run.file };
-    Ok(exit.worse(verify_after(wait, verify, &session, console).await?.exit))
+    Ok(exit.worse(verify_after(wait, &run, &session, console).await?.exit))
 }

@@ -4,6 +4,7 @@ use crate::auth::SignInMethod;
 use crate::cli::{Auth, CloudFlag, Service};
 use crate::error::Error;
 use crate::graph;
+use crate::jobs::simulated::recall;
 use crate::session::{Endpoint, Purpose, ServiceOptions, Session};
 
 use crate::terminal::Console;
@@ -41,7 +42,9 @@ pub(crate) fn options(flags: &Service) -> ServiceOptions {
 pub(crate) async fn connect(flags: &Service, purpose: Purpose, console: &Console) -> Result<Session, Error> {
     let options = options(flags);
     let endpoint = Endpoint::locate(&options).await?;
-    Session::open(&options, endpoint, purpose, console).await
+    let session = Session::open(&options, endpoint, purpose, console).await?;
+    recall(&session, None, console);
+    Ok(session)
 }
 
 fn method(flag: Auth) -> Option<SignInMethod> {

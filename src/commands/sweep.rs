@@ -10,6 +10,7 @@ use crate::cli::Sweep;
 use crate::error::{Error, Exit};
 use crate::jobs::next_commands::no_terminal;
 use crate::jobs::signals::{listen, unless_stopped};
+use crate::jobs::simulated::recall;
 use crate::jobs::sweep::{Policy, SweepPlan, sweep as sweep_job};
 use crate::model::NextCommand;
 use crate::net;
@@ -29,7 +30,9 @@ pub(super) async fn sweep(mut flags: Sweep, typed: &NextCommand, console: &Conso
         }
         let plan = run_plan(run, &endpoint, typed, console)?;
         let purpose = Purpose { writes: true, kind: plan.kind, unattended: run.yes };
-        Ok((plan, Session::open(&options, endpoint, purpose, console).await?))
+        let session = Session::open(&options, endpoint, purpose, console).await?;
+        recall(&session, None, console);
+        Ok((plan, session))
     };
     let (plan, session) = match unless_stopped(&mut listen()?, console, "nothing was sent", preparing).await?
     {

@@ -8,7 +8,8 @@ use super::service::options;
 use crate::cli::Verify;
 use crate::error::{Error, Exit};
 use crate::jobs::signals::{listen, unless_stopped};
-use crate::jobs::verify::{VerifyPlan, read_run, same_place, verify as verify_job};
+use crate::jobs::simulated::recall;
+use crate::jobs::verify::{VerifyPlan, same_place, verify as verify_job};
 use crate::rundir::{RUNS, find_run, newest_of, newest_run};
 use crate::session::{Endpoint, Purpose, Session};
 use crate::terminal::Console;
@@ -16,20 +17,21 @@ use crate::terminal::Console;
 pub(super) async fn verify(flags: Verify, console: &Console) -> Result<Exit, Error> {
     let mut signals = listen()?;
     let folder = meant(&flags, console)?;
-    let run = read_run(&folder)?;
+    let plan = VerifyPlan::of(&folder)?;
     let options = options(&flags.service);
     let connecting = async {
         let endpoint = Endpoint::locate(&options).await?;
-        same_place(&endpoint, &run, &folder)?;
-        let purpose = Purpose { writes: false, kind: run.identity.object, unattended: true };
-        Session::open(&options, endpoint, purpose, console).await
+        same_place(&endpoint, &plan)?;
+        let purpose = Purpose { writes: false, kind: plan.kind(), unattended: true };
+        let session = Session::open(&options, endpoint, purpose, console).await?;
+        recall(&session, Some(&folder), console);
+        Ok(session)
     };
     let session = match unless_stopped(&mut signals, console, "nothing was read", connecting).await? {
         ControlFlow::Continue(session) => session,
         ControlFlow::Break(exit) => return Ok(exit),
     };
-    drop(signals);
-    Ok(verify_job(VerifyPlan { folder: &folder, run: &run }, &session, console).await?.exit)
+    Ok(verify_job(&plan, &session, console).await?.exit)
 }
 
 /// The run that is named, or the newest: of the simulated tenant, of the tenant that is named, or of all.

@@ -6,7 +6,7 @@ pub(crate) mod find;
 pub(crate) mod next_commands;
 pub(crate) mod run;
 pub(crate) mod signals;
-mod simulated;
+pub(crate) mod simulated;
 pub(crate) mod status;
 pub(crate) mod sweep;
 mod tenant_reader;

@@ -9,12 +9,14 @@ use jiff::Timestamp;
 use crate::error::Error;
 use crate::model::Outcome;
 use crate::rundir::{RUNS, RunFile, each_record};
-use crate::session::EmbeddedSimulator;
+use crate::session::{EmbeddedSimulator, Session};
 use crate::terminal::Console;
 
-/// Tells the simulator whom the runs of its scenario got accepted: those below `reprovision-runs`, and the run in `also`. A
-/// run that cannot be read is said, and hinders nobody.
-pub(crate) fn recall(simulated: &EmbeddedSimulator, also: Option<&Path>, console: &Console) {
+/// Tells the simulator of a session, if it has one, which objects the runs of its scenario got accepted: those below
+/// `reprovision-runs`, and the run in `also`. Once for each session, before its first request: what is told twice, or was
+/// done by this very simulator, would count twice. A run that cannot be read is reported and left out.
+pub(crate) fn recall(session: &Session, also: Option<&Path>, console: &Console) {
+    let Some(simulated) = &session.simulator else { return };
     let mut folders: Vec<PathBuf> =
         fs::read_dir(RUNS).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     let same = |one: &Path, other: &Path| match (fs::canonicalize(one), fs::canonicalize(other)) {

@@ -11,7 +11,6 @@ use super::tally::{Counts, Tally};
 use crate::catalogue;
 use crate::error::{Error, Exit};
 use crate::jobs::signals::listen;
-use crate::jobs::simulated::recall;
 use crate::jobs::tenant_reader::{ScanProgress, TenantReader};
 use crate::model::{NextCommand, ObjectKind};
 use crate::report::{count, thousands};
@@ -47,9 +46,6 @@ pub(crate) struct FindEnd {
 /// `Error::SignIn` if nothing may be read; `Error::Unavailable`, `Error::Locked`, `Error::Usage`, `Error::File`.
 pub(crate) async fn find(plan: &FindPlan, session: &Session, console: &Console) -> Result<FindEnd, Error> {
     let (signals, kind) = (listen()?, plan.kind);
-    if let Some(simulated) = &session.simulator {
-        recall(simulated, None, console);
-    }
     let question = format!(
         "{} {} {} {} {}",
         session.root,

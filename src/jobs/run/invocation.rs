@@ -399,6 +399,14 @@ impl Drop for Scratch {
 /// # Errors
 /// `Error::Usage`, `Error::Input` and `Error::File` for a list that cannot be read.
 pub(crate) async fn dry_run(plan: &RunPlan, console: &Console) -> Result<Exit, Error> {
+    let checking = check_only(plan, console);
+    Ok(match unless_stopped(&mut listen()?, console, "nothing was sent", checking).await? {
+        ControlFlow::Continue(()) => Exit::Done,
+        ControlFlow::Break(exit) => exit,
+    })
+}
+
+async fn check_only(plan: &RunPlan, console: &Console) -> Result<(), Error> {
     let folder = std::env::temp_dir().join(format!("reprovision-dry-run-{}", uuid::Uuid::new_v4()));
     sys::create_folder(&folder).map_err(|source| Error::file(CREATE_TEMPORARY, &folder, source))?;
     let scratch = Scratch(folder);
@@ -414,5 +422,5 @@ pub(crate) async fn dry_run(plan: &RunPlan, console: &Console) -> Result<Exit, E
         said.push_str("; a real run would stop here: more users than --expect-max allows (exit 7)");
     }
     console.result(&said);
-    Ok(Exit::Done)
+    Ok(())
 }

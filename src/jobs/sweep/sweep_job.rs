@@ -16,7 +16,7 @@ use crate::graph::Clocks;
 use crate::jobs::find::{Counts, FOUND_HEADER, Tally, found_row};
 use crate::jobs::run::{FolderChoice, RunPlan, Source, dry_run, run};
 use crate::jobs::signals::listen;
-use crate::jobs::simulated::{is_of, recall};
+use crate::jobs::simulated::is_of;
 use crate::jobs::tenant_reader::{ScanProgress, TenantReader};
 use crate::jobs::verify::Verification;
 use crate::model::{ObjectKind, Verdict};
@@ -66,9 +66,6 @@ pub(crate) async fn sweep(plan: SweepPlan, session: &Session, console: &Console)
     let SweepPlan { run: mut run_plan, dry_run: is_dry, filter, history, policy } = plan;
     let (kind, tenant) = (run_plan.kind, &session.tenant);
     let is_simulated = session.simulator.is_some();
-    if let Some(simulated) = &session.simulator {
-        recall(simulated, None, console);
-    }
     let last = last_run(Path::new(RUNS), session, kind);
     let reader = TenantReader::new(session, kind, listen()?, console)?;
     let clocks = reader.clocks();

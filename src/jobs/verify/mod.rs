@@ -6,4 +6,4 @@ mod verified_row;
 mod verify_job;
 
 pub(crate) use verification::Verification;
-pub(crate) use verify_job::{VerifyPlan, read_run, same_place, verify, verify_after};
+pub(crate) use verify_job::{VerifyPlan, same_place, verify, verify_after};

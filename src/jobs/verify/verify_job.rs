@@ -1,6 +1,6 @@
 //! `verify`: reads the accepted objects of a run again, writes `verified.csv`, and says what became of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,22 +9,40 @@ use tokio::time::sleep;
 use super::verification::{Verification, VerificationSummary};
 use crate::error::{Error, Exit};
 use crate::jobs::next_commands;
+use crate::jobs::run::EndedRun;
 use crate::jobs::signals::{ended_by, listen};
-use crate::jobs::simulated::{is_of, recall};
+use crate::jobs::simulated::is_of;
 use crate::jobs::tenant_reader::TenantReader;
-use crate::model::Verdict;
+use crate::model::{ObjectKind, Verdict};
 use crate::report::{count, human, thousands};
 use crate::rundir::{Lock, RunFile};
 use crate::session::{Endpoint, Session};
 use crate::terminal::Console;
 
-/// What one verification is to do.
-#[derive(Clone, Debug)]
-pub(crate) struct VerifyPlan<'a> {
+/// What one verification is to do: a run, locked until the plan is dropped.
+#[derive(Debug)]
+pub(crate) struct VerifyPlan {
     /// Folder of the run.
-    pub(crate) folder: &'a Path,
+    folder: PathBuf,
     /// Its `run.json`.
-    pub(crate) run: &'a RunFile,
+    run: RunFile,
+    _lock: Lock,
+}
+
+impl VerifyPlan {
+    /// Locks the run in a folder.
+    ///
+    /// # Errors
+    /// `Error::Locked`; `Error::Damaged` without a `run.json`.
+    pub(crate) fn of(folder: &Path) -> Result<Self, Error> {
+        let lock = Lock::acquire(folder)?;
+        Ok(Self { folder: folder.to_owned(), run: read_run(folder)?, _lock: lock })
+    }
+
+    /// Which objects the run was about.
+    pub(crate) fn kind(&self) -> ObjectKind {
+        self.run.identity.object
+    }
 }
 
 /// What a verification came to.
@@ -34,31 +52,24 @@ pub(crate) struct VerifyEnd {
 }
 
 /// `run.json`, or what to do without it.
-///
-/// # Errors
-/// `Error::Damaged`.
-pub(crate) fn read_run(folder: &Path) -> Result<RunFile, Error> {
+fn read_run(folder: &Path) -> Result<RunFile, Error> {
     RunFile::read(folder).ok_or_else(|| Error::Damaged {
         path: folder.join("run.json"),
         message: "it is missing or incomplete; the same `reprovision run` command writes it again".to_owned(),
     })
 }
 
-/// Reads every accepted object of the run in the tenant of the session. The run is locked meanwhile.
+/// Reads every accepted object of the run in the tenant of the session.
 ///
 /// # Errors
-/// `Error::Locked`; `Error::SignIn` for another tenant; `Error::Unavailable`, `Error::Damaged`, `Error::Input`, `Error::File`.
+/// `Error::SignIn` for another tenant; `Error::Unavailable`, `Error::Damaged`, `Error::Input`, `Error::File`.
 pub(crate) async fn verify(
-    plan: VerifyPlan<'_>,
+    plan: &VerifyPlan,
     session: &Session,
     console: &Console,
 ) -> Result<VerifyEnd, Error> {
-    let VerifyPlan { folder, run } = plan;
-    let _lock = Lock::acquire(folder)?;
+    let VerifyPlan { folder, run, .. } = plan;
     same_tenant(session, run)?;
-    if let Some(simulated) = &session.simulator {
-        recall(simulated, Some(folder), console);
-    }
     let kind = run.identity.object;
     let reader = TenantReader::new(session, kind, listen()?, console)?;
     let mut verification = Verification::new(folder, run)?;
@@ -86,11 +97,11 @@ pub(crate) async fn verify(
 /// As [`verify`].
 pub(crate) async fn verify_after(
     wait: Duration,
-    plan: VerifyPlan<'_>,
+    ended: &EndedRun,
     session: &Session,
     console: &Console,
 ) -> Result<VerifyEnd, Error> {
-    let later = next_commands::of_run(plan.run, plan.folder).verify;
+    let later = next_commands::of_run(&ended.file, &ended.folder).verify;
     console.status(&format!(
         "Verifying in {}; to do that later instead, press Ctrl-C and use: {later}",
         human(wait)
@@ -103,14 +114,15 @@ pub(crate) async fn verify_after(
             return Ok(VerifyEnd { exit: ended_by(signal) });
         }
     }
-    verify(plan, session, console).await
+    verify(&VerifyPlan::of(&ended.folder)?, session, console).await
 }
 
 /// Rejects an endpoint to which the run was not sent: its users are not there.
 ///
 /// # Errors
 /// `Error::Usage`.
-pub(crate) fn same_place(place: &Endpoint, run: &RunFile, folder: &Path) -> Result<(), Error> {
+pub(crate) fn same_place(place: &Endpoint, plan: &VerifyPlan) -> Result<(), Error> {
+    let VerifyPlan { run, folder, .. } = plan;
     let sent_to = &run.identity.endpoint;
     Err(Error::Usage(match (&place.simulator, run.simulated) {
         (None, false) if place.root.as_str() == sent_to => return Ok(()),
