@@ -1,18 +1,12 @@
 //! Why a list is refused, and what to type instead. Each piece of advice is tried on the list before it is given.
 
-use std::io::{self, BufReader};
-use std::path::Path;
-
-use encoding_rs::Encoding;
-
 use super::cell::id_text;
-use super::check::{Options, attempt};
-use super::encoding::Utf8Reader;
 use super::first::Start;
 use super::names::{bare, word_for};
-use super::records::Records;
+use super::options::Options;
+use super::refusal::{Advice, Given, Listing, Refusal};
 use crate::error::Error;
-use crate::model::{ObjectKind, neutral};
+use crate::model::neutral;
 
 /// Rows looked at for a sample of each column.
 const SAMPLED: usize = 1_000;
@@ -24,144 +18,45 @@ const SHOWN: usize = 40;
 /// Words in the names of columns whose cells are shown to nobody.
 const SECRET: [&str; 8] = ["passw", "pwd", "kennwort", "motdepasse", "contraseña", "secret", "token", "key"];
 
-/// The list as it was given, and its copy.
-pub(super) struct Given<'a> {
-    pub(super) input: &'a Path,
-    pub(super) copy: &'a Path,
-    pub(super) bytes: u64,
-    pub(super) encoding: &'static Encoding,
-}
-
-impl Given<'_> {
-    pub(super) fn records(&self, delimiter: u8) -> Result<Records<BufReader<Utf8Reader>>, Error> {
-        let reader = self.read(Utf8Reader::open(self.copy, self.encoding))?;
-        Ok(Records::new(BufReader::new(reader), delimiter))
-    }
-
-    pub(super) fn read<T>(&self, result: io::Result<T>) -> Result<T, Error> {
-        result.map_err(|source| Error::file("read", self.copy, source))
-    }
-}
-
-/// A flag that may help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Advice {
-    /// `--column`, by place from 0.
-    Column(usize),
-    /// `--object`.
-    Object(ObjectKind),
-    /// `--delimiter`.
-    Delimiter(u8),
-}
-
-/// Why a list cannot be used as it was asked for.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    /// Physical line and column, where there is one.
-    pub(super) line: Option<u64>,
-    pub(super) column: Option<u64>,
-    /// What is wrong, and what to do where no flag would help; no full stop at the end.
-    pub(super) why: String,
-    /// Flags to try.
-    pub(super) advice: Vec<Advice>,
-    /// The sentence around those that work, with `{flag}` and `{what}` in it.
-    pub(super) lead: &'static str,
-    /// Whether the first that works is enough.
-    pub(super) one: bool,
-    /// Whether the columns are listed.
-    listing: Listing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listing {
-    Never,
-    IfNoneWorks,
-    Always,
-    /// Without advice to choose one.
-    Only,
-}
-
-/// Why a list was not read: refused, or out of reach.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Refused(Box<Refusal>),
-    Failed(Error),
-}
-
-impl From<Refusal> for Fault {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(Box::new(refusal))
-    }
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl Refusal {
-    pub(super) fn new(why: String) -> Self {
-        Self {
-            line: None,
-            column: None,
-            why,
-            advice: Vec::new(),
-            lead: "",
-            one: false,
-            listing: Listing::Never,
-        }
-    }
-
-    pub(super) fn at(self, line: u64) -> Self {
-        Self { line: Some(line), ..self }
-    }
-
-    pub(super) fn listing(self) -> Self {
-        Self { listing: Listing::Always, ..self }
-    }
-
-    pub(super) fn only_listing(self) -> Self {
-        Self { listing: Listing::Only, ..self }
-    }
-
-    pub(super) fn listing_if_none(self) -> Self {
-        Self { listing: Listing::IfNoneWorks, ..self }
-    }
-
-    /// The message, with the flags that work.
-    pub(super) fn into_error(self, given: &Given<'_>, options: &Options) -> Error {
-        let mut working = self.advice.iter().filter(|advice| works(**advice, given, options));
-        let working: Vec<_> = if self.one { working.next().into_iter().collect() } else { working.collect() };
-        let start = Start::find(given, options).ok();
-        let header = start.as_ref().and_then(Start::header);
-        let mut message = self.why;
-        if let Some(first) = working.first() {
-            let what = match first {
-                Advice::Column(at) => match header.and_then(|header| header.get(*at)) {
-                    Some(name) => format!("those in column {} {:?}", at + 1, neutral(name.trim(), SHOWN)),
-                    None => format!("those in column {}", at + 1),
-                },
-                Advice::Object(kind) => kind.plural().to_owned(),
-                Advice::Delimiter(_) => "its rows".to_owned(),
-            };
-            let flags: Vec<_> = working.iter().map(|advice| flag(**advice, header)).collect();
-            message.push_str(". ");
-            message.push_str(&self.lead.replace("{what}", &what).replace("{flag}", &flags.join(" or ")));
-        }
-        let lists = match self.listing {
-            Listing::Never => false,
-            Listing::IfNoneWorks => working.is_empty(),
-            Listing::Always | Listing::Only => true,
+/// The message of a refusal, with the flags that work.
+///
+/// `column_of` reads the whole list with other options and returns its id column, or `None` where that fails too.
+pub(super) fn explain_refusal(
+    refusal: Refusal,
+    given: &Given<'_>,
+    options: &Options,
+    column_of: impl Fn(&Options) -> Option<usize>,
+) -> Error {
+    let mut working = refusal.advice.iter().filter(|advice| works(**advice, given, options, &column_of));
+    let working: Vec<_> = if refusal.one { working.next().into_iter().collect() } else { working.collect() };
+    let start = Start::find(given, options).ok();
+    let header = start.as_ref().and_then(Start::header);
+    let mut message = refusal.why;
+    if let Some(first) = working.first() {
+        let what = match first {
+            Advice::Column(at) => match header.and_then(|header| header.get(*at)) {
+                Some(name) => format!("those in column {} {:?}", at + 1, neutral(name.trim(), SHOWN)),
+                None => format!("those in column {}", at + 1),
+            },
+            Advice::Object(kind) => kind.plural().to_owned(),
+            Advice::Delimiter(_) => "its rows".to_owned(),
         };
-        if lists && let Some(start) = start {
-            if working.is_empty() && self.listing != Listing::Only {
-                message.push_str(". Choose the id column with --column, by its name or number from 1");
-            }
-            message.push_str(&format!(". The columns are: {}", columns(given, &start)));
-        }
-        Error::Input { file: given.input.to_owned(), line: self.line, column: self.column, message }
+        let flags: Vec<_> = working.iter().map(|advice| flag(**advice, header)).collect();
+        message.push_str(". ");
+        message.push_str(&refusal.lead.replace("{what}", &what).replace("{flag}", &flags.join(" or ")));
     }
+    let lists = match refusal.listing {
+        Listing::Never => false,
+        Listing::IfNoneWorks => working.is_empty(),
+        Listing::Always | Listing::Only => true,
+    };
+    if lists && let Some(start) = start {
+        if working.is_empty() && refusal.listing != Listing::Only {
+            message.push_str(". Choose the id column with --column, by its name or number from 1");
+        }
+        message.push_str(&format!(". The columns are: {}", columns(given, &start)));
+    }
+    Error::Input { file: given.input.to_owned(), line: refusal.line, column: refusal.column, message }
 }
 
 /// What to type.
@@ -177,7 +72,12 @@ fn flag(advice: Advice, header: Option<&[String]>) -> String {
 }
 
 /// Whether the list can be used with it, and the flag means what is meant.
-fn works(advice: Advice, given: &Given<'_>, options: &Options) -> bool {
+fn works(
+    advice: Advice,
+    given: &Given<'_>,
+    options: &Options,
+    column_of: impl Fn(&Options) -> Option<usize>,
+) -> bool {
     let mut options = options.clone();
     match advice {
         Advice::Column(at) => {
@@ -187,8 +87,8 @@ fn works(advice: Advice, given: &Given<'_>, options: &Options) -> bool {
         Advice::Object(object) => options.object = object,
         Advice::Delimiter(delimiter) => options.delimiter = Some(delimiter),
     }
-    attempt(given, &options).is_ok_and(|checked| match advice {
-        Advice::Column(at) => checked.layout.column == at,
+    column_of(&options).is_some_and(|column| match advice {
+        Advice::Column(at) => column == at,
         Advice::Object(_) | Advice::Delimiter(_) => true,
     })
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::advice::{Advice, Refusal};
 use super::cell::id_text;
+use super::refusal::{Advice, Refusal};
 use crate::model::{UserId, neutral};
 
 /// Longest id shown, in characters.

@@ -4,26 +4,27 @@ use std::hash::Hasher;
 use std::path::Path;
 use std::sync::Arc;
 
-use encoding_rs::Encoding;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use super::advice::{Advice, Fault, Given, Refusal};
+use super::advice::explain_refusal;
 use super::agree::Agreement;
-use super::cell::{id_text, trim};
+use super::cell::id_text;
 use super::copy::copy_and_hash;
 use super::encoding::detect;
 use super::first::{Start, id_like, ids_in};
-use super::header::{Layout, choose};
+use super::header::choose;
 use super::lead_in::DELIMITERS;
+use super::list::{Checked, Found};
 use super::lost::Lost;
 use super::names::{is_ours, known};
+use super::options::Options;
 use super::quoted::QUOTED_ROWS;
 use super::records::Gathered;
+use super::refusal::{Advice, Fault, Given, Refusal};
 use super::repeats::OtherHeaders;
-use super::rows::Found;
 use super::width::{Survey, Widths};
 use crate::error::Error;
-use crate::model::{CsvLayout, ObjectKind, Shard, UserId, count};
+use crate::model::UserId;
 
 /// Unusable lines listed before the first request.
 const LISTED: usize = 10;
@@ -33,83 +34,6 @@ const SHORT_LINE: u64 = 32;
 const SAMPLED: usize = 1_000;
 /// Longest sample of a cell, in characters.
 const SAMPLE: usize = 40;
-
-/// What the user said about the input.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// `--column`: name or number from 1.
-    pub column: Option<String>,
-    /// `--delimiter`.
-    pub delimiter: Option<u8>,
-    /// `--object`: what the ids name.
-    pub object: ObjectKind,
-    /// How an earlier look split the list.
-    pub reading: Option<CsvLayout>,
-    /// `--shard`: the rows that are this call's.
-    pub shard: Option<Shard>,
-}
-
-impl From<CsvLayout> for Options {
-    /// To split a list as it was split before.
-    fn from(reading: CsvLayout) -> Self {
-        Self {
-            column: Some(reading.column.to_string()),
-            delimiter: u8::try_from(reading.delimiter).ok(),
-            reading: Some(reading),
-            ..Self::default()
-        }
-    }
-}
-
-/// What the pass found. The rows to send are kept as one bit each.
-#[derive(Debug)]
-pub struct Checked {
-    /// Of the bytes as given, in hex; empty where a copy was opened again.
-    pub sha256: String,
-    /// Size of the bytes as given.
-    pub bytes: u64,
-    /// What the bytes were read as.
-    pub encoding: &'static Encoding,
-    /// Cell delimiter.
-    pub delimiter: u8,
-    /// Header cells, if there is a header.
-    pub header: Option<Vec<String>>,
-    /// Name of the id column.
-    pub column_name: String,
-    /// Data rows.
-    pub rows: u64,
-    /// Those of this shard, which all other counts are about; all where there is none.
-    pub selected: u64,
-    /// Rows to send.
-    pub users: u64,
-    /// Rows whose id stands in an earlier row.
-    pub duplicates: u64,
-    /// Rows without a usable id.
-    pub invalid: u64,
-    /// The first unusable rows: line, and what is wrong with which cell.
-    pub unusable: Vec<(u64, String)>,
-    /// Ids that had blanks or invisible characters at their ends.
-    pub trimmed: u64,
-    /// Lines before the header that are no data: a type line, a version line.
-    pub lead_ins: u64,
-    /// Example rows of a template, left out.
-    pub examples: u64,
-    /// Lines that repeat the header, left out.
-    pub repeats: u64,
-    /// Rows to send with fewer cells than the header.
-    pub short: u64,
-    /// Rows with characters that could not be read.
-    lost: Lost,
-    pub(super) shard: Option<Shard>,
-    pub(super) layout: Layout,
-    pub(super) start: Start,
-    /// How wide rows are; `None` where all are as wide as the first record.
-    pub(super) widths: Option<Arc<Widths>>,
-    object: ObjectKind,
-    pub(super) ours: bool,
-    /// Later rows with the id of an earlier one, by row: eight bytes for each of them.
-    pub(super) same: Vec<(u32, u32)>,
-}
 
 /// What a cell holds beside an id.
 enum Held {
@@ -156,13 +80,15 @@ fn examine(
         Given { input, copy, bytes, encoding: encoding.map_err(|message| fault(message.to_owned()))? };
     match attempt(&given, options) {
         Ok(checked) => Ok(Checked { sha256, ..checked }),
-        Err(Fault::Refused(refusal)) => Err(refusal.into_error(&given, options)),
+        Err(Fault::Refused(refusal)) => Err(explain_refusal(*refusal, &given, options, |options| {
+            attempt(&given, options).ok().map(|checked| checked.layout.column)
+        })),
         Err(Fault::Failed(error)) => Err(error),
     }
 }
 
 /// Reads the whole list as the options say.
-pub(super) fn attempt(given: &Given<'_>, options: &Options) -> Result<Checked, Fault> {
+fn attempt(given: &Given<'_>, options: &Options) -> Result<Checked, Fault> {
     let start = Start::find(given, options)?;
     let mut checked = Checked {
         sha256: String::new(),
@@ -387,76 +313,8 @@ impl Checked {
         Ok(None)
     }
 
-    /// What the bytes were read as, as people write it.
-    pub fn encoding_name(&self) -> &'static str {
-        if self.encoding == encoding_rs::WINDOWS_1252 { "Windows-1252" } else { self.encoding.name() }
-    }
-
-    /// How it was split.
-    pub fn reading(&self) -> CsvLayout {
-        CsvLayout {
-            delimiter: char::from(self.delimiter),
-            column: self.layout.column + 1,
-            header: self.start.has_header,
-            skipped: self.start.skipped,
-        }
-    }
-
-    /// Names of the columns: those of the header, or where there is none such that the ids are found again.
-    pub fn names(&self) -> Vec<String> {
-        // What is invisible would be written as an escape, and the column would not be found again.
-        let bare = |header: &Vec<String>| header.iter().map(|name| trim(name).to_owned()).collect();
-        self.header.as_ref().map(bare).unwrap_or_else(|| {
-            let name = |at| match at == self.layout.column {
-                true => "id".to_owned(),
-                false => format!("column {}", at + 1),
-            };
-            (0..self.start.first.len()).map(name).collect()
-        })
-    }
-
     /// A delimiter inside the name of the id column: the file is separated by that.
     fn other_delimiter(&self) -> Option<u8> {
         DELIMITERS.into_iter().find(|by| *by != self.delimiter && self.column_name.contains(char::from(*by)))
-    }
-
-    /// What was assumed about the input, a sentence each, for people.
-    pub fn assumed(&self) -> Vec<String> {
-        let mut said = Vec::new();
-        if self.encoding == encoding_rs::WINDOWS_1252 {
-            said.push("not valid UTF-8, so read as Windows-1252".to_owned());
-        }
-        said.extend(self.lost.sentence());
-        if self.header.is_none() {
-            said.push("no header: the first line is a row".to_owned());
-        }
-        if self.lead_ins > 0 {
-            said.push(format!("{} before the header left out", count(self.lead_ins, "lines")));
-        }
-        if self.start.titles > 0 {
-            said.push(format!(
-                "{} above the header in line {} left out, beginning with {:?}",
-                count(self.start.titles, "title lines"),
-                self.start.first_line,
-                self.start.title
-            ));
-        }
-        if self.examples > 0 {
-            said.push(format!("{} of the template left out", count(self.examples, "example lines")));
-        }
-        if self.repeats > 0 {
-            said.push(format!("{} left out", count(self.repeats, "repeated header lines")));
-        }
-        if self.short > 0 {
-            let rows = count(self.short, "rows");
-            said.push(format!(
-                "{rows} with fewer cells than the header, read as if the last cells were empty"
-            ));
-        }
-        if self.trimmed > 0 {
-            let ids = count(self.trimmed, "ids");
-            said.push(format!("blanks, quotes or invisible characters around {ids} removed"));
-        }
-        said
     }
 }

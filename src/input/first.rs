@@ -1,13 +1,13 @@
 //! The first lines of a list: what stands above the header, the header, and whether there is one.
 
-use super::advice::{Fault, Given, Refusal};
 use super::cell::trim;
-use super::check::Options;
 use super::export;
 use super::lead_in::{delimiters_of, is_lead_in, separator};
 use super::names::{has_known_name, is_of_another, named};
+use super::options::Options;
 use super::quoted::{QUOTED_ROWS, is_quoted_row};
 use super::records::{Broken, Gathered, Records};
+use super::refusal::{Fault, Given, Refusal};
 use crate::model::{UserId, neutral};
 
 /// Records looked at for a header. Reports have up to a dozen lines of titles and filters above their table; further down

@@ -1,11 +1,11 @@
 //! Which column holds the ids.
 
-use super::advice::{Advice, Refusal};
 use super::cell::trim;
-use super::check::Options;
 use super::export;
 use super::first::{Start, filled, id_like, ids_in};
 use super::names::{THINGS, bare, is_of_another_person, known, named, normal, rank, self_telling};
+use super::options::Options;
+use super::refusal::{Advice, Refusal};
 use crate::model::{ObjectKind, UserId, count, neutral};
 
 /// How the accounts of a run begin, what they are called, and the list that is meant where one is given as a list: with an

@@ -1,20 +1,15 @@
 //! The rows of a list that was checked: to be sent, and as they were given.
 
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::cell::id_text;
-use super::check::Checked;
-use super::encoding::Utf8Reader;
-use super::lead_in::is_example;
-use super::records::{Broken, Gathered, Records};
-use super::repeats::Names;
-use super::width::{Before, Widths};
+use super::data_rows::Rows;
+use super::list::{Checked, Found};
+use super::records::Gathered;
 use crate::error::Error;
-use crate::model::{BadId, Item, Outcome, Reason, Record, Row, Text, UserId, neutral, plain, stamp};
+use crate::model::{Item, Outcome, Reason, Record, Row, Text, neutral, plain, stamp};
 
 /// Longest id cell shown, in characters.
 const SHOWN: usize = 256;
@@ -31,27 +26,10 @@ pub struct RawRow {
     pub cells: Vec<String>,
 }
 
-/// What an id cell holds.
-pub(super) struct Found<'a> {
-    pub(super) id: UserId,
-    /// As it was written, without what stood around it.
-    pub(super) given: &'a str,
-    /// Whether anything stood around it.
-    pub(super) around: bool,
-}
-
 /// A data row as its record will show it: number, physical line, id.
 type Shown = (u64, u64, Text);
 
 impl Checked {
-    /// Whether a row belongs to this shard: by its id where it has one.
-    pub(super) fn is_ours(&self, id: Result<&UserId, ()>, number: u64) -> bool {
-        self.shard.is_none_or(|shard| match id {
-            Ok(id) => shard.holds(id.as_str()),
-            Err(()) => shard.holds_row(number),
-        })
-    }
-
     fn is_our_row(&self, number: u64, gathered: &Gathered) -> bool {
         self.shard.is_none() || {
             let id = self.id(gathered);
@@ -121,46 +99,6 @@ impl Checked {
         }))
     }
 
-    pub(super) fn read(&self, copy: &Path) -> Result<Rows, Error> {
-        let open =
-            Utf8Reader::open(copy, self.encoding).map_err(|source| Error::file("read", copy, source))?;
-        let width = self.widths.as_ref().map_or(self.start.first.len(), |widths| widths.whole());
-        let text = BufReader::with_capacity(1 << 16, open);
-        Ok(Rows {
-            records: Records::new(text, self.delimiter).of_width(width),
-            delimiter: self.delimiter,
-            copy: copy.to_owned(),
-            skipped: self.start.skipped,
-            names: self.header.as_deref().map(Names::new),
-            column: self.layout.column,
-            widths: self.widths.clone(),
-            before: None,
-            repeats: 0,
-            number: 0,
-            templates: !self.ours,
-            examples: 0,
-        })
-    }
-
-    pub(super) fn id<'a>(&self, gathered: &'a Gathered) -> Result<Found<'a>, (Reason, String, String)> {
-        let broken = |raw: &str, what: &str| (Reason::BrokenRow, what.to_owned(), neutral(raw, SHOWN));
-        let cells = match &gathered.cells {
-            Ok(cells) => cells,
-            Err(Broken { raw, why }) => return Err(broken(raw, why)),
-        };
-        let Some(cell) = cells.get(self.layout.column) else {
-            return Err(broken(&cells.join(" "), "the row has no id cell"));
-        };
-        let (given, around) = id_text(cell);
-        match UserId::parse(given) {
-            Ok(id) => Ok(Found { id, given, around }),
-            Err(why) => {
-                let reason = if why == BadId::Empty { Reason::EmptyId } else { Reason::BadId };
-                Err((reason, why.to_string(), neutral(given, SHOWN)))
-            }
-        }
-    }
-
     fn item(&self, number: u64, gathered: &Gathered) -> Item {
         let settled = |id: Text, outcome, reason, message: String| {
             Item::Settled(Box::new(Record {
@@ -202,64 +140,6 @@ impl Iterator for Items {
                 Ok((number, gathered)) if !self.checked.is_our_row(number, &gathered) => {}
                 Ok((number, gathered)) => return Some(Ok(self.checked.item(number, &gathered))),
             }
-        }
-    }
-}
-
-/// Data rows with their numbers; lead-in, header, its repeats and example left out. A row whose cells do not surely stand
-/// under their names is broken.
-pub(super) struct Rows {
-    records: Records<BufReader<Utf8Reader>>,
-    delimiter: u8,
-    copy: PathBuf,
-    /// Physical line at which the last record above the rows begins.
-    skipped: u64,
-    pub(super) names: Option<Names>,
-    column: usize,
-    /// `None` while the rows are counted, or where all are alike.
-    widths: Option<Arc<Widths>>,
-    before: Option<Before>,
-    /// Lines that repeat the header.
-    pub(super) repeats: u64,
-    number: u64,
-    /// Whether an example before the first row is a template's. In a `failed.csv` it was a row.
-    templates: bool,
-    pub(super) examples: u64,
-}
-
-impl Iterator for Rows {
-    type Item = Result<(u64, Gathered), Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let mut gathered = match self.records.next() {
-                Ok(gathered) => gathered?,
-                Err(source) => return Some(Err(Error::file("read", &self.copy, source))),
-            };
-            if gathered.line <= self.skipped {
-                continue;
-            }
-            if let Ok(cells) = &gathered.cells {
-                if self.number == 0 && self.templates && is_example(cells) {
-                    self.examples += 1;
-                    continue;
-                }
-                if self.names.as_ref().is_some_and(|names| names.are_repeated_by(cells, self.column)) {
-                    self.repeats += 1;
-                    continue;
-                }
-                if let Some(widths) = &self.widths {
-                    let fault = widths.fault(&gathered, self.before.replace(Before::new(cells, self.column)));
-                    if let Some(why) = fault {
-                        let raw = cells.join(char::from(self.delimiter).encode_utf8(&mut [0; 4]));
-                        gathered.cells = Err(Broken { raw, why });
-                    }
-                }
-            } else {
-                self.before = None;
-            }
-            self.number += 1;
-            return Some(Ok((self.number, gathered)));
         }
     }
 }
