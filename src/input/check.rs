@@ -204,7 +204,7 @@ impl Checked {
             return Err(Refusal::new(QUOTED_ROWS.to_owned()).into());
         }
         if let Some(survey) = survey.filter(|survey| !survey.is_regular()) {
-            return Ok(Some(survey.end()));
+            return Ok(Some(survey.end(self.ours)));
         }
         if let Some(refusal) = agreement.and_then(Agreement::refusal) {
             return Err(refusal.into());

@@ -45,7 +45,7 @@ impl Layout {
 /// Says what hinders, and which columns or flags to try.
 pub(super) fn choose(start: &Start, options: &Options) -> Result<Layout, Refusal> {
     if let Some(wanted) = options.column.as_deref() {
-        return asked_for(start, wanted);
+        return asked_for(start, wanted, options.reading.is_some());
     }
     let (first, object) = (&start.first, options.object);
     if let Some((_, own, instead)) = ACCOUNTS.iter().find(|(begins, ..)| {
@@ -97,9 +97,12 @@ pub(super) fn choose(start: &Start, options: &Options) -> Result<Layout, Refusal
     Err(refusal.listing())
 }
 
-fn asked_for(start: &Start, wanted: &str) -> Result<Layout, Refusal> {
+/// The column of `--column`. An exact name comes before a number, except where the list was read before, by number.
+fn asked_for(start: &Start, wanted: &str, by_number: bool) -> Result<Layout, Refusal> {
     let first = &start.first;
-    if let Ok(number) = wanted.trim().parse::<usize>()
+    let is_name = start.has_header && first.iter().any(|name| trim(name) == wanted.trim());
+    if (by_number || !is_name)
+        && let Ok(number) = wanted.trim().parse::<usize>()
         && number.checked_sub(1).is_some_and(|at| at < first.len())
     {
         return Ok(Layout::of(start, number - 1));

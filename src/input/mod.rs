@@ -20,6 +20,7 @@ mod records;
 mod refusal;
 mod repeats;
 mod rows;
+mod shift;
 mod width;
 
 pub use check::{check, reopen};

@@ -6,18 +6,13 @@ use super::cell::id_text;
 use super::names::{has_known_name, is_of_another_person, normal};
 use super::quoted::is_quoted_row;
 use super::records::Gathered;
+use super::shift::{ColumnKinds, FilledPart, Kind, holds_guid, is_guid};
 use crate::model::UserId;
 
 /// Rows of one width that a spreadsheet saves together: Excel leaves out the last empty cells of 16 rows at a time.
 const BLOCK: u64 = 16;
 /// Fewest rows of a short block. One misplaced line break makes two short rows of one.
 const SHORT_ROWS: u64 = 3;
-/// Bytes of a GUID without braces.
-const GUID: usize = 36;
-/// Fewest other filled cells of a column that say what its cells usually hold.
-const USUAL: u64 = 3;
-/// Signs that a row has other kinds of cells than all others, from which on it counts as shifted.
-const SHIFTED: u32 = 2;
 /// Parts of names of columns that hold ids, also where the cells are empty.
 const ID_NAMES: [&str; 4] = ["upn", "principal", "mail", "objectid"];
 /// Parts of names of columns that may hold ids.
@@ -27,84 +22,13 @@ const FEWER: &str = "the row has too few cells, so its id may be that of another
 const MORE: &str = "the row has too many cells, so its id may be that of another column";
 const STRAY: &str = "a quote stands inside a cell of this line, so its id may be that of another column";
 const SWALLOWED: &str = "the lines of this row look like rows of their own, as if a quote were missing";
-const ODD: &str =
-    "the cells of this row are of other kinds than those of all other rows, as if shifted to other columns";
-
-/// What a cell looks like.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Blank,
-    Text,
-    /// Also with more around it, as where two cells became one.
-    Guid,
-    Address,
-}
-
-impl Kind {
-    fn of(cell: &str) -> Self {
-        let (text, _) = id_text(cell);
-        match text {
-            "" => Self::Blank,
-            _ if text.len() >= GUID && holds_guid(text) => Self::Guid,
-            _ if text.contains('@') => Self::Address,
-            _ => Self::Text,
-        }
-    }
-}
-
-/// Cells of one column by kind.
-#[derive(Clone, Copy, Debug, Default)]
-struct Kinds([u64; 4]);
-
-impl Kinds {
-    fn of(&self, kind: Kind) -> u64 {
-        self.0[kind as usize]
-    }
-
-    fn filled(&self) -> u64 {
-        self.0.iter().sum::<u64>() - self.of(Kind::Blank)
-    }
-
-    /// How much a cell of a kind that no other row has in this column speaks for a shifted row.
-    fn sign(&self, kind: Kind) -> u32 {
-        let others = self.filled() - u64::from(kind != Kind::Blank && self.of(kind) > 0);
-        if self.of(kind) != 1 || others < USUAL {
-            return 0;
-        }
-        let all = |other: Kind| self.of(other) == others;
-        match kind {
-            Kind::Text if all(Kind::Guid) => 2,
-            Kind::Guid if all(Kind::Text) => 2,
-            // Some people are called by their address, and some have none: each alone means nothing.
-            Kind::Text if all(Kind::Address) => 1,
-            Kind::Address if all(Kind::Text) => 1,
-            Kind::Blank => 1,
-            _ => 0,
-        }
-    }
-
-    /// Whether a cell without an id stands where most rows have one. This and its counterpart hold for a tie as well:
-    /// nothing then says which half of the rows is right.
-    fn lacks_id(&self, kind: Kind) -> bool {
-        kind == Kind::Text && self.ids() >= self.of(Kind::Text).max(USUAL)
-    }
-
-    /// Whether a cell with an id stands where most rows have a text.
-    fn has_odd_id(&self, kind: Kind) -> bool {
-        matches!(kind, Kind::Guid | Kind::Address) && self.of(Kind::Text) >= self.ids().max(USUAL)
-    }
-
-    fn ids(&self) -> u64 {
-        self.of(Kind::Guid) + self.of(Kind::Address)
-    }
-}
-
 /// The record before a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     width: usize,
     has_id: bool,
     ends_blank: bool,
+    part: FilledPart,
 }
 
 impl Before {
@@ -114,6 +38,7 @@ impl Before {
             width: cells.len(),
             has_id: cells.get(column).is_some_and(|cell| is_id(cell)),
             ends_blank: cells.last().is_some_and(|cell| Kind::of(cell) == Kind::Blank),
+            part: FilledPart::of(cells),
         }
     }
 }
@@ -136,7 +61,7 @@ pub(super) struct Survey {
     ids_elsewhere: bool,
     /// Names of the columns after the id column that would not hold an id in a list that is not shifted.
     names: Vec<String>,
-    kinds: Vec<Kinds>,
+    kinds: ColumnKinds,
     stray: bool,
     /// A row has text beyond the last column of the header.
     filled_beyond: bool,
@@ -182,8 +107,8 @@ impl Survey {
             header_block: sheet_row / BLOCK,
             rows: BTreeMap::new(),
             ids_elsewhere: names.iter().enumerate().any(of_others),
+            kinds: ColumnKinds::new(column, first.len(), names.iter().map(|name| names_ids(name)).collect()),
             names,
-            kinds: Vec::new(),
             stray: false,
             filled_beyond: false,
             quoted_rows: 0,
@@ -213,10 +138,9 @@ impl Survey {
         *self.rows.entry(width).or_default() += 1;
         self.stray |= gathered.stray;
         self.swallowed |= holds_rows(cells, self.width, self.column, self.delimiter);
-        self.kinds.resize(self.kinds.len().max(width), Kinds::default());
+        self.kinds.add(cells);
         for (at, cell) in cells.iter().enumerate() {
             let kind = Kind::of(cell);
-            self.kinds[at].0[kind as usize] += 1;
             self.filled_beyond |= at >= self.width && kind != Kind::Blank;
             if at != self.column && !self.ids_elsewhere {
                 self.ids_elsewhere = kind == Kind::Guid || kind == Kind::Address && is_id(cell);
@@ -263,18 +187,12 @@ impl Survey {
 
     /// Whether all rows are as wide as the first record and none looks shifted, so that no row need be judged.
     pub(super) fn is_regular(&self) -> bool {
-        let odd =
-            |kinds: &Kinds| [Kind::Text, Kind::Guid, Kind::Address].iter().any(|kind| kinds.sign(*kind) > 0);
-        let mixed = |kinds: &Kinds| kinds.of(Kind::Text) > 0 && kinds.ids() > 0;
-        let kinds =
-            || self.kinds.iter().enumerate().filter(|(at, _)| *at != self.column).map(|(_, kinds)| kinds);
-        let shifted = self.ids_elsewhere
-            && (self.stray || self.kinds.iter().any(odd) || kinds().filter(|kinds| mixed(kinds)).count() > 1);
+        let shifted = self.ids_elsewhere && (self.stray || !self.kinds.is_uniform());
         self.rows.keys().all(|width| *width == self.width) && !shifted && !self.swallowed
     }
 
-    /// What is known after the last row.
-    pub(super) fn end(mut self) -> Widths {
+    /// What is known after the last row. `ours`: the list was written by reprovision.
+    pub(super) fn end(mut self, ours: bool) -> Widths {
         self.end_block();
         let total: u64 = self.rows.values().sum();
         // Without a header the first row says no more than any other.
@@ -282,8 +200,11 @@ impl Survey {
         let width = if self.has_header { Some(self.width) } else { most };
         let only = self.rows.keys().next().filter(|_| self.rows.len() == 1 && total > 1);
         // A header that lost a delimiter looks the same, but then an id stands under a name that has none.
-        let named =
-            self.names.iter().zip(&self.kinds).all(|(name, kinds)| kinds.ids() == 0 || may_hold_ids(name));
+        let named = self
+            .names
+            .iter()
+            .zip(self.kinds.all())
+            .all(|(name, kinds)| kinds.ids() == 0 || may_hold_ids(name));
         let surplus = only
             .filter(|_| self.has_header && !self.has_titles && !self.filled_beyond && named)
             .and_then(|only| only.checked_sub(self.width));
@@ -301,6 +222,7 @@ impl Survey {
             surplus: surplus.unwrap_or(0),
             short_blocks: if self.header_block_is_whole { self.short_blocks } else { Vec::new() },
             kinds: self.kinds,
+            ours,
         }
     }
 }
@@ -321,7 +243,9 @@ pub(super) struct Widths {
     surplus: usize,
     /// First and last number of blocks of short rows, as a spreadsheet saves them.
     short_blocks: Vec<(u64, u64)>,
-    kinds: Vec<Kinds>,
+    kinds: ColumnKinds,
+    /// The list was written by reprovision, which judged its rows then.
+    ours: bool,
 }
 
 impl Widths {
@@ -350,8 +274,7 @@ impl Widths {
         }
         if !self.strict {
             // A list of ids and delimiters has nothing that could be shifted.
-            let mut others = self.kinds.iter().enumerate().filter(|(at, _)| *at != self.column);
-            if others.all(|(_, kinds)| kinds.filled() == 0) {
+            if self.kinds.others().all(|kinds| kinds.filled() == 0) {
                 return None;
             }
             // Where a delimiter was lost, two cells are one, and what follows is shifted.
@@ -379,21 +302,7 @@ impl Widths {
                 return Some(FEWER);
             }
         }
-        let others = || {
-            let all = cells.iter().zip(&self.kinds).enumerate().filter(|(at, _)| *at != self.column);
-            all.map(|(_, (cell, kinds))| (Kind::of(cell), kinds))
-        };
-        // A text may be missing anywhere, as the first name of a guest, and a shift also puts a cell under another name;
-        // unless the row may be what is left of the one before.
-        let torn = before.is_some_and(|before| before.width < count.min(width));
-        let counts = |kind: Kind, kinds: &Kinds| kind != Kind::Blank || torn || kinds.ids() == kinds.filled();
-        let signs = others().filter(|(kind, kinds)| counts(*kind, kinds));
-        let signs: u32 = signs.map(|(kind, kinds)| kinds.sign(kind)).sum();
-        let odd = torn || others().any(|(kind, kinds)| kind != Kind::Blank && kinds.sign(kind) > 0);
-        // Several rows may be shifted alike: then an id is missing in one column and stands in another.
-        let moved = others().any(|(kind, kinds)| kinds.lacks_id(kind))
-            && others().any(|(kind, kinds)| kinds.has_odd_id(kind));
-        (odd && signs >= SHIFTED || moved).then_some(ODD)
+        if self.ours { None } else { self.kinds.fault(cells, before.map(|before| before.part)) }
     }
 
     /// Whether a short row of `count` cells may be the second part of a row with a line break inside, whose first part is
@@ -402,7 +311,9 @@ impl Widths {
         let width = self.width.unwrap_or(0);
         let alone = self.short == 1 + u64::from(before.width < width);
         let cut_before_id = before.width < width && !before.has_id;
-        before.width + count == width + 1 && (cut_before_id || before.ends_blank && alone)
+        // The second part begins with what is left of a cell: only behind the first column may an id follow.
+        let may_hold_id = self.column > 0 || before.ends_blank;
+        before.width + count == width + 1 && (cut_before_id || may_hold_id && alone)
     }
 }
 
@@ -429,16 +340,4 @@ fn may_hold_ids(name: &str) -> bool {
 
 fn is_id(cell: &str) -> bool {
     UserId::parse(id_text(cell).0).is_ok()
-}
-
-fn is_guid(cell: &str) -> bool {
-    UserId::parse(id_text(cell).0).is_ok_and(|id| id.is_guid())
-}
-
-fn holds_guid(cell: &str) -> bool {
-    let is_guid = |part: &[u8]| {
-        // Nearly all parts have no hyphen there, and are not worth more.
-        part[8] == b'-' && std::str::from_utf8(part).is_ok_and(is_guid)
-    };
-    cell.as_bytes().windows(GUID).any(is_guid)
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use reprovision::input::{Checked, Options, check};
+use reprovision::input::{Checked, Options, check, reopen};
 use reprovision::model::Item;
 
 use crate::input::{fed_back, ids, read};
@@ -127,6 +127,43 @@ fn rows_that_are_shifted_alike_are_broken_and_those_with_empty_cells_are_not() {
     // Where as many rows are shifted as not, nothing says which are right.
     let said = rows("n,m,id,d\nO,2a,1a,S\nB, A,2b,1b\nK,2c,1c,S\nB, L,2d,1d\nM,2e,1e,S\nB, N,2f,1f\n", None);
     assert!(said.expect_err("refused").contains("6 of 6 rows hold no usable id"));
+}
+
+#[test]
+fn rows_that_slipped_and_kept_their_width_are_broken() {
+    for (text, expected) in [
+        // A comma that was not quoted and the last cell cut off: a text stands where GUIDs do.
+        (
+            "d,n,managerId,id\nS,O,2a,1a\nS, E,A,2b\nS,K,2c,1c\nS, E,L,2d\nS,M,2e,1e\n",
+            &["2 1a", "3 broken_row", "4 1c", "5 broken_row", "6 1e"][..],
+        ),
+        // A delimiter lost and another one added at the end: the UPN stands where texts do.
+        (
+            "n,d,upn,managerUpn\nO,S,u@a,m@a\nA S,u@b,m@b,\nK,S,u@c,m@c\nL S,u@d,m@d,\nM,S,u@e,m@e\n",
+            &["2 u@a", "3 broken_row", "4 u@c", "5 broken_row", "6 u@e"],
+        ),
+        // The same where the cells that became one hold a GUID.
+        (
+            "n,x,id,managerId\nO,1z,1a,2a\nA1y,1b,2b,\nK,1x,1c,2c\nL,1w,1d,2d\nM,1v,1e,2e\n",
+            &["2 1a", "3 broken_row", "4 1c", "5 1d", "6 1e"],
+        ),
+        // A line break that was not quoted, and both parts filled up with empty cells, in two rows.
+        (
+            "n,id,t,managerId\nO,1a,x,2a\nA,1b,x,\ny,2b,,\nK,1c,x,2c\nL,1d,x,\ny,2d,,\nM,1e,x,2e\n",
+            &["2 1a", "3 1b", "4 broken_row", "5 1c", "6 1d", "7 broken_row", "8 1e"],
+        ),
+        // Three users without a department and a manager are users, and so is a guest who is called by an address.
+        (
+            "n,id,d,managerId\nO,1a,S,2a\nA,1b,,\nB,1c,,\nC,1d,,\nK,1e,S,2e\nM,1f,S,2f\n",
+            &["2 1a", "3 1b", "4 1c", "5 1d", "6 1e", "7 1f"],
+        ),
+        (
+            "n,upn,managerUpn\nO,u@a,m@a\nx@c,x@c,\nx@c,x_c#EXT#@t,n/a\nK,u@c,m@c\nL,u@d,None\nM,u@e,m@e\n",
+            &["2 u@a", "3 x@c", "4 x_c#EXT#@t", "5 u@c", "6 u@d", "7 u@e"],
+        ),
+    ] {
+        expect(text, None, expected);
+    }
 }
 
 #[test]
@@ -359,4 +396,20 @@ fn other_encodings_are_refused_by_name() {
         ids(&read(&[b"\xff\xfe\xff\xfe", &utf_16[..]].concat()).expect("a list").1),
         ["ann@contoso.com"]
     );
+}
+
+#[test]
+fn exact_name_of_a_column_comes_before_its_number() {
+    let text = "1,2,id\n2a,2b,1a\n2c,2d,1c\n";
+    expect(&text.replace("1,2,id", "2,x,id"), Some("2"), &["2 2a", "3 2c"]);
+    expect(&text.replace("1,2,id", "#2,x,id"), Some("2"), &["2 2b", "3 2d"]);
+    expect(text, Some("3"), &["2 1a", "3 1c"]);
+    // A list that was read before is read again by number.
+    let folder = tempfile::tempdir().expect("a folder");
+    let (input, copy) = (folder.path().join("given.csv"), folder.path().join("input.csv"));
+    fs::write(&input, long("2,x,id\n2a,2b,1a\n")).expect("written");
+    let options = Options { column: Some("x".to_owned()), ..Options::default() };
+    let first = check(&input, &copy, &options).expect("a list");
+    let again = reopen(&copy, &Options::from(first.reading())).expect("the copy");
+    assert_eq!(again.column_name, "x");
 }
