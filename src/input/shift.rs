@@ -166,7 +166,7 @@ impl ColumnKinds {
         {
             return Some(TORN);
         }
-        // A text under a name such as `managerUpn` is no address; under other names addresses and texts may be mixed.
+        // A text under a name such as `managerUpn` is not an address. Under other names addresses and texts may be mixed.
         let lacks_id = |at: usize, kind: Kind, counts: &KindCounts| {
             let named = self.name_ids.get(at).is_some_and(|named| *named);
             kind == Kind::Text

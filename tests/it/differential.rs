@@ -263,7 +263,7 @@ enum Slip {
 }
 
 impl Slip {
-    /// The row as it slipped at a place. Only a text is split or cut, because an id then is none any more.
+    /// The row as it slipped at a place. Only a text is split or cut, because a part of an id is not an id.
     fn apply(self, row: &[String], at: usize, is_text: bool) -> Vec<Vec<String>> {
         let width = row.len();
         let middle = row[at].char_indices().nth(row[at].chars().count() / 2).map_or(0, |(byte, _)| byte);
