@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use url::{Host, Url};
 
 use super::assertion::{Assertion, Issuer, Signer};
-use super::choice::{SignInMethod, Surroundings, needs};
+use super::choice::{Surroundings, needs};
 use super::host::SignInHost;
 use super::managed::{IdentityEndpoint, ManagedIdentity};
 use super::notices::Show;
@@ -15,6 +15,7 @@ use super::person::{Person, Way};
 use super::secret_file::SecretFile;
 use super::source::TokenSource;
 use crate::error::Error;
+use crate::model::SignInMethod;
 use crate::net::{Network, is_loopback};
 
 /// Where a virtual machine asks (`docs/graph.md#tokens`); a variable of every Azure SDK moves it.

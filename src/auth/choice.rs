@@ -7,40 +7,7 @@ use std::path::Path;
 
 use super::outside::AzureCli;
 use crate::error::Error;
-
-/// The ways to sign in, in the order in which `auto` takes them; the last two only when named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum SignInMethod {
-    Token,
-    Secret,
-    Certificate,
-    Workload,
-    GitHub,
-    AzureDevOps,
-    ManagedIdentity,
-    AzureCli,
-    Browser,
-    DeviceCode,
-}
-
-impl SignInMethod {
-    /// As `--auth` takes it.
-    pub fn flag(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Secret => "secret",
-            Self::Certificate => "certificate",
-            Self::Workload => "workload",
-            Self::GitHub => "github",
-            Self::AzureDevOps => "azure-devops",
-            Self::ManagedIdentity => "managed-identity",
-            Self::AzureCli => "az",
-            Self::Browser => "browser",
-            Self::DeviceCode => "device-code",
-        }
-    }
-}
+use crate::model::SignInMethod;
 
 /// How the variables begin that are about the sign-in.
 const SIGN_IN: [&str; 2] = ["AZURE_", "REPROVISION_"];

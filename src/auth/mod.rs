@@ -24,7 +24,7 @@ mod token;
 mod tokens;
 
 pub use build::Plan;
-pub use choice::{Choice, SignInMethod, Surroundings, choose};
+pub use choice::{Choice, Surroundings, choose};
 pub use claims::Claims;
 pub use failure::Failure;
 pub use host::SignInHost;

@@ -1,5 +1,6 @@
 //! Arguments: commands and flags of the command line, each also an environment variable and a key of the settings file.
 
+mod auth_flag;
 mod command_line;
 mod doctor;
 mod explain;
@@ -17,6 +18,7 @@ mod sweep;
 mod values;
 mod verify;
 
+pub use auth_flag::AuthFlag;
 pub use command_line::{Cli, Command, Telling};
 pub use doctor::Doctor;
 pub use explain::Explain;
@@ -25,7 +27,7 @@ pub use help::command;
 pub use report::{RedactKind, Report, Status};
 pub use run::{ProgressFlag, Run};
 pub use schedule::{Schedule, Scheduler};
-pub use service::{Auth, CloudFlag, Service};
+pub use service::Service;
 pub use settings::{Parsed, parse};
 pub use simulate::Simulate;
 pub use sweep::Sweep;

@@ -3,48 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
 
+use super::auth_flag::AuthFlag;
 use super::values::duration;
-use crate::model::DEFAULT_SCENARIO;
-
-/// `--cloud`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum CloudFlag {
-    Global,
-    Usgov,
-    UsgovDod,
-    China,
-}
-
-/// `--auth`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Auth {
-    /// What the environment offers, in this order
-    Auto,
-    /// REPROVISION_TOKEN, --token-file or --token-command
-    Token,
-    /// AZURE_CLIENT_SECRET
-    Secret,
-    /// AZURE_CLIENT_CERTIFICATE_PATH, PEM
-    Certificate,
-    /// AZURE_FEDERATED_TOKEN_FILE
-    Workload,
-    /// The id token of a GitHub job
-    Github,
-    /// The id token of an Azure DevOps job
-    AzureDevops,
-    /// The identity of an Azure machine or app service; AZURE_CLIENT_ID for a user-assigned one
-    ManagedIdentity,
-    /// The account signed in with az login
-    Az,
-    /// A browser on this machine, with the app of --client-id
-    Browser,
-    /// A code to enter in a browser elsewhere, with the app of --client-id
-    DeviceCode,
-}
+use crate::model::{Cloud, DEFAULT_SCENARIO};
 
 /// Which Graph, as whom, over which network.
 #[derive(Clone, Debug, Args)]
@@ -60,7 +24,7 @@ pub struct Service {
         default_value = "auto",
         hide_possible_values = true
     )]
-    pub auth: Auth,
+    pub auth: AuthFlag,
     /// Use a built-in simulator: a built-in scenario or a scenario file; no tenant needed
     #[arg(long, value_name = "SCENARIO", num_args = 0..=1, default_missing_value = DEFAULT_SCENARIO, require_equals = true, conflicts_with_all = ["endpoint", "token_file", "token_command"])]
     pub simulate: Option<String>,
@@ -74,7 +38,7 @@ pub struct Service {
         help_heading = "Service",
         hide_short_help = true
     )]
-    pub cloud: CloudFlag,
+    pub cloud: Cloud,
     /// Graph root without version [default: of the cloud]; https, or http to loopback only
     #[arg(
         long,

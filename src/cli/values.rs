@@ -7,10 +7,20 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use jiff::{Span, SpanRelativeTo};
 
-use crate::model::{LogFormat, MaxFailures, ObjectKind, Priority, RateLimit, Shard};
+use crate::model::{CLOUDS, Cloud, LogFormat, MaxFailures, ObjectKind, Priority, RateLimit, Shard};
 
 /// The index, from 0, that Kubernetes gives a pod of an indexed job.
 const JOB_INDEX: &str = "JOB_COMPLETION_INDEX";
+
+impl ValueEnum for Cloud {
+    fn value_variants<'a>() -> &'a [Self] {
+        &CLOUDS
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name))
+    }
+}
 
 impl ValueEnum for LogFormat {
     fn value_variants<'a>() -> &'a [Self] {

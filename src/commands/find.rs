@@ -7,8 +7,7 @@ use crate::cli::{Find, Only};
 use crate::error::{Error, Exit};
 use crate::jobs::find::{FindPlan, find as find_job};
 use crate::jobs::signals::{listen, unless_stopped};
-use crate::model::NextCommand;
-use crate::scan::Filter;
+use crate::model::{ErrorFilter, NextCommand};
 use crate::session::Purpose;
 use crate::terminal::Console;
 
@@ -30,6 +29,10 @@ pub(super) async fn find(flags: Find, typed: &NextCommand, console: &Console) ->
 }
 
 /// Which errors are looked for.
-pub(super) fn filter(only: &Only) -> Filter {
-    Filter { services: only.only_service.clone(), codes: only.only_code.clone(), older_than: only.older_than }
+pub(super) fn filter(only: &Only) -> ErrorFilter {
+    ErrorFilter {
+        services: only.only_service.clone(),
+        codes: only.only_code.clone(),
+        older_than: only.older_than,
+    }
 }

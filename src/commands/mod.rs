@@ -4,7 +4,6 @@ mod dispatch;
 mod doctor;
 mod explain;
 mod find;
-mod newest;
 mod report;
 mod run;
 mod run_plan;

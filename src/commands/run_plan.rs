@@ -3,13 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::service::options;
 use crate::cli::{ProgressFlag, Run};
 use crate::error::Error;
-use crate::input::{self, look};
 use crate::jobs::run::{Confirmation, FolderChoice, Pacing, RunPlan, Source};
 use crate::model::{LogFormat, NextCommand, ProgressForm, Shard};
-use crate::net;
 use crate::session::{Endpoint, is_scenario};
 use crate::terminal::Console;
 
@@ -30,7 +27,7 @@ pub(super) fn run_plan(
 ) -> Result<RunPlan, Error> {
     let service = &flags.service;
     let simulator = endpoint.simulator.as_ref();
-    if flags.yes && service.tenant.is_none() && !net::is_loopback(&endpoint.root) && !flags.dry_run {
+    if flags.yes && service.tenant.is_none() && !endpoint.is_loopback() && !flags.dry_run {
         return Err(Error::Usage(
             "--yes needs --tenant, because nobody is asked to confirm the tenant; nothing was sent"
                 .to_owned(),
@@ -38,14 +35,10 @@ pub(super) fn run_plan(
     }
     Ok(RunPlan {
         source: source(flags, simulator.is_some())?,
-        options: input::Options {
-            column: flags.column.clone(),
-            delimiter: flags.delimiter,
-            object: flags.object,
-            reading: None,
-            shard: flags.shard,
-        },
         kind: flags.object,
+        column: flags.column.clone(),
+        delimiter: flags.delimiter,
+        shard: flags.shard,
         folder: folder(flags)?,
         confirmation: match (simulator.is_some(), flags.yes) {
             (true, _) => Confirmation::NotNeeded,
@@ -76,7 +69,7 @@ pub(super) fn run_plan(
         ticket: flags.ticket.clone(),
         form: form(flags.progress, console),
         tenant: service.tenant.clone(),
-        cloud: options(service).cloud.name,
+        cloud: service.cloud.name,
         simulated: simulator.map(|simulator| simulator.title.clone()),
         scenario: simulator.map(|simulator| simulator.name.clone()),
         typed: typed.clone(),
@@ -96,8 +89,7 @@ fn source(flags: &Run, simulated: bool) -> Result<Source, Error> {
     if let Some(name) = input.to_str().filter(|name| simulated && is_scenario(name) && !input.exists()) {
         return Err(Error::Usage(format!("{name} is a scenario, not a list: --simulate={name}")));
     }
-    look(input)?;
-    Ok(Source::File(input.clone()))
+    Source::file(input)
 }
 
 fn folder(flags: &Run) -> Result<FolderChoice, Error> {

@@ -1,29 +1,21 @@
 //! From the flags of a command to the options of a session.
 
-use crate::auth::SignInMethod;
-use crate::cli::{Auth, CloudFlag, Service};
+use crate::cli::Service;
 use crate::error::Error;
-use crate::graph;
 use crate::jobs::simulated::recall;
 use crate::session::{Endpoint, Purpose, ServiceOptions, Session};
-
 use crate::terminal::Console;
 
 /// The options that the flags of every command about Graph stand for.
 pub(crate) fn options(flags: &Service) -> ServiceOptions {
     ServiceOptions {
-        cloud: match flags.cloud {
-            CloudFlag::Global => graph::GLOBAL,
-            CloudFlag::Usgov => graph::USGOV,
-            CloudFlag::UsgovDod => graph::USGOV_DOD,
-            CloudFlag::China => graph::CHINA,
-        },
+        cloud: flags.cloud,
         endpoint: flags.endpoint.clone(),
         api_version: flags.api_version.clone(),
         simulate: flags.simulate.clone(),
         tenant: flags.tenant.clone(),
         expect_tenant: flags.expect_tenant.clone(),
-        sign_in: method(flags.auth),
+        sign_in: flags.auth.0,
         client_id: flags.client_id.clone(),
         certificate: flags.certificate.clone(),
         token_file: flags.token_file.clone(),
@@ -45,20 +37,4 @@ pub(crate) async fn connect(flags: &Service, purpose: Purpose, console: &Console
     let session = Session::open(&options, endpoint, purpose, console).await?;
     recall(&session, None, console);
     Ok(session)
-}
-
-fn method(flag: Auth) -> Option<SignInMethod> {
-    Some(match flag {
-        Auth::Auto => return None,
-        Auth::Token => SignInMethod::Token,
-        Auth::Secret => SignInMethod::Secret,
-        Auth::Certificate => SignInMethod::Certificate,
-        Auth::Workload => SignInMethod::Workload,
-        Auth::Github => SignInMethod::GitHub,
-        Auth::AzureDevops => SignInMethod::AzureDevOps,
-        Auth::ManagedIdentity => SignInMethod::ManagedIdentity,
-        Auth::Az => SignInMethod::AzureCli,
-        Auth::Browser => SignInMethod::Browser,
-        Auth::DeviceCode => SignInMethod::DeviceCode,
-    })
 }

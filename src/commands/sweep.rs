@@ -13,7 +13,6 @@ use crate::jobs::signals::{listen, unless_stopped};
 use crate::jobs::simulated::recall;
 use crate::jobs::sweep::{Policy, SweepPlan, sweep as sweep_job};
 use crate::model::NextCommand;
-use crate::net;
 use crate::session::{Endpoint, Purpose, Session};
 use crate::terminal::Console;
 
@@ -26,7 +25,7 @@ pub(super) async fn sweep(mut flags: Sweep, typed: &NextCommand, console: &Conso
     let preparing = async {
         let endpoint = Endpoint::locate(&options).await?;
         if !run.yes && console.question(false).is_none() && endpoint.simulator.is_none() && !run.dry_run {
-            return Err(no_terminal(typed, options.tenant.as_deref(), net::is_loopback(&endpoint.root)));
+            return Err(no_terminal(typed, options.tenant.as_deref(), endpoint.is_loopback()));
         }
         let plan = run_plan(run, &endpoint, typed, console)?;
         let purpose = Purpose { writes: true, kind: plan.kind, unattended: run.yes };

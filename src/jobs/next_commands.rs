@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use crate::error::Error;
-use crate::graph::{CLOUDS, GLOBAL};
-use crate::model::{DEFAULT_SCENARIO, NextCommand, ObjectKind};
+use crate::model::{CLOUDS, DEFAULT_SCENARIO, GLOBAL, NextCommand, ObjectKind};
 use crate::rundir::{NextCommands, RunFile};
 use crate::session::UNKNOWN_TENANT;
 

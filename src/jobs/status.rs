@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::error::{Error, Exit};
+use crate::jobs::chosen_run::ChosenRun;
 use crate::jobs::next_commands;
 use crate::model::{Outcome, Scope};
 use crate::report::{ACCEPTED_MEANS, count, human, shard_sentence, thousands};
@@ -67,9 +68,7 @@ struct Standing {
 /// How one run is shown.
 #[derive(Clone, Debug)]
 pub(crate) struct StatusPlan {
-    pub(crate) folder: PathBuf,
-    /// Why this run is shown, if none was named.
-    pub(crate) why: Option<String>,
+    pub(crate) run: ChosenRun,
     /// Until the run ends.
     pub(crate) watch: bool,
     /// JSON documents instead of lines.
@@ -81,11 +80,10 @@ pub(crate) struct StatusPlan {
 /// # Errors
 /// `Error::Usage`, `Error::Damaged`, `Error::File`.
 pub(crate) fn status(plan: &StatusPlan, console: &Console) -> Result<Exit, Error> {
-    let newest = plan.why.as_deref();
     let redrawn = console.redraws_results();
     loop {
         let began = Instant::now();
-        let standing = look(&plan.folder)?;
+        let standing = look(&plan.run.folder)?;
         let running = plan.watch && standing.state == "running";
         if plan.json {
             let line =
@@ -93,10 +91,10 @@ pub(crate) fn status(plan: &StatusPlan, console: &Console) -> Result<Exit, Error
             console.result(&line);
         } else if running && redrawn {
             // Again and again in the same place; the last look stays.
-            console.set_status_line(Some(&text(&standing, newest)));
+            console.set_status_line(Some(&text(&standing, &plan.run.reason())));
         } else {
             console.set_status_line(None);
-            console.result(&text(&standing, newest));
+            console.result(&text(&standing, &plan.run.reason()));
         }
         if !running {
             return Ok(Exit::Done);
@@ -183,15 +181,11 @@ fn is_held(folder: &Path) -> Result<bool, Error> {
     }
 }
 
-/// `newest` says why this run is shown, where none was named.
-fn text(standing: &Standing, newest: Option<&str>) -> String {
+/// `reason` says why this run is shown, where none was named.
+fn text(standing: &Standing, reason: &str) -> String {
     let mut lines = Vec::new();
     let simulated = if standing.simulated { "SIMULATED  " } else { "" };
-    lines.push(format!(
-        "Run      {simulated}{}{}",
-        standing.folder.display(),
-        newest.map_or_else(String::new, |newest| format!(" ({newest})"))
-    ));
+    lines.push(format!("Run      {simulated}{}{reason}", standing.folder.display()));
     lines.push(format!("         {} · {}", standing.tenant, standing.input));
     lines.extend(standing.shard.iter().map(|shard| format!("         {shard}")));
     lines.push(match standing.state {

@@ -2,7 +2,9 @@
 
 mod attempt;
 mod clock;
+mod cloud;
 mod csv_layout;
+mod error_filter;
 mod event;
 mod limits;
 mod neutral;
@@ -15,13 +17,16 @@ mod progress;
 mod record;
 mod row;
 mod shard;
+mod sign_in_method;
 mod text;
 mod user_id;
 mod verdict;
 
 pub use attempt::{Attempt, AttemptResult, Scope, Throttle, TransientFailure};
 pub use clock::{WallClock, stamp};
+pub use cloud::{CHINA, CLOUDS, Cloud, GLOBAL, USGOV, USGOV_DOD};
 pub use csv_layout::CsvLayout;
+pub use error_filter::ErrorFilter;
 pub use event::{Event, Finished};
 pub use limits::{MaxFailures, Priority, RateLimit};
 pub use neutral::{MAX_MESSAGE, is_invisible, neutral, plain};
@@ -34,6 +39,7 @@ pub use progress::{Progress, ProgressForm};
 pub use record::{COLUMNS, Cell, HEADER, Record};
 pub use row::{Item, Row};
 pub use shard::{MOST_SHARDS, Shard};
+pub use sign_in_method::SignInMethod;
 pub use text::Text;
 pub use user_id::{BadId, UserId};
 pub use verdict::Verdict;

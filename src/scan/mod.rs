@@ -9,6 +9,6 @@ mod walk;
 pub use crate::engine::dispatch::Reads;
 pub use detail::{Detail, detail};
 pub use ids::Ids;
-pub use object::{Filter, Fit, Object, Page, Problem, Unknown, page, parse_object, told};
+pub use object::{Fit, Object, Page, Problem, Unknown, page, parse_object, told};
 pub use reader::{ReadEnd, ReadObject, Reader};
 pub use walk::{Step, Stopped, Walk};

@@ -1,7 +1,5 @@
 //! Objects as pages show them, and the errors that stand on them.
 
-use std::time::Duration;
-
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::detail::{Detail, detail};
-use crate::model::{MAX_MESSAGE, ObjectKind, neutral};
+use crate::model::{ErrorFilter, MAX_MESSAGE, ObjectKind, neutral};
 
 /// Largest page that Graph gives, in objects (`docs/graph.md#reading-pages`); each page costs one resource unit.
 pub(super) const LARGEST_PAGE: u32 = 999;
@@ -266,17 +264,6 @@ impl Object {
     }
 }
 
-/// Which errors are looked for.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// `--only-service`: any of them, without case; empty: all.
-    pub services: Vec<String>,
-    /// `--only-code`
-    pub codes: Vec<String>,
-    /// `--older-than`
-    pub older_than: Option<Duration>,
-}
-
 /// What a filter makes of an object.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fit<'a> {
@@ -288,44 +275,38 @@ pub enum Fit<'a> {
     Unknown(Unknown),
 }
 
-impl Filter {
+impl<'a> Fit<'a> {
     /// Judges an object at the service's time `now`.
-    pub fn judge<'a>(&self, object: &'a Object, now: Timestamp) -> Fit<'a> {
-        let found = || object.problems.iter().filter(|problem| self.fits(problem, now));
+    pub fn of(filter: &ErrorFilter, object: &'a Object, now: Timestamp) -> Self {
+        let found = || object.problems.iter().filter(|problem| problem.fits(filter, now));
         if let Some(newest) = found().max_by_key(|problem| problem.since) {
-            return Fit::Found(newest, found().count());
+            return Self::Found(newest, found().count());
         }
-        let ageless = |problem: &&Problem| problem.since.is_none() && self.is_about(problem);
+        let is_ageless = |problem: &Problem| problem.since.is_none() && problem.is_among(filter);
         match object.unknown {
-            Some(unknown) => Fit::Unknown(unknown),
-            None if object.problems.iter().any(|problem| ageless(&problem)) => {
-                Fit::Unknown(Unknown::Unreadable)
-            }
-            None => Fit::Nothing,
+            Some(unknown) => Self::Unknown(unknown),
+            None if object.problems.iter().any(is_ageless) => Self::Unknown(Unknown::Unreadable),
+            None => Self::Nothing,
         }
     }
+}
 
-    /// Whether an error is unresolved and looked for, at the service's time `now`.
-    pub fn fits(&self, problem: &Problem, now: Timestamp) -> bool {
-        self.is_about(problem)
-            && self.older_than.is_none_or(|age| {
+impl Problem {
+    /// Whether the error is unresolved and looked for, at the service's time `now`.
+    pub fn fits(&self, filter: &ErrorFilter, now: Timestamp) -> bool {
+        self.is_among(filter)
+            && filter.older_than.is_none_or(|age| {
                 let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-                problem.since.is_some_and(|since| now.duration_since(since) >= age)
+                self.since.is_some_and(|since| now.duration_since(since) >= age)
             })
     }
 
-    /// Whether an error is unresolved and looked for, whatever its age.
-    fn is_about(&self, problem: &Problem) -> bool {
+    /// Whether the error is unresolved and looked for, whatever its age.
+    fn is_among(&self, filter: &ErrorFilter) -> bool {
         let among = |list: &[String], word: &str| {
             list.is_empty() || list.iter().any(|wanted| wanted.eq_ignore_ascii_case(word))
         };
-        problem.is_open() && among(&self.services, &problem.service) && among(&self.codes, &problem.code)
-    }
-
-    /// The same in words that tell one filter from another.
-    pub fn words(&self) -> String {
-        let age = self.older_than.map_or_else(String::new, |age| format!("{} s", age.as_secs()));
-        format!("{}|{}|{age}", self.services.join(","), self.codes.join(","))
+        self.is_open() && among(&filter.services, &self.service) && among(&filter.codes, &self.code)
     }
 }
 
@@ -339,6 +320,8 @@ pub fn told(problem: &Problem, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const BODY: &str = r##"{"@odata.context":"x","value":[
@@ -393,7 +376,7 @@ mod tests {
             assert_eq!((object.problems.len(), object.unknown), (readable, unknown), "{one}");
             let page = page(format!(r#"{{"value":[{one}]}}"#).as_bytes()).expect("a page");
             assert_eq!(page.objects, std::slice::from_ref(&object), "{one}");
-            let fit = Filter::default().judge(&object, Timestamp::UNIX_EPOCH);
+            let fit = Fit::of(&ErrorFilter::default(), &object, Timestamp::UNIX_EPOCH);
             match (readable, unknown) {
                 (1, _) => assert!(matches!(fit, Fit::Found(_, 1)), "{one}: {fit:?}"),
                 (_, Some(unknown)) => assert_eq!(fit, Fit::Unknown(unknown), "{one}"),
@@ -404,9 +387,9 @@ mod tests {
         let ageless =
             r#"{"id":"1","serviceProvisioningErrors":[{"createdDateTime":"soon","isResolved":false}]}"#;
         let object = parse_object(ageless.as_bytes()).expect("an object");
-        let old = Filter { older_than: Some(Duration::from_secs(1)), ..Filter::default() };
-        assert_eq!(old.judge(&object, Timestamp::UNIX_EPOCH), Fit::Unknown(Unknown::Unreadable));
-        assert!(matches!(Filter::default().judge(&object, Timestamp::UNIX_EPOCH), Fit::Found(..)));
+        let old = ErrorFilter { older_than: Some(Duration::from_secs(1)), ..ErrorFilter::default() };
+        assert_eq!(Fit::of(&old, &object, Timestamp::UNIX_EPOCH), Fit::Unknown(Unknown::Unreadable));
+        assert!(matches!(Fit::of(&ErrorFilter::default(), &object, Timestamp::UNIX_EPOCH), Fit::Found(..)));
         let odd = Problem { resolved: None, ..Problem::default() };
         assert!(odd.is_open(), "not told is not resolved");
     }
@@ -431,18 +414,28 @@ mod tests {
     fn filters_choose_by_service_code_and_age() {
         let page = page(BODY.as_bytes()).expect("a page");
         let now: Timestamp = "2020-02-01T17:45:18Z".parse().expect("a time");
-        let found = |filter: Filter| match filter.judge(&page.objects[0], now) {
+        let found = |filter: ErrorFilter| match Fit::of(&filter, &page.objects[0], now) {
             Fit::Found(problem, _) => Some(problem.code.clone()),
             Fit::Nothing | Fit::Unknown(_) => None,
         };
         let of = |word: &str| vec![word.to_owned()];
-        assert!(found(Filter::default()).is_some());
-        assert_eq!(found(Filter { services: of("EXCHANGE"), ..Filter::default() }), Some("C".to_owned()));
-        assert_eq!(found(Filter { services: of("sharepoint"), ..Filter::default() }), None, "it is resolved");
-        assert_eq!(found(Filter { codes: of("c"), ..Filter::default() }), Some("C".to_owned()));
-        assert_eq!(found(Filter { codes: of("d"), ..Filter::default() }), None);
+        assert!(found(ErrorFilter::default()).is_some());
+        assert_eq!(
+            found(ErrorFilter { services: of("EXCHANGE"), ..ErrorFilter::default() }),
+            Some("C".to_owned())
+        );
+        assert_eq!(
+            found(ErrorFilter { services: of("sharepoint"), ..ErrorFilter::default() }),
+            None,
+            "it is resolved"
+        );
+        assert_eq!(found(ErrorFilter { codes: of("c"), ..ErrorFilter::default() }), Some("C".to_owned()));
+        assert_eq!(found(ErrorFilter { codes: of("d"), ..ErrorFilter::default() }), None);
         let day = Duration::from_secs(86_400);
-        assert_eq!(found(Filter { older_than: Some(day), ..Filter::default() }), Some("C".to_owned()));
-        assert_eq!(found(Filter { older_than: Some(day * 2), ..Filter::default() }), None);
+        assert_eq!(
+            found(ErrorFilter { older_than: Some(day), ..ErrorFilter::default() }),
+            Some("C".to_owned())
+        );
+        assert_eq!(found(ErrorFilter { older_than: Some(day * 2), ..ErrorFilter::default() }), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Where Graph is: the root of a cloud, the one that was named, or the embedded simulator.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use jiff::Timestamp;
@@ -8,10 +9,9 @@ use url::Url;
 
 use super::options::ServiceOptions;
 use crate::error::Error;
-use crate::graph::{CLOUDS, Cloud};
-use crate::model::ObjectKind;
+use crate::model::{CLOUDS, Cloud, ObjectKind};
 use crate::net;
-use crate::simulator::{Scenario, Set, Simulator};
+use crate::simulator::{RULES, Scenario, Set, Simulator};
 use crate::sys;
 
 /// Share of a scenario's quota that is used without `--rate`, so that the main job is not throttled all the time.
@@ -31,6 +31,22 @@ pub struct EmbeddedSimulator {
 }
 
 impl EmbeddedSimulator {
+    /// Starts a scenario, which was asked for as `name`, on a port of this machine. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub async fn start(scenario: Scenario, name: &str, port: u16) -> io::Result<Self> {
+        let rate = (scenario.writes_per_second > 0.0).then_some(scenario.writes_per_second * USED_SHARE);
+        let (name, title) = (name.to_owned(), scenario.title.clone());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Ok(Self { simulator: Simulator::start(scenario, address).await?, name, rate, title })
+    }
+
+    /// What the simulator does, a line each: whether Microsoft documents it, it was seen, or it is invented.
+    pub fn rules() -> impl Iterator<Item = String> {
+        RULES.iter().map(|(basis, rule)| format!("{basis:<11} {rule}"))
+    }
+
     /// Tells the simulator that an earlier invocation had this object accepted.
     pub fn remember(&self, kind: ObjectKind, id: &str, at: Timestamp) {
         let set = match kind {
@@ -73,13 +89,16 @@ impl Endpoint {
         let mut scenario = load_scenario(name).await?;
         // The users of a list of one's own exist in it.
         scenario.objects.strangers = true;
-        let rate = (scenario.writes_per_second > 0.0).then_some(scenario.writes_per_second * USED_SHARE);
-        let title = scenario.title.clone();
-        let simulator = Simulator::start(scenario, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        let simulated = EmbeddedSimulator::start(scenario, name, 0)
             .await
             .map_err(|error| Error::Internal(format!("the simulator: {error}")))?;
-        let root = net::root(&simulator.url())?;
-        Ok(Self { root, simulator: Some(EmbeddedSimulator { simulator, name: name.clone(), rate, title }) })
+        let root = net::root(&simulated.simulator.url())?;
+        Ok(Self { root, simulator: Some(simulated) })
+    }
+
+    /// Whether Graph is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        net::is_loopback(&self.root)
     }
 }
 

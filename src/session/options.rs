@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::auth::SignInMethod;
-use crate::graph::Cloud;
+use crate::model::{Cloud, SignInMethod};
 
 /// Plain values; where they come from (flags, environment, settings file) does not matter here.
 #[derive(Clone, Debug)]

@@ -9,10 +9,9 @@ use url::Url;
 
 use super::endpoint::cloud_of;
 use super::options::ServiceOptions;
-use crate::auth::{Notices, Plan, Show, SignInMethod, Surroundings, Tokens, choose};
+use crate::auth::{Notices, Plan, Show, Surroundings, Tokens, choose};
 use crate::error::Error;
-use crate::graph::Cloud;
-use crate::model::UserId;
+use crate::model::{Cloud, SignInMethod, UserId};
 use crate::net::{self, Network};
 use crate::terminal::Console;
 

@@ -38,20 +38,19 @@ struct Thread {
     over: Arc<AtomicBool>,
 }
 
-impl ProgressDisplay {
-    /// Shows what `read` returns, of `total` users. It also prints the messages of `console` from now on.
-    pub fn start(
-        console: &Console,
+impl Console {
+    /// Shows what `read` returns, of `total` users. The display also prints the messages of this console from now on.
+    pub fn show_progress(
+        &self,
         form: ProgressForm,
         total: u64,
         simulated: bool,
         read: impl Fn() -> Progress + Send + 'static,
-    ) -> Self {
+    ) -> ProgressDisplay {
         let (report, ended) = mpsc::channel();
-        let lines = console.take_over();
+        let lines = self.take_over();
         let over = Arc::new(AtomicBool::new(false));
         let shown = Thread { form, total, simulated, over: over.clone() };
-        let console = console.clone();
         thread::spawn(move || {
             let mut drawn = StatusLine::new(shown.form == ProgressForm::Bar);
             let mut past = VecDeque::from([(Instant::now(), 0)]);
@@ -74,9 +73,11 @@ impl ProgressDisplay {
             lines.print_rest();
             let _ = report.send(());
         });
-        Self { console, over, ended }
+        ProgressDisplay { console: self.clone(), over, ended }
     }
+}
 
+impl ProgressDisplay {
     /// Ends the display: its lines are cleared and messages are printed directly again. [`ProgressDisplay::ended`] tells
     /// when that is done.
     pub fn finish(&self) {

@@ -12,9 +12,9 @@ use crate::catalogue;
 use crate::error::{Error, Exit};
 use crate::jobs::signals::listen;
 use crate::jobs::tenant_reader::{ScanProgress, TenantReader};
-use crate::model::{NextCommand, ObjectKind};
+use crate::model::{ErrorFilter, NextCommand, ObjectKind};
 use crate::report::{count, thousands};
-use crate::scan::{Filter, Object, ReadEnd, Reads, Step, Stopped, Walk};
+use crate::scan::{Object, ReadEnd, Reads, Step, Stopped, Walk};
 use crate::session::Session;
 use crate::terminal::Console;
 
@@ -23,7 +23,7 @@ use crate::terminal::Console;
 pub(crate) struct FindPlan {
     pub(crate) kind: ObjectKind,
     /// Which errors are listed.
-    pub(crate) filter: Filter,
+    pub(crate) filter: ErrorFilter,
     /// The list; standard output if there is none.
     pub(crate) out: Option<PathBuf>,
     /// Counts by service and code are printed, and no list.
@@ -91,7 +91,7 @@ pub(crate) async fn find(plan: &FindPlan, session: &Session, console: &Console) 
 /// Reads all pages into the list, from where an earlier invocation stopped if its position can be used.
 pub(super) async fn collect<E: Reads>(
     walk: &Walk<'_, E>,
-    filter: &Filter,
+    filter: &ErrorFilter,
     list: &mut ScanOutput,
     checkpoint: Option<ScanCheckpoint>,
     console: &Console,
@@ -141,7 +141,7 @@ pub(super) async fn collect<E: Reads>(
     Ok(tally.counts)
 }
 
-fn row(tally: &mut Tally, filter: &Filter, object: &Object, now: Timestamp) -> Option<[String; 7]> {
+fn row(tally: &mut Tally, filter: &ErrorFilter, object: &Object, now: Timestamp) -> Option<[String; 7]> {
     let (problem, count) = tally.meet(object, filter, now)?;
     let known = catalogue::of_service_error(&problem.code, &problem.text).map_or("", |entry| &entry.title);
     let codes = tally.counts.causes.entry(problem.service.clone()).or_default();

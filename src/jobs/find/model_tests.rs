@@ -17,8 +17,8 @@ use crate::engine::dispatch::{Exchange, Reads};
 use crate::engine::retry::RetryPolicy;
 use crate::graph::ReadResponse;
 use crate::jobs::tenant_reader::reading;
-use crate::model::{Attempt, AttemptResult, ObjectKind, Reason, UserId};
-use crate::scan::{Filter, Reader, Walk};
+use crate::model::{Attempt, AttemptResult, ErrorFilter, ObjectKind, Reason, UserId};
+use crate::scan::{Reader, Walk};
 use crate::stop::Stop;
 use crate::terminal::Console;
 
@@ -150,7 +150,7 @@ async fn invocation(played: Played, out: &std::path::Path) -> bool {
     let reader = Reader::new(reading(played, &stop), policy, stop, ObjectKind::Users);
     let walk = Walk::new(&reader, Url::parse("https://h/beta").expect("a URL"));
     let (mut list, mark) = ScanOutput::beside(out, "the same".to_owned()).expect("the list");
-    match collect(&walk, &Filter::default(), &mut list, mark, &Console::silent()).await {
+    match collect(&walk, &ErrorFilter::default(), &mut list, mark, &Console::silent()).await {
         Ok(_) => list.finish(false, &Console::silent()).expect("in its place"),
         Err(_) => {
             drop(list);

@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher13;
 
 use super::find_job::{FindPlan, find};
 use crate::error::{Error, Exit};
-use crate::graph::CLOUDS;
+use crate::model::CLOUDS;
 use crate::rundir::RUNS;
 use crate::session::{Session, UNKNOWN_TENANT};
 use crate::sys;

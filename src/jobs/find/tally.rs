@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Exit;
-use crate::model::ObjectKind;
+use crate::model::{ErrorFilter, ObjectKind};
 use crate::report::{count, thousands};
-use crate::scan::{Filter, Fit, Ids, Object, Page, Problem, Unknown};
+use crate::scan::{Fit, Ids, Object, Page, Problem, Unknown};
 
 /// Counts of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -129,7 +129,7 @@ impl Tally {
     pub(crate) fn meet<'a>(
         &mut self,
         object: &'a Object,
-        filter: &Filter,
+        filter: &ErrorFilter,
         now: Timestamp,
     ) -> Option<(&'a Problem, usize)> {
         let Counts { read, found, sync, licence, gaps, .. } = &mut self.counts;
@@ -141,7 +141,7 @@ impl Tally {
             gaps.sync += u64::from(object.sync_error.is_none());
             gaps.licence += u64::from(object.licence_error.is_none());
         }
-        match filter.judge(object, now) {
+        match Fit::of(filter, object, now) {
             Fit::Unknown(Unknown::Absent) if is_new => {
                 self.absent.insert(&object.id);
                 gaps.absent += 1;

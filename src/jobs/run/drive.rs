@@ -32,7 +32,7 @@ use crate::report::{count, human};
 use crate::rundir::{Journal, Lock, SavedRate};
 use crate::stop::{Stop, Why};
 use crate::sys::Signals;
-use crate::terminal::{Console, ProgressDisplay};
+use crate::terminal::Console;
 
 /// Events on their way: enough to keep everybody busy, few enough to be nothing.
 const CHANNEL: usize = 256;
@@ -150,7 +150,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
         )
     };
     let read = progress::reader(call.pace.clone(), counters.clone(), stop.clone());
-    let display = ProgressDisplay::start(&call.console, call.form, call.to_do, call.simulated, read);
+    let display = call.console.show_progress(call.form, call.to_do, call.simulated, read);
     let at_once = Arc::new(AtomicBool::new(false));
     let watch = {
         let alarm = Alarm::new(&stop, "the watch over signals, --deadline and --max-stall");

@@ -320,12 +320,12 @@ fn run_file(plan: &RunPlan, session: &Session, checked: &Checked, copy: &Path) -
             },
             object: plan.kind,
             column: checked.column_name.clone(),
-            shard: plan.options.shard,
+            shard: plan.shard,
         },
         input: plan.input(),
         bytes: checked.bytes,
         rows: checked.rows,
-        selected: plan.options.shard.map(|_| checked.selected),
+        selected: plan.shard.map(|_| checked.selected),
         reading: Some(checked.reading()),
         label: plan.label.clone(),
         ticket: plan.ticket.clone(),
@@ -361,7 +361,7 @@ fn retry_of(checked: &Checked, copy: &Path) -> Result<Vec<String>, Error> {
 
 /// Copies the input and checks it whole, on a thread of its own: a signal is heard meanwhile.
 async fn read_input(plan: &RunPlan, copy: PathBuf) -> Result<Checked, Error> {
-    let (source, options) = (plan.source.clone(), plan.options.clone());
+    let (source, options) = (plan.source.clone(), plan.input_options());
     let checked = spawn_blocking(move || {
         let private = |path: &Path| {
             sys::open_private(path, OpenOptions::new().write(true).create(true).truncate(true))

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::pacing::Pacing;
-use crate::input::Options;
-use crate::model::{MaxFailures, NextCommand, ObjectKind, Priority, ProgressForm};
+use crate::error::Error;
+use crate::input::{Options, look};
+use crate::model::{MaxFailures, NextCommand, ObjectKind, Priority, ProgressForm, Shard};
 use crate::rundir::{NextCommands, READ_WITH, SCENARIO, TENANT_NAME};
 use crate::session::Session;
 
@@ -44,8 +45,14 @@ pub(crate) enum Confirmation {
 #[derive(Clone, Debug)]
 pub(crate) struct RunPlan {
     pub(crate) source: Source,
-    pub(crate) options: Options,
+    /// What the ids name.
     pub(crate) kind: ObjectKind,
+    /// Column with the ids, by name or number from 1; `None`: found by its name.
+    pub(crate) column: Option<String>,
+    /// `None`: found in the header.
+    pub(crate) delimiter: Option<u8>,
+    /// The rows that are for this machine; `None`: all.
+    pub(crate) shard: Option<Shard>,
     pub(crate) folder: FolderChoice,
     pub(crate) confirmation: Confirmation,
     pub(crate) limit: Option<u64>,
@@ -73,7 +80,29 @@ pub(crate) struct RunPlan {
     pub(crate) typed: NextCommand,
 }
 
+impl Source {
+    /// A list in a file, which must exist.
+    ///
+    /// # Errors
+    /// `Error::Input`.
+    pub(crate) fn file(path: &Path) -> Result<Self, Error> {
+        look(path)?;
+        Ok(Self::File(path.to_owned()))
+    }
+}
+
 impl RunPlan {
+    /// How the list is read.
+    pub(super) fn input_options(&self) -> Options {
+        Options {
+            column: self.column.clone(),
+            delimiter: self.delimiter,
+            object: self.kind,
+            reading: None,
+            shard: self.shard,
+        }
+    }
+
     /// What to type after this invocation of the run in `folder`. A list from standard input is read from its copy there.
     /// `past_failures`: the command continues although the limit of `--max-failures` was reached.
     pub(super) fn next_commands(&self, folder: &Path, past_failures: bool) -> NextCommands {
@@ -122,7 +151,7 @@ impl RunPlan {
             Source::Stdin => "stdin".to_owned(),
             Source::BuiltIn => "built-in".to_owned(),
         };
-        match self.options.shard {
+        match self.shard {
             Some(shard) => format!("{stem}-{}of{}", shard.index(), shard.of()),
             None => stem,
         }
@@ -154,8 +183,8 @@ impl RunPlan {
             "deadline_s": self.deadline.map(|deadline| deadline.as_secs()),
             SCENARIO: self.scenario,
             TENANT_NAME: self.tenant,
-            READ_WITH[0]: self.options.column,
-            READ_WITH[1]: self.options.delimiter.map(|byte| match byte {
+            READ_WITH[0]: self.column,
+            READ_WITH[1]: self.delimiter.map(|byte| match byte {
                 b'\t' => "tab".to_owned(),
                 byte => char::from(byte).to_string(),
             }),

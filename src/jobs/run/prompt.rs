@@ -139,7 +139,7 @@ pub(super) fn input_lines(plan: &RunPlan, checked: &Checked) -> String {
         count(checked.duplicates, "duplicates"),
         thousands(checked.invalid),
     );
-    if let Some(shard) = plan.options.shard {
+    if let Some(shard) = plan.shard {
         said.push_str(&format!(
             "\n         shard {shard}: {} of these rows; {} left to the other shards",
             thousands(checked.selected),

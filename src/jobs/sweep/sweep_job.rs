@@ -19,10 +19,10 @@ use crate::jobs::signals::listen;
 use crate::jobs::simulated::is_of;
 use crate::jobs::tenant_reader::{ScanProgress, TenantReader};
 use crate::jobs::verify::Verification;
-use crate::model::{ObjectKind, Verdict};
+use crate::model::{ErrorFilter, ObjectKind, Verdict};
 use crate::report::{count, thousands};
 use crate::rundir::{Lock, RUNS, RunFile, newest_run};
-use crate::scan::{Filter, Reads, Step, Stopped, Walk};
+use crate::scan::{Reads, Step, Stopped, Walk};
 use crate::session::{Session, UNKNOWN_TENANT};
 use crate::sys::{self, Replacement};
 use crate::terminal::Console;
@@ -40,7 +40,7 @@ pub(crate) struct SweepPlan {
     /// Nothing is sent, and nothing is recorded.
     pub(crate) dry_run: bool,
     /// Which errors are looked for.
-    pub(crate) filter: Filter,
+    pub(crate) filter: ErrorFilter,
     /// `--history`
     pub(crate) history: Option<PathBuf>,
     pub(crate) policy: Policy,
@@ -116,8 +116,8 @@ pub(crate) async fn sweep(plan: SweepPlan, session: &Session, console: &Console)
         run_plan.source = Source::File(list.clone());
         run_plan.folder = FolderChoice::Named(folder.clone());
         // The list was written by this sweep, whatever the settings say about other lists.
-        run_plan.options.column = Some(FOUND_HEADER[0].to_owned());
-        run_plan.options.delimiter = Some(b',');
+        run_plan.column = Some(FOUND_HEADER[0].to_owned());
+        run_plan.delimiter = Some(b',');
         if is_dry {
             let ended = dry_run(&run_plan, console).await;
             let _ = fs::remove_file(&list);
@@ -268,7 +268,7 @@ fn begin(list: &Path) -> Result<Writer, Error> {
 async fn scan<E: Reads>(
     walk: &Walk<'_, E>,
     state: &mut SweepState,
-    filter: &Filter,
+    filter: &ErrorFilter,
     list: &Path,
     console: &Console,
 ) -> Result<Scanned, Stopped> {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::Timestamp;
 
 use super::history::{History, Judged, Novelty, Policy, RetryDecision};
-use crate::scan::{Filter, Object};
+use crate::model::ErrorFilter;
+use crate::scan::Object;
 
 /// All errors of an object that were looked for, as one cause: it stays the same whichever of them is the newest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,8 +19,12 @@ pub(crate) struct ErrorCause {
 
 impl ErrorCause {
     /// With the time of the newest error; `None` where nothing fits the filter.
-    pub(crate) fn of(object: &Object, filter: &Filter, now: Timestamp) -> Option<(Self, Option<Timestamp>)> {
-        let open: Vec<_> = object.problems.iter().filter(|problem| filter.fits(problem, now)).collect();
+    pub(crate) fn of(
+        object: &Object,
+        filter: &ErrorFilter,
+        now: Timestamp,
+    ) -> Option<(Self, Option<Timestamp>)> {
+        let open: Vec<_> = object.problems.iter().filter(|problem| problem.fits(filter, now)).collect();
         let newest = open.iter().map(|problem| problem.since).max()?;
         let joined = |mut words: Vec<&str>| {
             words.sort_unstable();
@@ -179,7 +184,7 @@ mod tests {
         };
         let of = |problems: Vec<Problem>| {
             let object = Object { problems, ..Object::default() };
-            ErrorCause::of(&object, &Filter::default(), hour(99)).expect("a cause")
+            ErrorCause::of(&object, &ErrorFilter::default(), hour(99)).expect("a cause")
         };
         let (one, newest) = of(vec![problem("exchange", "A", 3), problem("SharePoint", "B", 4)]);
         let (other, _) = of(vec![problem("exchange", "A", 5), problem("SharePoint", "B", 4)]);
@@ -189,7 +194,7 @@ mod tests {
             problems: vec![Problem { resolved: Some(true), ..Problem::default() }],
             ..Object::default()
         };
-        assert_eq!(ErrorCause::of(&fine, &Filter::default(), hour(99)), None);
+        assert_eq!(ErrorCause::of(&fine, &ErrorFilter::default(), hour(99)), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The clouds: Graph root, sign-in host and token scope belong together (`docs/graph.md#clouds`).
 
-/// One cloud. A token of one is refused by another.
+/// One Microsoft cloud. A token of one is refused by another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cloud {
     /// As `--cloud` names it.
@@ -9,8 +9,6 @@ pub struct Cloud {
     pub root: &'static str,
     /// Sign-in host.
     pub authority: &'static str,
-    /// Scope of an app token.
-    pub scope: &'static str,
     /// Audience of an assertion from elsewhere.
     pub federation: &'static str,
 }
@@ -20,7 +18,6 @@ pub const GLOBAL: Cloud = Cloud {
     name: "global",
     root: "https://graph.microsoft.com",
     authority: "https://login.microsoftonline.com",
-    scope: "https://graph.microsoft.com/.default",
     federation: "api://AzureADTokenExchange",
 };
 /// US Government L4, GCC High.
@@ -28,7 +25,6 @@ pub const USGOV: Cloud = Cloud {
     name: "usgov",
     root: "https://graph.microsoft.us",
     authority: "https://login.microsoftonline.us",
-    scope: "https://graph.microsoft.us/.default",
     federation: "api://AzureADTokenExchangeUSGov",
 };
 /// US Government L5, DoD.
@@ -36,7 +32,6 @@ pub const USGOV_DOD: Cloud = Cloud {
     name: "usgov-dod",
     root: "https://dod-graph.microsoft.us",
     authority: "https://login.microsoftonline.us",
-    scope: "https://dod-graph.microsoft.us/.default",
     federation: "api://AzureADTokenExchangeUSGov",
 };
 /// China, operated by 21Vianet.
@@ -44,7 +39,6 @@ pub const CHINA: Cloud = Cloud {
     name: "china",
     root: "https://microsoftgraph.chinacloudapi.cn",
     authority: "https://login.partner.microsoftonline.cn",
-    scope: "https://microsoftgraph.chinacloudapi.cn/.default",
     federation: "api://AzureADTokenExchangeChina",
 };
 
@@ -72,5 +66,5 @@ impl Cloud {
     }
 }
 
-/// All of them.
+/// All clouds.
 pub const CLOUDS: [Cloud; 4] = [GLOBAL, USGOV, USGOV_DOD, CHINA];
