@@ -9,7 +9,9 @@ use clap::{Args, ValueEnum};
 use super::find::Only;
 use super::service::Service;
 use super::values::{self, duration, per_second, rate};
-use crate::model::{MaxFailures, ObjectKind, Priority, RateLimit, Shard};
+use crate::model::{
+    DEFAULT_CONCURRENCY, DEFAULT_MAX_ATTEMPTS, MaxFailures, ObjectKind, Priority, RateLimit, Shard,
+};
 
 /// `--progress`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -98,7 +100,7 @@ pub struct Run {
     #[arg(long, env = "REPROVISION_INITIAL_RATE", value_name = "R", value_parser = per_second, help_heading = "Pace", hide_short_help = true)]
     pub initial_rate: Option<f64>,
     /// Most users in flight, 1 to 1000; needed are rate × latency, more do not help
-    #[arg(long, env = "REPROVISION_CONCURRENCY", value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Pace", hide_short_help = true)]
+    #[arg(long, env = "REPROVISION_CONCURRENCY", value_name = "N", default_value_t = DEFAULT_CONCURRENCY, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Pace", hide_short_help = true)]
     pub concurrency: u16,
     /// Users in one HTTP request, 1 to 20, at most --concurrency: saves requests, never quota
     #[arg(long, env = "REPROVISION_BATCH", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20), help_heading = "Pace", hide_short_help = true)]
@@ -114,7 +116,7 @@ pub struct Run {
     )]
     pub priority: Priority,
     /// Attempts per user on server errors and network faults; throttled attempts are not counted
-    #[arg(long, env = "REPROVISION_MAX_ATTEMPTS", value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Pace", hide_short_help = true)]
+    #[arg(long, env = "REPROVISION_MAX_ATTEMPTS", value_name = "N", default_value_t = DEFAULT_MAX_ATTEMPTS, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Pace", hide_short_help = true)]
     pub max_attempts: u32,
     /// Stop (exit 5) after this long without an answer for any user [default: 10m on a terminal, else 30m]
     #[arg(long, env = "REPROVISION_MAX_STALL", value_name = "D", value_parser = duration, help_heading = "Guards", hide_short_help = true)]

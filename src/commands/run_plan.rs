@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use crate::cli::{ProgressFlag, Run};
 use crate::error::Error;
-use crate::jobs::run::{Confirmation, FolderChoice, Pacing, RunPlan, Source};
+use crate::jobs::run::{Confirmation, DEFAULT_MAX_STALL, FolderChoice, Pacing, RunPlan, Source};
 use crate::model::{LogFormat, NextCommand, ProgressForm, Shard};
 use crate::session::{Endpoint, is_scenario};
 use crate::terminal::Console;
 
 /// Default of `--max-stall` on a terminal: a person waits less long than a scheduled job.
 const STALL_TERMINAL: Duration = Duration::from_secs(600);
-/// Default of `--max-stall` elsewhere.
-const STALL_JOB: Duration = Duration::from_secs(1800);
 
 /// What the flags of `run` ask for at this endpoint.
 ///
@@ -33,17 +31,16 @@ pub(super) fn run_plan(
                 .to_owned(),
         ));
     }
+    let plan = RunPlan::new(source(flags, simulator.is_some())?, endpoint);
     Ok(RunPlan {
-        source: source(flags, simulator.is_some())?,
         kind: flags.object,
         column: flags.column.clone(),
         delimiter: flags.delimiter,
         shard: flags.shard,
         folder: folder(flags)?,
-        confirmation: match (simulator.is_some(), flags.yes) {
-            (true, _) => Confirmation::NotNeeded,
-            (false, true) => Confirmation::Given,
-            (false, false) => Confirmation::Ask,
+        confirmation: match plan.confirmation {
+            Confirmation::Ask if flags.yes => Confirmation::Given,
+            other => other,
         },
         limit: flags.limit,
         expect_max: flags.expect_max,
@@ -51,14 +48,14 @@ pub(super) fn run_plan(
         max_stall: flags.max_stall.unwrap_or(if console.is_on_terminal() {
             STALL_TERMINAL
         } else {
-            STALL_JOB
+            DEFAULT_MAX_STALL
         }),
         deadline: flags.deadline,
         pacing: Pacing {
             rate: flags.rate,
             initial: flags.initial_rate,
             share: flags.shard.map_or(1, Shard::of),
-            simulated: simulator.and_then(|simulator| simulator.rate),
+            ..plan.pacing
         },
         concurrency: flags.concurrency,
         // A batch larger than what may be in flight would never be full.
@@ -70,9 +67,8 @@ pub(super) fn run_plan(
         form: form(flags.progress, console),
         tenant: service.tenant.clone(),
         cloud: service.cloud.name,
-        simulated: simulator.map(|simulator| simulator.title.clone()),
-        scenario: simulator.map(|simulator| simulator.name.clone()),
         typed: typed.clone(),
+        ..plan
     })
 }
 
@@ -114,5 +110,27 @@ fn form(flag: ProgressFlag, console: &Console) -> ProgressForm {
         ProgressFlag::Auto if console.is_quiet() => ProgressForm::None,
         ProgressFlag::Auto if console.draws() => ProgressForm::Bar,
         ProgressFlag::Auto => lines,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{self, Command, Parsed};
+    use crate::commands::service::options;
+    use crate::session::ServiceOptions;
+
+    #[tokio::test]
+    async fn defaults_of_flags_are_those_of_plans() {
+        let words = ["reprovision", "run", "--simulate=calm"].map(Into::into).to_vec();
+        let Ok(Parsed::Command(cli, typed)) = cli::parse(words) else { panic!("valid") };
+        let Command::Run(flags) = cli.command else { panic!("run") };
+        let typed_options = options(&flags.service);
+        let defaults = ServiceOptions { simulate: Some("calm".to_owned()), ..ServiceOptions::default() };
+        assert_eq!(format!("{typed_options:?}"), format!("{defaults:?}"));
+        let endpoint = Endpoint::locate(&defaults).await.expect("a simulator");
+        let plan = run_plan(&flags, &endpoint, &typed, &Console::silent()).expect("a plan");
+        let default = RunPlan { typed: plan.typed.clone(), ..RunPlan::new(Source::BuiltIn, &endpoint) };
+        assert_eq!(format!("{plan:?}"), format!("{default:?}"));
     }
 }

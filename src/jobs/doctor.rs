@@ -53,19 +53,20 @@ impl Findings {
 
 /// What the checks are about.
 #[derive(Clone, Debug)]
-pub(crate) struct DoctorPlan {
-    pub(crate) options: ServiceOptions,
+pub struct DoctorPlan {
+    /// Which service, as whom.
+    pub options: ServiceOptions,
     /// Kind of object whose permissions are checked.
-    pub(crate) kind: ObjectKind,
+    pub kind: ObjectKind,
     /// One JSON document instead of lines.
-    pub(crate) json: bool,
+    pub json: bool,
 }
 
 /// Checks one after the other, and prints what was found.
 ///
 /// # Errors
 /// `Error::Usage` or `Error::Network` for settings with which no check is possible; `Error::Internal`.
-pub(crate) async fn doctor(plan: &DoctorPlan, console: &Console) -> Result<Exit, Error> {
+pub async fn doctor(plan: &DoctorPlan, console: &Console) -> Result<Exit, Error> {
     let options = &plan.options;
     let place = Endpoint::locate(options).await?;
     let network = network(options).await?;

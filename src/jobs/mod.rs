@@ -1,17 +1,17 @@
 //! What the program can do, as functions from plans to ends.
 
 pub(crate) mod chosen_run;
-pub(crate) mod doctor;
+pub mod doctor;
 pub(crate) mod explain;
 pub(crate) mod files;
-pub(crate) mod find;
+pub mod find;
 pub(crate) mod next_commands;
 pub(crate) mod report;
-pub(crate) mod run;
+pub mod run;
 pub(crate) mod signals;
 pub(crate) mod simulate;
 pub(crate) mod simulated;
 pub(crate) mod status;
-pub(crate) mod sweep;
+pub mod sweep;
 mod tenant_reader;
-pub(crate) mod verify;
+pub mod verify;

@@ -52,6 +52,12 @@ const OTHER_NAMES: [(&str, Cloud); 6] = [
     ("login.chinacloudapi.cn", CHINA),
 ];
 
+impl Default for Cloud {
+    fn default() -> Self {
+        GLOBAL
+    }
+}
+
 impl Cloud {
     /// Whether a sign-in host, without scheme, belongs to this cloud; `None` for a host of no known cloud.
     pub fn owns_authority(&self, host: &str) -> Option<bool> {

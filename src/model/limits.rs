@@ -18,6 +18,19 @@ pub enum MaxFailures {
     Share(f64),
 }
 
+impl Default for MaxFailures {
+    /// 5%.
+    fn default() -> Self {
+        Self::Share(0.05)
+    }
+}
+
+/// Default of `--concurrency`: users in flight. At 20 writes per second it is enough for answers that take 1.6 seconds.
+pub const DEFAULT_CONCURRENCY: u16 = 32;
+
+/// Default of `--max-attempts`: attempts per user on transient failures.
+pub const DEFAULT_MAX_ATTEMPTS: u32 = 6;
+
 /// `--priority`: the value of `x-ms-throttle-priority`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Priority {

@@ -28,7 +28,7 @@ pub use cloud::{CHINA, CLOUDS, Cloud, GLOBAL, USGOV, USGOV_DOD};
 pub use csv_layout::CsvLayout;
 pub use error_filter::ErrorFilter;
 pub use event::{Event, Finished};
-pub use limits::{MaxFailures, Priority, RateLimit};
+pub use limits::{DEFAULT_CONCURRENCY, DEFAULT_MAX_ATTEMPTS, MaxFailures, Priority, RateLimit};
 pub use neutral::{MAX_MESSAGE, is_invisible, neutral, plain};
 pub use next_command::{DEFAULT_SCENARIO, NextCommand};
 pub use number::{count, noun, thousands};

@@ -39,3 +39,26 @@ pub struct ServiceOptions {
     /// PEM with authorities to trust in addition to those of the machine.
     pub ca_file: Option<PathBuf>,
 }
+
+impl Default for ServiceOptions {
+    /// Microsoft Graph of the public cloud, with what the environment offers for the sign-in.
+    fn default() -> Self {
+        Self {
+            cloud: Cloud::default(),
+            endpoint: None,
+            api_version: "beta".to_owned(),
+            simulate: None,
+            tenant: None,
+            expect_tenant: None,
+            sign_in: None,
+            client_id: None,
+            certificate: None,
+            token_file: None,
+            token_command: None,
+            timeout: Duration::from_secs(30),
+            max_wait: Duration::from_secs(3600),
+            http1: false,
+            ca_file: None,
+        }
+    }
+}

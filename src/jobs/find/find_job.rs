@@ -20,31 +20,33 @@ use crate::terminal::Console;
 
 /// What one scan is to do.
 #[derive(Clone, Debug)]
-pub(crate) struct FindPlan {
-    pub(crate) kind: ObjectKind,
+pub struct FindPlan {
+    /// Which objects are read.
+    pub kind: ObjectKind,
     /// Which errors are listed.
-    pub(crate) filter: ErrorFilter,
+    pub filter: ErrorFilter,
     /// The list; standard output if there is none.
-    pub(crate) out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     /// Counts by service and code are printed, and no list.
-    pub(crate) summary: bool,
+    pub summary: bool,
     /// The command line of this invocation, from which the command to type next is made.
-    pub(crate) typed: NextCommand,
+    pub typed: NextCommand,
 }
 
 /// What a scan came to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FindEnd {
-    pub(crate) exit: Exit,
+pub struct FindEnd {
+    /// How the process that ran it should end.
+    pub exit: Exit,
     /// Objects listed. `None`: the scan did not reach its end, and nothing was listed.
-    pub(crate) found: Option<u64>,
+    pub found: Option<u64>,
 }
 
 /// Reads the whole collection and lists the objects with an error that fits the filter.
 ///
 /// # Errors
 /// `Error::SignIn` if nothing may be read; `Error::Unavailable`, `Error::Locked`, `Error::Usage`, `Error::File`.
-pub(crate) async fn find(plan: &FindPlan, session: &Session, console: &Console) -> Result<FindEnd, Error> {
+pub async fn find(plan: &FindPlan, session: &Session, console: &Console) -> Result<FindEnd, Error> {
     let (signals, kind) = (listen()?, plan.kind);
     let question = format!(
         "{} {} {} {} {}",

@@ -8,7 +8,7 @@ mod model_tests;
 mod pending_list;
 mod tally;
 
-pub(crate) use find_job::{FindPlan, find};
+pub use find_job::{FindEnd, FindPlan, find};
 pub(crate) use list_row::{FOUND_HEADER, LONGEST_NAME, found_row, since};
 pub(crate) use pending_list::{PendingList, pending_list};
 pub(crate) use tally::{Counts, Tally};

@@ -14,7 +14,7 @@ use crate::model::Outcome;
 use crate::pace::Waits;
 use crate::report::{self, Figures, Summary, count, next_step};
 use crate::rundir::{
-    Failed, Original, ReadBack, RunFile, State, each_record, hashes, is_accounted, read_account,
+    Failed, Original, ReadBack, RunFile, State, Totals, each_record, hashes, is_accounted, read_account,
 };
 use crate::stop::Why;
 use crate::sys;
@@ -68,8 +68,8 @@ impl OriginalRows {
 #[derive(Debug)]
 pub(super) struct Accounted {
     pub(super) exit: Exit,
-    /// Whether every row of the run has its record.
-    pub(super) complete: bool,
+    /// Rows by outcome, unless `results.csv` could not be read.
+    pub(super) totals: Option<Totals>,
     stopped: Vec<String>,
     text: Option<String>,
 }
@@ -114,7 +114,7 @@ pub(super) fn account(
         Ok(read) => read,
         Err(error) => {
             fail(&error, &mut exit);
-            return Accounted { exit: exit.worse(Exit::Internal), complete: false, stopped, text: None };
+            return Accounted { exit: exit.worse(Exit::Internal), totals: None, stopped, text: None };
         }
     };
     // failed.csv may be open in another program: the account is in results.csv all the same.
@@ -151,7 +151,7 @@ pub(super) fn account(
         summary.stopped.push(error.chain());
     }
     let text = Some(summary.text(folder, &next_commands::of_run(&summary.run, folder)));
-    Accounted { exit, complete, stopped: summary.stopped, text }
+    Accounted { exit, totals: Some(read.totals), stopped: summary.stopped, text }
 }
 
 /// A complete run that was named again, or cut short before its account was written: nothing is sent, what is missing or

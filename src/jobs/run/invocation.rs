@@ -23,7 +23,9 @@ use crate::input::{Checked, check};
 use crate::jobs::signals::{ended_by, listen, unless_stopped};
 use crate::model::{Outcome, WallClock, neutral};
 use crate::report::{count, thousands};
-use crate::rundir::{Identity, Journal, ReadBack, RunFile, SCHEMA, State, is_accounted, newest_state};
+use crate::rundir::{
+    Identity, Journal, ReadBack, RunFile, SCHEMA, State, Totals, is_accounted, newest_state,
+};
 use crate::session::Session;
 use crate::stop::Stop;
 use crate::sys::{self, Signals};
@@ -40,22 +42,26 @@ const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// What an invocation came to.
 #[derive(Debug)]
-pub(crate) struct RunEnd {
-    pub(crate) exit: Exit,
+pub struct RunEnd {
+    /// How the process that ran it should end.
+    pub exit: Exit,
     /// The run that it worked on or found complete; `None` if there was nothing to do, or nothing was to be sent.
-    pub(crate) run: Option<EndedRun>,
+    pub run: Option<EndedRun>,
 }
 
 /// A run after an invocation.
 #[derive(Debug)]
-pub(crate) struct EndedRun {
-    pub(crate) folder: PathBuf,
+pub struct EndedRun {
+    /// Its folder.
+    pub folder: PathBuf,
     /// Its `run.json`.
-    pub(crate) file: RunFile,
+    pub file: RunFile,
     /// Whether every row has its record.
-    pub(crate) is_complete: bool,
+    pub is_complete: bool,
+    /// Rows by outcome; `None` if a second signal or an unreadable file kept them from being counted.
+    pub totals: Option<Totals>,
     /// Whether this invocation could send. `false`: the run was complete before.
-    pub(crate) is_worked: bool,
+    pub is_worked: bool,
 }
 
 impl From<Exit> for RunEnd {
@@ -68,7 +74,7 @@ impl From<Exit> for RunEnd {
 ///
 /// # Errors
 /// If nothing could be sent.
-pub(crate) async fn run(plan: RunPlan, session: &Session, console: &Console) -> Result<RunEnd, Error> {
+pub async fn run(plan: RunPlan, session: &Session, console: &Console) -> Result<RunEnd, Error> {
     let started = Instant::now();
     let mut signals = listen()?;
     let preparing = prepare(plan, session, console);
@@ -140,8 +146,8 @@ async fn prepare(plan: RunPlan, session: &Session, console: &Console) -> Result<
             // This call accounts for it.
             claim.keep();
         }
-        let ended =
-            EndedRun { folder: claim.folder.clone(), file: run.clone(), is_complete: true, is_worked: false };
+        let (folder, file, totals) = (claim.folder.clone(), run.clone(), Some(read.totals.clone()));
+        let ended = EndedRun { folder, file, is_complete: true, totals, is_worked: false };
         let exit = complete(&claim.folder, run, rows, &read, console)?;
         return Ok(Prepared::Over(Box::new(RunEnd { exit, run: Some(ended) })));
     }
@@ -229,16 +235,17 @@ impl Ready {
         let rows = OriginalRows::of(&checked, &claim.copy())?;
         let done = read.done;
         let items = checked.items(&claim.copy(), move |row| done.contains(row))?;
-        let ended = |exit, file, is_complete| {
+        let ended = |exit, file: RunFile, totals: Option<Totals>| {
             let folder = claim.folder.clone();
-            Ok(RunEnd { exit, run: Some(EndedRun { folder, file, is_complete, is_worked: true }) })
+            let is_complete = totals.as_ref().is_some_and(|totals| totals.records == file.rows_in());
+            Ok(RunEnd { exit, run: Some(EndedRun { folder, file, is_complete, totals, is_worked: true }) })
         };
         let error = match drive(call, items, journal, stop.clone(), signals).await {
             DriveEnd::Written(ended) => ended.err(),
             DriveEnd::AtOnce => {
                 stopped_at_once(next.resume, &console).await;
                 let exit = stop.reasons().iter().map(exit_of).fold(Exit::Done, Exit::worse);
-                return ended(exit, run, false);
+                return ended(exit, run, None);
             }
         };
         if let Some(ahead) = clocks.service_ahead() {
@@ -264,7 +271,7 @@ impl Ready {
             Ok(signals) => signals,
             Err(error) => {
                 console.error(&error.chain());
-                return ended(stopped.worse(Exit::Internal), file, false);
+                return ended(stopped.worse(Exit::Internal), file, None);
             }
         };
         let written = spawn_blocking(move || {
@@ -277,23 +284,23 @@ impl Ready {
                 Ok(accounted) => accounted,
                 Err(error) => {
                     console.error(&Error::from(error).chain());
-                    return ended(stopped.worse(Exit::Internal), file, false);
+                    return ended(stopped.worse(Exit::Internal), file, None);
                 }
             },
             signal = signals.next() => {
                 // Each file is replaced as a whole; the next invocation writes what is missing.
                 stopped_at_once(next.resume, &console).await;
-                return ended(stopped.worse(ended_by(signal)), file, false);
+                return ended(stopped.worse(ended_by(signal)), file, None);
             }
         };
-        let (exit, complete) = (accounted.exit, accounted.complete);
+        let (exit, totals) = (accounted.exit, accounted.totals.clone());
         let told = spawn_blocking(move || accounted.print(&console));
         tokio::select! {
             _ = told => {}
             // Nobody reads it: all is done and written.
             _ = signals.next() => {}
         }
-        ended(exit, file, complete)
+        ended(exit, file, totals)
     }
 }
 
@@ -398,7 +405,7 @@ impl Drop for Scratch {
 ///
 /// # Errors
 /// `Error::Usage`, `Error::Input` and `Error::File` for a list that cannot be read.
-pub(crate) async fn dry_run(plan: &RunPlan, console: &Console) -> Result<Exit, Error> {
+pub async fn dry_run(plan: &RunPlan, console: &Console) -> Result<Exit, Error> {
     let checking = check_only(plan, console);
     Ok(match unless_stopped(&mut listen()?, console, "nothing was sent", checking).await? {
         ControlFlow::Continue(()) => Exit::Done,

@@ -15,6 +15,6 @@ mod safety_limits;
 mod state_writer;
 mod stop_monitor;
 
-pub(crate) use invocation::{EndedRun, dry_run, run};
-pub(crate) use pacing::Pacing;
-pub(crate) use plan::{Confirmation, FolderChoice, RunPlan, Source};
+pub use invocation::{EndedRun, RunEnd, dry_run, run};
+pub use pacing::Pacing;
+pub use plan::{Confirmation, DEFAULT_MAX_STALL, FolderChoice, RunPlan, Source};

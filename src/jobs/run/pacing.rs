@@ -18,15 +18,15 @@ use crate::sys;
 
 /// What was asked about the pace.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pacing {
+pub struct Pacing {
     /// `--rate`
-    pub(crate) rate: Option<RateLimit>,
+    pub rate: Option<RateLimit>,
     /// `--initial-rate`
-    pub(crate) initial: Option<f64>,
+    pub initial: Option<f64>,
     /// Into how many shards both are split, from 1: the service gives one quota to all of them.
-    pub(crate) share: u32,
+    pub share: u32,
     /// Writes per second that fit the quota of the embedded simulator.
-    pub(crate) simulated: Option<f64>,
+    pub simulated: Option<f64>,
 }
 
 impl Pacing {

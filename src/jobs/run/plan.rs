@@ -6,14 +6,23 @@ use std::time::Duration;
 use super::pacing::Pacing;
 use crate::error::Error;
 use crate::input::{Options, look};
-use crate::model::{MaxFailures, NextCommand, ObjectKind, Priority, ProgressForm, Shard};
+use crate::model::{
+    Cloud, DEFAULT_CONCURRENCY, DEFAULT_MAX_ATTEMPTS, MaxFailures, NextCommand, ObjectKind, Priority,
+    ProgressForm, Shard,
+};
 use crate::rundir::{NextCommands, READ_WITH, SCENARIO, TENANT_NAME};
-use crate::session::Session;
+use crate::session::{Endpoint, Session};
+
+/// The run stops after this time without an answer for any user, unless something else is asked for. A scheduled job waits
+/// longer than a person.
+pub const DEFAULT_MAX_STALL: Duration = Duration::from_secs(1800);
 
 /// Where the rows come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum Source {
+    /// A file.
     File(PathBuf),
+    /// Standard input.
     Stdin,
     /// The list that `--simulate` uses without an input.
     BuiltIn,
@@ -21,7 +30,7 @@ pub(crate) enum Source {
 
 /// Which folder the run lives in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum FolderChoice {
+pub enum FolderChoice {
     /// `--out`: this one.
     Named(PathBuf),
     /// The newest unfinished run of the same identity, or a new folder.
@@ -32,7 +41,7 @@ pub(crate) enum FolderChoice {
 
 /// Who confirms that the run may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Confirmation {
+pub enum Confirmation {
     /// `--yes`
     Given,
     /// A person at the terminal.
@@ -43,41 +52,57 @@ pub(crate) enum Confirmation {
 
 /// What one call is to do.
 #[derive(Clone, Debug)]
-pub(crate) struct RunPlan {
-    pub(crate) source: Source,
+pub struct RunPlan {
+    /// Where the rows come from.
+    pub source: Source,
     /// What the ids name.
-    pub(crate) kind: ObjectKind,
+    pub kind: ObjectKind,
     /// Column with the ids, by name or number from 1; `None`: found by its name.
-    pub(crate) column: Option<String>,
+    pub column: Option<String>,
     /// `None`: found in the header.
-    pub(crate) delimiter: Option<u8>,
+    pub delimiter: Option<u8>,
     /// The rows that are for this machine; `None`: all.
-    pub(crate) shard: Option<Shard>,
-    pub(crate) folder: FolderChoice,
-    pub(crate) confirmation: Confirmation,
-    pub(crate) limit: Option<u64>,
-    pub(crate) expect_max: Option<u64>,
-    pub(crate) max_failures: MaxFailures,
-    pub(crate) max_stall: Duration,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) pacing: Pacing,
-    pub(crate) concurrency: u16,
-    /// Users in one request, from 1.
-    pub(crate) batch: u16,
-    pub(crate) max_attempts: u32,
-    pub(crate) priority: Priority,
-    pub(crate) label: Option<String>,
-    pub(crate) ticket: Option<String>,
-    pub(crate) form: ProgressForm,
+    pub shard: Option<Shard>,
+    /// Where results are written.
+    pub folder: FolderChoice,
+    /// Who confirms that the run may send.
+    pub confirmation: Confirmation,
+    /// Maximum number of users to which a request is sent.
+    pub limit: Option<u64>,
+    /// A list with more users is rejected.
+    pub expect_max: Option<u64>,
+    /// More failed users stop the run.
+    pub max_failures: MaxFailures,
+    /// The run stops after this time without an answer for any user.
+    pub max_stall: Duration,
+    /// No new work is started after this time.
+    pub deadline: Option<Duration>,
+    /// The rate.
+    pub pacing: Pacing,
+    /// Maximum number of users in flight, 1 to 1000.
+    pub concurrency: u16,
+    /// Users in one request, 1 to 20 and at most `concurrency`.
+    pub batch: u16,
+    /// Attempts per user on transient failures, from 1.
+    pub max_attempts: u32,
+    /// Priority that the service uses when it throttles.
+    pub priority: Priority,
+    /// A text for `run.json` and `summary.json`.
+    pub label: Option<String>,
+    /// A text for `run.json` and `summary.json`.
+    pub ticket: Option<String>,
+    /// How progress is shown.
+    pub form: ProgressForm,
     /// Tenant as it was asked for.
-    pub(crate) tenant: Option<String>,
-    pub(crate) cloud: &'static str,
+    pub tenant: Option<String>,
+    /// Name of the cloud, for the prompt.
+    pub cloud: &'static str,
     /// What a simulated tenant is like.
-    pub(crate) simulated: Option<String>,
+    pub simulated: Option<String>,
     /// Its scenario as it was asked for.
-    pub(crate) scenario: Option<String>,
+    pub scenario: Option<String>,
     /// The command line of this invocation, from which the commands to type next are made.
-    pub(crate) typed: NextCommand,
+    pub typed: NextCommand,
 }
 
 impl Source {
@@ -85,13 +110,64 @@ impl Source {
     ///
     /// # Errors
     /// `Error::Input`.
-    pub(crate) fn file(path: &Path) -> Result<Self, Error> {
+    pub fn file(path: &Path) -> Result<Self, Error> {
         look(path)?;
         Ok(Self::File(path.to_owned()))
+    }
+
+    /// The input as the user named it.
+    fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Stdin => "-".to_owned(),
+            Self::BuiltIn => "built-in list".to_owned(),
+        }
     }
 }
 
 impl RunPlan {
+    /// The plan of `reprovision run` without flags, for a list and an endpoint. No progress is shown.
+    pub fn new(source: Source, endpoint: &Endpoint) -> Self {
+        let simulator = endpoint.simulator.as_ref();
+        let typed = NextCommand::new("run");
+        let typed = match &source {
+            Source::BuiltIn => typed,
+            source => typed.operand(source.name()),
+        };
+        Self {
+            source,
+            kind: ObjectKind::default(),
+            column: None,
+            delimiter: None,
+            shard: None,
+            folder: FolderChoice::Resume,
+            confirmation: if simulator.is_some() { Confirmation::NotNeeded } else { Confirmation::Ask },
+            limit: None,
+            expect_max: None,
+            max_failures: MaxFailures::default(),
+            max_stall: DEFAULT_MAX_STALL,
+            deadline: None,
+            pacing: Pacing {
+                rate: None,
+                initial: None,
+                share: 1,
+                simulated: simulator.and_then(|simulator| simulator.rate),
+            },
+            concurrency: DEFAULT_CONCURRENCY,
+            batch: 1,
+            max_attempts: DEFAULT_MAX_ATTEMPTS,
+            priority: Priority::default(),
+            label: None,
+            ticket: None,
+            form: ProgressForm::None,
+            tenant: None,
+            cloud: Cloud::default().name,
+            simulated: simulator.map(|simulator| simulator.title.clone()),
+            scenario: simulator.map(|simulator| simulator.name.clone()),
+            typed,
+        }
+    }
+
     /// How the list is read.
     pub(super) fn input_options(&self) -> Options {
         Options {
@@ -129,11 +205,7 @@ impl RunPlan {
 
     /// The input as the user named it.
     pub(super) fn input(&self) -> String {
-        match &self.source {
-            Source::File(path) => path.display().to_string(),
-            Source::Stdin => "-".to_owned(),
-            Source::BuiltIn => "built-in list".to_owned(),
-        }
+        self.source.name()
     }
 
     /// The same in words.

@@ -26,11 +26,11 @@ pub(crate) struct HistoryEntry {
 
 /// How often a retry is worth it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy {
+pub struct Policy {
     /// Time after a retry in which an unchanged error is not retried again.
-    pub(crate) retry_interval: Duration,
+    pub retry_interval: Duration,
     /// Maximum number of retries of an unchanged error, at least 1.
-    pub(crate) max_retries: u32,
+    pub max_retries: u32,
 }
 
 /// Whether tonight is worth a retry.

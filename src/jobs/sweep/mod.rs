@@ -5,5 +5,5 @@ mod history_file;
 mod sweep_job;
 mod sweep_state;
 
-pub(crate) use history::Policy;
-pub(crate) use sweep_job::{SweepPlan, sweep};
+pub use history::Policy;
+pub use sweep_job::{SweepEnd, SweepPlan, sweep};

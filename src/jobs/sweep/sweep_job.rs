@@ -34,22 +34,24 @@ const LONGEST_PART: usize = 40;
 
 /// What one sweep is to do.
 #[derive(Clone, Debug)]
-pub(crate) struct SweepPlan {
+pub struct SweepPlan {
     /// How the objects that are due are retried. The sweep fills in its list and its folder.
-    pub(crate) run: RunPlan,
+    pub run: RunPlan,
     /// Nothing is sent, and nothing is recorded.
-    pub(crate) dry_run: bool,
+    pub dry_run: bool,
     /// Which errors are looked for.
-    pub(crate) filter: ErrorFilter,
+    pub filter: ErrorFilter,
     /// `--history`
-    pub(crate) history: Option<PathBuf>,
-    pub(crate) policy: Policy,
+    pub history: Option<PathBuf>,
+    /// Which errors are worth a retry.
+    pub policy: Policy,
 }
 
 /// What a sweep came to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SweepEnd {
-    pub(crate) exit: Exit,
+pub struct SweepEnd {
+    /// How the process that ran it should end.
+    pub exit: Exit,
 }
 
 impl From<Exit> for SweepEnd {
@@ -62,7 +64,7 @@ impl From<Exit> for SweepEnd {
 ///
 /// # Errors
 /// As `find`, `verify` and `run`; `Error::Locked` while another sweep uses the same history.
-pub(crate) async fn sweep(plan: SweepPlan, session: &Session, console: &Console) -> Result<SweepEnd, Error> {
+pub async fn sweep(plan: SweepPlan, session: &Session, console: &Console) -> Result<SweepEnd, Error> {
     let SweepPlan { run: mut run_plan, dry_run: is_dry, filter, history, policy } = plan;
     let (kind, tenant) = (run_plan.kind, &session.tenant);
     let is_simulated = session.simulator.is_some();

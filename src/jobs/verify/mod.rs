@@ -6,4 +6,5 @@ mod verified_row;
 mod verify_job;
 
 pub(crate) use verification::Verification;
-pub(crate) use verify_job::{VerifyPlan, same_place, verify, verify_after};
+pub use verify_job::{VerifyEnd, VerifyPlan, verify};
+pub(crate) use verify_job::{same_place, verify_after};

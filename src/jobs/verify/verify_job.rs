@@ -21,7 +21,7 @@ use crate::terminal::Console;
 
 /// What one verification is to do: a run, locked until the plan is dropped.
 #[derive(Debug)]
-pub(crate) struct VerifyPlan {
+pub struct VerifyPlan {
     /// Folder of the run.
     folder: PathBuf,
     /// Its `run.json`.
@@ -34,21 +34,22 @@ impl VerifyPlan {
     ///
     /// # Errors
     /// `Error::Locked`; `Error::Damaged` without a `run.json`.
-    pub(crate) fn of(folder: &Path) -> Result<Self, Error> {
+    pub fn of(folder: &Path) -> Result<Self, Error> {
         let lock = Lock::acquire(folder)?;
         Ok(Self { folder: folder.to_owned(), run: read_run(folder)?, _lock: lock })
     }
 
     /// Which objects the run was about.
-    pub(crate) fn kind(&self) -> ObjectKind {
+    pub fn kind(&self) -> ObjectKind {
         self.run.identity.object
     }
 }
 
 /// What a verification came to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct VerifyEnd {
-    pub(crate) exit: Exit,
+pub struct VerifyEnd {
+    /// How the process that ran it should end.
+    pub exit: Exit,
 }
 
 /// `run.json`, or what to do without it.
@@ -63,11 +64,7 @@ fn read_run(folder: &Path) -> Result<RunFile, Error> {
 ///
 /// # Errors
 /// `Error::SignIn` for another tenant; `Error::Unavailable`, `Error::Damaged`, `Error::Input`, `Error::File`.
-pub(crate) async fn verify(
-    plan: &VerifyPlan,
-    session: &Session,
-    console: &Console,
-) -> Result<VerifyEnd, Error> {
+pub async fn verify(plan: &VerifyPlan, session: &Session, console: &Console) -> Result<VerifyEnd, Error> {
     let VerifyPlan { folder, run, .. } = plan;
     same_tenant(session, run)?;
     let kind = run.identity.object;
