@@ -9,7 +9,7 @@ use crate::engine::retry::RetryPolicy;
 use crate::error::{Error, Exit};
 use crate::graph::{Client, ClientConfig, Clocks, MOST_PARTS};
 use crate::model::{Attempt, AttemptResult, ObjectKind, Reason, WallClock};
-use crate::pace::{Bounds, Law, Pace};
+use crate::pace::{Bounds, Pace, RateController};
 use crate::report::{count, human, thousands};
 use crate::scan::{ReadEnd, Reader, Stopped, Walk};
 use crate::session::Session;
@@ -162,7 +162,7 @@ fn status_and_code(attempt: &Attempt) -> String {
 /// Sends reads, at a rate of their own.
 pub(crate) fn reading<E: Exchange>(exchange: E, stop: &Stop) -> Dispatch<E> {
     let bounds = Bounds { rate: READS_PER_SECOND, in_flight: IN_FLIGHT, group: MOST_PARTS as u32 };
-    let pace = Pace::new(Law::Fixed, bounds, Some(fastrand::Rng::new()));
+    let pace = Pace::new(RateController::Fixed, bounds, Some(fastrand::Rng::new()));
     Dispatch::new(exchange, pace, stop.clone())
 }
 

@@ -1,4 +1,4 @@
-//! The law that finds the quota by itself: what the service took between two waits, divided by the time, is its rate.
+//! The adaptive rate controller: it measures the quota as the writes served between two probes, divided by the time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -46,9 +46,9 @@ pub struct Learned {
 #[derive(Clone, Debug)]
 pub struct Adaptive {
     origin: Instant,
-    ceiling: f64,
-    /// Whether somebody said the rate it begins with.
-    said: bool,
+    rate_limit: f64,
+    /// Whether the initial rate was given with `--initial-rate`.
+    is_configured: bool,
     climb: Climb,
     stock: Stock,
     episode: Option<Episode>,
@@ -75,8 +75,8 @@ impl Adaptive {
         let documented = possible(documented);
         Self {
             origin,
-            ceiling: FASTEST,
-            said: false,
+            rate_limit: FASTEST,
+            is_configured: false,
             climb: Climb::new(documented),
             stock: Stock::full(documented),
             episode: None,
@@ -95,8 +95,8 @@ impl Adaptive {
     /// The same from a rate that somebody says who knows the service. It is no ceiling; but once the stock ran out it,
     /// or more where that showed more, is taken for learned, where else the end of the unknown would be looked for by
     /// doubling: 17 % of 6,000 users at 200/s with a stock of 100.
-    pub fn said(rate: f64, origin: Instant) -> Self {
-        Self { said: true, ..Self::new(rate, origin) }
+    pub fn with_initial_rate(rate: f64, origin: Instant) -> Self {
+        Self { is_configured: true, ..Self::new(rate, origin) }
     }
 
     /// Goes on from what an earlier call learned, `away` after its last sending.
@@ -110,9 +110,9 @@ impl Adaptive {
         self
     }
 
-    /// Never faster than this, in writes per second.
-    pub(super) fn bound(&mut self, ceiling: f64) {
-        self.ceiling = ceiling;
+    /// Sets the upper bound of the rate, in writes per second.
+    pub(super) fn set_rate_limit(&mut self, writes_per_second: f64) {
+        self.rate_limit = writes_per_second;
     }
 
     /// What a later run starts from.
@@ -189,7 +189,7 @@ impl Adaptive {
     }
 
     /// A 429 for a write that left at `sent`. The first one of a write that left while open begins an episode.
-    pub fn refused(&mut self, sent: Instant, now: Instant) {
+    pub fn throttled(&mut self, sent: Instant, now: Instant) {
         let (sent, now) = (self.seconds(sent), self.seconds(now));
         self.stock.hold(0.0);
         match &mut self.episode {
@@ -211,7 +211,7 @@ impl Adaptive {
         if self.cycle.is_none() && waited < LONG_WAIT_S.max(0.5 * (now - began)) {
             // The stock ran out, which says nothing about the rate.
             self.climb.search_from(episode.proved());
-            if self.said && self.climb.rate().is_none() {
+            if self.is_configured && self.climb.rate().is_none() {
                 self.climb.learn(self.climb.search(), self.climb.search(), None);
             }
         } else if !self.spoiled {
@@ -275,7 +275,7 @@ impl Adaptive {
     }
 
     fn with_stock(&self, base: f64) -> f64 {
-        (base + self.stock.adds()).min(self.ceiling)
+        (base + self.stock.adds()).min(self.rate_limit)
     }
 
     /// Writes per second over the last two seconds, at least one.
@@ -299,16 +299,16 @@ mod tests {
     use super::super::climb::CROSSING_S;
     use super::*;
 
-    /// A law whose seconds are counted from its origin.
+    /// A controller with an origin, so that tests can give instants as seconds.
     struct Timed {
-        law: Adaptive,
+        controller: Adaptive,
         origin: Instant,
     }
 
     impl Timed {
         fn new(documented: f64) -> Self {
             let origin = Instant::now();
-            Self { law: Adaptive::new(documented, origin), origin }
+            Self { controller: Adaptive::new(documented, origin), origin }
         }
 
         fn at(&self, seconds: f64) -> Instant {
@@ -319,17 +319,17 @@ mod tests {
         fn send(&mut self, from: f64, gap: f64, count: u32) -> Vec<f64> {
             let left: Vec<f64> = (0..count).map(|nth| from + gap * f64::from(nth)).collect();
             for at in &left {
-                self.law.sent(self.at(*at));
+                self.controller.sent(self.at(*at));
             }
             left
         }
 
         fn served(&mut self, left: f64, now: f64) {
-            self.law.served(self.at(left), self.at(now));
+            self.controller.served(self.at(left), self.at(now));
         }
 
         fn refused(&mut self, left: f64, now: f64) {
-            self.law.refused(self.at(left), self.at(now));
+            self.controller.throttled(self.at(left), self.at(now));
         }
 
         /// A cycle: so many sent and served, then one refused, and the probe served after the wait.
@@ -341,7 +341,7 @@ mod tests {
             let (last, end) = (left[count as usize], left[count as usize] + 0.01 + wait);
             self.refused(last, last + 0.01);
             self.served(last + wait, end);
-            self.law.reopened(self.at(end));
+            self.controller.reopened(self.at(end));
             end
         }
     }
@@ -356,8 +356,8 @@ mod tests {
         left[381..381 + passed].iter().for_each(|left| timed.served(*left, 2.01));
         left[381 + passed..].iter().for_each(|left| timed.refused(*left, 2.01));
         timed.served(3.1, 3.2);
-        timed.law.reopened(timed.at(3.2));
-        timed.law.shown().0
+        timed.controller.reopened(timed.at(3.2));
+        timed.controller.shown().0
     }
 
     #[test]
@@ -375,14 +375,14 @@ mod tests {
         for _ in 0..3 {
             now = timed.cycle(now, 0.05, 2_000, 1.0);
         }
-        let rate = timed.law.learned().rate.expect("three long cycles");
+        let rate = timed.controller.learned().rate.expect("three long cycles");
         assert!((19.0..20.5).contains(&rate), "{rate}");
         for _ in 0..10 {
             now = timed.cycle(now, 0.1, 3, 1.0);
         }
-        let kept = timed.law.learned().rate.expect("it was known");
+        let kept = timed.controller.learned().rate.expect("it was known");
         assert!(kept > 0.8 * rate && kept < rate, "{kept} of {rate}");
-        let base = |after: f64| timed.law.base_at(timed.at(now + after));
+        let base = |after: f64| timed.controller.base_at(timed.at(now + after));
         assert!(base(0.0) < 4.0, "begins with what came lately: {}", base(0.0));
         assert!(
             (base(CROSSING_S) - kept).abs() < 0.01,
@@ -396,8 +396,8 @@ mod tests {
         let mut timed = Timed::new(20.0);
         let mut credits = Vec::new();
         for share in [0.8, f64::NAN, 0.5, 0.95, 1.8, 0.8] {
-            timed.law.used(share, timed.at(0.0));
-            credits.push(timed.law.learned().credit.round());
+            timed.controller.used(share, timed.at(0.0));
+            credits.push(timed.controller.learned().credit.round());
         }
         assert_eq!(
             credits,
@@ -406,14 +406,14 @@ mod tests {
         );
         timed.send(8.0, 0.05, 120);
         let grown = |timed: &mut Timed, now: f64| {
-            let before = timed.law.shown().0;
+            let before = timed.controller.shown().0;
             timed.served(now, now);
-            timed.law.shown().0 > before
+            timed.controller.shown().0 > before
         };
-        timed.law.used(0.98, timed.at(10.0));
+        timed.controller.used(0.98, timed.at(10.0));
         assert!(!grown(&mut timed, 11.9), "nothing grows for two seconds after 0.98");
         assert!(grown(&mut timed, 12.0));
-        timed.law.used(0.97, timed.at(13.0));
+        timed.controller.used(0.97, timed.at(13.0));
         assert!(grown(&mut timed, 13.0));
     }
 
@@ -422,9 +422,9 @@ mod tests {
         let mut timed = Timed::new(20.0);
         let mut now = timed.cycle(0.0, 0.001, 5, 1.0);
         for _ in 0..5 {
-            let before = timed.law.shown().0;
+            let before = timed.controller.shown().0;
             now = timed.cycle(now, 0.000_1, 1, 0.0);
-            let after = timed.law.shown().0;
+            let after = timed.controller.shown().0;
             assert!(after <= before, "{before} before, {after} after");
         }
     }

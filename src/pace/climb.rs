@@ -24,7 +24,7 @@ const HOT_S: f64 = 2.0;
 /// Slowest pace in writes per second: one in 20 s.
 pub(super) const SLOWEST_PACE: f64 = 0.05;
 
-/// Where the pace stands. Instants are seconds, as the law counts them; rates are writes per second.
+/// Where the pace stands. Instants are seconds, as the controller counts them; rates are writes per second.
 #[derive(Clone, Debug)]
 pub(super) struct Climb {
     /// The rate that is documented or said by who knows better.

@@ -4,7 +4,7 @@
 /// 80, with 4 one of 200/s is not seen at all on some runs.
 const OVERTOOK: f64 = 3.0;
 
-/// One episode. Instants are seconds, as the law counts them.
+/// One episode. Instants are seconds, as the controller counts them.
 #[derive(Clone, Debug)]
 pub(super) struct Episode {
     /// When the refusal that began it came.

@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::adaptive::Learned;
+use super::controller::{QuotaSignal, RateController};
 use super::cooldown::{Cooldowns, Cooling};
-use super::law::{Law, QuotaSignal};
 use super::outage::Outage;
 use super::quota::{Ceiling, FASTEST};
 use super::unannounced::Unannounced;
@@ -28,13 +28,13 @@ pub struct Pace {
 /// What the lock guards. Apart from the ceiling's, instants are passed in.
 #[derive(Debug)]
 pub(super) struct Flow {
-    pub(super) law: Law,
+    pub(super) controller: RateController,
     ceiling: Ceiling,
     pub(super) cooldowns: Cooldowns,
     outage: Outage,
     unannounced: Unannounced,
-    /// The law before a limit that names no time: what it learned meanwhile is void if it proves to be an outage.
-    before_limit: Option<Law>,
+    /// Copy of the controller from before an unannounced limit. It is restored if the limit turns out to be an outage.
+    before_limit: Option<RateController>,
     probe_out: bool,
     /// Parts of tickets that are neither settled nor dropped.
     pub(super) in_flight: usize,
@@ -109,7 +109,7 @@ pub enum Waiting {
     },
 }
 
-/// What holds whatever the law says.
+/// Bounds that hold whatever the rate controller decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Most writes per second, 0.01 to 1,000,000: `--rate`.
@@ -165,10 +165,10 @@ impl Settled {
 
 impl Pace {
     /// `random` spreads the probes of several processes; `None` is exact.
-    pub fn new(law: Law, bounds: Bounds, random: Option<fastrand::Rng>) -> Arc<Self> {
+    pub fn new(controller: RateController, bounds: Bounds, random: Option<fastrand::Rng>) -> Arc<Self> {
         Arc::new(Self {
             turn: tokio::sync::Mutex::new(()),
-            state: Mutex::new(Flow::new(law, bounds, random)),
+            state: Mutex::new(Flow::new(controller, bounds, random)),
             moved: Notify::new(),
         })
     }
@@ -249,17 +249,17 @@ impl Pace {
         state.last_answer.elapsed().saturating_sub(state.cooldowns.longest_announced)
     }
 
-    /// What a later run starts from, and when the last write left; nothing where the law learns nothing.
+    /// What a later run starts from, and when the last write left; `None` if the controller does not measure.
     pub fn learned(&self) -> Option<(Learned, Option<Instant>)> {
         let state = self.state();
-        state.law.learned().map(|learned| (learned, state.last_sent))
+        state.controller.learned().map(|learned| (learned, state.last_sent))
     }
 
     /// Writes per second that may leave at this moment, waits apart: above zero.
     pub fn rate(&self) -> f64 {
         let state = self.state();
         let ceiling = state.ceiling.rate();
-        state.law.rate(Instant::now()).map_or(ceiling, |rate| rate.min(ceiling))
+        state.controller.rate(Instant::now()).map_or(ceiling, |rate| rate.min(ceiling))
     }
 
     /// Refusals and waits so far.
@@ -268,7 +268,7 @@ impl Pace {
         // A run that is stopped in a pause has waited for it so far.
         let pause =
             state.shut_since.map_or(Duration::ZERO, |since| Instant::now().saturating_duration_since(since));
-        let rate = state.law.learned().and_then(|learned| learned.rate);
+        let rate = state.controller.learned().and_then(|learned| learned.rate);
         let waited = state.waits.waited + pause;
         let used =
             rate.zip(state.usage).and_then(|(rate, usage)| usage.share(rate, waited, state.last_answer));
@@ -298,10 +298,10 @@ impl Drop for Settling<'_> {
 }
 
 impl Flow {
-    pub(super) fn new(mut law: Law, bounds: Bounds, random: Option<fastrand::Rng>) -> Self {
-        law.bound(bounds.rate);
+    pub(super) fn new(mut controller: RateController, bounds: Bounds, random: Option<fastrand::Rng>) -> Self {
+        controller.set_rate_limit(bounds.rate);
         Self {
-            law,
+            controller,
             ceiling: Ceiling::new(bounds.rate, bounds.group),
             cooldowns: Cooldowns::new(random),
             outage: Outage::default(),
@@ -331,17 +331,17 @@ impl Flow {
         if let Some(pause) = pause.filter(|pause| pause.next_probe > now) {
             return Err(Some(pause.next_probe));
         }
-        let room = self.most_in_flight.min(self.law.in_flight()).saturating_sub(self.in_flight);
+        let room = self.most_in_flight.min(self.controller.in_flight()).saturating_sub(self.in_flight);
         let most = if probe { 1 } else { parts.clamp(1, self.ceiling.group()) };
         let parts = most.min(u32::try_from(room).unwrap_or(u32::MAX));
         let Some(parts) = NonZeroU32::new(parts) else { return Err(None) };
-        let next = self.law.next_send(now);
+        let next = self.controller.next_send(now);
         if next > now {
             return Err(Some(next));
         }
         self.ceiling.take(parts).map_err(|wait| Some(now + wait))?;
         for _ in 0..parts.get() {
-            self.law.on_sent(now);
+            self.controller.on_sent(now);
         }
         self.in_flight += parts.get() as usize;
         self.last_sent = Some(now);
@@ -366,8 +366,8 @@ impl Flow {
             _ => None,
         };
         let is_outage = self.outage.paused().is_some();
-        if is_outage && let Some(law) = self.before_limit.take() {
-            self.law = law;
+        if is_outage && let Some(controller) = self.before_limit.take() {
+            self.controller = controller;
         }
         let unannounced = |quota| is_limit.then(|| Throttle { scope: Scope::default(), quota });
         let limit = match &attempt.kind {
@@ -382,16 +382,16 @@ impl Flow {
             (_, limit) => limit.map(|throttle| (throttle, None)),
         };
         if limit.is_some_and(|throttle| throttle.quota) {
-            self.before_limit.get_or_insert_with(|| self.law.clone());
+            self.before_limit.get_or_insert_with(|| self.controller.clone());
         }
-        let verdict = match (throttle, &attempt.kind) {
+        let signal = match (throttle, &attempt.kind) {
             (Some((throttle, _)), _) if throttle.quota => QuotaSignal::Throttled,
             (None, AttemptResult::Accepted | AttemptResult::Rejected(_) | AttemptResult::Busy) => {
                 QuotaSignal::Served
             }
             _ => QuotaSignal::Unrelated,
         };
-        self.law.on_attempt(verdict, attempt.throttle_percentage, sent, now);
+        self.controller.on_attempt(signal, attempt.throttle_percentage, sent, now);
         match (throttle, &attempt.kind) {
             (Some((throttle, wait)), _) => self.throttled(throttle.scope, wait, sent, now),
             (None, AttemptResult::Accepted | AttemptResult::Rejected(_)) => {
@@ -432,7 +432,7 @@ impl Flow {
             if let Some(since) = self.shut_since.take() {
                 self.waits.waited += now - since;
             }
-            self.law.on_reopened(now);
+            self.controller.on_reopened(now);
         }
     }
 }

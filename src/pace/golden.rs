@@ -1,4 +1,4 @@
-//! The law against the same law in another language: `tests/pacing/reference.py` prints the table, this replays it.
+//! Compares the rate controller with its reference: `tests/pacing/reference.py` prints a table, this test replays it.
 
 use std::time::Duration;
 
@@ -15,25 +15,30 @@ const EXACT: f64 = 1e-6;
 /// One client of the table.
 struct Client {
     origin: Instant,
-    law: Adaptive,
+    controller: Adaptive,
     cooldowns: Cooldowns,
 }
 
 impl Client {
-    /// `<initial rate> <remembered rate> <remembered credit> <seconds away> <whether it was said>`, the three in the middle or none.
+    /// Parses `<initial rate> <saved rate> <saved credit> <seconds away> <1 for --initial-rate>`. Values may be empty.
     fn begin(argument: &str) -> Self {
         let origin = Instant::now();
         let mut numbers = argument.split(' ').map(|number| number.parse::<f64>().ok());
         let mut next = || numbers.next().flatten();
         let initial = next().expect("an initial rate");
-        let (rate, credit, away, said) = (next(), next(), next(), next());
-        let law =
-            if said.is_some() { Adaptive::said(initial, origin) } else { Adaptive::new(initial, origin) };
-        let law = match (credit, away) {
-            (Some(credit), Some(away)) => law.resume(Learned { rate, credit }, Duration::from_secs_f64(away)),
-            _ => law,
+        let (rate, credit, away, configured) = (next(), next(), next(), next());
+        let controller = if configured.is_some() {
+            Adaptive::with_initial_rate(initial, origin)
+        } else {
+            Adaptive::new(initial, origin)
         };
-        Self { origin, law, cooldowns: Cooldowns::new(None) }
+        let controller = match (credit, away) {
+            (Some(credit), Some(away)) => {
+                controller.resume(Learned { rate, credit }, Duration::from_secs_f64(away))
+            }
+            _ => controller,
+        };
+        Self { origin, controller, cooldowns: Cooldowns::new(None) }
     }
 
     fn at(&self, seconds: &str) -> Instant {
@@ -44,21 +49,21 @@ impl Client {
         match event {
             "sent" => {
                 assert!(self.cooldowns.running(now).is_none(), "the table itself sends early");
-                self.law.sent(now);
+                self.controller.sent(now);
             }
             "served" => {
-                self.law.served(self.at(argument), now);
+                self.controller.served(self.at(argument), now);
                 let shut = self.cooldowns.is_shut();
                 self.cooldowns.served(self.at(argument));
                 if shut && !self.cooldowns.is_shut() {
-                    self.law.reopened(now);
+                    self.controller.reopened(now);
                 }
             }
-            "used" => self.law.used(argument.parse().expect("a share"), now),
+            "used" => self.controller.used(argument.parse().expect("a share"), now),
             "refused" => {
                 let (wait, sent) = argument.split_once(' ').expect("a wait and when it left");
                 let wait = wait.parse().ok().map(Duration::from_secs);
-                self.law.refused(self.at(sent), now);
+                self.controller.throttled(self.at(sent), now);
                 self.cooldowns.refused(Scope::default(), wait, self.at(sent), now);
             }
             other => panic!("unknown event {other:?}"),
@@ -66,16 +71,23 @@ impl Client {
     }
 
     fn columns(&self, now: Instant) -> [Option<f64>; 6] {
-        let shown = self.law.shown();
+        let shown = self.controller.shown();
         let gate = self.cooldowns.all().next().map(|cooling| cooling.until.duration_since(self.origin));
         let gate = gate.map(|gate| gate.as_secs_f64());
-        let learned = self.law.learned();
-        [learned.rate, Some(shown.0), Some(self.law.pace(now)), Some(learned.credit), Some(shown.1), gate]
+        let learned = self.controller.learned();
+        [
+            learned.rate,
+            Some(shown.0),
+            Some(self.controller.pace(now)),
+            Some(learned.credit),
+            Some(shown.1),
+            gate,
+        ]
     }
 }
 
 #[tokio::test]
-async fn the_law_agrees_with_its_reference_to_a_millionth() {
+async fn controller_matches_its_reference_to_a_millionth() {
     let mut client = None;
     let (mut compared, mut refused) = (0, 0);
     for (number, line) in TABLE.lines().enumerate().filter(|(_, line)| !line.starts_with('#')) {

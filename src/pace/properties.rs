@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use tokio::time::{Instant, advance};
 
 use super::adaptive::Adaptive;
+use super::controller::RateController;
 use super::gate::{Bounds, Flow};
-use super::law::Law;
 use crate::model::{Attempt, AttemptResult, Scope, Throttle, TransientFailure};
 
 /// `--concurrency` of the sequences: small enough to be reached.
@@ -90,10 +90,10 @@ struct Model {
 }
 
 impl Model {
-    fn law(&self) -> &Adaptive {
-        match &self.flow.law {
-            Law::Adaptive(law) => law,
-            Law::Fixed => panic!("the law changed"),
+    fn controller(&self) -> &Adaptive {
+        match &self.flow.controller {
+            RateController::Adaptive(controller) => controller,
+            RateController::Fixed => panic!("the controller changed"),
         }
     }
 
@@ -111,7 +111,7 @@ impl Model {
                     self.out.push(Out { sent: now, probe, row: self.rows });
                 }
                 prop_assert!(
-                    self.out.len() <= IN_FLIGHT.min(self.law().in_flight()),
+                    self.out.len() <= IN_FLIGHT.min(self.controller().in_flight()),
                     "{} in flight",
                     self.out.len()
                 );
@@ -132,7 +132,7 @@ impl Model {
         }
         let out = self.out.swap_remove(which % self.out.len());
         let now = Instant::now();
-        let before = (self.law().base_at(now), self.law().learned());
+        let before = (self.controller().base_at(now), self.controller().learned());
         let ends: Vec<_> = self.flow.cooldowns.all().map(|cooling| (cooling.scope, cooling.until)).collect();
         self.flow.free(1, out.probe);
         self.flow.settle(out.sent, out.row, &attempt(reply), now);
@@ -142,19 +142,19 @@ impl Model {
                 let after = self.flow.cooldowns.all().find(|cooling| cooling.scope == scope);
                 prop_assert!(after.is_some_and(|after| after.until >= until), "a wait was shortened");
             }
-            prop_assert!(self.law().base_at(now) <= before.0, "a refusal raised the pace");
+            prop_assert!(self.controller().base_at(now) <= before.0, "a refusal raised the pace");
             if *quota {
-                prop_assert_eq!(self.law().learned().credit, 0.0);
+                prop_assert_eq!(self.controller().learned().credit, 0.0);
             } else {
-                prop_assert_eq!(self.law().learned(), before.1, "a 503 moved the rate");
+                prop_assert_eq!(self.controller().learned(), before.1, "a 503 moved the rate");
             }
         }
         Ok(())
     }
 
     fn check(&self) -> Result<(), TestCaseError> {
-        let law = self.law();
-        let (pace, learned) = (law.pace(Instant::now()), law.learned());
+        let controller = self.controller();
+        let (pace, learned) = (controller.pace(Instant::now()), controller.learned());
         prop_assert!(pace.is_finite() && pace >= 0.05, "pace {pace}");
         prop_assert!((0.0..=STOCK).contains(&learned.credit), "credit {}", learned.credit);
         prop_assert!(learned.rate.is_none_or(|rate| rate.is_finite() && rate >= 0.05), "{learned:?}");
@@ -171,7 +171,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.expect("a runtime").block_on(async {
             let bounds = Bounds { in_flight: IN_FLIGHT, group: GROUP, ..Bounds::default() };
-            let flow = Flow::new(Law::adaptive(INITIAL), bounds, None);
+            let flow = Flow::new(RateController::adaptive(INITIAL), bounds, None);
             let mut model = Model { flow, out: Vec::new(), announced: Instant::now(), rows: 0 };
             for step in &steps {
                 match step {

@@ -19,7 +19,7 @@ const SAVED_SECONDS: f64 = 0.05;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Tick>>;
 
-/// Writes per second, never more, whatever the law says.
+/// Writes per second, never more, whatever the rate controller decides.
 #[derive(Debug)]
 pub(super) struct Ceiling {
     limiter: Limiter,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use reprovision::engine::dispatch::{Dispatch, Exchange, ReadRequest, Reads};
 use reprovision::graph::{BatchPart, ReadResponse};
 use reprovision::model::{Attempt, AttemptResult, Row, UserId};
-use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::pace::{Bounds, Pace, RateController};
 use reprovision::stop::Stop;
 use tokio::sync::Notify;
 use url::Url;
@@ -75,7 +75,7 @@ async fn at_the_end<T, F: Future<Output = T>>(
     let mut all = Vec::new();
     for _ in 0..TIMES {
         let (held, stop) = (Arc::new(Held::default()), Stop::new());
-        let pace = Pace::new(Law::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
+        let pace = Pace::new(RateController::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
         let dispatch = Arc::new(Dispatch::batched(Late(held.clone()), pace, stop.clone(), batch));
         let ends = async {
             held.arrived.notified().await;

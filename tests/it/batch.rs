@@ -12,7 +12,7 @@ use reprovision::model::{
     Attempt, AttemptResult, Item, ObjectKind, Outcome, Record, Row, Scope, Throttle, TransientFailure,
     UserId, WallClock,
 };
-use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::pace::{Bounds, Pace, RateController};
 use reprovision::simulator::{Ledger, Scenario, Simulator};
 use reprovision::stop::{Stop, Why};
 use secrecy::SecretString;
@@ -161,7 +161,7 @@ async fn run(asked: ReadRequest, stop: &Stop, script: Script) -> Ran {
     let began = Instant::now();
     let left = Arc::new(Mutex::new(Vec::new()));
     let scripted = Scripted { began, script, token: asked.token, left: left.clone() };
-    let pace = Pace::new(Law::Fixed, bounds(asked), None);
+    let pace = Pace::new(RateController::Fixed, bounds(asked), None);
     let records = work(asked, scripted, pace, stop).await;
     let left = left.lock().expect("no panic holds it").clone();
     Ran { records, left, took: began.elapsed() }
@@ -362,7 +362,8 @@ async fn serve(scenario: &str, asked: ReadRequest) -> (Vec<Record>, Ledger, BTre
     let mut scenario = Scenario::parse(scenario).expect("a scenario");
     scenario.objects.strangers = true;
     let (simulator, root, client) = served(scenario).await;
-    let records = work(asked, client, Pace::new(Law::Fixed, bounds(asked), None), &Stop::new()).await;
+    let records =
+        work(asked, client, Pace::new(RateController::Fixed, bounds(asked), None), &Stop::new()).await;
     let account = root.join("/__ledger/accepted").expect("a URL");
     let http = reprovision::net::client(&root, Duration::from_secs(5), false).expect("a client");
     let text = http.get(account).send().await.expect("an answer").text().await.expect("a text");
@@ -406,7 +407,8 @@ async fn batch_of_twenty_users_is_one_request() {
 #[tokio::test]
 async fn unserved_user_fails_alone_in_a_batch() {
     let (_simulator, _, client) = served(Scenario::parse("[objects]\nusers = 10").expect("a scenario")).await;
-    let records = work(ASKED, client, Pace::new(Law::Fixed, bounds(ASKED), None), &Stop::new()).await;
+    let records =
+        work(ASKED, client, Pace::new(RateController::Fixed, bounds(ASKED), None), &Stop::new()).await;
     assert!(records.len() == 40 && records.iter().all(|record| record.http_status == Some(404)));
     assert!(
         records
@@ -460,7 +462,7 @@ fn hostile_service_ledger_matches_records_of_batches() {
     let folder = tempfile::tempdir().expect("a folder");
     let lines: String = (1..=120).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
     std::fs::write(folder.path().join("users.csv"), format!("id\n{lines}")).expect("the input");
-    // Some 429s come whatever the rate: the law would take it for a small quota, and a minute and a half.
+    // Some 429s come whatever the rate. The rate controller would take that for a small quota and need a minute and a half.
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_reprovision"))
         .args([
             "run",
@@ -501,10 +503,10 @@ async fn used_share_of_the_limit_reaches_the_rate_controller() {
             scenario.objects.strangers = true;
             let (_simulator, _, client) = served(scenario).await;
             let asked = ReadRequest { users: 18, batch, ..ASKED };
-            let pace = Pace::new(Law::adaptive(20.0), bounds(asked), None);
+            let pace = Pace::new(RateController::adaptive(20.0), bounds(asked), None);
             let records = work(asked, client, pace.clone(), &Stop::new()).await;
             assert!(records.iter().all(|record| record.outcome == Outcome::Accepted && record.attempts == 1));
-            let (learned, _) = pace.learned().expect("a law that learns");
+            let (learned, _) = pace.learned().expect("a controller that learns");
             assert!(credit.contains(&learned.credit), "batches of {batch}, told: {told}: {learned:?}");
         }
     }

@@ -8,7 +8,7 @@ use reprovision::engine::dispatch::{Dispatch, Exchange};
 use reprovision::model::{
     Attempt, AttemptResult, Event, Item, Outcome, Reason, Record, TransientFailure, UserId,
 };
-use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::pace::{Bounds, Pace, RateController};
 use reprovision::stop::{Phase, Stop, Why};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -122,7 +122,7 @@ async fn run_with(
     });
     let sent = Arc::new(AtomicUsize::new(0));
     let slow = Slow { latency, kind, tokens, sent: sent.clone() };
-    let pace = Pace::new(Law::Fixed, Bounds { group, ..Bounds::default() }, None);
+    let pace = Pace::new(RateController::Fixed, Bounds { group, ..Bounds::default() }, None);
     let dispatch = Dispatch::batched(slow, pace, stop.clone(), group as usize);
     pool_support::work_for(events, rows, dispatch, 6, 4, stop).await;
     let took = began.elapsed();

@@ -7,7 +7,7 @@ use reprovision::engine::dispatch::{Dispatch, Exchange};
 use reprovision::model::{
     Attempt, AttemptResult, Item, Outcome, Reason, Record, Scope, Throttle, TransientFailure,
 };
-use reprovision::pace::{Adaptive, Bounds, Cooling, Law, Learned, Pace, Waiting};
+use reprovision::pace::{Adaptive, Bounds, Cooling, Learned, Pace, RateController, Waiting};
 use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -47,7 +47,7 @@ pub(crate) struct Ran {
 }
 
 fn fixed(rate: f64) -> Arc<Pace> {
-    Pace::new(Law::Fixed, Bounds { rate, ..Bounds::default() }, None)
+    Pace::new(RateController::Fixed, Bounds { rate, ..Bounds::default() }, None)
 }
 
 async fn run(users: u64, rate: f64, concurrency: usize, stop: &Stop, script: Script) -> Ran {
@@ -244,7 +244,7 @@ async fn accepted(pace: &Arc<Pace>, parts: u32) -> (u32, Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn batch_is_sent_whole_and_charged_per_part() {
-    let pace = Pace::new(Law::Fixed, Bounds { rate: 10.0, group: 20, in_flight: 25 }, None);
+    let pace = Pace::new(RateController::Fixed, Bounds { rate: 10.0, group: 20, in_flight: 25 }, None);
     assert_eq!(accepted(&pace, 20).await, (20, Duration::ZERO));
     // Two seconds of the ceiling for the next group: its parts are twenty writes.
     let (parts, waited) = accepted(&pace, 20).await;
@@ -263,7 +263,7 @@ async fn batch_is_sent_whole_and_charged_per_part() {
 
 #[tokio::test(start_paused = true)]
 async fn batch_that_is_the_probe_is_sent_whole() {
-    let pace = Pace::new(Law::Fixed, Bounds { rate: 1_000.0, group: 20, in_flight: 100 }, None);
+    let pace = Pace::new(RateController::Fixed, Bounds { rate: 1_000.0, group: 20, in_flight: 100 }, None);
     let mut ticket = pace.admit(2).await;
     pace.settle(&mut ticket, 1, &throttled(5));
     let began = Instant::now();
@@ -283,13 +283,13 @@ async fn batch_that_is_the_probe_is_sent_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn suspended_and_continued_process_sends_no_burst() {
-    // The law knows its rate and has no credit; the process stands still for a minute after a hundred seconds.
-    for (law, rate, most_in_a_second) in [
-        (Law::Fixed, 20.0, 22),
+    // The controller has a learned rate and no burst. The process is suspended for a minute after 100 seconds.
+    for (controller, rate, most_in_a_second) in [
+        (RateController::Fixed, 20.0, 22),
         // A quarter of a second is caught up, at a pace 5 % above the rate.
         (known(20.0), Bounds::default().rate, 27),
     ] {
-        let pace = Pace::new(law, Bounds { rate, in_flight: 32, group: 1 }, None);
+        let pace = Pace::new(controller, Bounds { rate, in_flight: 32, group: 1 }, None);
         tokio::spawn(async {
             sleep(Duration::from_secs(100)).await;
             tokio::time::advance(Duration::from_secs(60)).await;
@@ -305,8 +305,8 @@ async fn suspended_and_continued_process_sends_no_burst() {
 
 #[tokio::test(start_paused = true)]
 async fn users_that_waited_for_a_token_are_not_sent_together() {
-    for (law, most_in_a_second) in [(Law::Fixed, 3), (known(2.0), 3)] {
-        let pace = Pace::new(law, Bounds { rate: 2.0, in_flight: 32, group: 1 }, None);
+    for (controller, most_in_a_second) in [(RateController::Fixed, 3), (known(2.0), 3)] {
+        let pace = Pace::new(controller, Bounds { rate: 2.0, in_flight: 32, group: 1 }, None);
         let accept = script(|_, _, _| AttemptResult::Accepted);
         let ran = run_with(pace, 80, 32, &Stop::new(), accept, Duration::from_secs(20)).await;
         assert_eq!(ran.records.len(), 80);
@@ -319,10 +319,10 @@ async fn users_that_waited_for_a_token_are_not_sent_together() {
     }
 }
 
-/// A law that knows its rate and has nothing in stock.
-fn known(rate: f64) -> Law {
+/// A controller with a learned rate and without a burst.
+fn known(rate: f64) -> RateController {
     let learned = Learned { rate: Some(rate), credit: 0.0 };
-    Law::Adaptive(Box::new(Adaptive::new(rate, Instant::now()).resume(learned, Duration::ZERO)))
+    RateController::Adaptive(Box::new(Adaptive::new(rate, Instant::now()).resume(learned, Duration::ZERO)))
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,13 +342,13 @@ async fn outage_does_not_change_the_learned_rate() {
     let (from, to) = (ran.sent[over] + Duration::from_secs(1), ran.sent[over] + Duration::from_secs(31));
     let sent = ran.sent.iter().filter(|at| (from..to).contains(*at)).count() as f64 / 30.0;
     assert!((18.0..=21.0).contains(&sent), "{sent}/s after ten minutes of outage at a rate of 20/s");
-    let (learned, _) = pace.learned().expect("a law that learns");
+    let (learned, _) = pace.learned().expect("a controller that learns");
     assert_eq!(learned.rate, Some(20.0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn ramp_up_admits_one_more_request_per_answer() {
-    let pace = Pace::new(Law::adaptive(20.0), Bounds { in_flight: 8, ..Bounds::default() }, None);
+    let pace = Pace::new(RateController::adaptive(20.0), Bounds { in_flight: 8, ..Bounds::default() }, None);
     let mut held = Vec::new();
     for answers in 0..10_usize {
         let most = 8.min(4 + answers);

@@ -14,7 +14,7 @@ use reprovision::graph::{Client, ClientConfig, Connections};
 use reprovision::model::{
     Attempt, AttemptResult, Event, ObjectKind, Outcome, Reason, Row, TransientFailure, UserId, WallClock,
 };
-use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::pace::{Bounds, Pace, RateController};
 use reprovision::stop::Stop;
 use secrecy::SecretString;
 use tokio::sync::{Semaphore, mpsc};
@@ -545,7 +545,7 @@ async fn connection_closed_while_idle_costs_at_most_one_retry() {
         let workers = Arc::new(Workers {
             dispatch: Dispatch::new(
                 server.client(),
-                Pace::new(Law::Fixed, Bounds::default(), None),
+                Pace::new(RateController::Fixed, Bounds::default(), None),
                 stop.clone(),
             ),
             policy: RetryPolicy { max_attempts: 6, jitter: 0.0, max_wait: Duration::MAX },

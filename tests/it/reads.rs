@@ -10,7 +10,7 @@ use reprovision::graph::{Client, ClientConfig, Connections, ReadResponse, object
 use reprovision::model::{
     Attempt, AttemptResult, ObjectKind, Reason, Scope, Throttle, TransientFailure, UserId, WallClock,
 };
-use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::pace::{Bounds, Pace, RateController};
 use reprovision::simulator::{Scenario, Simulator};
 use reprovision::stop::{Stop, Why};
 use secrecy::SecretString;
@@ -77,7 +77,7 @@ fn throttled(seconds: u64) -> Attempt {
 
 fn gate(answers: Vec<Attempt>, stop: &Stop) -> Dispatch<Scripted> {
     let bounds = Bounds { group: 20, ..Bounds::default() };
-    let pace = Pace::new(Law::Fixed, bounds, None);
+    let pace = Pace::new(RateController::Fixed, bounds, None);
     Dispatch::new(Scripted { answers: Mutex::new(answers) }, pace, stop.clone())
 }
 
@@ -137,7 +137,7 @@ async fn served(scenario: &str) -> (Simulator, Dispatch<Client>, Url) {
     let config =
         ClientConfig { root: root.clone(), version: "v1.0".into(), kind: ObjectKind::Users, priority: "low" };
     let client = Client::new(&config, connections, Arc::new(tokens), WallClock::System);
-    let pace = Pace::new(Law::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
+    let pace = Pace::new(RateController::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
     (simulator, Dispatch::new(client, pace, Stop::new()), root)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reprovision::engine::dispatch::{Dispatch, Exchange, ReadRequest, Reads};
 use reprovision::graph::{BatchPart, ReadResponse};
 use reprovision::model::{Attempt, AttemptResult, Item, Outcome, Reason, Record, TransientFailure, UserId};
-use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::pace::{Bounds, Pace, RateController};
 use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -202,7 +202,7 @@ async fn run(
     let (service, state) = service(setup.tokens, check, script);
     let stop = Stop::new();
     let group = u32::try_from(setup.batch).expect("small");
-    let pace = Pace::new(Law::Fixed, Bounds { rate: 1_000.0, group, ..Bounds::default() }, None);
+    let pace = Pace::new(RateController::Fixed, Bounds { rate: 1_000.0, group, ..Bounds::default() }, None);
     let (feed, rows) = mpsc::channel(16);
     tokio::spawn(async move {
         for number in 1..=setup.users {
@@ -412,7 +412,8 @@ fn reads(
 ) -> (Dispatch<Service>, Arc<State>, Stop) {
     let (service, state) = service(tokens, check, script);
     let stop = Stop::new();
-    let pace = Pace::new(Law::Fixed, Bounds { rate: 1_000.0, group: 20, ..Bounds::default() }, None);
+    let pace =
+        Pace::new(RateController::Fixed, Bounds { rate: 1_000.0, group: 20, ..Bounds::default() }, None);
     (Dispatch::new(service, pace, stop.clone()), state, stop)
 }
 

@@ -9,7 +9,7 @@ use reprovision::graph::BatchPart;
 use reprovision::model::{
     Attempt, AttemptResult, Item, Outcome, Record, Scope, Throttle, TransientFailure, UserId,
 };
-use reprovision::pace::{Bounds, Law, Pace};
+use reprovision::pace::{Bounds, Pace, RateController};
 use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -42,7 +42,7 @@ async fn sent(users: u64, late: usize, script: Script) -> Vec<u128> {
     let latency = move |number| script(number).0;
     let script = move |_, number, _: &str| script(number).1;
     let exchange = Scripted { began: Instant::now(), token, latency, script, sent: sent.clone() };
-    let pace = Pace::new(Law::Fixed, Bounds::default(), None);
+    let pace = Pace::new(RateController::Fixed, Bounds::default(), None);
     let dispatch = Dispatch::new(exchange, pace, stop.clone());
     let records: Vec<Record> = pool_support::work(rows(users), dispatch, 6, 32, &stop).await;
     assert_eq!(records.len() as u64, users);
@@ -123,7 +123,7 @@ impl Exchange for Broken {
 #[tokio::test(start_paused = true)]
 async fn panic_in_a_batch_stops_run_without_records() {
     let stop = Stop::new();
-    let pace = Pace::new(Law::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
+    let pace = Pace::new(RateController::Fixed, Bounds { group: 20, ..Bounds::default() }, None);
     let dispatch = Dispatch::batched(Broken, pace, stop.clone(), 20);
     let records = pool_support::work(rows(40), dispatch, 6, 20, &stop).await;
     assert!(records.is_empty(), "{records:?}");

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use reprovision::model::{
     Attempt, AttemptResult, Outcome, Reason, Record, Scope, Throttle, TransientFailure,
 };
-use reprovision::pace::{Bounds, Law, Pace, Waiting};
+use reprovision::pace::{Bounds, Pace, RateController, Waiting};
 use reprovision::stop::{Stop, Why};
 
 use crate::pace::{LATENCY, Ran, run_at, script};
@@ -23,7 +23,7 @@ fn waiting(kind: AttemptResult, wait: Duration) -> Attempt {
 }
 
 fn pace() -> Arc<Pace> {
-    Pace::new(Law::Fixed, Bounds { rate: 1_000.0, ..Bounds::default() }, None)
+    Pace::new(RateController::Fixed, Bounds { rate: 1_000.0, ..Bounds::default() }, None)
 }
 
 /// When each request of each user was sent.
@@ -307,7 +307,7 @@ proptest! {
                 Attempt { retry_after, ..Attempt::of(kind) }
             });
             let bounds = Bounds { in_flight: 12, ..Bounds::default() };
-            let pace = Pace::new(Law::adaptive(20.0), bounds, None);
+            let pace = Pace::new(RateController::adaptive(20.0), bounds, None);
             let stop = Stop::new();
             let running = run_at(pace, users, concurrency, &stop, script);
             let ran = tokio::time::timeout(SECOND * 3_600 * 24 * 30, running).await;

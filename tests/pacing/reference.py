@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The pacing law once more, in a second language, and the table that holds both together.
+"""The rate controller in a second language, and the table that holds the two together.
 
-Stdlib only.  `python3 tests/pacing/reference.py > tests/pacing/golden.csv` after a change of the law; the test
+Stdlib only.  `python3 tests/pacing/reference.py > tests/pacing/golden.csv` after a change of the controller; the test
 `pace::golden` replays the table's events through src/pace/ and compares every column to 1e-6.
 
 A line is an event at a time: `sent`, `served`, `used` (share of the limit told by a header), `refused` (announced wait,
@@ -17,7 +17,7 @@ SPEND_FIRST, SPEND_LATER, SAVED, SAVED_SHARED, LONG_WAIT, OVERTOOK = 5.0, 7.0, .
 AT_ONCE = 4.0
 
 
-class Law:
+class RateController:
     def __init__(s, documented, rate=None, credit=None, away=0.0, said=None):
         s.D, s.N0, s.said = documented, documented * 150, said
         s.R, s.slow, s.low, s.spend = rate, documented, (rate or 0.0) * (1 - SWING), SPEND_FIRST
@@ -167,36 +167,36 @@ class ByChance:
     def share(s): return s.server.share()
 
 
-def show(law, now):
+def show(controller, now):
     f = lambda v: '' if v is None else f'{v:.7f}'.rstrip('0').rstrip('.')
-    return ','.join((f(law.R), f(law.slow), f(law.pace(now)), f(law.credit), f(law.next), f(law.gate)))
+    return ','.join((f(controller.R), f(controller.slow), f(controller.pace(now)), f(controller.credit), f(controller.next), f(controller.gate)))
 
-def run(name, law_args, server, requests, header=False, told=True, idle=None, most=8, trip=.083):
+def run(name, arguments, server, requests, header=False, told=True, idle=None, most=8, trip=.083):
     """One client, whole microseconds, nothing random: events, and the state after each."""
-    law = Law(*(0.0 if a is None and i == 3 else a for i, a in enumerate(law_args))); us = lambda t: round(t, 6)
+    controller = RateController(*(0.0 if a is None and i == 3 else a for i, a in enumerate(arguments))); us = lambda t: round(t, 6)
     print(f'# {name}')
-    print('0,begin,' + ' '.join('' if a is None else f'{a:g}' for a in (*law_args, *(None,) * 5)[:5]) + ',' + show(law, 0.0))
+    print('0,begin,' + ' '.join('' if a is None else f'{a:g}' for a in (*arguments, *(None,) * 5)[:5]) + ',' + show(controller, 0.0))
     events, now, left, flight, seq = [], 0.001, requests, 0, 0
     while left or events:
-        room = flight < min(most, 4 + law.served_n)
-        at = law.ready(now) if left and room else None
+        room = flight < min(most, 4 + controller.served_n)
+        at = controller.ready(now) if left and room else None
         if at is not None: at = math.ceil(at * 1e6) / 1e6           # a clock has a grain, and is never early
         if at is not None and idle and idle[0] <= at < idle[1]: at = idle[1]
         if at is not None and (not events or at <= events[0][0]):
-            now = us(max(now, at)); law.sent(now)
-            print(f'{now:.6f},sent,,' + show(law, now))
+            now = us(max(now, at)); controller.sent(now)
+            print(f'{now:.6f},sent,,' + show(controller, now))
             wait = server.admit(now); left -= 1; flight += 1; seq += 1
             heapq.heappush(events, (us(now + trip + .0131 * (seq % 7)), seq, now, wait, server.share()))
             continue
         now, _, began, wait, share = heapq.heappop(events); flight -= 1
         if header and share >= .8:
-            law.used(share, now); print(f'{now:.6f},used,{share:.9f},' + show(law, now))
+            controller.used(share, now); print(f'{now:.6f},used,{share:.9f},' + show(controller, now))
         if wait is None:
-            law.served(now, began); print(f'{now:.6f},served,{began:.6f},' + show(law, now))
+            controller.served(now, began); print(f'{now:.6f},served,{began:.6f},' + show(controller, now))
         else:
             left += 1; wait = wait if told else None
-            law.refused(now, began, wait)
-            print(f"{now:.6f},refused,{'' if wait is None else wait} {began:.6f}," + show(law, now))
+            controller.refused(now, began, wait)
+            print(f"{now:.6f},refused,{'' if wait is None else wait} {began:.6f}," + show(controller, now))
 
 if __name__ == '__main__':
     print('# time,event,argument,rate,slow,pace,credit,next,gate')

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use reprovision::pace::{Bounds, DOCUMENTED_RATE, Law, Pace};
+use reprovision::pace::{Bounds, DOCUMENTED_RATE, Pace, RateController};
 
 use crate::scenario::{Case, Scenario, Server, ideal};
 use crate::world::{Tally, paused, work};
@@ -18,9 +18,11 @@ fn one(scenario: &Scenario, case: &Case, seed: u64) -> (Tally, f64) {
     let (service, reach) = (&scenario.service, case.reach());
     let tally = paused(|| async move {
         let server = Arc::new(Mutex::new(Server::new(service, case.header, seed)));
-        let law = case.initial_rate.map_or_else(|| Law::adaptive(DOCUMENTED_RATE), Law::said);
+        let controller = case
+            .initial_rate
+            .map_or_else(|| RateController::adaptive(DOCUMENTED_RATE), RateController::with_initial_rate);
         let bounds = Bounds { in_flight: reach.in_flight, ..Bounds::default() };
-        let pace = Pace::new(law, bounds, Some(fastrand::Rng::with_seed(seed)));
+        let pace = Pace::new(controller, bounds, Some(fastrand::Rng::with_seed(seed)));
         work(server, pace, reach, case.users, seed, service.token_s, None).await
     });
     (tally, ideal(service, case.users, reach, seed))

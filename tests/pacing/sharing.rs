@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reprovision::pace::{Adaptive, Bounds, DOCUMENTED_RATE, Law, Learned, Pace};
+use reprovision::pace::{Adaptive, Bounds, DOCUMENTED_RATE, Learned, Pace, RateController};
 use tokio::time::{Instant, sleep};
 
 use crate::scenario::{Reach, Scenario, Server};
@@ -22,7 +22,7 @@ fn bounds() -> Bounds {
 }
 
 fn fresh(seed: u64) -> Arc<Pace> {
-    Pace::new(Law::adaptive(DOCUMENTED_RATE), bounds(), Some(fastrand::Rng::with_seed(seed)))
+    Pace::new(RateController::adaptive(DOCUMENTED_RATE), bounds(), Some(fastrand::Rng::with_seed(seed)))
 }
 
 /// Two clients of one service, the second from `joins` seconds on.
@@ -113,12 +113,15 @@ fn continued(scenario: &Scenario, away: u64, seed: u64, remembers: impl Fn(Learn
         let server = Arc::new(Mutex::new(Server::new(&scenario.service, false, seed)));
         let (before, away) = (fresh(seed), Duration::from_secs(away));
         work(server.clone(), before.clone(), Reach::default(), 4_000, seed, None, None).await;
-        let (learned, _) = before.learned().expect("a law that learns");
+        let (learned, _) = before.learned().expect("a controller that learns");
         sleep(away).await;
         // The server's clock goes on: the second process is a client of the same service.
-        let law = Adaptive::new(DOCUMENTED_RATE, Instant::now()).resume(remembers(learned), away);
-        let pace =
-            Pace::new(Law::Adaptive(Box::new(law)), bounds(), Some(fastrand::Rng::with_seed(seed + 1)));
+        let controller = Adaptive::new(DOCUMENTED_RATE, Instant::now()).resume(remembers(learned), away);
+        let pace = Pace::new(
+            RateController::Adaptive(Box::new(controller)),
+            bounds(),
+            Some(fastrand::Rng::with_seed(seed + 1)),
+        );
         work(server, pace, Reach::default(), 4_000, seed + 1, None, None).await
     })
 }

@@ -19,7 +19,7 @@ fn every_record_agrees_with_a_hostile_service() {
 
 #[test]
 fn every_record_agrees_with_a_hostile_service_that_is_sent_batches() {
-    // A third of the batches fail and some 429s come whatever the rate: the law would take it for a small quota.
+    // A third of the batches fail and some 429s come whatever the rate. The rate controller would take that for a small quota.
     agrees(USERS_IN_BATCHES, &["--rate", "fixed:200", "--batch", "20", "--max-attempts", TRIES]);
 }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::input::{Options, check};
 use crate::model::MaxFailures;
 use crate::model::{Attempt, AttemptResult, ObjectKind, UserId};
-use crate::pace::{Bounds, Law};
+use crate::pace::{Bounds, RateController};
 use crate::rundir::read_results;
 
 /// Users of the list.
@@ -67,7 +67,7 @@ fn begun<E>(folder: &std::path::Path, exchange: E) -> (Call<E>, Items, Journal) 
     let items = checked.items(&copy, |_| false).expect("the rows");
     let call = Call {
         exchange,
-        pace: Pace::new(Law::Fixed, Bounds::default(), None),
+        pace: Pace::new(RateController::Fixed, Bounds::default(), None),
         policy: RetryPolicy { max_attempts: 6, jitter: 0.0, max_wait: LONG },
         concurrency: IN_FLIGHT,
         batch: 1,

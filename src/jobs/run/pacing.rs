@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::model::RateLimit;
 use crate::model::{Scope, stamp};
 use crate::pace::{
-    Adaptive, Bounds, Cooling, DOCUMENTED_RATE, FASTEST, Law, Learned, Pace, Waits, time_at_best,
+    Adaptive, Bounds, Cooling, DOCUMENTED_RATE, FASTEST, Learned, Pace, RateController, Waits, time_at_best,
 };
 use crate::report::{Limits, human};
 use crate::rundir::{SavedRate, State};
@@ -34,7 +34,7 @@ impl Pacing {
     pub(super) fn start(self, state: &State, in_flight: u16, batch: u16, now: Timestamp) -> Arc<Pace> {
         let bounds =
             Bounds { rate: self.ceiling(), in_flight: usize::from(in_flight), group: u32::from(batch) };
-        let pace = Pace::new(self.law(state, now), bounds, Some(fastrand::Rng::new()));
+        let pace = Pace::new(self.controller(state, now), bounds, Some(fastrand::Rng::new()));
         for (scope, until, length) in &state.cooldowns {
             let left = until.duration_since(now);
             // A clock that went backwards must not make a wait longer than it was.
@@ -46,17 +46,17 @@ impl Pacing {
         pace
     }
 
-    fn law(self, state: &State, now: Timestamp) -> Law {
+    fn controller(self, state: &State, now: Timestamp) -> RateController {
         if self.rate.is_some_and(|rate| rate.fixed) {
-            return Law::Fixed;
+            return RateController::Fixed;
         }
         let (rate, now_here) = (self.first(), Instant::now());
         let fresh = match self.initial {
             None => Adaptive::new(rate, now_here),
-            Some(_) => Adaptive::said(rate, now_here),
+            Some(_) => Adaptive::with_initial_rate(rate, now_here),
         };
         let learned = state.learned.as_ref().filter(|_| self.initial.is_none());
-        let law = match (learned, self.at_simulated()) {
+        let controller = match (learned, self.at_simulated()) {
             (Some(learned), _) => {
                 // A clock that went backwards counts as no time away.
                 let away = Duration::try_from(now.duration_since(learned.last_sent)).unwrap_or_default();
@@ -65,7 +65,7 @@ impl Pacing {
             (None, Some(rate)) => fresh.resume(Learned { rate: Some(rate), credit: 0.0 }, Duration::ZERO),
             (None, None) => fresh,
         };
-        Law::Adaptive(Box::new(law))
+        RateController::Adaptive(Box::new(controller))
     }
 
     /// The rate at which a simulated run starts when nothing else was asked.

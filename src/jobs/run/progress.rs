@@ -53,12 +53,12 @@ fn waiting(waiting: Waiting) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pace::{Bounds, Law};
+    use crate::pace::{Bounds, RateController};
     use crate::stop::Why;
 
     #[tokio::test(start_paused = true)]
     async fn a_run_that_stops_shows_that_instead_of_its_wait() {
-        let (pace, stop) = (Pace::new(Law::Fixed, Bounds::default(), None), Stop::new());
+        let (pace, stop) = (Pace::new(RateController::Fixed, Bounds::default(), None), Stop::new());
         let read = reader(pace, Arc::default(), stop.clone());
         assert_eq!(read().waiting, None);
         stop.drain(Why::Interrupted);

@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_millis(40);
 /// What the pace learned follows within a second.
 const LEARNED_EVERY: Duration = Duration::from_secs(1);
 
-/// `before` is what an earlier call learned: kept where this call sends nothing or its law learns nothing.
+/// `before` is what an earlier call learned: kept where this call sends nothing or its controller does not measure.
 pub(super) fn keep(
     pace: Arc<Pace>,
     (folder, lock): (PathBuf, Lock),

@@ -111,13 +111,13 @@ fn overdue(pace: &Pace, counters: &Counters, deadline: Option<Instant>, max_stal
 mod tests {
     use super::*;
     use crate::model::{Attempt, AttemptResult, Scope, Throttle};
-    use crate::pace::{Bounds, Law};
+    use crate::pace::{Bounds, RateController};
 
     const STALL: Duration = Duration::from_secs(600);
 
     /// A pace whose first request was refused so.
     async fn refused(retry_after: Option<Duration>) -> Arc<Pace> {
-        let pace = Pace::new(Law::Fixed, Bounds::default(), None);
+        let pace = Pace::new(RateController::Fixed, Bounds::default(), None);
         let mut ticket = pace.admit(1).await;
         let throttle = Throttle { scope: Scope::default(), quota: true };
         let attempt = Attempt { retry_after, ..Attempt::of(AttemptResult::Throttled(throttle)) };
@@ -170,11 +170,11 @@ mod tests {
         let asked = "Microsoft 365 asks for a pause of 1 h 0 min (your app's limit in this tenant), longer than --max-wait 1 h 0 min.";
         assert!(text.starts_with(asked) && text.contains(" again after 20"), "{text}");
         // What is left of it for a later invocation.
-        let later = Pace::new(Law::Fixed, Bounds::default(), None);
+        let later = Pace::new(RateController::Fixed, Bounds::default(), None);
         later.restore(Scope::Tenant, hour + second);
         assert!(said(&later).contains("this tenant's limit for all apps"));
         sleep(second).await;
-        let later = Pace::new(Law::Fixed, Bounds::default(), None);
+        let later = Pace::new(RateController::Fixed, Bounds::default(), None);
         later.restore(Scope::Tenant, hour);
         assert_eq!(long_pause(&later, hour), None, "short enough by now");
     }
