@@ -1,7 +1,7 @@
 //! Whether a token's permissions fit what it will be used for (`docs/graph.md#permissions`).
 
 use super::claims::Claims;
-use crate::model::ObjectKind;
+use crate::model::{ObjectKind, action};
 
 /// What the claims allow one to expect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,46 +14,19 @@ pub enum Permitted {
     No(String),
 }
 
-/// Least privileged first, as documented for the action.
-fn to_retry(kind: ObjectKind, app: bool) -> &'static [&'static str] {
-    match (kind, app) {
-        (ObjectKind::Users, true) => &[
-            "User.ManageIdentities.All",
-            "User.EnableDisableAccount.All",
-            "User.ReadWrite.All",
-            "Directory.ReadWrite.All",
-        ],
-        (ObjectKind::Users, false) => &[
-            "User.ReadWrite",
-            "User.ManageIdentities.All",
-            "User.EnableDisableAccount.All",
-            "User.ReadWrite.All",
-            "Directory.ReadWrite.All",
-        ],
-        (ObjectKind::Groups, _) => &["Group.ReadWrite.All", "Directory.ReadWrite.All"],
-        (ObjectKind::Contacts, _) => {
-            &["OrgContact.Read.All", "Directory.Read.All", "Directory.ReadWrite.All"]
-        }
-    }
+/// Permissions for retrying (`writes`) or reading objects of a kind, least privileged first.
+fn documented(kind: ObjectKind, writes: bool, app: bool) -> &'static [&'static str] {
+    if writes { action::permissions(kind, app) } else { action::permissions_to_read(kind) }
 }
 
-/// Least privileged first, as documented for listing.
-fn to_read(kind: ObjectKind) -> &'static [&'static str] {
-    match kind {
-        ObjectKind::Users => {
-            &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"]
-        }
-        ObjectKind::Groups => {
-            &["Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"]
-        }
-        ObjectKind::Contacts => &["OrgContact.Read.All", "Directory.Read.All", "Directory.ReadWrite.All"],
-    }
+fn doing(writes: bool) -> &'static str {
+    if writes { action::DOING } else { "reading" }
 }
 
 /// Judges the claims for retrying (`writes`) or reading objects of a kind.
 pub fn permitted(claims: &Claims, kind: ObjectKind, writes: bool) -> Permitted {
-    let list = |app: bool| if writes { to_retry(kind, app) } else { to_read(kind) };
-    let what = if writes { "retrying" } else { "reading" };
+    let list = |app: bool| documented(kind, writes, app);
+    let what = doing(writes);
     if let Some(scopes) = &claims.scp {
         let held: Vec<&str> = scopes.split_whitespace().collect();
         return match list(false).iter().find(|known| held.contains(known)) {
@@ -82,26 +55,23 @@ pub fn permitted(claims: &Claims, kind: ObjectKind, writes: bool) -> Permitted {
 
 /// What to add, and where: for a token without the permission, and for one that Microsoft 365 refuses with 403.
 pub fn missing_text(claims: &Claims, kind: ObjectKind, writes: bool) -> String {
-    let what = if writes { "retrying" } else { "reading" };
+    let what = doing(writes);
     let objects = kind.plural();
     if let Some(scopes) = &claims.scp {
         let account =
             claims.user().map_or_else(|| "your account".to_owned(), |user| format!("your account {user}"));
-        let least = if writes { to_retry(kind, false) } else { to_read(kind) };
+        let least = documented(kind, writes, false);
         return format!(
-            "{account} lacks the role for {what} {objects}, or the app its scope: activate the role (User Administrator, or \
-             Directory Writers for contacts) in PIM, then sign in again: a token keeps what it was given. The token's scopes: {}; \
+            "{account} lacks the role for {what} {objects}, or the app its scope: activate the role ({}) in PIM, then sign in again: a token keeps what it was given. The token's scopes: {}; \
              documented, least privileged first: {}",
+            action::ROLES,
             shown(&scopes.split_whitespace().collect::<Vec<_>>()),
             least.join(", ")
         );
     }
     let held: Vec<&str> = claims.roles.iter().map(String::as_str).collect();
-    let list = if writes { to_retry(kind, true) } else { to_read(kind) };
-    let odd = match kind == ObjectKind::Contacts && writes {
-        true => ". If the first is rejected in practice, take the last",
-        false => "",
-    };
+    let list = documented(kind, writes, true);
+    let odd = if writes { action::doubt_about_permissions(kind) } else { "" };
     format!(
         "the app may sign in but lacks the permission for {what} {objects}. The token holds {}; add one of these application \
          permissions, least privileged first: {}{odd}. Entra admin center > App registrations > {} > API permissions > Add a \
@@ -124,7 +94,7 @@ pub fn hidden_text(claims: &Claims, kind: ObjectKind) -> String {
         Permitted::Perhaps(_) => format!(
             "Check the permission. Documented for reading {}, least privileged first: {} (reprovision help sign-in)",
             kind.plural(),
-            to_read(kind).join(", ")
+            action::permissions_to_read(kind).join(", ")
         ),
         Permitted::No(_) => missing_text(claims, kind, false),
     }

@@ -14,11 +14,11 @@ use super::schedule::Schedule;
 use super::simulate::Simulate;
 use super::sweep::Sweep;
 use super::verify::Verify;
-use crate::model::LogFormat;
+use crate::model::{LogFormat, action};
 
-/// Asks Microsoft 365 to retry provisioning for every user of a CSV
+/// The arguments of the program.
 #[derive(Debug, Parser)]
-#[command(name = "reprovision", version, propagate_version = true)]
+#[command(name = "reprovision", about = action::ABOUT, version, propagate_version = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -59,7 +59,8 @@ pub struct Telling {
 /// The commands. Only `run` and `sweep` write to a tenant.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Ask Microsoft 365 to retry every user of a CSV
+    /// The action, for every user of a list.
+    #[command(about = action::ABOUT_RUN)]
     Run(Box<Run>),
     /// List users, groups or contacts with unresolved service errors, as a CSV that run accepts
     Find(Box<Find>),

@@ -4,13 +4,14 @@ use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::time::SystemTime;
 
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::classify::{LONGEST_BODY, Meaning, classify, classify_read};
 use super::client::{ActionPath, Answered, Client, fresh_id, told};
 use super::replies::{Reply, decode};
 use crate::auth::Token;
-use crate::model::{Attempt, AttemptResult, MAX_MESSAGE, Text, TransientFailure, UserId, neutral};
+use crate::model::{Attempt, AttemptResult, MAX_MESSAGE, Text, TransientFailure, UserId, action, neutral};
 
 /// Most parts of one batch: more are refused whole.
 pub const MOST_PARTS: usize = 20;
@@ -67,7 +68,7 @@ impl BatchPart {
 impl Client {
     /// Asks Microsoft 365 to retry up to twenty objects in one `$batch`. As many parts as ids, in their order.
     pub async fn retry_batch(&self, token: &Token, ids: &[UserId]) -> Vec<BatchPart> {
-        let request = |id| Request { method: "POST", path: ActionPath(self.kind, id) };
+        let request = |id| Request { method: action::METHOD, path: ActionPath(self.kind, id) };
         let (body, own) = encode(ids.iter().map(request));
         let answer = self.post_batch(token, body, LONGEST_BATCH).await;
         let now = SystemTime::now();
@@ -83,7 +84,7 @@ impl Client {
 
     /// Posts a batch. `Accepted`: a 200 with a JSON object, whole.
     pub(super) async fn post_batch(&self, token: &Token, body: Vec<u8>, longest: usize) -> Answered {
-        self.post(token, "/$batch", body, longest, classify_read).await
+        self.write(token, Method::POST, "/$batch", body, longest, classify_read).await
     }
 }
 

@@ -20,7 +20,8 @@ use super::classify::{LONGEST_BODY, Meaning, classify, date_in};
 use super::connections::Connections;
 use crate::auth::{Token, Tokens};
 use crate::model::{
-    Attempt, AttemptResult, MAX_MESSAGE, ObjectKind, Text, TransientFailure, UserId, WallClock, neutral,
+    Attempt, AttemptResult, MAX_MESSAGE, ObjectKind, Text, TransientFailure, UserId, WallClock, action,
+    neutral,
 };
 use crate::net::{NetFault, fault, requires_http1};
 
@@ -36,8 +37,6 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const LIMIT_PERCENTAGE: HeaderName = HeaderName::from_static("x-ms-throttle-limit-percentage");
 /// Bytes of the path of an action on an object id; longer ones make it grow.
 const PATH: usize = 80;
-/// Below the path of an object.
-const ACTION: &str = "/retryServiceProvisioning";
 /// What stays as it is in a path segment; all else is percent-encoded, once.
 const SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'!');
@@ -140,8 +139,9 @@ impl Client {
 
     /// Asks Microsoft 365 to retry one object. Bounded by the client's timeout.
     pub async fn retry_provisioning(&self, token: &Token, id: &UserId) -> Attempt {
-        let action = ActionPath(self.kind, id);
-        self.post(token, action, Vec::new(), LONGEST_BODY, classify).await.attempt
+        let method = Method::from_bytes(action::METHOD.as_bytes()).expect("a token of HTTP");
+        let path = ActionPath(self.kind, id);
+        self.write(token, method, path, Vec::new(), LONGEST_BODY, classify).await.attempt
     }
 
     /// Users, groups or contacts below root and version.
@@ -149,16 +149,17 @@ impl Client {
         below(&self.base, format_args!("/{}", self.kind.path()))
     }
 
-    /// Posts JSON, or nothing at all, to a path below root and version whose segments are encoded.
-    pub(super) async fn post(
+    /// Sends JSON, or nothing at all, to a path below root and version whose segments are encoded.
+    pub(super) async fn write(
         &self,
         token: &Token,
+        method: Method,
         path: impl fmt::Display,
         body: Vec<u8>,
         longest: usize,
         meaning: impl FnOnce(u16, &HeaderMap, &[u8], SystemTime) -> Meaning,
     ) -> Answered {
-        let mut request = Request::new(Method::POST, below(&self.base, path));
+        let mut request = Request::new(method, below(&self.base, path));
         request.headers_mut().clone_from(&self.posting);
         if !body.is_empty() {
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
@@ -288,7 +289,7 @@ pub(super) struct ActionPath<'a>(pub(super) ObjectKind, pub(super) &'a UserId);
 impl fmt::Display for ActionPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ObjectPath(self.0, self.1).fmt(f)?;
-        f.write_str(ACTION)
+        f.write_str(action::PATH)
     }
 }
 

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::auth::{Notices, Permitted, permitted, said_of_clock};
 use crate::error::{Error, Exit};
-use crate::model::ObjectKind;
+use crate::model::{ObjectKind, action};
 use crate::net::{Network, ask_proxy, idle_exceptions, is_loopback, proxy_name, trouble};
 use crate::session::{Endpoint, ServiceOptions, Session, network};
 use crate::terminal::Console;
@@ -193,7 +193,7 @@ fn permissions(found: &mut Findings, connection: &Session, kind: ObjectKind) -> 
     let claims = &connection.claims;
     match permitted(claims, kind, true) {
         Permitted::Yes(by) => {
-            found.note("run", State::Ok, format!("retrying {} is permitted by {by}", kind.plural()))
+            found.note("run", State::Ok, format!("{} {} is permitted by {by}", action::DOING, kind.plural()))
         }
         Permitted::Perhaps(text) => found.note("run", State::Warning, text),
         Permitted::No(text) => found.note("run", State::Failed, text),

@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::error::{Error, Exit};
 use crate::jobs::chosen_run::ChosenRun;
 use crate::jobs::next_commands;
-use crate::model::{Outcome, Scope};
-use crate::report::{ACCEPTED_MEANS, count, human, shard_sentence, thousands};
+use crate::model::{Outcome, Scope, action};
+use crate::report::{count, human, shard_sentence, thousands};
 use crate::rundir::{RunFile, State, each_record};
 use crate::terminal::Console;
 
@@ -208,7 +208,7 @@ fn text(standing: &Standing, reason: &str) -> String {
         thousands(standing.duplicate),
     ));
     if standing.accepted > 0 {
-        lines.push(format!("         {ACCEPTED_MEANS}"));
+        lines.push(format!("         {}", action::ACCEPTED_MEANS));
     }
     lines.extend(standing.continue_with.iter().map(|command| format!("Continue {command}")));
     let silence = standing.silent_s.map(Duration::from_secs).filter(|silence| *silence >= SILENCE);

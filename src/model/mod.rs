@@ -1,5 +1,6 @@
 //! The vocabulary of a run: rows, ids, attempts, outcomes, records and events. Depends on nothing of ours.
 
+pub mod action;
 mod attempt;
 mod clock;
 mod cloud;

@@ -10,8 +10,8 @@ use super::merge::Group;
 use super::part::Part;
 use super::summary::{Summary, shard_sentence};
 use super::timeline::Timeline;
-use super::words::{ACCEPTED_MEANS, COUNTED, human_millis, human_s};
-use crate::model::{Outcome, count, noun, thousands};
+use super::words::{COUNTED, human_millis, human_s};
+use crate::model::{Outcome, action, count, noun, thousands};
 
 /// The only style; the page's policy names its hash and allows nothing else.
 const STYLE: &str = include_str!("style.css");
@@ -85,8 +85,10 @@ impl ReportPage<'_> {
 
     fn title(&self) -> String {
         match self.parts {
-            [one] => format!("Provisioning retry of {}, {}", one.summary.run.input, tenant(&one.summary)),
-            many => format!("Provisioning retry: {} runs together", many.len()),
+            [one] => {
+                format!("{} of {}, {}", action::REPORT_TITLE, one.summary.run.input, tenant(&one.summary))
+            }
+            many => format!("{}: {} runs together", action::REPORT_TITLE, many.len()),
         }
     }
 
@@ -143,7 +145,7 @@ impl ReportPage<'_> {
                     }
                 }
                 (share(&parts))
-                @if self.of(Outcome::Accepted) > 0 { p.note { (ACCEPTED_MEANS) "; " code { "reprovision verify" } " looks" } }
+                @if self.of(Outcome::Accepted) > 0 { p.note { (action::ACCEPTED_MEANS) "; " code { "reprovision verify" } " looks" } }
                 (self.verdicts())
             }
         }

@@ -23,4 +23,4 @@ pub use part::{Part, load};
 pub use summary::{Summary, shard_sentence};
 pub use timeline::{Bin, Silence, Timeline};
 pub use verified::Verified;
-pub use words::{ACCEPTED_MEANS, cause, human, next_step};
+pub use words::{cause, human, next_step};

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::{Cause, Durations, Figures, Span};
 use super::limits::Limits;
-use super::words::{ACCEPTED_MEANS, COUNTED, THIS_INVOCATION, human_s};
+use super::words::{COUNTED, THIS_INVOCATION, human_s};
 use crate::error::Exit;
-use crate::model::{Outcome, count, noun, thousands};
+use crate::model::{Outcome, action, count, noun, thousands};
 use crate::rundir::{FileHash, NextCommands, RunFile, Totals};
 
 /// Causes printed; the rest stands in report.html.
@@ -232,7 +232,7 @@ impl Summary {
             .collect();
         let _ = writeln!(out, "  {}", counts.join(" · "));
         if self.of(Outcome::Accepted) > 0 {
-            let _ = writeln!(out, "  {ACCEPTED_MEANS}");
+            let _ = writeln!(out, "  {}", action::ACCEPTED_MEANS);
         }
         for line in self.effort() {
             let _ = writeln!(out, "  {line}");

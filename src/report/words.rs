@@ -5,10 +5,6 @@ use std::time::Duration;
 use crate::catalogue;
 use crate::model::Reason;
 
-/// Stands wherever `accepted` is counted for people.
-pub const ACCEPTED_MEANS: &str = "accepted: Microsoft 365 took the request; whether the error is gone is known in \
-5–30 minutes, at times 24 hours";
-
 /// Which requests are counted, where not all have led to a record.
 pub(super) const COUNTED: &str = "for finished rows, over all invocations";
 

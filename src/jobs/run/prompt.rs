@@ -9,6 +9,7 @@ use super::plan::{Confirmation, RunPlan, Source};
 use crate::error::Error;
 use crate::input::Checked;
 use crate::jobs::next_commands::no_terminal;
+use crate::model::action;
 use crate::net;
 use crate::report::{count, thousands};
 use crate::rundir::RunFile;
@@ -92,7 +93,8 @@ impl Prompt<'_> {
     /// `Error::Usage` where nobody can be asked; `Error::GuardRail` for a no.
     pub(super) async fn agree(&self, console: &Console) -> Result<Duration, Error> {
         let question = format!(
-            "Ask Microsoft 365 to retry provisioning for {} in {}? [y/N] ",
+            "{} {} in {}? [y/N] ",
+            action::QUESTION,
             count(self.plan.limit.map_or(self.to_do, |limit| limit.min(self.to_do)), self.plan.kind.plural()),
             self.plan.tenant.as_deref().unwrap_or(&self.run.identity.tenant)
         );

@@ -1,5 +1,6 @@
 //! The conventions that a machine can check, each a function from the root of a source tree to what breaks it.
 
+mod action;
 mod baseline;
 mod circles;
 mod dependencies;
@@ -26,7 +27,8 @@ const FEWEST_FILES: usize = 100;
 /// Name in the baseline and in `tests/fixtures/conventions`, and the check.
 type Check = (&'static str, fn(&Path) -> Vec<Violation>);
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
+    ("action", |root| action::named_elsewhere(&Tree::read(root))),
     ("modules", |root| with_paths(root, |tree, paths| modules::forbidden_uses(root, tree, paths))),
     ("circles", |root| with_paths(root, circles::circles)),
     ("mod_files", |root| circles::crowded_mod_files(&Tree::read(root))),
@@ -54,6 +56,11 @@ fn with_paths(root: &Path, check: impl Fn(&Tree, &[paths::Named]) -> Vec<Violati
 fn hold(name: &str) {
     let (_, check) = CHECKS.iter().find(|(known, _)| *known == name).expect("a check of this name");
     baseline::hold(name, &check(root()));
+}
+
+#[test]
+fn what_is_special_to_the_action_stands_in_one_file() {
+    hold("action");
 }
 
 #[test]

@@ -172,6 +172,12 @@ impl Tree {
 }
 
 impl SourceFile {
+    /// The lines that not only tests compile, with their numbers.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate().map(|(at, line)| (at + 1, line));
+        lines.filter(|(number, _)| !self.test_lines.iter().any(|range| range.contains(number)))
+    }
+
     /// Numbers of the lines that hold code: no comments, no blank lines, no tests.
     pub(super) fn code_lines(&self) -> usize {
         let tokens: TokenStream = self.text.parse().expect("the file was parsed before");
