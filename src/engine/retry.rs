@@ -42,8 +42,8 @@ pub struct Tries {
 }
 
 impl Tries {
-    /// Counts an attempt; transient ones only as far as their streak is not an outage, which `forgiven` tells.
-    pub fn count(&mut self, attempt: &Attempt, streak: Option<u64>, forgiven: impl Fn(u64) -> bool) {
+    /// Counts an attempt; transient ones only as far as their streak is not an outage, which `was_outage` reports.
+    pub fn count(&mut self, attempt: &Attempt, streak: Option<u64>, was_outage: impl Fn(u64) -> bool) {
         match &attempt.kind {
             AttemptResult::Throttled(_) => self.history.throttled += 1,
             AttemptResult::Busy => self.history.busy += 1,
@@ -55,12 +55,12 @@ impl Tries {
         let (before, mine) = self.streak.unwrap_or((streak, 0));
         // What stood in `transient` for the last streak is taken out first and put back if it counts.
         self.history.transient -= mine.min(self.history.transient);
-        if before != streak && !forgiven(before) {
+        if before != streak && !was_outage(before) {
             self.history.transient += mine;
         }
         let mine = if before == streak { mine + 1 } else { 1 };
         self.streak = Some((streak, mine));
-        if forgiven(streak) {
+        if was_outage(streak) {
             self.streak = Some((streak, 0));
         } else {
             self.history.transient += mine;

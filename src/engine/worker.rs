@@ -66,8 +66,8 @@ impl<E: Exchange> Workers<E> {
             let decision = match whose {
                 Whose::SignIn => self.policy.again(&attempt),
                 Whose::User => {
-                    let is_forgiven = |streak| self.dispatch.is_forgiven(streak);
-                    story.tries.count(&attempt, settled.streak, is_forgiven);
+                    let was_outage = |streak| self.dispatch.was_outage(streak);
+                    story.tries.count(&attempt, settled.streak, was_outage);
                     self.policy.decide(&story.tries.history, &attempt)
                 }
             };

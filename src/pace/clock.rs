@@ -1,4 +1,4 @@
-//! governor on tokio's clock, so that a paused clock pauses the quota too.
+//! The clock of tokio for governor, so that a paused clock also pauses the rate limit.
 
 use std::ops::Add;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use governor::clock::{Clock, Reference};
 use governor::nanos::Nanos;
 use tokio::time::Instant;
 
-/// tokio's instant as governor wants it.
+/// An instant of tokio with the traits that governor needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(pub(super) Instant);
 
@@ -28,7 +28,7 @@ impl Reference for Tick {
     }
 }
 
-/// tokio's clock, paused or not.
+/// The clock of tokio, paused or running.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TokioClock;
 

@@ -1,44 +1,44 @@
-//! The rate controller: decides when the next write may be sent below the fixed rate limit.
+//! The rate controller: when the next write may be sent, within the fixed rate limit.
 
 use tokio::time::Instant;
 
-use super::adaptive::{Adaptive, Learned};
+use super::adaptive::{AdaptiveRate, LearnedRate};
 
-/// The kind of rate control of a run. Only this file distinguishes the two.
+/// How the rate is found. Code outside `pace` never matches on it.
 #[derive(Clone, Debug)]
 pub enum RateController {
-    /// The rate limit alone decides: `--rate fixed:R`.
+    /// Only the rate limit applies: `--rate fixed:R`.
     Fixed,
-    /// The controller finds the quota of the service while the run works.
-    Adaptive(Box<Adaptive>),
+    /// The rate is measured while the run works.
+    Adaptive(Box<AdaptiveRate>),
 }
 
-/// The meaning of a response for the quota.
+/// What a response means for the quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QuotaSignal {
-    /// The write was taken from the quota.
+    /// The write was counted against the quota.
     Served,
-    /// The quota was exceeded, usually a 429.
+    /// A 429.
     Throttled,
-    /// The response is not about the quota: a transient failure, a token, a busy service.
+    /// Neither: an error, a rejected token, a service that is busy.
     Unrelated,
 }
 
 impl RateController {
-    /// The default controller. It starts from `documented` writes per second and the full burst that belongs to them.
+    /// The default controller. It starts at `documented` writes per second, with a burst of 150 times that.
     pub fn adaptive(documented: f64) -> Self {
-        Self::Adaptive(Box::new(Adaptive::new(documented, Instant::now())))
+        Self::Adaptive(Box::new(AdaptiveRate::new(documented, Instant::now())))
     }
 
-    /// A controller that starts from `rate` writes per second, given with `--initial-rate`.
-    pub fn with_initial_rate(rate: f64) -> Self {
-        Self::Adaptive(Box::new(Adaptive::with_initial_rate(rate, Instant::now())))
+    /// A controller that starts from a rate the user knows, in writes per second: `--initial-rate`.
+    pub fn from_known(rate: f64) -> Self {
+        Self::Adaptive(Box::new(AdaptiveRate::from_known(rate, Instant::now())))
     }
 
-    /// Sets the upper bound of the rate, in writes per second. The controller needs it to count down the burst.
-    pub(super) fn set_rate_limit(&mut self, writes_per_second: f64) {
+    /// Sets the rate limit, which the controller needs to keep count of the burst.
+    pub(super) fn bound(&mut self, rate_limit: f64) {
         if let Self::Adaptive(controller) = self {
-            controller.set_rate_limit(writes_per_second);
+            controller.bound(rate_limit);
         }
     }
 
@@ -49,8 +49,7 @@ impl RateController {
         }
     }
 
-    /// Records the response to a write that was sent at `sent`. `used` is the share of the limit that its header
-    /// reports.
+    /// Records the response to a write sent at `sent`. `used` is the share of the limit from the response header.
     pub(super) fn on_attempt(&mut self, signal: QuotaSignal, used: Option<f64>, sent: Instant, now: Instant) {
         let Self::Adaptive(controller) = self else { return };
         if let Some(used) = used {
@@ -63,14 +62,14 @@ impl RateController {
         }
     }
 
-    /// Records the end of a throttling event: every cool-down has passed and the probe was served.
+    /// Records that all cool-downs are over and the probe was served.
     pub(super) fn on_reopened(&mut self, now: Instant) {
         if let Self::Adaptive(controller) = self {
             controller.reopened(now);
         }
     }
 
-    /// Returns the earliest instant of the next write. An instant that is not after `now` allows it immediately.
+    /// The earliest instant of the next write. An instant that is not after `now` means immediately.
     pub(super) fn next_send(&self, now: Instant) -> Instant {
         match self {
             Self::Fixed => now,
@@ -86,7 +85,7 @@ impl RateController {
         }
     }
 
-    /// Rate at `now`, in writes per second. `None`: the rate limit alone decides.
+    /// Writes per second; `None` if only the rate limit applies.
     pub(super) fn rate(&self, now: Instant) -> Option<f64> {
         match self {
             Self::Fixed => None,
@@ -94,8 +93,8 @@ impl RateController {
         }
     }
 
-    /// Values from which a later invocation starts. `None`: this controller does not measure.
-    pub(super) fn learned(&self) -> Option<Learned> {
+    /// What a later invocation starts from.
+    pub(super) fn learned(&self) -> Option<LearnedRate> {
         match self {
             Self::Fixed => None,
             Self::Adaptive(controller) => Some(controller.learned()),

@@ -1,4 +1,4 @@
-//! The gate: asked under one fair lock, fed with every attempt.
+//! The gate: admits requests in order of arrival and receives the result of every attempt.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,69 +7,69 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::adaptive::Learned;
+use super::adaptive::LearnedRate;
 use super::controller::{QuotaSignal, RateController};
-use super::cooldown::{Cooldowns, Cooling};
+use super::cooldown::{Cooldowns, RunningCooldown};
 use super::outage::Outage;
-use super::quota::{Ceiling, FASTEST};
+use super::rate_limit::{FASTEST, RateLimitBucket};
 use super::unannounced::Unannounced;
 use crate::model::{Attempt, AttemptResult, Scope, Throttle, TransientFailure};
 
-/// Shared by all workers of one app in one tenant.
+/// The pace of one app in one tenant, shared by all its workers.
 #[derive(Debug)]
 pub struct Pace {
-    /// First come, first served; whoever holds it is the one waiter that is awake.
+    /// Serves requests in order of arrival. Only its holder waits for `moved`; all others wait for it.
     turn: tokio::sync::Mutex<()>,
-    state: Mutex<Flow>,
-    /// Wakes the holder of `turn` when the state has moved.
+    state: Mutex<PaceState>,
+    /// Wakes the holder of `turn` after a change of the state.
     moved: Notify,
 }
 
-/// What the lock guards. Apart from the ceiling's, instants are passed in.
+/// The state behind the lock. Instants are passed in, except those of the rate limit.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(super) struct PaceState {
     pub(super) controller: RateController,
-    ceiling: Ceiling,
+    rate_limit: RateLimitBucket,
     pub(super) cooldowns: Cooldowns,
     outage: Outage,
     unannounced: Unannounced,
-    /// Copy of the controller from before an unannounced limit. It is restored if the limit turns out to be an outage.
+    /// The controller before a limit without a wait. It is restored if the limit proves to be an outage.
     before_limit: Option<RateController>,
     probe_out: bool,
-    /// Parts of tickets that are neither settled nor dropped.
+    /// Parts of tickets that are not settled or dropped yet.
     pub(super) in_flight: usize,
     most_in_flight: usize,
     last_sent: Option<Instant>,
     last_answer: Instant,
-    waits: Waits,
+    stats: ThrottleStats,
     shut_since: Option<Instant>,
     usage: Option<Usage>,
 }
 
-/// How often and how long the service made us wait, by whose limit ([`Scope::index`]).
+/// How often and how long the service throttled the run.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Waits {
-    /// Refused requests.
-    pub refused: [u64; 3],
-    /// Longest single wait.
+pub struct ThrottleStats {
+    /// Throttled requests by scope ([`Scope::index`]).
+    pub throttled: [u64; 3],
+    /// Longest single pause.
     pub longest: Duration,
-    /// Spells of waiting, from the first refusal to the next answer.
-    pub spells: u64,
-    /// Their length together, one that is not over as far as it was waited for.
+    /// Number of pauses, each from the first throttled request to the next served one.
+    pub pauses: u64,
+    /// Total length of the pauses. A pause that is not over counts up to now.
     pub waited: Duration,
-    /// Writes per second that the service gives, where it was learned.
+    /// The learned rate of the service in writes per second, if it is known.
     pub rate: Option<f64>,
-    /// Share of it that was used since the first refusal, 0 to 1; `None` where no limit was met, where no rate is known,
-    /// and where the list ended before what the service gave during a pause could be used.
+    /// Share of this rate that was used since the first throttled request, 0 to 1. `None` if the run was not throttled, if the rate
+    /// is not known, or if the list ended before the refill of a pause could be used.
     pub used: Option<f64>,
 }
 
-/// How much of the quota is used from the first refusal on.
+/// The use of the quota since the first throttled request.
 #[derive(Clone, Copy, Debug)]
 struct Usage {
     since: Instant,
     served: u64,
-    /// Beginning of the last pause, what was served before it, and the length of all pauses before it.
+    /// Beginning of the last pause, writes served before it, and total length of the pauses before it.
     last_pause: (Instant, u64, Duration),
 }
 
@@ -78,9 +78,9 @@ impl Usage {
         Self { since: now, served: 0, last_pause: (now, 0, Duration::ZERO) }
     }
 
-    /// The share of `rate` writes per second that was used until `last_answer`. `waited` is the length of all pauses.
-    /// The time since the last pause began counts only if enough users were left to use what the service gave in it:
-    /// otherwise the figure would tell how long the list was.
+    /// The share of `rate` writes per second that was used until `last_answer`. `waited` is the total length of the pauses. The
+    /// time since the last pause began counts only if enough users were left to use its refill. Otherwise the share would depend
+    /// on the length of the list.
     fn share(&self, rate: f64, waited: Duration, last_answer: Instant) -> Option<f64> {
         let (paused_at, served_before, waited_before) = self.last_pause;
         let given = rate * waited.saturating_sub(waited_before).as_secs_f64();
@@ -93,30 +93,30 @@ impl Usage {
     }
 }
 
-/// Why nothing leaves at the moment.
+/// Whether requests are sent at the moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Waiting {
-    /// It does.
-    No,
-    /// The service asked for it.
-    CoolDown(Cooling),
-    /// Nobody was answered: one probe at a time.
+pub enum SendState {
+    /// Sending is allowed.
+    Open,
+    /// The service asked for a pause.
+    CoolDown(RunningCooldown),
+    /// The service does not answer. One probe at a time is sent.
     Outage {
-        /// Since when.
+        /// When the outage was recognized.
         since: Instant,
-        /// When the next probe leaves.
+        /// When the next probe is sent.
         next_probe: Instant,
     },
 }
 
-/// Bounds that hold whatever the rate controller decides.
+/// Upper limits of the pace, whatever the rate controller allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Most writes per second, 0.01 to 1,000,000: `--rate`.
+    /// Maximum number of writes per second, 0.01 to 1,000,000: `--rate`.
     pub rate: f64,
-    /// Most parts in flight: `--concurrency`.
+    /// Maximum number of parts in flight: `--concurrency`.
     pub in_flight: usize,
-    /// Most parts of one ticket: `--batch`. So many may leave at once, and are then paid for.
+    /// Maximum number of parts of one ticket: `--batch`. They are sent together, and the next ticket waits for all of them.
     pub group: u32,
 }
 
@@ -126,7 +126,7 @@ impl Default for Bounds {
     }
 }
 
-/// The right to send so many writes now. Dropping it frees the places of the parts that were not settled.
+/// The permission to send up to [`Ticket::parts`] writes now. Dropping it frees the places of the parts that were not settled.
 #[derive(Debug)]
 pub struct Ticket {
     pace: Arc<Pace>,
@@ -136,27 +136,27 @@ pub struct Ticket {
     unsettled: u32,
 }
 
-/// Parts of a ticket being settled. Nothing leaves meanwhile.
+/// The parts of a ticket while they are settled. Nothing is sent meanwhile.
 #[derive(Debug)]
-pub struct Settling<'a> {
-    state: MutexGuard<'a, Flow>,
+pub struct Settlement<'a> {
+    state: MutexGuard<'a, PaceState>,
     moved: &'a Notify,
     ticket: &'a mut Ticket,
     now: Instant,
 }
 
-/// What a settled attempt leaves behind for its user.
+/// What the pace found out about an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
+pub struct AttemptFeedback {
     /// The streak of failures that a transient attempt belongs to.
     pub streak: Option<u64>,
-    /// Set where the attempt was refused by a limit that names no time: it says nothing about the user.
+    /// Set if a limit without a wait throttled the attempt. The attempt then does not count for its user.
     pub limit: Option<Throttle>,
 }
 
-impl Settled {
-    /// Makes the attempt a throttled one where a limit refused it.
-    pub fn judge(&self, attempt: &mut Attempt) {
+impl AttemptFeedback {
+    /// Marks the attempt as throttled if a limit without a wait was the cause.
+    pub fn apply_to(&self, attempt: &mut Attempt) {
         if let Some(limit) = self.limit {
             attempt.kind = AttemptResult::Throttled(limit);
         }
@@ -164,22 +164,22 @@ impl Settled {
 }
 
 impl Pace {
-    /// `random` spreads the probes of several processes; `None` is exact.
+    /// `random` delays the probes of several processes differently; `None` is exact.
     pub fn new(controller: RateController, bounds: Bounds, random: Option<fastrand::Rng>) -> Arc<Self> {
         Arc::new(Self {
             turn: tokio::sync::Mutex::new(()),
-            state: Mutex::new(Flow::new(controller, bounds, random)),
+            state: Mutex::new(PaceState::new(controller, bounds, random)),
             moved: Notify::new(),
         })
     }
 
-    /// A cool-down that was running when the last call ended.
+    /// Restores a cool-down that was active when the last invocation ended.
     pub fn restore(&self, scope: Scope, remaining: Duration) {
         self.state().cooldowns.restore(scope, remaining, Instant::now());
     }
 
-    /// Waits for one fair turn and gives the right to send as many of `parts` writes (from 1) as may leave together:
-    /// a single one where it is a probe. The rest asks again. Nothing is awaited between the last look at the
+    /// Waits in order of arrival until sending is allowed, then returns a ticket for at most `parts` writes: fewer if fewer are
+    /// allowed, exactly one for a probe. Call again for the remainder. Nothing is awaited between the last check of the
     /// cool-downs and the return.
     pub async fn admit(self: &Arc<Self>, parts: u32) -> Ticket {
         let _turn = self.turn.lock().await;
@@ -201,89 +201,89 @@ impl Pace {
         }
     }
 
-    /// Feedback for every attempt, good or bad, once for each part of the ticket.
-    pub fn settle(&self, ticket: &mut Ticket, row: u64, attempt: &Attempt) -> Settled {
+    /// Records the result of an attempt. Call it once for each part of the ticket.
+    pub fn settle(&self, ticket: &mut Ticket, row: u64, attempt: &Attempt) -> AttemptFeedback {
         self.settling(ticket).part(row, attempt)
     }
 
-    /// The same for several that were answered in one moment: under one lock, and whoever waits is woken once.
-    pub fn settling<'a>(&'a self, ticket: &'a mut Ticket) -> Settling<'a> {
-        Settling { state: self.state(), moved: &self.moved, ticket, now: Instant::now() }
+    /// Records the results of several parts that were answered together, under one lock and with one wake-up.
+    pub fn settling<'a>(&'a self, ticket: &'a mut Ticket) -> Settlement<'a> {
+        Settlement { state: self.state(), moved: &self.moved, ticket, now: Instant::now() }
     }
 
-    /// Whether the attempts of a streak count against nobody, because it turned out to be an outage.
-    pub fn is_forgiven(&self, streak: u64) -> bool {
-        self.state().outage.is_forgiven(streak)
+    /// Whether a streak was an outage. Its attempts do not count for any user.
+    pub fn was_outage(&self, streak: u64) -> bool {
+        self.state().outage.was_outage(streak)
     }
 
-    /// The service asked for a wait of one user, which is waited for.
+    /// Records a wait that the service asked for one user. `--max-stall` does not count it.
     pub fn user_waits(&self, wait: Duration) {
         self.state().cooldowns.announce(wait, Instant::now());
     }
 
-    /// Why nothing leaves, for the display.
-    pub fn waiting(&self) -> Waiting {
+    /// Whether requests are sent at the moment, for the display.
+    pub fn send_state(&self) -> SendState {
         let (state, now) = (self.state(), Instant::now());
         match (state.cooldowns.running(now), state.outage.paused()) {
-            (Some(cooling), None) => Waiting::CoolDown(cooling),
-            (Some(cooling), Some(_)) if cooling.announced => Waiting::CoolDown(cooling),
-            (_, Some(pause)) => Waiting::Outage { since: pause.since, next_probe: pause.next_probe },
-            (None, None) => Waiting::No,
+            (Some(cooling), None) => SendState::CoolDown(cooling),
+            (Some(cooling), Some(_)) if cooling.announced => SendState::CoolDown(cooling),
+            (_, Some(pause)) => SendState::Outage { since: pause.since, next_probe: pause.next_probe },
+            (None, None) => SendState::Open,
         }
     }
 
-    /// Parts that left and are not settled.
+    /// Parts that were sent and are not settled.
     pub fn in_flight(&self) -> usize {
         self.state().in_flight
     }
 
-    /// Cool-downs whose time is not over, for `state.json`.
-    pub fn cooling(&self) -> Vec<Cooling> {
+    /// The cool-downs whose time is not over, for `state.json`.
+    pub fn cooling(&self) -> Vec<RunningCooldown> {
         let now = Instant::now();
         self.state().cooldowns.all().filter(|cooling| cooling.until > now).collect()
     }
 
-    /// How long nobody has been answered, without the longest announced wait since then.
+    /// Time since the last final response, without the longest announced pause since then.
     pub fn silent_for(&self) -> Duration {
         let state = self.state();
         state.last_answer.elapsed().saturating_sub(state.cooldowns.longest_announced)
     }
 
-    /// What a later run starts from, and when the last write left; `None` if the controller does not measure.
-    pub fn learned(&self) -> Option<(Learned, Option<Instant>)> {
+    /// What a later invocation starts from, and when the last write was sent. `None` if the rate is fixed.
+    pub fn learned(&self) -> Option<(LearnedRate, Option<Instant>)> {
         let state = self.state();
         state.controller.learned().map(|learned| (learned, state.last_sent))
     }
 
-    /// Writes per second that may leave at this moment, waits apart: above zero.
+    /// Present pace in writes per second, above zero. Pauses are not considered.
     pub fn rate(&self) -> f64 {
         let state = self.state();
-        let ceiling = state.ceiling.rate();
-        state.controller.rate(Instant::now()).map_or(ceiling, |rate| rate.min(ceiling))
+        let rate_limit = state.rate_limit.rate();
+        state.controller.rate(Instant::now()).map_or(rate_limit, |rate| rate.min(rate_limit))
     }
 
-    /// Refusals and waits so far.
-    pub fn waits(&self) -> Waits {
+    /// How often and how long the service has throttled the run so far.
+    pub fn throttle_stats(&self) -> ThrottleStats {
         let state = self.state();
-        // A run that is stopped in a pause has waited for it so far.
+        // A pause that is not over counts up to now.
         let pause =
             state.shut_since.map_or(Duration::ZERO, |since| Instant::now().saturating_duration_since(since));
         let rate = state.controller.learned().and_then(|learned| learned.rate);
-        let waited = state.waits.waited + pause;
+        let waited = state.stats.waited + pause;
         let used =
             rate.zip(state.usage).and_then(|(rate, usage)| usage.share(rate, waited, state.last_answer));
-        Waits { rate, used, waited, ..state.waits.clone() }
+        ThrottleStats { rate, used, waited, ..state.stats.clone() }
     }
 
-    fn state(&self) -> MutexGuard<'_, Flow> {
-        // Nothing inside the lock can panic half-way through a change.
+    fn state(&self) -> MutexGuard<'_, PaceState> {
+        // Code that holds the lock cannot panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Settling<'_> {
-    /// Feedback for one part of the ticket.
-    pub fn part(&mut self, row: u64, attempt: &Attempt) -> Settled {
+impl Settlement<'_> {
+    /// Records the result of one part of the ticket.
+    pub fn part(&mut self, row: u64, attempt: &Attempt) -> AttemptFeedback {
         let freed = self.ticket.unsettled.min(1);
         self.ticket.unsettled -= freed;
         self.state.free(freed, self.ticket.probe);
@@ -291,18 +291,18 @@ impl Settling<'_> {
     }
 }
 
-impl Drop for Settling<'_> {
+impl Drop for Settlement<'_> {
     fn drop(&mut self) {
         self.moved.notify_one();
     }
 }
 
-impl Flow {
+impl PaceState {
     pub(super) fn new(mut controller: RateController, bounds: Bounds, random: Option<fastrand::Rng>) -> Self {
-        controller.set_rate_limit(bounds.rate);
+        controller.bound(bounds.rate);
         Self {
             controller,
-            ceiling: Ceiling::new(bounds.rate, bounds.group),
+            rate_limit: RateLimitBucket::new(bounds.rate, bounds.group),
             cooldowns: Cooldowns::new(random),
             outage: Outage::default(),
             unannounced: Unannounced::default(),
@@ -312,13 +312,16 @@ impl Flow {
             most_in_flight: bounds.in_flight.max(1),
             last_sent: None,
             last_answer: Instant::now(),
-            waits: Waits::default(),
+            stats: ThrottleStats::default(),
             shut_since: None,
             usage: None,
         }
     }
 
-    /// How many parts may leave now, and whether it is a probe; else when to ask again (`None`: when something moved).
+    /// Admits up to `parts` parts. Returns their number and whether it is a probe.
+    ///
+    /// # Errors
+    /// When to ask again; `None` means after the next change of the state.
     pub(super) fn admit(&mut self, parts: u32, now: Instant) -> Result<(u32, bool), Option<Instant>> {
         if let Some(cooling) = self.cooldowns.running(now) {
             return Err(Some(cooling.until));
@@ -332,14 +335,14 @@ impl Flow {
             return Err(Some(pause.next_probe));
         }
         let room = self.most_in_flight.min(self.controller.in_flight()).saturating_sub(self.in_flight);
-        let most = if probe { 1 } else { parts.clamp(1, self.ceiling.group()) };
+        let most = if probe { 1 } else { parts.clamp(1, self.rate_limit.group()) };
         let parts = most.min(u32::try_from(room).unwrap_or(u32::MAX));
         let Some(parts) = NonZeroU32::new(parts) else { return Err(None) };
         let next = self.controller.next_send(now);
         if next > now {
             return Err(Some(next));
         }
-        self.ceiling.take(parts).map_err(|wait| Some(now + wait))?;
+        self.rate_limit.take(parts).map_err(|wait| Some(now + wait))?;
         for _ in 0..parts.get() {
             self.controller.on_sent(now);
         }
@@ -357,10 +360,16 @@ impl Flow {
         self.probe_out &= !probe;
     }
 
-    pub(super) fn settle(&mut self, sent: Instant, row: u64, attempt: &Attempt, now: Instant) -> Settled {
+    pub(super) fn settle(
+        &mut self,
+        sent: Instant,
+        row: u64,
+        attempt: &Attempt,
+        now: Instant,
+    ) -> AttemptFeedback {
         let is_limit = self.unannounced.is_limit(row, &attempt.kind);
         let streak = match &attempt.kind {
-            // Nothing failed: the request is sent again in another version of HTTP.
+            // Nothing failed. The request is sent again in another version of HTTP.
             AttemptResult::Transient(TransientFailure::Http2Refused) => None,
             AttemptResult::Transient(_) => Some(self.outage.failed(row, now)),
             _ => None,
@@ -371,9 +380,9 @@ impl Flow {
         }
         let unannounced = |quota| is_limit.then(|| Throttle { scope: Scope::default(), quota });
         let limit = match &attempt.kind {
-            // Nobody is answered: that has a rule of its own.
+            // An outage has its own rule.
             AttemptResult::Transient(_) if !is_outage => unannounced(true),
-            // Another writer's conflicts say nothing about the rate.
+            // Conflicts with another writer do not depend on the rate.
             AttemptResult::Busy => unannounced(false),
             _ => None,
         };
@@ -400,23 +409,23 @@ impl Flow {
                 self.cooldowns.answered(now);
             }
             (None, AttemptResult::Busy) => self.served(sent, row, now),
-            // Says nothing about the limit: the next probe may leave.
+            // The result does not depend on a limit. The next probe may be sent.
             _ => {}
         }
-        Settled { streak: streak.filter(|_| limit.is_none()), limit }
+        AttemptFeedback { streak: streak.filter(|_| limit.is_none()), limit }
     }
 
     fn throttled(&mut self, scope: Scope, wait: Option<Duration>, sent: Instant, now: Instant) {
         let usage = self.usage.get_or_insert_with(|| Usage::begin(now));
         if self.shut_since.is_none() {
             self.shut_since = Some(now);
-            self.waits.spells += 1;
-            usage.last_pause = (now, usage.served, self.waits.waited);
+            self.stats.pauses += 1;
+            usage.last_pause = (now, usage.served, self.stats.waited);
         }
-        self.cooldowns.refused(scope, wait, sent, now);
-        self.waits.refused[scope.index()] += 1;
+        self.cooldowns.throttled(scope, wait, sent, now);
+        self.stats.throttled[scope.index()] += 1;
         if let Some(cooling) = self.cooldowns.running(now) {
-            self.waits.longest = self.waits.longest.max(cooling.length);
+            self.stats.longest = self.stats.longest.max(cooling.length);
         }
     }
 
@@ -430,7 +439,7 @@ impl Flow {
         }
         if shut && !self.cooldowns.is_shut() {
             if let Some(since) = self.shut_since.take() {
-                self.waits.waited += now - since;
+                self.stats.waited += now - since;
             }
             self.controller.on_reopened(now);
         }
@@ -438,20 +447,20 @@ impl Flow {
 }
 
 impl Ticket {
-    /// How many writes may leave with it, from 1.
+    /// Number of writes that may be sent with this ticket, from 1.
     pub fn parts(&self) -> u32 {
         self.parts
     }
 
-    /// The second look, after the token: whether no cool-down or outage began since the ticket was given.
+    /// Whether no cool-down or outage began since the ticket was given. Checked once more after the token was fetched.
     pub fn still_open(&self) -> bool {
         let state = self.pace.state();
         let shut = state.cooldowns.is_shut() || state.outage.paused().is_some();
         state.cooldowns.running(Instant::now()).is_none() && (self.probe || !shut)
     }
 
-    /// The moment of sending, once nothing stands between.
-    pub fn leaves_now(&mut self) {
+    /// Sets the instant of sending to now.
+    pub fn mark_sent(&mut self) {
         self.sent = Instant::now();
     }
 }

@@ -1,27 +1,27 @@
-//! Pacing: decides when the next request may be sent, by rate limit, rate controller, cool-downs and outages.
+//! Pacing: when the next request may be sent. The rate limit, the rate controller, cool-downs and outages share one gate.
 
 mod adaptive;
-mod climb;
+mod burst;
 mod clock;
 mod controller;
 mod cooldown;
-mod cycles;
-mod doubt;
-mod episode;
 mod gate;
-#[cfg(test)]
-mod golden;
 mod outage;
 #[cfg(test)]
-mod properties;
-mod quota;
-mod stock;
+mod property_tests;
+mod ramp_up;
+mod random_throttling;
+mod rate_limit;
+mod rate_meter;
+#[cfg(test)]
+mod reference_tests;
+mod throttle_sample;
 mod unannounced;
 
-pub use adaptive::{Adaptive, Learned};
+pub use adaptive::{AdaptiveRate, LearnedRate};
+pub use burst::{DOCUMENTED_RATE, time_at_best};
 pub use controller::RateController;
-pub use cooldown::Cooling;
-pub use gate::{Bounds, Pace, Settled, Ticket, Waiting, Waits};
+pub use cooldown::RunningCooldown;
+pub use gate::{AttemptFeedback, Bounds, Pace, SendState, ThrottleStats, Ticket};
 pub use outage::{PROBE_EVERY, USERS_IN_A_ROW};
-pub use quota::{FASTEST, SLOWEST};
-pub use stock::{DOCUMENTED_RATE, time_at_best};
+pub use rate_limit::{FASTEST, SLOWEST};

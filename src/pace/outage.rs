@@ -1,59 +1,60 @@
-//! The outage breaker: when nobody is answered, pause instead of failing users.
+//! The outage breaker: pauses the run instead of failing users when the service does not answer.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Different users who must fail in a row, with no final answer between, before the run pauses.
+/// Different users who must fail in a row, without a final response in between, before the run pauses.
 pub const USERS_IN_A_ROW: usize = 20;
-/// So many of them must not have failed before while others were answered. Some objects fail always; at the end of a list
-/// they are alone, and their failures say nothing about the service. A quarter: users who fail for the first time come in
-/// a row only where nobody is answered.
+/// How many of these users must be failing for the first time. Some objects always fail. At the end of a list only they are
+/// left, and their failures do not mean that the service is down. A quarter is enough, because users who fail for the first time
+/// follow each other only in an outage.
 const NEW_AMONG_THEM: usize = USERS_IN_A_ROW / 4;
-/// One probe this often while paused.
+/// Interval between two probes during an outage.
 pub const PROBE_EVERY: Duration = Duration::from_secs(30);
 
-/// The streak of transient failures, and the pause it led to.
+/// The current streak of transient failures, and the pause it caused.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     failed: HashSet<u64>,
-    /// How many of them had not failed before.
+    /// How many of them failed for the first time.
     new: usize,
-    /// Who failed in an earlier streak that was no outage, and was not answered since: a word for each.
+    /// Rows that failed in an earlier streak that was not an outage, and got no final response since. Eight bytes for each row.
     before: HashSet<u64>,
     streak: u64,
     paused: Option<Pause>,
-    forgiven: Vec<u64>,
+    /// Numbers of the streaks that were outages.
+    outages: Vec<u64>,
 }
 
-/// Sending is paused.
+/// The pause during an outage.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pause {
-    /// When it began.
+    /// When the outage was recognized.
     pub(super) since: Instant,
-    /// When the next probe may leave.
+    /// When the next probe may be sent.
     pub(super) next_probe: Instant,
 }
 
 impl Outage {
-    /// A user failed transiently. Returns the number of the streak, to be kept with the attempt.
+    /// Records a transient failure of a row. Returns the number of the streak, which is kept with the attempt.
     pub(super) fn failed(&mut self, row: u64, now: Instant) -> u64 {
         if self.paused.is_none() {
             self.new += usize::from(self.failed.insert(row) && !self.before.contains(&row));
             if self.failed.len() >= USERS_IN_A_ROW && self.new >= NEW_AMONG_THEM {
                 self.paused = Some(Pause { since: now, next_probe: now + PROBE_EVERY });
-                self.forgiven.push(self.streak);
+                self.outages.push(self.streak);
             }
         }
         self.streak
     }
 
-    /// Somebody was answered for good: the streak is over, and so is the pause.
+    /// Records a final response for a row. It ends the streak and the pause.
     pub(super) fn answered(&mut self, row: u64) {
         if !self.failed.is_empty() {
             let streak = self.failed.drain();
-            if !self.forgiven.contains(&self.streak) {
+            if !self.outages.contains(&self.streak) {
                 self.before.extend(streak);
             }
             self.new = 0;
@@ -63,21 +64,21 @@ impl Outage {
         self.paused = None;
     }
 
-    /// A probe leaves now.
+    /// Records that a probe is sent now.
     pub(super) fn probed(&mut self, now: Instant) {
         if let Some(pause) = &mut self.paused {
             pause.next_probe = now + PROBE_EVERY;
         }
     }
 
-    /// The pause, if one is on.
+    /// The pause, if there is an outage.
     pub(super) fn paused(&self) -> Option<Pause> {
         self.paused
     }
 
-    /// Whether the attempts of this streak count against nobody.
-    pub(super) fn is_forgiven(&self, streak: u64) -> bool {
-        self.forgiven.contains(&streak)
+    /// Whether a streak was an outage. Its attempts do not count for any user.
+    pub(super) fn was_outage(&self, streak: u64) -> bool {
+        self.outages.contains(&streak)
     }
 }
 
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn twenty_different_users_in_a_row_are_an_outage_and_forgiven() {
+    async fn twenty_different_users_in_a_row_are_an_outage() {
         let now = Instant::now();
         let mut outage = Outage::default();
         for row in 0..19 {
@@ -99,7 +100,7 @@ mod tests {
         let streak = outage.failed(19, now);
         let pause = outage.paused().expect("the twentieth");
         assert_eq!((pause.since, pause.next_probe), (now, now + PROBE_EVERY));
-        assert!(outage.is_forgiven(streak));
+        assert!(outage.was_outage(streak));
         outage.probed(now + PROBE_EVERY);
         assert_eq!(outage.failed(20, now + PROBE_EVERY), streak, "a failed probe belongs to the same streak");
         let next = outage.paused().map(|pause| pause.next_probe);
@@ -107,11 +108,11 @@ mod tests {
         outage.answered(20);
         assert!(outage.paused().is_none());
         let streak = outage.failed(1, now);
-        assert!(!outage.is_forgiven(streak), "a new streak counts");
+        assert!(!outage.was_outage(streak), "a new streak counts");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_answer_between_ends_the_streak() {
+    async fn one_final_response_ends_the_streak() {
         let now = Instant::now();
         let mut outage = Outage::default();
         for row in 0..400 {
@@ -124,19 +125,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn users_who_fail_always_are_no_outage_when_they_are_alone_at_the_end() {
+    async fn users_who_always_fail_are_not_an_outage_at_the_end() {
         let now = Instant::now();
         let mut outage = Outage::default();
-        // Two hundred of them among users who are answered, then nobody else.
+        // Two hundred of them among users who get a response, then only these.
         for row in 0..200 {
             outage.failed(row, now);
             outage.answered(1_000 + row);
         }
         for row in 0..200 {
             let streak = outage.failed(row, now);
-            assert!(outage.paused().is_none() && !outage.is_forgiven(streak), "{row}");
+            assert!(outage.paused().is_none() && !outage.was_outage(streak), "{row}");
         }
-        // A few who fail for the first time beside them say that nobody is answered.
+        // A few more users who fail for the first time make it an outage.
         for row in 300..304 {
             outage.failed(row, now);
             assert!(outage.paused().is_none(), "{row}");
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_failed_in_an_outage_or_was_answered_since_counts_as_new() {
+    async fn failure_in_an_outage_does_not_count_as_an_earlier_failure() {
         let now = Instant::now();
         let mut outage = Outage::default();
         let twenty = |outage: &mut Outage| (0..20).for_each(|row| _ = outage.failed(row, now));
@@ -159,7 +160,7 @@ mod tests {
             outage.failed(row, now);
             outage.answered(row);
         }
-        assert!(outage.before.is_empty(), "nobody who was answered is kept");
+        assert!(outage.before.is_empty(), "rows with a final response are not kept");
         twenty(&mut outage);
         assert!(outage.paused().is_some());
     }

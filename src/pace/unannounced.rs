@@ -1,37 +1,37 @@
-//! Limits that name no time: a 503 or a conflict for several users together is the service's, not the users'.
+//! Limits without a wait: a 503 or a conflict for several users together comes from the service, not from the users.
 
 use std::collections::{HashSet, VecDeque};
 
 use crate::model::{AttemptResult, TransientFailure};
 
-/// Number of last answers that are looked at. A service that refuses a quarter of all requests is over a limit.
+/// Number of latest responses that are examined. A service that throttles a quarter of all requests is over a limit.
 const LAST_ANSWERS: usize = 20;
-/// Different users among them that make a limit of it: one busy or broken user alone is none.
+/// Different users among them that make it a limit. A single busy or broken user does not.
 const DIFFERENT_USERS: usize = 5;
 
-/// What a refusal without a time looks like.
+/// The forms of a throttled response without a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sign {
     /// 503 without a wait.
     Unavailable,
-    /// 409 or 423: something else writes to the tenant.
+    /// 409 or 423: another process writes to the tenant.
     Conflict,
 }
 
-/// The last answers: rows, and which sign they had.
+/// The latest responses: row and sign.
 #[derive(Debug, Default)]
 pub(super) struct Unannounced {
     last: VecDeque<(u64, Option<Sign>)>,
 }
 
 impl Unannounced {
-    /// Records an answer. Returns whether it is a limit's: at least five different users had the same sign within the
-    /// last twenty answers.
+    /// Records a response. Returns whether it comes from a limit: at least five different users had the same sign within the latest
+    /// twenty responses.
     pub(super) fn is_limit(&mut self, row: u64, kind: &AttemptResult) -> bool {
         let sign = match kind {
             AttemptResult::Transient(TransientFailure::Unavailable) => Some(Sign::Unavailable),
             AttemptResult::Busy => Some(Sign::Conflict),
-            // No answer came, or not one of the service.
+            // There was no response, or it did not come from the service.
             AttemptResult::Transient(
                 TransientFailure::Timeout
                 | TransientFailure::Connect
@@ -42,7 +42,7 @@ impl Unannounced {
             }
             _ => None,
         };
-        // A batch that is refused as a whole is one answer, however many parts have it.
+        // A batch that is throttled as a whole is one response for all its parts.
         if sign.is_none() || self.last.back() != Some(&(row, sign)) {
             self.last.push_back((row, sign));
         }
@@ -62,7 +62,7 @@ mod tests {
     const DOWN: AttemptResult = AttemptResult::Transient(TransientFailure::Unavailable);
     const YES: AttemptResult = AttemptResult::Accepted;
 
-    /// Which of the answers, counted from 0, are a limit's.
+    /// Which of the responses, counted from 0, come from a limit.
     fn limits(answers: impl IntoIterator<Item = (u64, AttemptResult)>) -> Vec<usize> {
         let mut unannounced = Unannounced::default();
         let is_limit =
@@ -80,11 +80,11 @@ mod tests {
         let mixed = (0..8).map(|row| (row, if row % 2 == 0 { BUSY } else { DOWN }));
         assert_eq!(limits(mixed), [0; 0], "four of each");
         let silent = (0..9).map(|row| (row, AttemptResult::Transient(TransientFailure::Timeout)));
-        assert_eq!(limits(silent), [0; 0], "no answers at all");
+        assert_eq!(limits(silent), [0; 0], "no responses at all");
     }
 
     #[test]
-    fn only_the_last_twenty_answers_count() {
+    fn only_the_latest_twenty_responses_count() {
         let among = |others: u64| {
             let refused = (0..4).map(|row| (row, DOWN));
             let served = (100..100 + others).map(|row| (row, YES));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_batch_is_one_answer() {
+    fn throttled_batch_is_one_response() {
         let batches = (0..5).flat_map(|batch| (0..20).map(move |_| (batch * 20, DOWN)));
         assert_eq!(limits(batches), (80..100).collect::<Vec<_>>());
     }

@@ -92,7 +92,7 @@ impl<E: Reads> Reader<E> {
                     }
                 }
             }
-            tries.count(&reading.attempt, streak, |streak| self.dispatch.is_forgiven(streak));
+            tries.count(&reading.attempt, streak, |streak| self.dispatch.was_outage(streak));
             match self.decide(&tries, &reading.attempt) {
                 Some(wait) => self.wait(wait).await?,
                 None if matches!(reading.attempt.kind, AttemptResult::Rejected(_)) => {
@@ -169,7 +169,7 @@ impl<E: Reads> Reader<E> {
                     }
                     _ => {
                         tries.count(&reading.attempt, settled.streak, |streak| {
-                            self.dispatch.is_forgiven(streak)
+                            self.dispatch.was_outage(streak)
                         });
                         match self.decide(&tries, &reading.attempt) {
                             Some(longer) => {

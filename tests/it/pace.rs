@@ -7,7 +7,9 @@ use reprovision::engine::dispatch::{Dispatch, Exchange};
 use reprovision::model::{
     Attempt, AttemptResult, Item, Outcome, Reason, Record, Scope, Throttle, TransientFailure,
 };
-use reprovision::pace::{Adaptive, Bounds, Cooling, Learned, Pace, RateController, Waiting};
+use reprovision::pace::{
+    AdaptiveRate, Bounds, LearnedRate, Pace, RateController, RunningCooldown, SendState,
+};
 use reprovision::stop::{Stop, Why};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -283,7 +285,7 @@ async fn batch_that_is_the_probe_is_sent_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn suspended_and_continued_process_sends_no_burst() {
-    // The controller has a learned rate and no burst. The process is suspended for a minute after 100 seconds.
+    // The controller knows its rate and has no credit; the process stands still for a minute after a hundred seconds.
     for (controller, rate, most_in_a_second) in [
         (RateController::Fixed, 20.0, 22),
         // A quarter of a second is caught up, at a pace 5 % above the rate.
@@ -319,10 +321,12 @@ async fn users_that_waited_for_a_token_are_not_sent_together() {
     }
 }
 
-/// A controller with a learned rate and without a burst.
+/// A controller that knows its rate and has no burst left.
 fn known(rate: f64) -> RateController {
-    let learned = Learned { rate: Some(rate), credit: 0.0 };
-    RateController::Adaptive(Box::new(Adaptive::new(rate, Instant::now()).resume(learned, Duration::ZERO)))
+    let learned = LearnedRate { rate: Some(rate), credit: 0.0 };
+    RateController::Adaptive(Box::new(
+        AdaptiveRate::new(rate, Instant::now()).resume(learned, Duration::ZERO),
+    ))
 }
 
 #[tokio::test(start_paused = true)]
@@ -444,13 +448,13 @@ async fn throttling_pauses_and_used_share_are_counted() {
     let script =
         script(|_, number, _| if number == 1_000 { throttled(10) } else { AttemptResult::Accepted.into() });
     run_at(pace.clone(), 20_000, 32, &Stop::new(), script).await;
-    let waits = pace.waits();
-    assert_eq!((waits.refused, waits.spells), ([1, 0, 0], 1));
-    assert_eq!((waits.longest, waits.waited), (Duration::from_secs(10), Duration::from_millis(10_100)));
-    assert_eq!(waits.rate, Some(20.0), "a stock that ran out says nothing about the rate");
-    let used = waits.used.expect("a limit was met");
+    let stats = pace.throttle_stats();
+    assert_eq!((stats.throttled, stats.pauses), ([1, 0, 0], 1));
+    assert_eq!((stats.longest, stats.waited), (Duration::from_secs(10), Duration::from_millis(10_100)));
+    assert_eq!(stats.rate, Some(20.0), "a used-up burst does not measure the rate");
+    let used = stats.used.expect("a limit was met");
     assert!((0.9..=1.0).contains(&used), "{used}");
-    assert_eq!(fixed(20.0).waits().used, None);
+    assert_eq!(fixed(20.0).throttle_stats().used, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -460,7 +464,7 @@ async fn used_share_is_reported_from_one_half() {
     let script =
         script(|_, number, _| if number == 10 { throttled(1) } else { AttemptResult::Accepted.into() });
     run_at(pace.clone(), 10_000, 1, &Stop::new(), script).await;
-    let used = pace.waits().used.expect("a limit was met");
+    let used = pace.throttle_stats().used.expect("a limit was met");
     assert!((0.49..=0.51).contains(&used), "{used}");
 }
 
@@ -477,9 +481,9 @@ async fn share_of_quota_is_unknown_where_list_ends_after_a_pause() {
             }
         });
         run_at(pace.clone(), 300, 32, &Stop::new(), script).await;
-        let waits = pace.waits();
-        assert!(waits.refused[0] > 0, "{at}: no limit was met");
-        assert_eq!(waits.used, None, "{at}");
+        let stats = pace.throttle_stats();
+        assert!(stats.throttled[0] > 0, "{at}: no limit was met");
+        assert_eq!(stats.used, None, "{at}");
     }
 }
 
@@ -497,11 +501,11 @@ async fn outage_is_reported_probed_and_not_counted() {
         tickets.iter_mut().zip(1..).map(|(ticket, row)| pace.settle(ticket, row, &fault).streak).collect();
     let first = streaks[0].expect("a streak");
     assert!(streaks.iter().all(|streak| *streak == Some(first)), "{streaks:?}");
-    assert!(pace.is_forgiven(first));
+    assert!(pace.was_outage(first));
     assert_eq!(pace.in_flight(), 0);
     for probe in 1..=3 {
         let next_probe = since + Duration::from_secs(30) * probe;
-        assert_eq!(pace.waiting(), Waiting::Outage { since, next_probe });
+        assert_eq!(pace.send_state(), SendState::Outage { since, next_probe });
         let mut ticket = pace.admit(20).await;
         assert_eq!((Instant::now(), ticket.parts()), (next_probe, 1));
         let kind = if probe == 3 {
@@ -511,31 +515,31 @@ async fn outage_is_reported_probed_and_not_counted() {
         };
         pace.settle(&mut ticket, 21, &answer(kind));
     }
-    assert_eq!(pace.waiting(), Waiting::No);
+    assert_eq!(pace.send_state(), SendState::Open);
     let mut ticket = pace.admit(1).await;
     let second = pace.settle(&mut ticket, 1, &fault).streak.expect("a streak");
-    assert!(pace.is_forgiven(first) && !pace.is_forgiven(second));
+    assert!(pace.was_outage(first) && !pace.was_outage(second));
 }
 
 #[tokio::test(start_paused = true)]
 async fn saved_pause_is_reported_until_it_ends() {
     let pace = fixed(20.0);
-    assert_eq!((pace.waiting(), pace.cooling()), (Waiting::No, Vec::new()));
+    assert_eq!((pace.send_state(), pace.cooling()), (SendState::Open, Vec::new()));
     let cooling = |scope, seconds| {
         let length = Duration::from_secs(seconds);
-        Cooling { scope, until: Instant::now() + length, length, announced: true }
+        RunningCooldown { scope, until: Instant::now() + length, length, announced: true }
     };
     let (long, short) = (cooling(Scope::Tenant, 50), cooling(Scope::App, 20));
     pace.restore(Scope::Tenant, Duration::from_secs(50));
     pace.restore(Scope::App, Duration::from_secs(20));
-    assert_eq!(pace.waiting(), Waiting::CoolDown(long), "the one that ends last");
+    assert_eq!(pace.send_state(), SendState::CoolDown(long), "the one that ends last");
     let mut told = pace.cooling();
     told.sort_by_key(|cooling| cooling.until);
     assert_eq!(told, [short, long]);
     sleep(Duration::from_secs(20)).await;
     assert_eq!(pace.cooling(), [long]);
     sleep(Duration::from_secs(30)).await;
-    assert_eq!((pace.waiting(), pace.cooling()), (Waiting::No, Vec::new()));
+    assert_eq!((pace.send_state(), pace.cooling()), (SendState::Open, Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -554,12 +558,12 @@ async fn throttled_responses_that_overlap_are_one_pause() {
     let mut probe = pace.admit(1).await;
     assert_eq!(began.elapsed(), Duration::from_secs(7));
     pace.settle(&mut probe, 1, &answer(AttemptResult::Accepted));
-    let waits = pace.waits();
-    assert_eq!((waits.refused, waits.spells, waits.waited), ([3, 0, 0], 1, Duration::from_secs(7)));
+    let stats = pace.throttle_stats();
+    assert_eq!((stats.throttled, stats.pauses, stats.waited), ([3, 0, 0], 1, Duration::from_secs(7)));
     let mut ticket = pace.admit(1).await;
     pace.settle(&mut ticket, 1, &throttled(9));
     sleep(Duration::from_secs(2)).await;
-    let waits = pace.waits();
-    assert_eq!((waits.spells, waits.longest), (2, Duration::from_secs(9)));
-    assert_eq!(waits.waited, Duration::from_secs(7 + 2), "a spell that is not over counts so far");
+    let stats = pace.throttle_stats();
+    assert_eq!((stats.pauses, stats.longest), (2, Duration::from_secs(9)));
+    assert_eq!(stats.waited, Duration::from_secs(7 + 2), "a pause that is not over counts up to now");
 }

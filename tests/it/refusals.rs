@@ -426,7 +426,7 @@ async fn read_returns_401_only_for_its_own_object() {
     let kinds = |readings: Vec<(ReadResponse, _)>| -> Vec<_> {
         readings
             .into_iter()
-            .map(|(reading, _): (ReadResponse, reprovision::pace::Settled)| reading.attempt.kind)
+            .map(|(reading, _): (ReadResponse, reprovision::pace::AttemptFeedback)| reading.attempt.kind)
             .collect()
     };
     let readings = kinds(dispatch.get_batch(&asked).await.expect("read"));

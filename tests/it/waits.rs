@@ -1,4 +1,4 @@
-//! Waits of answers under a paused clock: no user is sent before the wait of its last answer is over.
+//! ThrottleStats of answers under a paused clock: no user is sent before the wait of its last answer is over.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use reprovision::model::{
     Attempt, AttemptResult, Outcome, Reason, Record, Scope, Throttle, TransientFailure,
 };
-use reprovision::pace::{Bounds, Pace, RateController, Waiting};
+use reprovision::pace::{Bounds, Pace, RateController, SendState};
 use reprovision::stop::{Stop, Why};
 
 use crate::pace::{LATENCY, Ran, run_at, script};
@@ -200,7 +200,7 @@ async fn service_with_503s_is_throttling_if_it_serves_some_users() {
     let (raise, watched) = (stop.clone(), pace.clone());
     tokio::spawn(async move {
         tokio::time::sleep(SECOND * 600).await;
-        assert!(matches!(watched.waiting(), Waiting::Outage { .. }), "{:?}", watched.waiting());
+        assert!(matches!(watched.send_state(), SendState::Outage { .. }), "{:?}", watched.send_state());
         raise.drain(Why::Interrupted);
     });
     let none = script(|_, _, _: &str| AttemptResult::Transient(TransientFailure::Unavailable));

@@ -1,5 +1,5 @@
 //! Limits as services have them: continuous refill, fixed and sliding windows, the two-bucket counter, several at once.
-//! Pure: seconds are passed in. It shares no code with the rate controller and the simulator, so that a mistake in those shows.
+//! Pure: seconds are passed in. Written by itself, so that neither the client's controller nor the simulator agree with their own mistakes.
 
 use std::collections::VecDeque;
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The rate controller in a second language, and the table that holds the two together.
+"""The rate controller in a second language, and the table that both must produce.
 
-Stdlib only.  `python3 tests/pacing/reference.py > tests/pacing/golden.csv` after a change of the controller; the test
-`pace::golden` replays the table's events through src/pace/ and compares every column to 1e-6.
+Stdlib only.  `python3 tests/pacing/reference.py > tests/pacing/reference.csv` after a change of the rate controller. The test
+`pace::reference_tests` replays the table's events through src/pace/ and compares every column to 1e-6.
 
 A line is an event at a time: `sent`, `served`, `used` (share of the limit told by a header), `refused` (announced wait,
 or nothing; the time the request left), `begin` (initial rate, remembered rate, remembered credit, seconds away, 1 where
@@ -17,12 +17,12 @@ SPEND_FIRST, SPEND_LATER, SAVED, SAVED_SHARED, LONG_WAIT, OVERTOOK = 5.0, 7.0, .
 AT_ONCE = 4.0
 
 
-class RateController:
+class Controller:
     def __init__(s, documented, rate=None, credit=None, away=0.0, said=None):
         s.D, s.N0, s.said = documented, documented * 150, said
         s.R, s.slow, s.low, s.spend = rate, documented, (rate or 0.0) * (1 - SWING), SPEND_FIRST
         s.credit = s.N0 if credit is None else min(s.N0, credit + (rate or documented) * away)
-        s.began = s.cycle = s.episode = None
+        s.began = s.cycle = s.throttled_at = None
         s.opened = s.next = s.gate = s.at_refusal = s.longest = 0.0
         s.last_refusal = s.hot = -1e9; s.refused_left = 1e9; s.passed = s.denied = 0
         s.served_n, s.spoiled, s.probe, s.probe_refused = 0, False, None, False
@@ -45,12 +45,12 @@ class RateController:
 
     def ready(s, now):
         """when the next request may leave; None: a probe is out"""
-        if s.episode is None: return max(now, s.next)
+        if s.throttled_at is None: return max(now, s.next)
         return None if s.probe is not None else max(now, s.gate)
 
     def sent(s, now):
         if s.began is None: s.began = s.opened = s.next = now
-        if s.episode is not None: s.probe = now; return
+        if s.throttled_at is not None: s.probe = now; return
         if now - s.next > 10: s.opened, s.spoiled = now, True          # idle: no growth, no measure
         b = s.base(now); r = b + s.credit / s.spend
         s.credit = max(0.0, s.credit - (r - b) / r)
@@ -63,29 +63,29 @@ class RateController:
         if share >= .98: s.hot = now
 
     def after(s, left):
-        """it left after the request whose refusal began the episode, before that was known"""
-        return s.episode is not None and s.refused_left <= left <= s.episode
+        """whether it was sent after the throttled request and before the 429 arrived"""
+        return s.throttled_at is not None and s.refused_left <= left <= s.throttled_at
 
     def served(s, now, left):
         s.served_n += 1; s.passed += s.after(left)
-        if s.episode is not None:
+        if s.throttled_at is not None:
             if left == s.probe: s.reopen(now)
         elif s.R is None and s.credit <= s.slow * s.spend and now - s.hot >= 2:
             s.slow = min(s.slow * 2 ** (1 / (s.slow * DOUBLES)), 2 * max(s.lately(now), .4 * s.D))
 
     def refused(s, now, left, wait):
         s.credit = 0.0
-        if s.episode is None and left >= s.last_refusal: s.episode, s.refused_left, s.at_refusal = now, left, s.lately(now)
+        if s.throttled_at is None and left >= s.last_refusal: s.throttled_at, s.refused_left, s.at_refusal = now, left, s.lately(now)
         else: s.denied += s.after(left)
         again = s.probe is not None and left == s.probe
         if again: s.probe, s.probe_refused = None, True
         s.last_refusal = now
         w = wait or 0.0
-        if wait is None or again: w = max(w, min(30.0, max(1.0, .5 * (now - s.episode))))
+        if wait is None or again: w = max(w, min(30.0, max(1.0, .5 * (now - s.throttled_at))))
         s.gate = max(s.gate, now + w)
 
     def reopen(s, now):
-        waited = now - s.episode
+        waited = now - s.throttled_at
         if s.cycle is None and waited < max(LONG_WAIT, .5 * (now - s.began)):
             s.slow = max(s.D, s.proved())
             if s.said and s.R is None: s.R, s.low = s.slow, s.slow * (1 - SWING)
@@ -98,10 +98,10 @@ class RateController:
         s.credit = min(s.N0, waited * max(SAVED * rate, least))
         s.spend, s.cycle, s.served_n = SPEND_TRYING if s.trying else SPEND_LATER, now, 0
         s.passed, s.denied, s.spoiled, s.probe_refused = 0, 0, False, False
-        s.opened = now; s.episode = s.probe = None; s.next = now if s.credit >= AT_ONCE else now + 1 / s.pace(now)
+        s.opened = now; s.throttled_at = s.probe = None; s.next = now if s.credit >= AT_ONCE else now + 1 / s.pace(now)
 
     def proved(s):
-        """of an empty stock only what comes in is served: that share of the pace is the rate, at least"""
+        """of a used-up quota only the refill is served: that share of the pace is at least the rate"""
         return s.at_refusal * max(0, s.passed - OVERTOOK) / max(1, s.passed + s.denied)
 
     def pooled(s, requests, seconds):
@@ -116,7 +116,7 @@ class RateController:
         n, t = s.pooled(10, 10)
         as_before = (n / t if t else s.R) * (now - since)
         alone = not s.probe_refused and s.denied <= ALONE * (s.passed + s.denied)
-        if s.episode - s.opened >= s.crossing():
+        if s.throttled_at - s.opened >= s.crossing():
             s.lasted, s.trying, s.left_n = max(s.lasted, s.R), False, s.after_n
         elif not alone or (s.trying and abs(s.served_n - as_before) <= max(1.0, SAME * as_before)):
             if s.trying: s.after_n = min(LAST_AFTER, 2 * s.after_n)
@@ -173,7 +173,7 @@ def show(controller, now):
 
 def run(name, arguments, server, requests, header=False, told=True, idle=None, most=8, trip=.083):
     """One client, whole microseconds, nothing random: events, and the state after each."""
-    controller = RateController(*(0.0 if a is None and i == 3 else a for i, a in enumerate(arguments))); us = lambda t: round(t, 6)
+    controller = Controller(*(0.0 if a is None and i == 3 else a for i, a in enumerate(arguments))); us = lambda t: round(t, 6)
     print(f'# {name}')
     print('0,begin,' + ' '.join('' if a is None else f'{a:g}' for a in (*arguments, *(None,) * 5)[:5]) + ',' + show(controller, 0.0))
     events, now, left, flight, seq = [], 0.001, requests, 0, 0
@@ -200,7 +200,7 @@ def run(name, arguments, server, requests, header=False, told=True, idle=None, m
 
 if __name__ == '__main__':
     print('# time,event,argument,rate,slow,pace,credit,next,gate')
-    run('bucket with a full stock', (2.0,), Bucket(60, lambda t: 2.0), 220)
+    run('full bucket', (2.0,), Bucket(60, lambda t: 2.0), 220)
     run('bucket smaller than documented, header', (2.0,), Bucket(30, lambda t: .9), 110, header=True)
     run('window, no announced wait', (2.0,), Window(60, 40.0), 200, told=False)
     run('window, remembered', (2.0, 1.3, 20.0, 30.0), Window(60, 40.0), 200)
@@ -209,6 +209,6 @@ if __name__ == '__main__':
     run('quota falls to less than the round trips of a look', (4.0, 4.0, 0.0, 0.0), Bucket(8, lambda t: 4.0 if t < 30 else .8), 220)
     run('almost nothing is allowed', (2.0,), Bucket(1, lambda t: .03), 14)
     run('the rate was said', (2.0, None, None, None, 1), Bucket(20, lambda t: 1.9), 300)
-    run('the rate was said, and the end of the stock shows more', (4.0, None, None, None, 1), Bucket(60, lambda t: 30.0), 300, most=40, trip=.4)
+    run('known rate, and the end of the burst shows more', (4.0, None, None, None, 1), Bucket(60, lambda t: 30.0), 300, most=40, trip=.4)
     run('some are refused by chance', (6.0,), ByChance(Bucket(60, lambda t: 6.0), .03), 400, most=16, trip=.2)
     run('some are refused by chance, then the quota falls', (6.0, 6.0, 0.0, 0.0), ByChance(Bucket(60, lambda t: 6.0 if t < 30 else 2.0), .03), 300, most=16, trip=.2)

@@ -20,7 +20,7 @@ fn one(scenario: &Scenario, case: &Case, seed: u64) -> (Tally, f64) {
         let server = Arc::new(Mutex::new(Server::new(service, case.header, seed)));
         let controller = case
             .initial_rate
-            .map_or_else(|| RateController::adaptive(DOCUMENTED_RATE), RateController::with_initial_rate);
+            .map_or_else(|| RateController::adaptive(DOCUMENTED_RATE), RateController::from_known);
         let bounds = Bounds { in_flight: reach.in_flight, ..Bounds::default() };
         let pace = Pace::new(controller, bounds, Some(fastrand::Rng::with_seed(seed)));
         work(server, pace, reach, case.users, seed, service.token_s, None).await

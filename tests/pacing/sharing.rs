@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reprovision::pace::{Adaptive, Bounds, DOCUMENTED_RATE, Learned, Pace, RateController};
+use reprovision::pace::{AdaptiveRate, Bounds, DOCUMENTED_RATE, LearnedRate, Pace, RateController};
 use tokio::time::{Instant, sleep};
 
 use crate::scenario::{Reach, Scenario, Server};
@@ -108,7 +108,12 @@ fn two_processes_share_a_quota() {
 }
 
 /// 4,000 users, `away` seconds, 4,000 more in a new process that remembers what `remembers` leaves of it.
-fn continued(scenario: &Scenario, away: u64, seed: u64, remembers: impl Fn(Learned) -> Learned) -> Tally {
+fn continued(
+    scenario: &Scenario,
+    away: u64,
+    seed: u64,
+    remembers: impl Fn(LearnedRate) -> LearnedRate,
+) -> Tally {
     paused(|| async move {
         let server = Arc::new(Mutex::new(Server::new(&scenario.service, false, seed)));
         let (before, away) = (fresh(seed), Duration::from_secs(away));
@@ -116,7 +121,7 @@ fn continued(scenario: &Scenario, away: u64, seed: u64, remembers: impl Fn(Learn
         let (learned, _) = before.learned().expect("a controller that learns");
         sleep(away).await;
         // The server's clock goes on: the second process is a client of the same service.
-        let controller = Adaptive::new(DOCUMENTED_RATE, Instant::now()).resume(remembers(learned), away);
+        let controller = AdaptiveRate::new(DOCUMENTED_RATE, Instant::now()).resume(remembers(learned), away);
         let pace = Pace::new(
             RateController::Adaptive(Box::new(controller)),
             bounds(),

@@ -13,7 +13,7 @@ use super::gate::Gate;
 use super::refusals::SendOrder;
 use crate::graph::BatchPart;
 use crate::model::{Attempt, Row, UserId};
-use crate::pace::Settled;
+use crate::pace::AttemptFeedback;
 use crate::stop::{Stop, Why};
 
 /// Nobody waits longer for others, however slow the rate.
@@ -43,7 +43,7 @@ struct SendAlone {
 struct QueuedUser {
     row: u64,
     id: UserId,
-    answer: oneshot::Sender<(Attempt, Settled)>,
+    answer: oneshot::Sender<(Attempt, AttemptFeedback)>,
 }
 
 impl Batcher {
@@ -65,7 +65,7 @@ impl Batcher {
     }
 
     /// Hands the user in and waits for his answer.
-    pub(super) async fn attempt(&self, row: &Row, stop: &Stop) -> Option<(Attempt, Settled)> {
+    pub(super) async fn attempt(&self, row: &Row, stop: &Stop) -> Option<(Attempt, AttemptFeedback)> {
         let (answer, answered) = oneshot::channel();
         let member = QueuedUser { row: row.number, id: row.id.clone(), answer };
         let came = match self.arriving.send(member) {

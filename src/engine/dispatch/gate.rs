@@ -10,7 +10,7 @@ use super::contact::Contact;
 use super::exchange::Exchange;
 use super::refusals::{Action, RefusalVerdict, Refusals, SendOrder};
 use crate::model::{Attempt, AttemptResult, Reason, UserId};
-use crate::pace::{Pace, Settled, Ticket};
+use crate::pace::{AttemptFeedback, Pace, Ticket};
 use crate::stop::{Stop, Why};
 
 /// Who waited longer for a token asks the gate again: with all who wait for the same one, the writes of more than this at
@@ -84,7 +84,11 @@ impl<E: Exchange> Gate<E> {
         Self { exchange, pace, stop, contact, refusals: Refusals::new(), at_work: AtomicUsize::new(0) }
     }
 
-    pub(super) async fn single(self: &Arc<Self>, number: u64, id: &UserId) -> Option<(Attempt, Settled)> {
+    pub(super) async fn single(
+        self: &Arc<Self>,
+        number: u64,
+        id: &UserId,
+    ) -> Option<(Attempt, AttemptFeedback)> {
         let mut departure = self.leave(1).await?;
         let attempt = tokio::select! {
             biased;
@@ -100,7 +104,7 @@ impl<E: Exchange> Gate<E> {
         departure: &mut Departure<E::Pass>,
         number: u64,
         attempt: &Attempt,
-    ) -> Settled {
+    ) -> AttemptFeedback {
         self.heed(SendOrder { request: departure.request, part: 0 }, number, number, attempt);
         self.pace.settle(&mut departure.ticket, number, attempt)
     }
@@ -232,7 +236,7 @@ impl<E: Exchange> Gate<E> {
             let late = patient && admitted.elapsed() > LATE;
             let doubted = !checks && self.refusals.is_in_doubt();
             if ticket.still_open() && !late && !doubted {
-                ticket.leaves_now();
+                ticket.mark_sent();
                 let request = self.refusals.sent(parts.min(ticket.parts() as usize));
                 return Some(Departure { ticket, pass, request });
             }

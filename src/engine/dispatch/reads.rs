@@ -10,7 +10,7 @@ use super::refusals::SendOrder;
 use super::sender::Dispatch;
 use crate::graph::{Client, MOST_PARTS, Pass, ReadResponse};
 use crate::model::AttemptResult;
-use crate::pace::Settled;
+use crate::pace::AttemptFeedback;
 
 /// What can be read as well: pages and objects, through the same gate.
 pub trait Reads: Exchange {
@@ -38,7 +38,7 @@ impl<E: Reads> Dispatch<E> {
     /// Reads one URL as soon as it may leave, as [`Dispatch::attempt`] sends for a row. Whether and when it is asked
     /// again is for the caller to decide; `number` stays the same then. A 401 is about this read: one that is about the
     /// token is asked again here.
-    pub async fn get(&self, number: u64, url: &Url) -> Option<(ReadResponse, Settled)> {
+    pub async fn get(&self, number: u64, url: &Url) -> Option<(ReadResponse, AttemptFeedback)> {
         loop {
             let mut departure = self.gate.leave(1).await?;
             let mut reading = tokio::select! {
@@ -47,7 +47,7 @@ impl<E: Reads> Dispatch<E> {
                 () = self.gate.stop.aborting() => return None,
             };
             let settled = self.gate.settle(&mut departure, number, &reading.attempt);
-            settled.judge(&mut reading.attempt);
+            settled.apply_to(&mut reading.attempt);
             if !self.is_to_repeat(number, &reading).await? {
                 return Some((reading, settled));
             }
@@ -57,7 +57,7 @@ impl<E: Reads> Dispatch<E> {
     /// Reads as many of the first [`MOST_PARTS`] as may leave together, in one request, and answers in their order:
     /// fewer than asked while a single probe is allowed, never more than the group of the `Pace`. The rest is asked
     /// again; what has the code [`NO_ANSWER`](crate::graph::NO_ANSWER) better alone. For a 401 see [`Dispatch::get`].
-    pub async fn get_batch(&self, asked: &[ReadRequest]) -> Option<Vec<(ReadResponse, Settled)>> {
+    pub async fn get_batch(&self, asked: &[ReadRequest]) -> Option<Vec<(ReadResponse, AttemptFeedback)>> {
         let most = asked.len().min(MOST_PARTS);
         if most == 0 {
             return Some(Vec::new());
@@ -81,7 +81,7 @@ impl<E: Reads> Dispatch<E> {
         let mut settling = self.gate.pace.settling(&mut departure.ticket);
         let settle = |(one, mut reading): (&ReadRequest, ReadResponse)| {
             let settled = settling.part(counted(one, &reading), &reading.attempt);
-            settled.judge(&mut reading.attempt);
+            settled.apply_to(&mut reading.attempt);
             (reading, settled)
         };
         let mut answers: Vec<_> = asked.iter().zip(readings).map(settle).collect();

@@ -7,7 +7,7 @@ use super::batcher::Batcher;
 use super::exchange::Exchange;
 use super::gate::{AtWork, Gate, Whose};
 use crate::model::{Attempt, Row};
-use crate::pace::{Pace, Settled};
+use crate::pace::{AttemptFeedback, Pace};
 use crate::stop::Stop;
 
 /// The gate with what it asks.
@@ -32,13 +32,13 @@ impl<E: Exchange> Dispatch<E> {
 
     /// Sends a request for the row as soon as it may leave, alone or with others. `None`: the run stops and nothing was
     /// sent, or the answer will not be waited for. [`Dispatch::whose`] says whether a refusal counts.
-    pub async fn attempt(&self, row: &Row) -> Option<(Attempt, Settled)> {
+    pub async fn attempt(&self, row: &Row) -> Option<(Attempt, AttemptFeedback)> {
         let _at_work = AtWork::begin(&self.gate.at_work);
         let (mut attempt, settled) = match self.batcher.as_ref().filter(|batcher| batcher.takes(row.number)) {
             Some(batcher) => batcher.attempt(row, &self.gate.stop).await?,
             None => self.gate.single(row.number, &row.id).await?,
         };
-        settled.judge(&mut attempt);
+        settled.apply_to(&mut attempt);
         Some((attempt, settled))
     }
 
@@ -60,7 +60,7 @@ impl<E: Exchange> Dispatch<E> {
     }
 
     /// Whether a streak's attempts count against nobody.
-    pub fn is_forgiven(&self, streak: u64) -> bool {
-        self.gate.pace.is_forgiven(streak)
+    pub fn was_outage(&self, streak: u64) -> bool {
+        self.gate.pace.was_outage(streak)
     }
 }

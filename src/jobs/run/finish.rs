@@ -11,7 +11,7 @@ use crate::error::{Error, Exit, sign_in_text};
 use crate::input::Checked;
 use crate::jobs::next_commands;
 use crate::model::Outcome;
-use crate::pace::Waits;
+use crate::pace::ThrottleStats;
 use crate::report::{self, Figures, Summary, count, next_step};
 use crate::rundir::{
     Failed, Original, ReadBack, RunFile, State, Totals, each_record, hashes, is_accounted, read_account,
@@ -30,7 +30,7 @@ pub(super) struct Worked {
     /// Length of this call.
     pub(super) wall: Duration,
     /// What the limits of the service did.
-    pub(super) waits: Waits,
+    pub(super) waits: ThrottleStats,
     /// Lines of `results.csv` that were found damaged at the start.
     pub(super) damaged: u64,
     /// What was said of the sign-in meanwhile.

@@ -261,7 +261,7 @@ impl Ready {
             reasons: stop.reasons(),
             error,
             wall: started.elapsed(),
-            waits: pace.waits(),
+            waits: pace.throttle_stats(),
             damaged: read.damaged,
             notes: tokens.notices(),
         };

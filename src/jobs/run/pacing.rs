@@ -1,4 +1,4 @@
-//! From flags, scenario and `state.json` to the pace, and how long it will take.
+//! Builds the pace from flags, scenario and `state.json`, and estimates how long a run takes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,35 +9,36 @@ use tokio::time::Instant;
 use crate::model::RateLimit;
 use crate::model::{Scope, stamp};
 use crate::pace::{
-    Adaptive, Bounds, Cooling, DOCUMENTED_RATE, FASTEST, Learned, Pace, RateController, Waits, time_at_best,
+    AdaptiveRate, Bounds, DOCUMENTED_RATE, FASTEST, LearnedRate, Pace, RateController, RunningCooldown,
+    ThrottleStats, time_at_best,
 };
 use crate::report::{Limits, human};
 use crate::rundir::{SavedRate, State};
 use crate::stop::Why;
 use crate::sys;
 
-/// What was asked about the pace.
+/// The settings of the pace.
 #[derive(Clone, Copy, Debug)]
 pub struct Pacing {
     /// `--rate`
     pub rate: Option<RateLimit>,
     /// `--initial-rate`
     pub initial: Option<f64>,
-    /// Into how many shards both are split, from 1: the service gives one quota to all of them.
+    /// Number of shards, from 1, that share both rates, because they share one quota.
     pub share: u32,
     /// Writes per second that fit the quota of the embedded simulator.
     pub simulated: Option<f64>,
 }
 
 impl Pacing {
-    /// The pace as it stood when the run was left, or a fresh one.
+    /// The pace as the last invocation left it, or a new one.
     pub(super) fn start(self, state: &State, in_flight: u16, batch: u16, now: Timestamp) -> Arc<Pace> {
         let bounds =
             Bounds { rate: self.ceiling(), in_flight: usize::from(in_flight), group: u32::from(batch) };
         let pace = Pace::new(self.controller(state, now), bounds, Some(fastrand::Rng::new()));
         for (scope, until, length) in &state.cooldowns {
             let left = until.duration_since(now);
-            // A clock that went backwards must not make a wait longer than it was.
+            // A clock that was set back must not make a pause longer.
             let left = Duration::try_from(left).unwrap_or_default().min(Duration::from_millis(*length));
             if let Some(scope) = Scope::from_name(scope).filter(|_| !left.is_zero()) {
                 pace.restore(scope, left);
@@ -52,23 +53,23 @@ impl Pacing {
         }
         let (rate, now_here) = (self.first(), Instant::now());
         let fresh = match self.initial {
-            None => Adaptive::new(rate, now_here),
-            Some(_) => Adaptive::with_initial_rate(rate, now_here),
+            None => AdaptiveRate::new(rate, now_here),
+            Some(_) => AdaptiveRate::from_known(rate, now_here),
         };
         let learned = state.learned.as_ref().filter(|_| self.initial.is_none());
         let controller = match (learned, self.at_simulated()) {
             (Some(learned), _) => {
-                // A clock that went backwards counts as no time away.
+                // If the clock was set back, no time has passed.
                 let away = Duration::try_from(now.duration_since(learned.last_sent)).unwrap_or_default();
-                fresh.resume(Learned { rate: learned.rate, credit: learned.credit }, away)
+                fresh.resume(LearnedRate { rate: learned.rate, credit: learned.credit }, away)
             }
-            (None, Some(rate)) => fresh.resume(Learned { rate: Some(rate), credit: 0.0 }, Duration::ZERO),
+            (None, Some(rate)) => fresh.resume(LearnedRate { rate: Some(rate), credit: 0.0 }, Duration::ZERO),
             (None, None) => fresh,
         };
         RateController::Adaptive(Box::new(controller))
     }
 
-    /// The rate at which a simulated run starts when nothing else was asked.
+    /// The initial rate of a simulated run without a flag for it.
     fn at_simulated(self) -> Option<f64> {
         self.simulated.filter(|_| self.rate.is_none() && self.initial.is_none())
     }
@@ -77,7 +78,7 @@ impl Pacing {
         self.rate.map_or(FASTEST, |rate| rate.per_second / f64::from(self.share))
     }
 
-    /// What the search for the rate starts from.
+    /// The rate from which the search starts.
     fn first(self) -> f64 {
         self.initial.unwrap_or(DOCUMENTED_RATE) / f64::from(self.share)
     }
@@ -106,7 +107,7 @@ impl Pacing {
         }
     }
 
-    /// As `run.json` keeps it.
+    /// The settings in the form of `run.json`.
     pub(super) fn settings(self) -> serde_json::Value {
         serde_json::json!({
             "mode": if self.rate.is_some_and(|rate| rate.fixed) { "fixed" } else { "adaptive" },
@@ -116,7 +117,7 @@ impl Pacing {
     }
 }
 
-/// What `state.json` keeps of the pace at this moment; `before` is what an earlier call learned.
+/// The present state of the pace for `state.json`. `before` is what an earlier invocation learned.
 pub(super) fn state_of(pace: &Pace, before: Option<SavedRate>, wall: Timestamp) -> State {
     let now = Instant::now();
     let cooldowns = pace.cooling().into_iter().filter_map(|cooling| {
@@ -129,15 +130,15 @@ pub(super) fn state_of(pace: &Pace, before: Option<SavedRate>, wall: Timestamp) 
         let last_sent = wall.checked_sub(ago).ok()?;
         Some(SavedRate { rate: learned.rate, credit: learned.credit, last_sent })
     });
-    // A millisecond too much, so that rounding makes no wait shorter.
+    // One millisecond more, so that rounding does not shorten a pause.
     let since_boot = sys::since_boot()
         .and_then(|since| Some((since.boot, u64::try_from(since.passed.as_millis()).ok()? + 1)));
     State { cooldowns: cooldowns.collect(), learned: learned.or(before), saved_at: Some(wall), since_boot }
 }
 
-/// Why a pause that the service asked for is not waited for: it is longer than `--max-wait`.
+/// Why the run stops at a pause that is longer than `--max-wait`.
 pub(super) fn long_pause(pace: &Pace, max_wait: Duration) -> Option<Why> {
-    let long = |cooling: &Cooling| cooling.announced && cooling.length > max_wait;
+    let long = |cooling: &RunningCooldown| cooling.announced && cooling.length > max_wait;
     let cooling = pace.cooling().into_iter().find(long)?;
     let left = cooling.until.saturating_duration_since(Instant::now());
     let end = Timestamp::now().saturating_add(left).unwrap_or(Timestamp::MAX);
@@ -150,14 +151,14 @@ pub(super) fn long_pause(pace: &Pace, max_wait: Duration) -> Option<Why> {
     )))
 }
 
-/// The limits as the summary tells them.
-pub(super) fn limits_of(waits: &Waits) -> Limits {
-    let throttled = Scope::ALL.into_iter().zip(waits.refused).filter(|(_, count)| *count > 0);
+/// The throttling figures of the summary.
+pub(super) fn limits_of(stats: &ThrottleStats) -> Limits {
+    let throttled = Scope::ALL.into_iter().zip(stats.throttled).filter(|(_, count)| *count > 0);
     Limits {
         throttled: throttled.map(|(scope, count)| (scope.name().to_owned(), count)).collect(),
-        pauses: waits.spells,
-        waited_s: waits.waited.as_secs_f64(),
-        rate: waits.rate,
-        used: waits.used,
+        pauses: stats.pauses,
+        waited_s: stats.waited.as_secs_f64(),
+        rate: stats.rate,
+        used: stats.used,
     }
 }

@@ -1,4 +1,4 @@
-//! What the display shows of a run that is being driven.
+//! The progress of a run for the display.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use super::counters::Counters;
 use crate::model::Progress;
-use crate::pace::{Pace, Waiting};
+use crate::pace::{Pace, SendState};
 use crate::report::human;
 use crate::stop::Stop;
 
-/// Shown instead of what is waited for, because a run that stops no longer waits for it.
+/// Shown instead of a pause, because a run that stops does not wait for it any more.
 const STOPPING: &str = "stopping; Ctrl-C ends at once";
 
-/// Reads where the run stands, each time it is called.
+/// Returns a function that reads the present progress.
 pub(super) fn reader(
     pace: Arc<Pace>,
     counters: Arc<Counters>,
@@ -27,22 +27,22 @@ pub(super) fn reader(
         throttled: counters.throttled.load(Relaxed),
         in_flight: pace.in_flight(),
         waiting: match stop.is_running() {
-            true => waiting(pace.waiting()),
+            true => waiting(pace.send_state()),
             false => Some(STOPPING.to_owned()),
         },
     }
 }
 
-fn waiting(waiting: Waiting) -> Option<String> {
+fn waiting(waiting: SendState) -> Option<String> {
     let until = |instant: Instant| human(instant.saturating_duration_since(Instant::now()));
     match waiting {
-        Waiting::No => None,
-        Waiting::CoolDown(cooling) => Some(format!(
+        SendState::Open => None,
+        SendState::CoolDown(cooling) => Some(format!(
             "paused by Microsoft 365 ({}): {} left",
             cooling.scope.owner(),
             until(cooling.until)
         )),
-        Waiting::Outage { since, next_probe } => Some(format!(
+        SendState::Outage { since, next_probe } => Some(format!(
             "Microsoft 365 does not answer (for {}); trying again in {}",
             human(since.elapsed()),
             until(next_probe)

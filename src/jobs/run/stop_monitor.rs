@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::counters::{Counters, LOOK_EVERY};
 use super::pacing::long_pause;
-use crate::pace::{Pace, Waiting};
+use crate::pace::{Pace, SendState};
 use crate::report::human;
 use crate::stop::{Stop, Why};
 use crate::sys::{Signal, Signals};
@@ -50,7 +50,7 @@ impl Watch {
             {
                 self.stop.drain(why);
             }
-            if let Waiting::Outage { since, .. } = self.pace.waiting()
+            if let SendState::Outage { since, .. } = self.pace.send_state()
                 && outage.replace(since) != Some(since)
                 && self.stop.is_running()
             {
@@ -84,7 +84,7 @@ pub(super) fn why(signal: Signal) -> Why {
 
 fn overdue(pace: &Pace, counters: &Counters, deadline: Option<Instant>, max_stall: Duration) -> Option<Why> {
     if let Some(end) = deadline {
-        if let Waiting::CoolDown(cooling) = pace.waiting()
+        if let SendState::CoolDown(cooling) = pace.send_state()
             && cooling.announced
             && cooling.until > end
         {

@@ -1,4 +1,4 @@
-//! The fixed ceiling, `--rate`, held by governor.
+//! The rate limit, `--rate`, enforced by governor.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,25 +10,26 @@ use governor::{Quota, RateLimiter};
 
 use super::clock::{Tick, TokioClock};
 
-/// Slowest rate: one write in 100 seconds. Below it a run would look dead.
+/// Lowest rate limit, in writes per second: one write in 100 seconds. A slower run would look as if it hung.
 pub const SLOWEST: f64 = 0.01;
-/// Fastest rate: more than one machine sends, in batches too; keeps the interval far above governor's nanosecond.
+/// Highest rate limit, in writes per second. It is more than one machine can send, and its interval is far above the nanosecond
+/// of governor.
 pub const FASTEST: f64 = 1_000_000.0;
-/// Saved-up credit in seconds: what a stopped and continued process may send at once, at most.
+/// Largest delay, in seconds, that a stopped and resumed process may catch up immediately.
 const SAVED_SECONDS: f64 = 0.05;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Tick>>;
 
-/// Writes per second, never more, whatever the rate controller decides.
+/// The rate limit: an upper bound in writes per second, whatever the rate controller allows.
 #[derive(Debug)]
-pub(super) struct Ceiling {
+pub(super) struct RateLimitBucket {
     limiter: Limiter,
     rate: f64,
     group: u32,
 }
 
-impl Ceiling {
-    /// `rate` in writes per second, clamped to 0.01..=1,000,000; so many as `group` may be taken at once.
+impl RateLimitBucket {
+    /// `rate` is in writes per second, clamped to 0.01..=1,000,000. Up to `group` writes may be taken together.
     pub(super) fn new(rate: f64, group: u32) -> Self {
         let rate = if rate.is_finite() { rate.clamp(SLOWEST, FASTEST) } else { FASTEST };
         let group = group.max(1);
@@ -44,12 +45,15 @@ impl Ceiling {
         self.rate
     }
 
-    /// Most writes that can be taken at once.
+    /// Largest number of writes that can be taken together.
     pub(super) fn group(&self) -> u32 {
         self.group
     }
 
-    /// Takes so many writes, at most [`Ceiling::group`], or says how long to wait before asking again.
+    /// Takes `writes` writes, at most [`RateLimitBucket::group`].
+    ///
+    /// # Errors
+    /// The time to wait before the next call.
     pub(super) fn take(&self, writes: NonZeroU32) -> Result<(), Duration> {
         let early = self.limiter.check_n(writes).expect("the burst is at least as large as a group");
         early.map_err(|early| early.wait_time_from(TokioClock.now()).max(Duration::from_nanos(1)))
@@ -63,15 +67,15 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_slowest_and_the_fastest_rate_are_held_as_any_other() {
+    async fn lowest_and_highest_rate_limit_are_kept() {
         for rate in [SLOWEST, 16.0, FASTEST] {
-            let ceiling = Ceiling::new(rate, 20);
+            let rate_limit = RateLimitBucket::new(rate, 20);
             let (start, group) = (Instant::now(), NonZeroU32::new(20).expect("above zero"));
             let burst = (rate * SAVED_SECONDS).max(20.0);
             // Some seconds of the fastest rate, some hours of the slowest.
             let groups = ((burst + 2.0 * rate) / 20.0).ceil().max(3.0);
             for _ in 0..groups as u64 {
-                while let Err(wait) = ceiling.take(group) {
+                while let Err(wait) = rate_limit.take(group) {
                     sleep(wait).await;
                 }
             }

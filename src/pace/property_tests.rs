@@ -1,28 +1,28 @@
-//! What holds for the gate whatever happens in whatever order.
+//! Properties of the gate for any events in any order.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::time::{Instant, advance};
 
-use super::adaptive::Adaptive;
+use super::adaptive::AdaptiveRate;
 use super::controller::RateController;
-use super::gate::{Bounds, Flow};
+use super::gate::{Bounds, PaceState};
 use crate::model::{Attempt, AttemptResult, Scope, Throttle, TransientFailure};
 
 /// `--concurrency` of the sequences: small enough to be reached.
 const IN_FLIGHT: usize = 12;
 /// `--initial-rate`
 const INITIAL: f64 = 20.0;
-/// The stock that belongs to it.
-const STOCK: f64 = 3_000.0;
-/// Longest wait that a service announces here, in milliseconds.
+/// The burst of this rate.
+const BURST: f64 = 3_000.0;
+/// Longest wait that the service announces in these tests, in milliseconds.
 const LONGEST_MS: u64 = 200_000;
 
 /// Largest group.
 const GROUP: u32 = 20;
-/// Longest wait of our own making: 30 s for a probe, or 20 s for each part of a group at 0.05/s.
-const LONGEST_OWN_S: u64 = 20 * GROUP as u64;
+/// Longest wait that the service did not ask for: 30 s for a probe, or 20 s for each part of a group at 0.05/s.
+const LONGEST_UNANNOUNCED_S: u64 = 20 * GROUP as u64;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -35,7 +35,7 @@ enum Step {
 #[derive(Clone, Debug)]
 enum Reply {
     Served(Option<f64>),
-    Refused { wait: Option<u64>, scope: usize, quota: bool },
+    Throttled { wait: Option<u64>, scope: usize, quota: bool },
     Fault,
     Unauthorized,
 }
@@ -44,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let wait = prop_oneof![Just(None), (0..LONGEST_MS).prop_map(Some)];
     let reply = prop_oneof![
         6 => prop_oneof![Just(None), (0.0..2.0).prop_map(Some)].prop_map(Reply::Served),
-        2 => (wait, 0..3_usize, any::<bool>()).prop_map(|(wait, scope, quota)| Reply::Refused { wait, scope, quota }),
+        2 => (wait, 0..3_usize, any::<bool>()).prop_map(|(wait, scope, quota)| Reply::Throttled { wait, scope, quota }),
         1 => Just(Reply::Fault),
         1 => Just(Reply::Unauthorized),
     ];
@@ -64,7 +64,7 @@ fn attempt(reply: &Reply) -> Attempt {
             used = *share;
             AttemptResult::Accepted
         }
-        Reply::Refused { wait, scope, quota } => {
+        Reply::Throttled { wait, scope, quota } => {
             retry_after = wait.map(Duration::from_millis);
             AttemptResult::Throttled(Throttle { scope: Scope::ALL[*scope], quota: *quota })
         }
@@ -83,15 +83,15 @@ struct Out {
 }
 
 struct Model {
-    flow: Flow,
+    state: PaceState,
     out: Vec<Out>,
     announced: Instant,
     rows: u64,
 }
 
 impl Model {
-    fn controller(&self) -> &Adaptive {
-        match &self.flow.controller {
+    fn controller(&self) -> &AdaptiveRate {
+        match &self.state.controller {
             RateController::Adaptive(controller) => controller,
             RateController::Fixed => panic!("the controller changed"),
         }
@@ -99,13 +99,13 @@ impl Model {
 
     fn ask(&mut self, parts: u32) -> Result<(), TestCaseError> {
         let now = Instant::now();
-        match self.flow.admit(parts, now) {
+        match self.state.admit(parts, now) {
             Ok((given, probe)) => {
                 prop_assert!(given >= 1 && given <= parts);
                 prop_assert!(now >= self.announced, "sent {:?} early", self.announced - now);
                 prop_assert!(!probe || given == 1, "a probe of {given}");
                 prop_assert!(!probe || !self.out.iter().any(|out| out.probe), "two probes");
-                prop_assert!(probe || !self.flow.cooldowns.is_shut(), "not a probe in an episode");
+                prop_assert!(probe || !self.state.cooldowns.is_shut(), "not a probe in a throttling event");
                 for _ in 0..given {
                     self.rows += 1;
                     self.out.push(Out { sent: now, probe, row: self.rows });
@@ -118,10 +118,12 @@ impl Model {
             }
             Err(Some(until)) => {
                 prop_assert!(until > now);
-                let longest = now.max(self.announced) + Duration::from_secs(LONGEST_OWN_S);
+                let longest = now.max(self.announced) + Duration::from_secs(LONGEST_UNANNOUNCED_S);
                 prop_assert!(until <= longest, "waits {:?} for nothing", until - now);
             }
-            Err(None) => prop_assert!(!self.out.is_empty(), "waits for an answer that nobody owes"),
+            Err(None) => {
+                prop_assert!(!self.out.is_empty(), "waits for a response although nothing is in flight")
+            }
         }
         Ok(())
     }
@@ -133,16 +135,16 @@ impl Model {
         let out = self.out.swap_remove(which % self.out.len());
         let now = Instant::now();
         let before = (self.controller().base_at(now), self.controller().learned());
-        let ends: Vec<_> = self.flow.cooldowns.all().map(|cooling| (cooling.scope, cooling.until)).collect();
-        self.flow.free(1, out.probe);
-        self.flow.settle(out.sent, out.row, &attempt(reply), now);
-        if let Reply::Refused { wait, quota, .. } = reply {
+        let ends: Vec<_> = self.state.cooldowns.all().map(|cooling| (cooling.scope, cooling.until)).collect();
+        self.state.free(1, out.probe);
+        self.state.settle(out.sent, out.row, &attempt(reply), now);
+        if let Reply::Throttled { wait, quota, .. } = reply {
             self.announced = self.announced.max(now + Duration::from_millis(wait.unwrap_or(0)));
             for (scope, until) in ends {
-                let after = self.flow.cooldowns.all().find(|cooling| cooling.scope == scope);
+                let after = self.state.cooldowns.all().find(|cooling| cooling.scope == scope);
                 prop_assert!(after.is_some_and(|after| after.until >= until), "a wait was shortened");
             }
-            prop_assert!(self.controller().base_at(now) <= before.0, "a refusal raised the pace");
+            prop_assert!(self.controller().base_at(now) <= before.0, "a 429 raised the pace");
             if *quota {
                 prop_assert_eq!(self.controller().learned().credit, 0.0);
             } else {
@@ -156,9 +158,9 @@ impl Model {
         let controller = self.controller();
         let (pace, learned) = (controller.pace(Instant::now()), controller.learned());
         prop_assert!(pace.is_finite() && pace >= 0.05, "pace {pace}");
-        prop_assert!((0.0..=STOCK).contains(&learned.credit), "credit {}", learned.credit);
+        prop_assert!((0.0..=BURST).contains(&learned.credit), "credit {}", learned.credit);
         prop_assert!(learned.rate.is_none_or(|rate| rate.is_finite() && rate >= 0.05), "{learned:?}");
-        prop_assert_eq!(self.flow.in_flight, self.out.len());
+        prop_assert_eq!(self.state.in_flight, self.out.len());
         Ok(())
     }
 }
@@ -167,12 +169,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn bounds_hold_whatever_happens(steps in steps()) {
+    fn limits_hold_for_any_events_in_any_order(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.expect("a runtime").block_on(async {
             let bounds = Bounds { in_flight: IN_FLIGHT, group: GROUP, ..Bounds::default() };
-            let flow = Flow::new(RateController::adaptive(INITIAL), bounds, None);
-            let mut model = Model { flow, out: Vec::new(), announced: Instant::now(), rows: 0 };
+            let state = PaceState::new(RateController::adaptive(INITIAL), bounds, None);
+            let mut model = Model { state, out: Vec::new(), announced: Instant::now(), rows: 0 };
             for step in &steps {
                 match step {
                     Step::Pass(ms) => advance(Duration::from_millis(*ms)).await,
@@ -180,7 +182,7 @@ proptest! {
                     Step::Settle(which, reply) => model.settle(*which, reply)?,
                     Step::Drop(which) if !model.out.is_empty() => {
                         let out = model.out.swap_remove(which % model.out.len());
-                        model.flow.free(1, out.probe);
+                        model.state.free(1, out.probe);
                     }
                     Step::Drop(_) => {}
                 }

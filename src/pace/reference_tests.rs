@@ -1,40 +1,40 @@
-//! Compares the rate controller with its reference: `tests/pacing/reference.py` prints a table, this test replays it.
+//! Compares the rate controller with its reference in Python: `tests/pacing/reference.py` prints the table, this test replays it.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::adaptive::{Adaptive, Learned};
+use super::adaptive::{AdaptiveRate, LearnedRate};
 use super::cooldown::Cooldowns;
 use crate::model::Scope;
 
-const TABLE: &str = include_str!("../../tests/pacing/golden.csv");
+const TABLE: &str = include_str!("../../tests/pacing/reference.csv");
 /// Largest difference in any column.
 const EXACT: f64 = 1e-6;
 
 /// One client of the table.
 struct Client {
     origin: Instant,
-    controller: Adaptive,
+    controller: AdaptiveRate,
     cooldowns: Cooldowns,
 }
 
 impl Client {
-    /// Parses `<initial rate> <saved rate> <saved credit> <seconds away> <1 for --initial-rate>`. Values may be empty.
+    /// `<initial rate> <learned rate> <credit> <seconds away> <known>`. The three in the middle are given together or not at all.
     fn begin(argument: &str) -> Self {
         let origin = Instant::now();
         let mut numbers = argument.split(' ').map(|number| number.parse::<f64>().ok());
         let mut next = || numbers.next().flatten();
         let initial = next().expect("an initial rate");
-        let (rate, credit, away, configured) = (next(), next(), next(), next());
-        let controller = if configured.is_some() {
-            Adaptive::with_initial_rate(initial, origin)
+        let (rate, credit, away, known) = (next(), next(), next(), next());
+        let controller = if known.is_some() {
+            AdaptiveRate::from_known(initial, origin)
         } else {
-            Adaptive::new(initial, origin)
+            AdaptiveRate::new(initial, origin)
         };
         let controller = match (credit, away) {
             (Some(credit), Some(away)) => {
-                controller.resume(Learned { rate, credit }, Duration::from_secs_f64(away))
+                controller.resume(LearnedRate { rate, credit }, Duration::from_secs_f64(away))
             }
             _ => controller,
         };
@@ -61,10 +61,10 @@ impl Client {
             }
             "used" => self.controller.used(argument.parse().expect("a share"), now),
             "refused" => {
-                let (wait, sent) = argument.split_once(' ').expect("a wait and when it left");
+                let (wait, sent) = argument.split_once(' ').expect("a wait and when it was sent");
                 let wait = wait.parse().ok().map(Duration::from_secs);
                 self.controller.throttled(self.at(sent), now);
-                self.cooldowns.refused(Scope::default(), wait, self.at(sent), now);
+                self.cooldowns.throttled(Scope::default(), wait, self.at(sent), now);
             }
             other => panic!("unknown event {other:?}"),
         }
@@ -87,9 +87,9 @@ impl Client {
 }
 
 #[tokio::test]
-async fn controller_matches_its_reference_to_a_millionth() {
+async fn controller_agrees_with_its_reference_to_a_millionth() {
     let mut client = None;
-    let (mut compared, mut refused) = (0, 0);
+    let (mut compared, mut throttled) = (0, 0);
     for (number, line) in TABLE.lines().enumerate().filter(|(_, line)| !line.starts_with('#')) {
         let cells: Vec<&str> = line.split(',').collect();
         let [time, event, argument, expected @ ..] = cells.as_slice() else {
@@ -103,7 +103,7 @@ async fn controller_matches_its_reference_to_a_millionth() {
         if *event != "begin" {
             client.replay(event, argument, now);
         }
-        refused += usize::from(*event == "refused");
+        throttled += usize::from(*event == "refused");
         for (column, (found, expected)) in client.columns(now).into_iter().zip(expected).enumerate() {
             let expected = expected.parse::<f64>().ok();
             let same = match (found, expected) {
@@ -116,5 +116,5 @@ async fn controller_matches_its_reference_to_a_millionth() {
             compared += 1;
         }
     }
-    assert!(compared > 10_000 && refused > 50, "{compared} values with {refused} refusals: the table is cut");
+    assert!(compared > 10_000 && throttled > 50, "{compared} values with {throttled} 429s: the table is cut");
 }
