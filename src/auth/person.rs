@@ -1,80 +1,45 @@
-//! A person signs in: device code, or the browser with PKCE and a loopback redirect (`docs/graph.md#tokens`).
+//! A person who signs in once: later tokens come from a refresh token.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use url::Url;
 
 use super::failure::Failure;
-use super::host::{Grant, Refused, SignInHost};
+use super::host::{Grant, SignInHost};
 use super::notices::Show;
-use crate::model::neutral;
+use super::plan::SignInPlan;
+use crate::error::Error;
 
-/// A person who has not signed in by then has gone away.
-const BROWSER_WAIT: Duration = Duration::from_secs(300);
-/// `slow_down` adds so much (RFC 8628).
-const SLOWER: Duration = Duration::from_secs(5);
-/// Between polls where the host names no interval (RFC 8628).
-const INTERVAL: u64 = 5;
-/// Longest request line and headers that a browser may send us.
-const LONGEST: usize = 16 * 1024;
-/// After a connection that could not be taken.
-const BREATH: Duration = Duration::from_millis(100);
-/// A browser that opens a connection and says nothing.
-const SILENT: Duration = Duration::from_secs(5);
-
-/// How.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// `--auth browser`
-    Browser,
-    /// `--auth device-code`
-    DeviceCode,
-}
-
-/// Someone at a keyboard.
+/// A person at a keyboard, and the app through which they sign in.
 #[derive(Debug)]
-pub struct Person {
-    /// Where he signs in, and by which app.
-    pub host: SignInHost,
-    /// `{Graph root}/.default`
-    pub scope: String,
-    /// How.
-    pub way: Way,
-    /// Shows what he has to do.
-    pub show: Show,
-    /// Opens a browser; false: it could not.
-    pub open: fn(&str) -> bool,
-    /// Signs in again without him.
+pub(super) struct Person {
+    /// Where they sign in, and by which app.
+    pub(super) host: SignInHost,
+    /// `{Graph root}/.default offline_access`
+    pub(super) scope: String,
+    /// Shows what they have to do.
+    pub(super) show: Show,
+    /// Signs in again without them.
     refresh: Mutex<Option<SecretString>>,
-}
-
-#[derive(Deserialize)]
-struct Device {
-    device_code: String,
-    user_code: String,
-    verification_uri: String,
-    expires_in: Option<u64>,
-    interval: Option<u64>,
 }
 
 impl Person {
     /// Nobody has signed in yet.
-    pub fn new(host: SignInHost, scope: &str, way: Way, show: Show, open: fn(&str) -> bool) -> Self {
-        Self { host, scope: format!("{scope} offline_access"), way, show, open, refresh: Mutex::default() }
+    pub(super) fn new(plan: &SignInPlan<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            host: plan.host(plan.tenant().unwrap_or("organizations"))?,
+            scope: format!("{} offline_access", plan.scope()),
+            show: plan.show.clone(),
+            refresh: Mutex::default(),
+        })
     }
 
-    pub(super) async fn token(&self, claims: Option<&str>) -> Result<Grant, Failure> {
+    /// A token without the person, or by `sign_in` if they have not signed in yet.
+    pub(super) async fn token(
+        &self,
+        claims: Option<&str>,
+        sign_in: impl Future<Output = Result<Grant, Failure>>,
+    ) -> Result<Grant, Failure> {
         let refresh = self.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let grant = match refresh {
             Some(refresh) => {
@@ -85,157 +50,11 @@ impl Person {
                 ];
                 self.host.token(&form, claims).await.map_err(|refused| refused.failure)?
             }
-            None => match self.way {
-                Way::DeviceCode => self.device_code(claims).await?,
-                Way::Browser => self.browser(claims).await?,
-            },
+            None => sign_in.await?,
         };
         if let Some(refresh) = &grant.refresh {
             *self.refresh.lock().unwrap_or_else(PoisonError::into_inner) = Some(refresh.clone());
         }
         Ok(grant)
     }
-
-    async fn device_code(&self, claims: Option<&str>) -> Result<Grant, Failure> {
-        let form = [("client_id", self.host.client_id.as_str()), ("scope", &self.scope)];
-        let (device, _): (Device, _) =
-            self.host.post("devicecode", &form).await.map_err(|refused| refused.failure)?;
-        let device_code = SecretString::from(device.device_code);
-        self.show.text(&format!(
-            "Sign in: open {} and enter the code {}",
-            neutral(&device.verification_uri, 200),
-            neutral(&device.user_code, 40)
-        ));
-        let end = Instant::now() + Duration::from_secs(device.expires_in.unwrap_or(900).min(3_600));
-        let mut interval = Duration::from_secs(device.interval.unwrap_or(INTERVAL).clamp(1, 60));
-        let mut rest = interval;
-        while Instant::now() < end {
-            // Whatever the host asks for, the code is worth nothing after its end.
-            sleep_until((Instant::now() + rest).min(end)).await;
-            rest = interval;
-            let form = [
-                ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
-                ("device_code", device_code.expose_secret()),
-            ];
-            match self.host.token(&form, claims).await {
-                Ok(grant) => return Ok(grant),
-                Err(Refused { error, failure }) => match (error.as_str(), failure) {
-                    ("authorization_pending", _) => {}
-                    ("slow_down", _) => {
-                        interval += SLOWER;
-                        rest = interval;
-                    }
-                    ("authorization_declined" | "access_denied", _) => {
-                        return Err(Failure::Final("the sign-in was declined; nothing was sent".to_owned()));
-                    }
-                    ("expired_token", _) => break,
-                    (_, Failure::Passing { after, .. }) => rest = interval.max(after.unwrap_or_default()),
-                    (_, failure) => return Err(failure),
-                },
-            }
-        }
-        Err(Failure::Final("nobody entered the code in time; run the same command again".to_owned()))
-    }
-
-    async fn browser(&self, claims: Option<&str>) -> Result<Grant, Failure> {
-        let own = |error: std::io::Error| {
-            Failure::Final(format!("cannot listen for the browser on loopback: {error}"))
-        };
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(own)?;
-        let port = listener.local_addr().map_err(own)?.port();
-        let redirect = format!("http://localhost:{port}");
-        let (state, verifier) = (unguessable()?, unguessable()?);
-        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, verifier.expose_secret().as_bytes()));
-        let mut url = self.host.url("authorize");
-        url.query_pairs_mut()
-            .append_pair("client_id", &self.host.client_id)
-            .append_pair("response_type", "code")
-            .append_pair("redirect_uri", &redirect)
-            .append_pair("response_mode", "query")
-            .append_pair("scope", &self.scope)
-            .append_pair("state", state.expose_secret())
-            .append_pair("code_challenge", &challenge)
-            .append_pair("code_challenge_method", "S256")
-            .append_pair("prompt", "select_account");
-        if let Some(claims) = claims {
-            url.query_pairs_mut().append_pair("claims", claims);
-        }
-        let opened = (self.open)(url.as_str());
-        let lead = if opened { "Sign in in the browser. If none has opened, open" } else { "Sign in: open" };
-        self.show.text(&format!("{lead} on this machine:\n  {url}"));
-        let end = Instant::now() + BROWSER_WAIT;
-        let code = loop {
-            let stream = tokio::select! {
-                () = sleep_until(end) => {
-                    return Err(Failure::Final("nobody signed in within five minutes; run the same command again".to_owned()));
-                }
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    Err(_) => {
-                        // Out of handles, perhaps: not without end, and not without a breath.
-                        sleep(BREATH).await;
-                        continue;
-                    }
-                },
-            };
-            if let Ok(Some(answered)) = timeout(SILENT, redirected(stream, state.expose_secret())).await {
-                break answered?;
-            }
-        };
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("code", code.expose_secret()),
-            ("redirect_uri", &redirect),
-            ("code_verifier", verifier.expose_secret()),
-            ("scope", &self.scope),
-        ];
-        self.host.token(&form, claims).await.map_err(|refused| refused.failure)
-    }
-}
-
-/// 256 bits, as PKCE wants them.
-fn unguessable() -> Result<SecretString, Failure> {
-    let mut bytes = [0; 32];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| Failure::Final("this machine gives no random numbers".to_owned()))?;
-    Ok(SecretString::from(URL_SAFE_NO_PAD.encode(bytes)))
-}
-
-/// Reads what the browser was sent back with; `None` for anything that is not for us, such as an icon.
-async fn redirected(mut stream: TcpStream, state: &str) -> Option<Result<SecretString, Failure>> {
-    let mut read = Vec::new();
-    while !read.windows(4).any(|end| end == b"\r\n\r\n") && read.len() < LONGEST {
-        let mut piece = [0; 1024];
-        match stream.read(&mut piece).await {
-            Ok(length @ 1..) => read.extend_from_slice(&piece[..length]),
-            _ => break,
-        }
-    }
-    let line = String::from_utf8_lossy(&read);
-    let target = line.strip_prefix("GET ")?.split(' ').next()?;
-    let url = Url::parse("http://localhost").ok()?.join(target).ok()?;
-    let field =
-        |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-    let ours = field("state").as_deref() == Some(state);
-    let (page, answer) = match (ours, field("code"), field("error")) {
-        (true, Some(code), _) => ("Signed in. You may close this page.", Some(Ok(SecretString::from(code)))),
-        (true, None, Some(error)) => {
-            let said = field("error_description").unwrap_or(error);
-            let said = neutral(said.lines().next().unwrap_or_default(), 300);
-            (
-                "Not signed in. You may close this page.",
-                Some(Err(Failure::Final(format!("the sign-in failed: {said}; nothing was sent")))),
-            )
-        }
-        _ => ("Nothing here.", None),
-    };
-    let status = if answer.is_some() { "200 OK" } else { "404 Not Found" };
-    let length = page.len();
-    let text = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{page}"
-    );
-    let _ = stream.write_all(text.as_bytes()).await;
-    let _ = stream.shutdown().await;
-    answer
 }

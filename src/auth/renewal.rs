@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
@@ -14,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::failure::Failure;
 use super::host::Grant;
 use super::notices::Notices;
-use super::source::TokenSource;
+use super::source::{Credential, TokenSource};
 use super::tokens::Tokens;
 use crate::model::WallClock;
 
@@ -23,7 +25,7 @@ const OTHER: &str = "00000000-0000-4000-8000-000000000002";
 
 /// What the next fetch answers, and when each was asked for.
 #[derive(Debug, Clone)]
-pub struct Script(Arc<Mutex<State>>);
+pub(super) struct Script(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -88,7 +90,7 @@ impl Script {
         state.asked.iter().map(|(_, claims)| claims.clone()).collect()
     }
 
-    pub(super) fn next(&self, claims: Option<&str>) -> Result<Grant, Failure> {
+    fn next(&self, claims: Option<&str>) -> Result<Grant, Failure> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = state.start.elapsed();
         state.asked.push((at, claims.map(str::to_owned)));
@@ -112,12 +114,22 @@ impl Script {
     }
 }
 
+impl Credential for Script {
+    fn name(&self) -> &'static str {
+        "script"
+    }
+
+    fn fetch<'a>(&'a self, claims: Option<&'a str>) -> BoxFuture<'a, Result<Grant, Failure>> {
+        async move { self.next(claims) }.boxed()
+    }
+}
+
 pub(super) fn tokens(script: &Script) -> Tokens {
     tokens_by(script, WallClock::anchored(Timestamp::UNIX_EPOCH))
 }
 
 pub(super) fn tokens_by(script: &Script, wall: WallClock) -> Tokens {
-    let tokens = Tokens::with_clock(TokenSource::Script(script.clone()), false, Notices::silent(), wall);
+    let tokens = Tokens::with_clock(TokenSource::new(script.clone()), false, Notices::silent(), wall);
     tokens.expect("--tenant", TENANT, TENANT.to_owned()).expect("no token yet");
     tokens
 }
@@ -308,7 +320,7 @@ async fn where_no_tenant_was_named_the_first_token_names_it() {
     let of = |tenant: &str| format!("e30.{}.x", URL_SAFE_NO_PAD.encode(format!(r#"{{"tid":"{tenant}"}}"#)));
     for (next, said) in [(of(OTHER), OTHER), ("opaque".to_owned(), "does not say for which it is")] {
         write(&of(TENANT));
-        let tokens = Tokens::new(TokenSource::File(file.path().to_owned()), false);
+        let tokens = Tokens::new(TokenSource::file(file.path()), false);
         let first = tokens.current().await.expect("a token");
         write(&next);
         tokens.reject(first.generation, None);
@@ -319,7 +331,7 @@ async fn where_no_tenant_was_named_the_first_token_names_it() {
     }
     // The same tenant, and a token that tells after one that did not.
     write("opaque");
-    let tokens = Tokens::new(TokenSource::File(file.path().to_owned()), false);
+    let tokens = Tokens::new(TokenSource::file(file.path()), false);
     for (text, generation) in [(of(TENANT), 1), (of(TENANT) + "y", 2)] {
         assert_eq!(tokens.current().await.expect("a token").generation, generation);
         write(&text);
@@ -394,7 +406,7 @@ async fn the_end_is_what_the_giver_says_else_what_the_token_says_by_the_clock_of
 async fn a_refused_token_in_a_file_is_waited_for_until_somebody_writes_the_next() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), "one").expect("written");
-    let tokens = Tokens::new(TokenSource::File(file.path().to_owned()), false);
+    let tokens = Tokens::new(TokenSource::file(file.path()), false);
     tokens.reject(tokens.current().await.expect("a token").generation, None);
     let (began, path) = (Instant::now(), file.path().to_owned());
     tokio::spawn(async move {
@@ -432,7 +444,7 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end_whatever_the_wall_clo
     let by: &'static AtomicI64 = Box::leak(Box::default());
     let wall = WallClock::Set { start: Timestamp::UNIX_EPOCH, origin: Instant::now(), by };
     let text = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(r#"{"exp":3600}"#));
-    let source = TokenSource::Fixed(SecretString::from(text));
+    let source = TokenSource::fixed(SecretString::from(text));
     let tokens = Tokens::with_clock(source, false, Notices::silent(), wall);
     tokens.current().await.expect("a token");
     by.store(86_400, Relaxed);
@@ -446,7 +458,7 @@ async fn a_token_that_cannot_be_renewed_is_used_to_its_end_whatever_the_wall_clo
 
 #[tokio::test]
 async fn a_rejected_fixed_token_ends_with_a_sentence_and_without_the_token() {
-    let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), false);
+    let tokens = Tokens::new(TokenSource::fixed(SecretString::from("canary-token")), false);
     let token = tokens.current().await.expect("a token");
     tokens.reject(token.generation - 1, None);
     assert!(tokens.current().await.is_ok(), "an older generation was rejected");
@@ -460,7 +472,7 @@ async fn a_rejected_fixed_token_ends_with_a_sentence_and_without_the_token() {
 async fn a_file_is_read_again_after_a_401() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), "Bearer one\n").expect("written");
-    let tokens = Tokens::new(TokenSource::File(file.path().to_owned()), false);
+    let tokens = Tokens::new(TokenSource::file(file.path()), false);
     assert_eq!(tokens.current().await.expect("a token").bearer(), "Bearer one");
     std::fs::write(file.path(), "two").expect("written");
     assert_eq!(tokens.current().await.expect("a token").bearer(), "Bearer one");
@@ -471,7 +483,7 @@ async fn a_file_is_read_again_after_a_401() {
 #[tokio::test]
 async fn a_token_for_microsoft_does_not_leave_in_the_clear_and_odd_ones_do_not_leave_at_all() {
     let claims = URL_SAFE_NO_PAD.encode(r#"{"aud":"https://graph.microsoft.com","tid":"t"}"#);
-    let clear = |text: &str| Tokens::new(TokenSource::Fixed(SecretString::from(text)), true);
+    let clear = |text: &str| Tokens::new(TokenSource::fixed(SecretString::from(text)), true);
     let error = clear(&format!("e30.{claims}.x")).current().await.expect_err("refused");
     assert!(error.contains("in the clear"), "{error}");
     clear("opaque").current().await.expect("an opaque token may");

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use crate::auth::METHODS;
 use crate::model::SignInMethod;
 
 /// `--auth`: a method, or `auto`, which takes what the environment offers.
@@ -11,11 +12,11 @@ pub struct AuthFlag(pub Option<SignInMethod>);
 
 impl ValueEnum for AuthFlag {
     fn value_variants<'a>() -> &'a [Self] {
-        const FLAGS: [AuthFlag; SignInMethod::ALL.len() + 1] = {
-            let mut flags = [AuthFlag(None); SignInMethod::ALL.len() + 1];
+        static FLAGS: [AuthFlag; METHODS.len() + 1] = {
+            let mut flags = [AuthFlag(None); METHODS.len() + 1];
             let mut at = 0;
-            while at < SignInMethod::ALL.len() {
-                flags[at + 1] = AuthFlag(Some(SignInMethod::ALL[at]));
+            while at < METHODS.len() {
+                flags[at + 1] = AuthFlag(Some(METHODS[at].method));
                 at += 1;
             }
             flags
@@ -26,7 +27,7 @@ impl ValueEnum for AuthFlag {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self.0 {
             None => PossibleValue::new("auto").help("What the environment offers, in this order"),
-            Some(method) => PossibleValue::new(method.flag()).help(method.help()),
+            Some(method) => PossibleValue::new(method.name).help(method.help),
         })
     }
 }

@@ -165,6 +165,6 @@ fn sign_in_to_simulator(
         client_id: app.to_owned(),
     };
     let scope = format!("{}/.default", root.as_str().trim_end_matches('/'));
-    let source = TokenSource::Secret { host, secret: SecretString::from(secret), scope };
+    let source = TokenSource::client_secret(host, SecretString::from(secret), scope);
     Ok(SignedIn { network, tokens: Arc::new(Tokens::telling(source, true, notices)) })
 }

@@ -9,22 +9,11 @@ use url::Url;
 
 use super::endpoint::cloud_of;
 use super::options::ServiceOptions;
-use crate::auth::{Notices, Plan, Show, Surroundings, Tokens, choose};
+use crate::auth::{Environment, Notices, Show, SignInPlan, Tokens, choose, secret_variables};
 use crate::error::Error;
 use crate::model::{Cloud, SignInMethod, UserId};
 use crate::net::{self, Network};
 use crate::terminal::Console;
-
-/// Variables that a browser is not given: it outlives this process and loads what it likes.
-const SECRETS: [&str; 7] = [
-    "REPROVISION_TOKEN",
-    "AZURE_CLIENT_SECRET",
-    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-    "AZURE_PASSWORD",
-    "IDENTITY_HEADER",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-    "SYSTEM_ACCESSTOKEN",
-];
 
 /// What a sign-in gave.
 #[derive(Debug)]
@@ -59,11 +48,11 @@ pub(super) async fn sign_in(
     let cloud = options.cloud;
     let network = network(options).await?;
     net::ask_proxy(root).await?;
-    let around = surroundings(options)?;
-    let authority = authority(&around, cloud, root)?;
+    let environment = environment(options)?;
+    let authority = authority(&environment, cloud, root)?;
     let shown = console.clone();
-    let plan = Plan {
-        around: &around,
+    let plan = SignInPlan {
+        environment: &environment,
         network: &network,
         authority: &authority,
         resource: cloud.root,
@@ -78,11 +67,11 @@ pub(super) async fn sign_in(
             root.host_str().unwrap_or_default()
         ));
     }
-    let kind = match options.sign_in {
-        Some(kind) => kind,
+    let method = match options.sign_in {
+        Some(method) => method,
         None => chosen(&plan, unattended, console).await?,
     };
-    let tokens = Tokens::telling(plan.source(kind).await?, root.scheme() == "http", notices);
+    let tokens = Tokens::telling(plan.source(method).await?, root.scheme() == "http", notices);
     let first = tokens.current().await.map_err(Error::SignIn)?;
     let readable = first.claims.tid.is_some();
     if !readable && options.expect_tenant.is_some() {
@@ -107,11 +96,12 @@ pub(super) async fn sign_in(
 }
 
 /// The method that the environment offers, printed with why. Where no person can look, only one may be configured.
-async fn chosen(plan: &Plan<'_>, unattended: bool, console: &Console) -> Result<SignInMethod, Error> {
-    let choice = choose(plan.around, plan.machine_answers()).await.map_err(Error::SignIn)?;
+async fn chosen(plan: &SignInPlan<'_>, unattended: bool, console: &Console) -> Result<SignInMethod, Error> {
+    let choice =
+        choose(plan.environment, async |row| plan.is_there(row).await).await.map_err(Error::SignIn)?;
     if !choice.also.is_empty() {
-        let also: Vec<_> = choice.also.iter().map(|kind| format!("--auth {}", kind.flag())).collect();
-        let taken = choice.kind.flag();
+        let also: Vec<_> = choice.also.iter().map(|method| format!("--auth {}", method.name)).collect();
+        let taken = choice.method.name;
         if unattended {
             return Err(Error::Usage(format!(
                 "the environment offers more than one way to sign in. Name one: --auth {taken} or {}",
@@ -120,34 +110,34 @@ async fn chosen(plan: &Plan<'_>, unattended: bool, console: &Console) -> Result<
         }
         console.warn(&format!("the environment also offers {}; --auth {taken} is taken", also.join(" and ")));
     }
-    let mut said = format!("Sign-in  {} ({})", choice.kind.flag(), choice.because);
+    let mut said = format!("Sign-in  {} ({})", choice.method.name, choice.because);
     for why in &choice.not {
         said.push_str(&format!("\n         not {why}"));
     }
     if !choice.absent.is_empty() {
-        let absent: Vec<_> = choice.absent.iter().map(|kind| kind.flag()).collect();
+        let absent: Vec<_> = choice.absent.iter().map(|method| method.name).collect();
         said.push_str(&format!("\n         not set up: {}", absent.join(", ")));
     }
     console.note(&said);
-    Ok(choice.kind)
+    Ok(choice.method)
 }
 
 /// The environment, with the options that stand for a variable.
-fn surroundings(options: &ServiceOptions) -> Result<Surroundings, Error> {
-    let mut around = Surroundings::of_process()?;
-    around.set("AZURE_TENANT_ID", options.tenant.as_deref());
-    around.set("AZURE_CLIENT_ID", options.client_id.as_deref());
+fn environment(options: &ServiceOptions) -> Result<Environment, Error> {
+    let mut environment = Environment::of_process()?;
+    environment.set("AZURE_TENANT_ID", options.tenant.as_deref());
+    environment.set("AZURE_CLIENT_ID", options.client_id.as_deref());
     let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
-    around.set("AZURE_CLIENT_CERTIFICATE_PATH", text(&options.certificate).as_deref());
-    around.set("REPROVISION_TOKEN_FILE", text(&options.token_file).as_deref());
-    around.set("REPROVISION_TOKEN_COMMAND", options.token_command.as_deref());
-    Ok(around)
+    environment.set("AZURE_CLIENT_CERTIFICATE_PATH", text(&options.certificate).as_deref());
+    environment.set("REPROVISION_TOKEN_FILE", text(&options.token_file).as_deref());
+    environment.set("REPROVISION_TOKEN_COMMAND", options.token_command.as_deref());
+    Ok(environment)
 }
 
 /// The sign-in host: the one of the cloud, or of `AZURE_AUTHORITY_HOST` where it does not belong to another cloud.
-fn authority(around: &Surroundings, cloud: Cloud, root: &Url) -> Result<Url, Error> {
+fn authority(environment: &Environment, cloud: Cloud, root: &Url) -> Result<Url, Error> {
     let usage = |what: String| Error::Usage(format!("AZURE_AUTHORITY_HOST {what}"));
-    let named = around.get("AZURE_AUTHORITY_HOST");
+    let named = environment.get("AZURE_AUTHORITY_HOST");
     let text = named.unwrap_or(cloud.authority);
     let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let url = Url::parse(&text).map_err(|error| usage(format!("is not a URL ({error})")))?;
@@ -179,7 +169,7 @@ fn open_browser(url: &str) -> bool {
         None => ("xdg-open", &[]),
     };
     let mut command = std::process::Command::new(program);
-    SECRETS.iter().for_each(|secret| {
+    secret_variables().for_each(|secret| {
         command.env_remove(secret);
     });
     command.args(first).arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

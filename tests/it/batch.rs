@@ -350,7 +350,7 @@ async fn served(scenario: Scenario) -> (Simulator, Url, Client) {
     let root = Url::parse(&simulator.url()).expect("a URL");
     let to = root.clone();
     let connections = Connections::new(move || reprovision::net::client(&to, Duration::from_secs(5), false));
-    let tokens = Tokens::new(TokenSource::Fixed(SecretString::from(simulator.token())), true);
+    let tokens = Tokens::new(TokenSource::fixed(SecretString::from(simulator.token())), true);
     let config =
         ClientConfig { root: root.clone(), version: "beta".into(), kind: ObjectKind::Users, priority: "low" };
     let client = Client::new(&config, connections.expect("a client"), Arc::new(tokens), WallClock::System);

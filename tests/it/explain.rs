@@ -113,7 +113,7 @@ fn every_code_of_program_and_simulator_is_explained() {
     codes.extend(quoted(between("src/graph", "let(fault,code)=matchwhich{", "};")));
     // What the sign-in host says.
     codes.extend(numbers(between("src/auth/aadsts.rs", "lettext=matchcode{", "_=>returnNone")));
-    codes.extend(quoted(between("src/auth/person.rs", "\"authorization_pending\"", "=>{")));
+    codes.extend(quoted(between("src/auth/methods/device_code.rs", "\"authorization_pending\"", "=>{")));
     // The simulator.
     codes.extend(quoted(between("src/simulator", "error(4", ",\"")));
     for status in ["4", "5"] {

@@ -108,7 +108,7 @@ impl Server {
 
     pub(crate) fn client_with(&self, timeout: Duration) -> Client {
         let root = self.root.clone();
-        let tokens = Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), true);
+        let tokens = Tokens::new(TokenSource::fixed(SecretString::from("canary-token")), true);
         let config = ClientConfig {
             root: root.clone(),
             version: "beta".into(),

@@ -114,7 +114,7 @@ impl Server {
     }
 
     fn client(&self, timeout: Duration) -> Client {
-        self.client_with(timeout, Tokens::new(TokenSource::Fixed(SecretString::from("canary-token")), true))
+        self.client_with(timeout, Tokens::new(TokenSource::fixed(SecretString::from("canary-token")), true))
     }
 
     fn client_with(&self, timeout: Duration, tokens: Tokens) -> Client {
@@ -285,7 +285,7 @@ async fn refused_http2_is_replaced_by_http1_for_the_rest() {
         let server = Server::start(Vec::new(), (0..5).map(|_| refusal()).collect());
         let (told, inbox) = std::sync::mpsc::channel();
         let notices = Notices::to(move |_, text| told.send(text.to_owned()).unwrap_or_default());
-        let source = TokenSource::Fixed(SecretString::from("canary-token"));
+        let source = TokenSource::fixed(SecretString::from("canary-token"));
         let client = server.client_with(PATIENCE, Tokens::telling(source, true, notices));
         let first = futures::future::join_all((0..5).map(|_| send(&client))).await;
         for attempt in first {

@@ -133,7 +133,7 @@ async fn served(scenario: &str) -> (Simulator, Dispatch<Client>, Url) {
     let to = root.clone();
     let connections = Connections::new(move || reprovision::net::client(&to, Duration::from_secs(5), false))
         .expect("a client");
-    let tokens = Tokens::new(TokenSource::Fixed(SecretString::from(simulator.token())), true);
+    let tokens = Tokens::new(TokenSource::fixed(SecretString::from(simulator.token())), true);
     let config =
         ClientConfig { root: root.clone(), version: "v1.0".into(), kind: ObjectKind::Users, priority: "low" };
     let client = Client::new(&config, connections, Arc::new(tokens), WallClock::System);

@@ -1,16 +1,13 @@
-//! Tokens from other programs: a command line of the user's own, and Azure CLI.
+//! Tokens from other programs: what a command prints, within its time.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::aadsts::{self, SignInRequest};
 use super::failure::Failure;
-use super::host::Grant;
 use super::redact::redact;
 use crate::model::neutral;
 use crate::sys::{ProcessGroup, has_terminal};
@@ -18,75 +15,11 @@ use crate::sys::{ProcessGroup, has_terminal};
 /// A program that takes longer has hung.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest text of a program that is shown, in characters.
-const SHOWN: usize = 300;
+pub(super) const SHOWN: usize = 300;
 /// Longest output that is read: the longest token in the JSON of a program has a third of it.
 const LONGEST: u64 = 64 * 1024;
 /// What nobody but this program reads. A command that gets a token may need the others.
 const OWN_SECRET: &str = "REPROVISION_TOKEN";
-
-/// The Azure CLI, signed in by `az login`.
-#[derive(Debug)]
-pub struct AzureCli {
-    /// `{Graph root}/.default`
-    pub scope: String,
-    /// Tenant id or domain; none: the one that `az` is set to.
-    pub tenant: Option<String>,
-    /// The sign-in host, for messages.
-    pub authority: String,
-}
-
-#[derive(Deserialize)]
-struct Given {
-    #[serde(rename = "accessToken")]
-    token: String,
-    /// Seconds since 1970; `expiresOn` beside it is local time and not read.
-    expires_on: Option<i64>,
-}
-
-impl AzureCli {
-    /// The name of the program: a batch file on Windows.
-    pub const PROGRAM: &'static str = if cfg!(windows) { "az.cmd" } else { "az" };
-
-    pub(super) async fn token(&self, claims: Option<&str>) -> Result<Grant, Failure> {
-        if claims.is_some() {
-            return Err(Failure::Final(
-                "Microsoft 365 wants a fresh sign-in (claims challenge), which az cannot pass on: az logout, az login, then the same command"
-                    .to_owned(),
-            ));
-        }
-        let mut command = Command::new(Self::PROGRAM);
-        command.args(["account", "get-access-token", "--scope", &self.scope, "--output", "json"]);
-        if let Some(tenant) = &self.tenant {
-            command.args(["--tenant", tenant]);
-        }
-        let output = output(command, "Azure CLI (az)", !has_terminal()).await?;
-        if !output.status.success() {
-            return Err(Failure::Final(self.explain(&String::from_utf8_lossy(&output.stderr))));
-        }
-        let given: Given = serde_json::from_slice(&output.stdout).map_err(|_| {
-            Failure::Final("Azure CLI (az) printed no token; try: az account get-access-token".to_owned())
-        })?;
-        Ok(Grant { ends: given.expires_on, ..Grant::bare(&given.token) })
-    }
-
-    fn explain(&self, said: &str) -> String {
-        let tenant = self.tenant.as_deref().unwrap_or("TENANT");
-        let asked = SignInRequest {
-            authority: &self.authority,
-            tenant,
-            client_id: "04b07795-8ddb-461a-bbee-02f9e1bf7b46",
-        };
-        let known = aadsts::code_in(said).and_then(|code| aadsts::fix(code, asked));
-        let shown = neutral(&redact(said.trim().trim_start_matches("ERROR:").trim(), &[]), SHOWN);
-        let again = match &self.tenant {
-            Some(tenant) => {
-                format!("sign in: az login --tenant {} --allow-no-subscriptions", neutral(tenant, SHOWN))
-            }
-            None => "sign in: az login --allow-no-subscriptions".to_owned(),
-        };
-        format!("Azure CLI (az) gives no token: {shown}\n  {}", known.unwrap_or(again))
-    }
-}
 
 /// Runs the line through the platform's shell, as admins write it.
 pub(super) async fn run(line: &str) -> Result<Zeroizing<String>, Failure> {
@@ -115,19 +48,22 @@ async fn run_apart(line: &str, apart: bool) -> Result<Zeroizing<String>, Failure
     }
     match std::str::from_utf8(&output.stdout) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(_) => Err(Failure::Final("--token-command printed something that is no text".to_owned())),
+        Err(_) => Err(Failure::Final("--token-command printed something that is not text".to_owned())),
     }
 }
 
 /// What a program printed, as far as it is read.
-struct Output {
-    status: ExitStatus,
-    stdout: Zeroizing<Vec<u8>>,
-    stderr: Zeroizing<Vec<u8>>,
+pub(super) struct Output {
+    pub(super) status: ExitStatus,
+    pub(super) stdout: Zeroizing<Vec<u8>>,
+    pub(super) stderr: Zeroizing<Vec<u8>>,
 }
 
-/// `apart`: where there is no terminal to share.
-async fn output(mut command: Command, name: &str, apart: bool) -> Result<Output, Failure> {
+/// Runs `command`, which messages call `name`. `apart`: without a terminal to share.
+///
+/// # Errors
+/// A program that is not there, has hung or prints too much.
+pub(super) async fn output(mut command: Command, name: &str, apart: bool) -> Result<Output, Failure> {
     command.env_remove(OWN_SECRET).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (mut child, group) =
         ProcessGroup::start(&mut command, apart).map_err(|error| match error.kind() {
@@ -156,7 +92,7 @@ async fn read(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<Zeroizing
         from.take(LONGEST + 1).read_to_end(&mut bytes).await?;
     }
     if bytes.len() as u64 > LONGEST {
-        let text = format!("it prints more than {} KiB, which is no token", LONGEST / 1024);
+        let text = format!("it prints more than {} KiB, which cannot be a token", LONGEST / 1024);
         return Err(std::io::Error::other(text));
     }
     Ok(bytes)
@@ -186,7 +122,7 @@ mod tests {
         tokio::time::pause();
         let error = running.await.expect("no panic").expect_err("no token");
         assert_eq!(error.text(), "--token-command gave no token within 60 s");
-        // Whoever holds the pipe is gone.
+        // The processes that held the pipe are gone.
         assert_eq!(reader.read_to_end(&mut Vec::new()).expect("its end"), 0);
     }
 
