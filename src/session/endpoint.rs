@@ -88,7 +88,7 @@ impl Endpoint {
         };
         let mut scenario = load_scenario(name).await?;
         // The users of a list of one's own exist in it.
-        scenario.objects.strangers = true;
+        scenario.objects.unknown_ids_exist = true;
         let simulated = EmbeddedSimulator::start(scenario, name, 0)
             .await
             .map_err(|error| Error::Internal(format!("the simulator: {error}")))?;

@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn parts_are_judged_alone_and_a_refused_one_has_its_own_wait() {
-        let mut tenant = tenant("writes_per_second = 1.0\nstock = 5.0");
+        let mut tenant = tenant("writes_per_second = 1.0\ncapacity = 5.0");
         let (status, answer, _) = send(&mut tenant, &parts(8));
         let responses = answer["responses"].as_array().expect("responses");
         let of = |wanted: u64| responses.iter().filter(|part| part["status"] == wanted).count();

@@ -48,7 +48,7 @@ pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)>
         ("unauthorized", share(scenario.unauthorized), SHARE),
         ("poisoned", share(scenario.poisoned), SHARE),
         ("objects.broken", share(objects.broken), SHARE),
-        ("objects.stubborn", share(objects.stubborn), SHARE),
+        ("objects.fails_again", share(objects.fails_again), SHARE),
         ("objects.later", share(objects.later), SHARE),
         ("objects.other_errors", share(objects.other_errors), SHARE),
         ("objects.broken_xml", share(objects.broken_xml), SHARE),
@@ -63,7 +63,7 @@ pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)>
         ("objects.effect_s", range(objects.effect_s), RANGE),
         ("throttle_wait_s", range(scenario.throttle_wait_s), RANGE),
         ("writes_per_second", amount(scenario.writes_per_second), AMOUNT),
-        ("stock", amount(scenario.stock), AMOUNT),
+        ("capacity", amount(scenario.capacity), AMOUNT),
         (
             "window_s",
             scenario.refill == Refill::Bucket && amount(scenario.window_s)

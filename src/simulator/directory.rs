@@ -120,7 +120,7 @@ impl Directory {
             let found = object_id(set, number);
             (found == id || !id.contains('-')).then_some(found)
         });
-        found.or_else(|| self.objects.strangers.then_some(id))
+        found.or_else(|| self.objects.unknown_ids_exist.then_some(id))
     }
 
     /// The action ran. Returns how often by now.
@@ -303,7 +303,7 @@ impl Directory {
         let effect = at + from + share_of(id, "effect") * (to - from);
         match effect <= now {
             false => Condition::Broken { since: began, again: false },
-            true if share_of(id, "stubborn") < self.objects.stubborn => {
+            true if share_of(id, "stubborn") < self.objects.fails_again => {
                 Condition::Broken { since: effect, again: true }
             }
             true => Condition::Cleared { since: began },
@@ -362,7 +362,7 @@ mod tests {
         let objects = Objects {
             users: 2_000,
             broken: 0.1,
-            stubborn: 0.25,
+            fails_again: 0.25,
             later: 0.01,
             later_days: 10,
             effect_s: [60, 600],
@@ -444,7 +444,7 @@ mod tests {
     #[test]
     fn whoever_stands_in_a_list_of_ones_own_has_an_error_where_the_directory_has_any() {
         for (broken, found) in [(0.1, true), (0.0, false)] {
-            let objects = Objects { strangers: true, broken, ..directory().objects };
+            let objects = Objects { unknown_ids_exist: true, broken, ..directory().objects };
             let directory = Directory::new(objects, Timestamp::UNIX_EPOCH);
             for id in ["ann@contoso.com", "2265b1f5-91b7-4d8f-8cd6-000000000007", "é-\u{1f600}"] {
                 let id = directory.resolve(Set::Users, id).expect("a stranger");

@@ -162,7 +162,7 @@ impl Ledger {
                 "rule_breaks" => self.rule_breaks as f64,
                 "repeats" => self.repeats as f64,
                 "refused" => refused as f64,
-                "refused_share" => refused as f64 / (self.arrivals.max(1)) as f64,
+                "throttled_share" => refused as f64 / (self.arrivals.max(1)) as f64,
                 "highest_in_flight" => self.highest_in_flight as f64,
                 "highest_per_second" => self.highest_per_second as f64,
                 "seconds" => self.seconds,

@@ -7,7 +7,7 @@ use super::scenario::{Refill, Scenario};
 
 /// Longest announced wait in seconds (`rules.rs`).
 const LONGEST_WAIT: f64 = 300.0;
-/// How far below zero refused requests can drive a stock: the documented ceiling of 1.8 times the limit.
+/// How far below zero throttled requests can drive a quota, as a share of its capacity: the documented maximum of 1.8 × the limit.
 const DEBT: f64 = 0.8;
 
 /// What a request costs.
@@ -126,7 +126,7 @@ pub(super) struct Refusal {
 #[derive(Debug)]
 pub(super) struct Quotas {
     buckets: Vec<Bucket>,
-    charge_refused: bool,
+    charge_throttled: bool,
 }
 
 impl Quotas {
@@ -160,7 +160,7 @@ impl Quotas {
                 buckets.push(bucket);
             }
         }
-        Self { buckets, charge_refused: scenario.charge_refused }
+        Self { buckets, charge_throttled: scenario.charge_throttled }
     }
 
     /// Takes the cost off every limit, or none: the first empty one refuses.
@@ -177,7 +177,7 @@ impl Quotas {
                 });
             }
         }
-        if refusal.is_none() || self.charge_refused {
+        if refusal.is_none() || self.charge_throttled {
             for bucket in &mut self.buckets {
                 let needed = bucket.cost(cost);
                 if refusal.is_none() || bucket.level - needed >= -DEBT * bucket.full {
@@ -210,14 +210,16 @@ mod tests {
 
     #[test]
     fn each_shape_refills_in_its_way() {
-        let mut bucket = quotas("writes_per_second = 20.0\nstock = 100.0");
+        let mut bucket = quotas("writes_per_second = 20.0\ncapacity = 100.0");
         assert_eq!((served(&mut bucket, 0.0, 200), served(&mut bucket, 2.0, 200)), (100, 40));
-        let mut window = quotas("writes_per_second = 1.0\nstock = 3.0\nrefill = 'window'\nwindow_s = 10.0");
+        let mut window =
+            quotas("writes_per_second = 1.0\ncapacity = 3.0\nrefill = 'window'\nwindow_s = 10.0");
         assert_eq!(
             (served(&mut window, 1.0, 9), served(&mut window, 9.9, 9), served(&mut window, 10.0, 9)),
             (3, 0, 3)
         );
-        let mut sliding = quotas("writes_per_second = 1.0\nstock = 3.0\nrefill = 'sliding'\nwindow_s = 10.0");
+        let mut sliding =
+            quotas("writes_per_second = 1.0\ncapacity = 3.0\nrefill = 'sliding'\nwindow_s = 10.0");
         assert_eq!(
             (served(&mut sliding, 1.0, 1), served(&mut sliding, 5.0, 9), served(&mut sliding, 10.0, 9)),
             (1, 2, 0)
@@ -229,7 +231,7 @@ mod tests {
 
     #[test]
     fn refused_requests_are_charged_down_to_the_documented_ceiling() {
-        let mut charged = quotas("writes_per_second = 1.0\nstock = 10.0\ncharge_refused = true");
+        let mut charged = quotas("writes_per_second = 1.0\ncapacity = 10.0\ncharge_throttled = true");
         assert_eq!(served(&mut charged, 0.0, 100), 10);
         assert!((charged.used() - 1.8).abs() < 1e-9);
         let wait = charged.take(Duration::ZERO, WRITE).expect_err("in debt").wait;

@@ -52,7 +52,7 @@ pub const RULES: [(Basis, &str); 24] = [
     (Basis::Seen, "shape of errorDetail; resolved errors stay in the list"),
     (Basis::Seen, "a request whose work was done may be answered with an error"),
     (Basis::Invented, "how a quota refills: continuously, by aligned or by sliding window"),
-    (Basis::Invented, "whether refused requests are charged, and down to 0.8 of the stock below zero"),
+    (Basis::Invented, "whether throttled requests are charged, and down to 0.8 of the capacity below zero"),
     (Basis::Invented, "Retry-After: seconds until one write is there, rounded up, 1 to 300"),
     (Basis::Invented, "when an error clears or comes back after an acceptance"),
     (Basis::Invented, "411 for an action without Content-Length: 0, 415 without Content-Type"),

@@ -11,7 +11,7 @@ pub enum Refill {
     /// Continuously.
     #[default]
     Bucket,
-    /// The whole stock at aligned instants.
+    /// The whole capacity at aligned instants.
     Window,
     /// Each write comes back one window later.
     Sliding,
@@ -49,19 +49,19 @@ pub struct Scenario {
     pub seed: u64,
     /// Writes a second of one app in the tenant that a client may plan with; 0 is no quota.
     pub writes_per_second: f64,
-    /// Stock of writes; 0 is one second's worth.
-    pub stock: f64,
+    /// Writes that the quota holds; 0 means the writes of one second.
+    pub capacity: f64,
     /// Shape of the refill.
     pub refill: Refill,
     /// Length of a window in seconds, with `refill = "window"` or `"sliding"`.
     pub window_s: f64,
-    /// Whether refused requests are charged.
-    pub charge_refused: bool,
+    /// Whether throttled requests are charged.
+    pub charge_throttled: bool,
     /// Whether everything is refused until an announced wait is over.
     pub closed_while_waiting: bool,
     /// How a wait is announced.
     pub wait_form: WaitForm,
-    /// Whether `x-ms-throttle-limit-percentage` is sent from 0.8 of the stock on.
+    /// Whether `x-ms-throttle-limit-percentage` is sent from 0.8 of the capacity on.
     pub percentage_header: bool,
     /// The other limits of the service.
     pub limits: Limits,
@@ -81,7 +81,7 @@ pub struct Scenario {
     /// answered 409 `Directory_ConcurrencyViolation`.
     pub conflicts_s: Vec<[f64; 2]>,
     /// Whether an empty quota answers 503 without a wait, as nginx `limit_req` does, and not 429.
-    pub refuse_with_503: bool,
+    pub throttle_with_503: bool,
     /// Share of ids that do not exist.
     pub missing: f64,
     /// Share of ids that are always answered 403.
@@ -247,7 +247,7 @@ pub struct Objects {
     /// Share of objects with an unresolved error.
     pub broken: f64,
     /// Share of the broken ones whose error comes back after a retry.
-    pub stubborn: f64,
+    pub fails_again: f64,
     /// Share of objects that break later, over `later_days`.
     pub later: f64,
     /// Days over which they break.
@@ -260,7 +260,7 @@ pub struct Objects {
     pub broken_xml: f64,
     /// Whether well-formed ids outside the directory exist too, so that a list of one's own can be tried: each has an error
     /// where `broken` is above 0.
-    pub strangers: bool,
+    pub unknown_ids_exist: bool,
 }
 
 /// What is odd about pages and about the objects that reads show.
@@ -294,7 +294,7 @@ pub struct Listing {
 impl Scenario {
     /// Stock of the app's write quota in the tenant.
     pub fn full(&self) -> f64 {
-        if self.stock > 0.0 { self.stock } else { self.writes_per_second.max(1.0) }
+        if self.capacity > 0.0 { self.capacity } else { self.writes_per_second.max(1.0) }
     }
 }
 

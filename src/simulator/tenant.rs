@@ -45,7 +45,7 @@ pub struct Tenant {
 }
 
 impl Tenant {
-    /// A fresh tenant with a full stock; `epoch` is the wall time of its instant zero.
+    /// A new tenant with an unused quota; `epoch` is the wall time of its instant zero.
     pub fn new(scenario: Scenario, epoch: Timestamp) -> Self {
         let mut throttles_left = scenario.throttle_after.clone();
         throttles_left.sort_unstable_by(|a, b| b.cmp(a));
@@ -223,7 +223,7 @@ impl Tenant {
             return Some(self.throttled(now, left, "Tenant_Application/Write", form));
         }
         refused.map(|refused| {
-            if self.scenario.refuse_with_503 {
+            if self.scenario.throttle_with_503 {
                 return error(503, "ServiceUnavailable", "Service Temporarily Unavailable");
             }
             if self.scenario.closed_while_waiting {
@@ -381,7 +381,8 @@ mod tests {
     #[test]
     fn a_wait_is_said_in_every_form() {
         let said = |form: &str| {
-            let mut tenant = tenant(&format!("writes_per_second = 0.1\nstock = 1.0\nwait_form = '{form}'"));
+            let mut tenant =
+                tenant(&format!("writes_per_second = 0.1\ncapacity = 1.0\nwait_form = '{form}'"));
             tenant.act(Duration::from_secs(1), Set::Users, "a");
             let answer = tenant.act(Duration::from_millis(1_500), Set::Users, "b");
             assert_eq!(answer.status, 429);
@@ -404,7 +405,7 @@ mod tests {
 
     #[test]
     fn closed_means_closed_until_the_announced_wait_is_over() {
-        let mut tenant = tenant("writes_per_second = 1.0\nstock = 1.0\nclosed_while_waiting = true");
+        let mut tenant = tenant("writes_per_second = 1.0\ncapacity = 1.0\nclosed_while_waiting = true");
         let mut at = |ms: u64| tenant.act(Duration::from_millis(ms), Set::Users, "a").status;
         assert_eq!([at(0), at(0), at(900), at(1_000)], [204, 429, 429, 204]);
     }

@@ -336,7 +336,7 @@ fn deadline_stops_run_immediately_if_a_pause_outlasts_it() {
     let done = json(&folder.join("a/summary.json"))["rows_out"].as_u64().expect("a number");
     assert!((1..60).contains(&done), "{}", said(&stopped));
     ended(&fixed(&["--simulate=calm", "--out", "a"]), 0, "60 rows in = 60 rows out");
-    let rules = "title = 'a pause'\nthrottle_after = [5]\nthrottle_wait_s = [600, 600]\n[objects]\nstrangers = true\n";
+    let rules = "title = 'a pause'\nthrottle_after = [5]\nthrottle_wait_s = [600, 600]\n[objects]\nunknown_ids_exist = true\n";
     fs::write(folder.join("pause.toml"), rules).expect("written");
     let begun = std::time::Instant::now();
     let paused = fixed(&["--simulate=pause.toml", "--out", "b", "--deadline", "5m"]);

@@ -360,7 +360,7 @@ async fn served(scenario: Scenario) -> (Simulator, Url, Client) {
 /// A run of users against the simulator: the records, its ledger, and how often the action ran for each id.
 async fn serve(scenario: &str, asked: ReadRequest) -> (Vec<Record>, Ledger, BTreeMap<String, u64>) {
     let mut scenario = Scenario::parse(scenario).expect("a scenario");
-    scenario.objects.strangers = true;
+    scenario.objects.unknown_ids_exist = true;
     let (simulator, root, client) = served(scenario).await;
     let records =
         work(asked, client, Pace::new(RateController::Fixed, bounds(asked), None), &Stop::new()).await;
@@ -434,7 +434,7 @@ async fn each_batch_fault_leaves_one_record_per_row() {
             "parts",
             "[faults]\nerror_500 = 0.03\nplain_503 = 0.03\nhtml_502 = 0.03\njson_200 = 0.03\ntext_403 = 0.03\ndone_429 = 0.01\nwait_s = 2",
         ),
-        ("a quota", "writes_per_second = 25.0\nstock = 100.0\nrefill = 'window'\nwindow_s = 4.0"),
+        ("a quota", "writes_per_second = 25.0\ncapacity = 100.0\nrefill = 'window'\nwindow_s = 4.0"),
     ];
     let runs = cases.map(|(name, scenario)| {
         tokio::spawn(async move {
@@ -498,9 +498,9 @@ fn hostile_service_ledger_matches_records_of_batches() {
 async fn used_share_of_the_limit_reaches_the_rate_controller() {
     for batch in [1, 6] {
         for (told, credit) in [("false", 2_800.0..3_000.0), ("true", 0.0..301.0)] {
-            let text = format!("writes_per_second = 0.01\nstock = 20.0\npercentage_header = {told}");
+            let text = format!("writes_per_second = 0.01\ncapacity = 20.0\npercentage_header = {told}");
             let mut scenario = Scenario::parse(&text).expect("a scenario");
-            scenario.objects.strangers = true;
+            scenario.objects.unknown_ids_exist = true;
             let (_simulator, _, client) = served(scenario).await;
             let asked = ReadRequest { users: 18, batch, ..ASKED };
             let pace = Pace::new(RateController::adaptive(20.0), bounds(asked), None);

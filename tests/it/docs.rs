@@ -159,7 +159,7 @@ fn every_command_in_the_docs_runs() {
         // Fifty users with errors who are served immediately. Other ids of a list also exist.
         let service = Service::of(
             desk.path(),
-            "title = 'shown'\n[objects]\nusers = 50\nbroken = 1.0\nstrangers = true\neffect_s = [0, 0]\n",
+            "title = 'shown'\n[objects]\nusers = 50\nbroken = 1.0\nunknown_ids_exist = true\neffect_s = [0, 0]\n",
         );
         make_named_runs(desk.path(), &text);
         if text.contains("reprovision report --merge") {
@@ -242,12 +242,12 @@ fn every_transcript_in_the_docs_is_real_output() {
         let desk = desk();
         let service = Service::of(
             desk.path(),
-            "title = 'shown'\n[objects]\nusers = 50\nbroken = 1.0\nstrangers = true\neffect_s = [0, 0]\n",
+            "title = 'shown'\n[objects]\nusers = 50\nbroken = 1.0\nunknown_ids_exist = true\neffect_s = [0, 0]\n",
         );
         // The default scenario, ten times as fast and with shorter pauses.
         let quick = include_str!("../../samples/scenarios/default.toml")
             .replace("writes_per_second = 60.0", "writes_per_second = 600.0")
-            .replace("stock = 120.0", "stock = 1200.0")
+            .replace("capacity = 120.0", "capacity = 1200.0")
             .replace("throttle_wait_s = [3, 5]", "throttle_wait_s = [1, 2]")
             .replace("effect_s = [2, 20]", "effect_s = [0, 0]");
         fs::write(desk.path().join("quick.toml"), quick).expect("the scenario");

@@ -12,7 +12,7 @@ const DOMAIN: &str = "simulated.example";
 /// Another tenant.
 const OTHER: &str = "22222222-0000-4000-8000-000000000002";
 
-const OBJECTS: &str = "[objects]\nusers = 40\nbroken = 0.5\nstubborn = 1.0\neffect_s = [1, 1]\n";
+const OBJECTS: &str = "[objects]\nusers = 40\nbroken = 0.5\nfails_again = 1.0\neffect_s = [1, 1]\n";
 
 /// Two tenants whose tokens tell which they are, and a folder with a list.
 struct Desk {

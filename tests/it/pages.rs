@@ -10,7 +10,7 @@ use crate::sign_in_support::said;
 /// 1,000 users, a third of them with errors, with these oddities.
 fn tenant(listing: &str) -> String {
     format!(
-        "title = 'x'\n[objects]\nusers = 1000\ngroups = 150\ncontacts = 150\nbroken = 0.3\nstubborn = 0.0\neffect_s = [0, 0]\n[listing]\n{listing}\n"
+        "title = 'x'\n[objects]\nusers = 1000\ngroups = 150\ncontacts = 150\nbroken = 0.3\nfails_again = 0.0\neffect_s = [0, 0]\n[listing]\n{listing}\n"
     )
 }
 
@@ -180,7 +180,7 @@ fn from_find_retries_known_objects_and_reports_unread_ones() {
 #[test]
 fn sweep_keeps_objects_that_it_could_not_read() {
     let scenario = tempfile::tempdir().expect("a folder");
-    let rules = "title = 'x'\n[objects]\nusers = 300\nbroken = 0.5\nstubborn = 1.0\neffect_s = [1, 1]\n";
+    let rules = "title = 'x'\n[objects]\nusers = 300\nbroken = 0.5\nfails_again = 1.0\neffect_s = [1, 1]\n";
     let service = Service::of(scenario.path(), rules);
     let desk = tempfile::tempdir().expect("a folder");
     let sweep = |service: &Service, code: i32| {

@@ -71,8 +71,7 @@ fn stopped_run_names_the_requests_that_it_counts() {
     let folder = tempfile::tempdir().expect("a folder");
     let lines: String = (1..=60).map(|row| format!("{row:08x}-0000-4000-8000-000000000000\n")).collect();
     fs::write(folder.path().join("a.csv"), format!("id\n{lines}")).expect("the input");
-    let rules =
-        "title = 'a pause'\nthrottle_after = [5]\nthrottle_wait_s = [41, 41]\n[objects]\nstrangers = true\n";
+    let rules = "title = 'a pause'\nthrottle_after = [5]\nthrottle_wait_s = [41, 41]\n[objects]\nunknown_ids_exist = true\n";
     fs::write(folder.path().join("pause.toml"), rules).expect("written");
     let command = ["run", "a.csv", "--rate", "fixed:20", "--out", "a", "--deadline", "20s"];
     let output = reprovision(folder.path(), &[&command[..], &["--simulate=pause.toml"]].concat());
@@ -333,12 +332,11 @@ fn counts_agree_on_screen_summary_page_and_records() {
     let mixed = format!("id\n{}nobody\n=1+1\n{}", ids(1..=60), ids(1..=3));
     fs::write(path.join("mixed.csv"), mixed).expect("a list");
     fs::write(path.join("few.csv"), format!("id\n{}", ids(1..=60))).expect("a list");
-    let pause =
-        "title = 'a pause'\nthrottle_after = [395]\nthrottle_wait_s = [1, 1]\n[objects]\nstrangers = true\n";
+    let pause = "title = 'a pause'\nthrottle_after = [395]\nthrottle_wait_s = [1, 1]\n[objects]\nunknown_ids_exist = true\n";
     fs::write(path.join("pause.toml"), pause).expect("a scenario");
-    let long = "title = 'a long pause'\nthrottle_after = [5]\nthrottle_wait_s = [41, 41]\n[objects]\nstrangers = true\n";
+    let long = "title = 'a long pause'\nthrottle_after = [5]\nthrottle_wait_s = [41, 41]\n[objects]\nunknown_ids_exist = true\n";
     fs::write(path.join("long.toml"), long).expect("a scenario");
-    let absent = "title = 'few exist'\nmissing = 1.0\n[objects]\nstrangers = true\n";
+    let absent = "title = 'few exist'\nmissing = 1.0\n[objects]\nunknown_ids_exist = true\n";
     fs::write(path.join("absent.toml"), absent).expect("a scenario");
     for (out, words, code) in [
         ("late", &["calm.csv", "--simulate=pause.toml", "--rate", "fixed:2000"][..], 0),
@@ -384,7 +382,7 @@ fn duration_of_a_killed_run_comes_from_its_records() {
 #[test]
 fn page_after_verify_names_only_lists_with_rows() {
     let desk = tempfile::tempdir().expect("a folder");
-    let rules = "title = 'verify'\nseed = 7\n[objects]\nusers = 20\nbroken = 1.0\nstubborn = 1.0\neffect_s = [0, 0]\n";
+    let rules = "title = 'verify'\nseed = 7\n[objects]\nusers = 20\nbroken = 1.0\nfails_again = 1.0\neffect_s = [0, 0]\n";
     fs::write(desk.path().join("t.toml"), rules).expect("a scenario");
     let output = reprovision(desk.path(), &["run", "--from-find", "--simulate=t.toml", "--out", "one"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));

@@ -290,7 +290,7 @@ seed = 8
 [objects]
 users = 20000
 broken = 0.075
-stubborn = 0.2
+fails_again = 0.2
 effect_s = [1, 2]
 other_errors = 0.02
 broken_xml = 0.01
@@ -396,7 +396,7 @@ fn verify_reads_the_list_as_run_did_and_keeps_each_pass() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(
         desk.path(),
-        "title = 'x'\n[objects]\nusers = 90\nbroken = 1.0\nstubborn = 1.0\neffect_s = [5, 5]\n",
+        "title = 'x'\n[objects]\nusers = 90\nbroken = 1.0\nfails_again = 1.0\neffect_s = [5, 5]\n",
     );
     // No header, an unusual delimiter, the ids in the second column, commas and a line break in the first.
     let rows: String =
@@ -436,7 +436,7 @@ fn verify_reads_the_list_as_run_did_and_keeps_each_pass() {
 fn run_from_find_with_verify_does_all_three_steps() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenario =
-        "title = 'x'\nseed = 4\n[objects]\nusers = 300\nbroken = 0.2\nstubborn = 0.3\neffect_s = [1, 1]\n";
+        "title = 'x'\nseed = 4\n[objects]\nusers = 300\nbroken = 0.2\nfails_again = 0.3\neffect_s = [1, 1]\n";
     let service = Service::of(desk.path(), scenario);
     let run = |more: &[&str]| {
         let mut arguments = vec!["run", "--from-find", "--yes", "--rate", "fixed:5000"];

@@ -104,7 +104,7 @@ impl Working {
 /// A run whose answers are slow, so that stopping takes longer than the pairs of signals below.
 fn slow(prefix: &[&str]) -> Working {
     let scenario = tempfile::NamedTempFile::with_suffix(".toml").expect("a file");
-    let rules = "title = 'slow'\nlatency_ms = 800\n[objects]\nstrangers = true\n";
+    let rules = "title = 'slow'\nlatency_ms = 800\n[objects]\nunknown_ids_exist = true\n";
     fs::write(scenario.path(), rules).expect("written");
     let simulate = format!("--simulate={}", scenario.path().display());
     Working::start(prefix, &[&simulate])

@@ -10,7 +10,7 @@ use crate::sign_in_support::{reprovision, said};
 fn quick(folder: &Path) {
     let text = include_str!("../../samples/scenarios/default.toml")
         .replace("writes_per_second = 60.0", "writes_per_second = 6000.0")
-        .replace("stock = 120.0", "stock = 6000.0")
+        .replace("capacity = 120.0", "capacity = 6000.0")
         .replace("latency_ms = 60", "latency_ms = 1")
         .replace("throttle_after = [400, 1300]", "throttle_after = []")
         .replace("users = 12000", "users = 4000")

@@ -16,7 +16,7 @@ seed = 11
 [objects]
 users = 400
 broken = 0.1
-stubborn = 0.3
+fails_again = 0.3
 later = 0.1
 later_days = 24
 effect_s = [60, 600]
@@ -84,7 +84,7 @@ fn thirty_sweeps_retry_due_errors_and_report_new_failures_once() {
 #[test]
 fn next_sweep_records_the_retries_of_a_killed_one() {
     let desk = tempfile::tempdir().expect("a folder");
-    let scenario = "title = 'x'\nseed = 7\n[objects]\nusers = 400\nbroken = 0.5\nstubborn = 1.0\neffect_s = [3600, 3600]\n";
+    let scenario = "title = 'x'\nseed = 7\n[objects]\nusers = 400\nbroken = 0.5\nfails_again = 1.0\neffect_s = [3600, 3600]\n";
     let service = Service::of(desk.path(), scenario);
     let accepted_by_all = || service.account("/__ledger")["accepted"].as_u64().expect("a count");
     let broken = service.account("/__ledger/errors")["users"]["untouched"].as_u64().expect("a count");
@@ -126,7 +126,8 @@ fn next_sweep_records_the_retries_of_a_killed_one() {
 #[test]
 fn other_run_in_the_folder_is_not_recorded_again() {
     let desk = tempfile::tempdir().expect("a folder");
-    let scenario = "title = 'x'\n[objects]\nusers = 100\nbroken = 0.5\nstubborn = 0.5\neffect_s = [1, 2]\n";
+    let scenario =
+        "title = 'x'\n[objects]\nusers = 100\nbroken = 0.5\nfails_again = 0.5\neffect_s = [1, 2]\n";
     let service = Service::of(desk.path(), scenario);
     let night = |code: i32| {
         let arguments = ["sweep", "--yes", "--rate", "fixed:5000", "--out", "always-here"];
@@ -155,7 +156,7 @@ fn other_run_in_the_folder_is_not_recorded_again() {
 #[test]
 fn groups_and_contacts_are_swept_with_their_own_histories() {
     let desk = tempfile::tempdir().expect("a folder");
-    let scenario = "title = 'x'\nseed = 5\n[objects]\nusers = 50\ngroups = 60\ncontacts = 70\nbroken = 0.3\neffect_s = [1, 2]\nstubborn = 0.0\n";
+    let scenario = "title = 'x'\nseed = 5\n[objects]\nusers = 50\ngroups = 60\ncontacts = 70\nbroken = 0.3\neffect_s = [1, 2]\nfails_again = 0.0\n";
     let service = Service::of(desk.path(), scenario);
     for object in ["groups", "contacts"] {
         let arguments = ["sweep", "--yes", "--object", object, "--rate", "fixed:5000"];
@@ -205,7 +206,7 @@ fn sweep_reports_what_prevents_it() {
 
 #[test]
 fn sweep_in_an_empty_folder_works_repeatedly() {
-    let scenario = "title = 'x'\n[objects]\nusers = 60\nbroken = 0.5\neffect_s = [1, 2]\nstubborn = 0.0\n";
+    let scenario = "title = 'x'\n[objects]\nusers = 60\nbroken = 0.5\neffect_s = [1, 2]\nfails_again = 0.0\n";
     for history in [None, Some("history.csv"), Some("deep/er/history.csv")] {
         let (desk, scenarios) =
             (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));

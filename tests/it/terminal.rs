@@ -178,7 +178,7 @@ fn list(folder: &Path, users: u64) {
 
 /// A tenant in which everybody of any list exists, with these rules besides.
 fn tenant(folder: &Path, rules: &str) -> Service {
-    Service::of(folder, &format!("title = 'terminal'\n{rules}\n[objects]\nstrangers = true\n"))
+    Service::of(folder, &format!("title = 'terminal'\n{rules}\n[objects]\nunknown_ids_exist = true\n"))
 }
 
 fn asked(columns: u16, line: &str, folder: &Path, service: &Service) -> Terminal {
@@ -307,7 +307,7 @@ fn bar(screen: &str) -> Vec<&str> {
 fn bar_fits_the_terminal_and_counts_a_pause_down() {
     let folder = tempfile::tempdir().expect("a folder");
     list(folder.path(), 60);
-    let rules = "writes_per_second = 40.0\nstock = 4.0\nthrottle_after = [20]\nthrottle_wait_s = [4, 4]";
+    let rules = "writes_per_second = 40.0\ncapacity = 4.0\nthrottle_after = [20]\nthrottle_wait_s = [4, 4]";
     for (columns, variables) in [(120, ("NO_COLOR", "1")), (40, ("COLORTERM", "truecolor"))] {
         let service = tenant(folder.path(), rules);
         let line = "reprovision run users.csv --tenant contoso.com --yes --new-run --rate fixed:20";

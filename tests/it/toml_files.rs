@@ -14,7 +14,7 @@ const SECRET: &str = "s3cr3t-0f-n0-value";
 const SCENARIO_KEYS: [&str; 24] = [
     "seed",
     "writes_per_second",
-    "stock",
+    "capacity",
     "refill",
     "window_s",
     "wait_form",

@@ -11,7 +11,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 use crate::sign_in_support::{Stage, fixture, said};
 
 /// Some users with an error, of which none is cleared: the second night meets them again.
-const TENANT: &str = "writes_per_second = 0.0\nseed = 7\n[objects]\nusers = 60\nbroken = 0.5\nstubborn = 1.0\neffect_s = [0, 0]\n";
+const TENANT: &str = "writes_per_second = 0.0\nseed = 7\n[objects]\nusers = 60\nbroken = 0.5\nfails_again = 1.0\neffect_s = [0, 0]\n";
 
 /// One machine on which a unit runs.
 struct Machine {

@@ -236,7 +236,7 @@ fn conflicts_for_all_users_end_without_a_failed_user() {
 fn quota_that_answers_503_without_time_fails_no_user() {
     for more in [&[][..], &["--batch", "5"]] {
         let scenario =
-            "title = \"limiter\"\nwrites_per_second = 20.0\nstock = 20.0\nrefuse_with_503 = true\n";
+            "title = \"limiter\"\nwrites_per_second = 20.0\ncapacity = 20.0\nthrottle_with_503 = true\n";
         let (exit, text, ledger) = run_against(scenario, 100, more);
         assert_eq!((exit, &ledger["accepted"]), (Some(0), &100.into()), "{text}");
         let refused = ledger["by_status"]["503"].as_u64().expect("a count");

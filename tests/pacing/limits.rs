@@ -25,7 +25,7 @@ pub(crate) enum Shape {
 pub(crate) struct LimitFile {
     pub(crate) shape: Shape,
     /// Writes of a bucket, or in a window.
-    pub(crate) stock: f64,
+    pub(crate) capacity: f64,
     /// Of a bucket: writes per second from so many seconds on.
     #[serde(default)]
     pub(crate) rates: Vec<[f64; 2]>,
@@ -40,18 +40,18 @@ pub(crate) struct LimitFile {
     pub(crate) phase_s: Vec<f64>,
     /// Whether refused requests are charged, down to 1.8 times the limit.
     #[serde(default)]
-    pub(crate) charge_refused: bool,
+    pub(crate) charge_throttled: bool,
 }
 
 /// A limit in time.
 #[derive(Clone, Debug)]
 pub(crate) struct Limit {
     shape: Shape,
-    stock: f64,
+    capacity: f64,
     rates: Vec<[f64; 2]>,
     window: f64,
     phase: f64,
-    charge_refused: bool,
+    charge_throttled: bool,
     at: f64,
     level: f64,
     counted: f64,
@@ -72,13 +72,13 @@ impl Limit {
         }
         Self {
             shape: file.shape,
-            stock: file.stock,
+            capacity: file.capacity,
             rates: file.rates.clone(),
             window: file.window_s,
             phase,
-            charge_refused: file.charge_refused,
+            charge_throttled: file.charge_throttled,
             at: 0.0,
-            level: file.stock - used as f64,
+            level: file.capacity - used as f64,
             counted: if file.shape == Shape::Window { used as f64 } else { 0.0 },
             before: 0.0,
             log: log.into(),
@@ -87,10 +87,10 @@ impl Limit {
 
     /// The same, for the ideal client: it is never refused and so never charged. Of a window it gets what others leave.
     pub(crate) fn ideal(mut self, others_per_second: f64) -> Self {
-        self.charge_refused = false;
+        self.charge_throttled = false;
         match self.shape {
             Shape::Bucket => self.rates.iter_mut().for_each(|[_, rate]| *rate -= others_per_second),
-            _ => self.stock -= others_per_second * self.window,
+            _ => self.capacity -= others_per_second * self.window,
         }
         self
     }
@@ -110,7 +110,7 @@ impl Limit {
                 while self.at < now {
                     let change = self.rates.iter().map(|[from, _]| *from).find(|from| *from > self.at);
                     let next = change.unwrap_or(now).min(now);
-                    self.level = (self.level + (next - self.at) * self.rate(self.at)).min(self.stock);
+                    self.level = (self.level + (next - self.at) * self.rate(self.at)).min(self.capacity);
                     self.at = next;
                 }
             }
@@ -144,16 +144,16 @@ impl Limit {
         match self.shape {
             Shape::Bucket if self.level >= 1.0 => now,
             Shape::Bucket => now + ((1.0 - self.level) / self.rate(now)).max(GRAIN),
-            Shape::Window if self.counted < self.stock => now,
+            Shape::Window if self.counted < self.capacity => now,
             Shape::Window => end.max(now + GRAIN),
-            Shape::Sliding if (self.log.len() as f64) < self.stock => now,
-            Shape::Sliding => self.log[self.log.len() - self.stock as usize] + self.window,
-            Shape::Counter if self.estimate(now) + 1.0 <= self.stock => now,
+            Shape::Sliding if (self.log.len() as f64) < self.capacity => now,
+            Shape::Sliding => self.log[self.log.len() - self.capacity as usize] + self.window,
+            Shape::Counter if self.estimate(now) + 1.0 <= self.capacity => now,
             Shape::Counter => {
                 let begins = end - self.window;
-                let share = (self.stock - 1.0 - self.counted) / self.before.max(1e-9);
+                let share = (self.capacity - 1.0 - self.counted) / self.before.max(1e-9);
                 let there = begins + self.window * (1.0 - share);
-                if self.before > 0.0 && self.counted < self.stock && there < end {
+                if self.before > 0.0 && self.counted < self.capacity && there < end {
                     there.max(now + GRAIN)
                 } else {
                     end + GRAIN
@@ -174,13 +174,13 @@ impl Limit {
 
     /// A refused write, where it is charged.
     pub(crate) fn refuse(&mut self, now: f64) {
-        if !self.charge_refused {
+        if !self.charge_throttled {
             return;
         }
         self.advance(now);
         match self.shape {
-            Shape::Bucket => self.level = (self.level - 1.0).max(-0.8 * self.stock),
-            Shape::Sliding if (self.log.len() as f64) < 1.8 * self.stock => self.log.push_back(now),
+            Shape::Bucket => self.level = (self.level - 1.0).max(-0.8 * self.capacity),
+            Shape::Sliding if (self.log.len() as f64) < 1.8 * self.capacity => self.log.push_back(now),
             _ => {}
         }
     }
@@ -188,10 +188,10 @@ impl Limit {
     /// The share of the limit that is used.
     pub(crate) fn used(&self, now: f64) -> f64 {
         match self.shape {
-            Shape::Bucket => 1.0 - self.level / self.stock,
-            Shape::Window => self.counted / self.stock,
-            Shape::Sliding => self.log.len() as f64 / self.stock,
-            Shape::Counter => self.estimate(now) / self.stock,
+            Shape::Bucket => 1.0 - self.level / self.capacity,
+            Shape::Window => self.counted / self.capacity,
+            Shape::Sliding => self.log.len() as f64 / self.capacity,
+            Shape::Counter => self.estimate(now) / self.capacity,
         }
     }
 }
@@ -218,14 +218,14 @@ mod tests {
 
     #[test]
     fn each_shape_gives_what_it_says_and_when() {
-        let mut bucket = limit("shape = 'bucket'\nstock = 10\nrates = [[0, 2.0], [10, 4.0]]");
+        let mut bucket = limit("shape = 'bucket'\ncapacity = 10\nrates = [[0, 2.0], [10, 4.0]]");
         assert_eq!(taken(&mut bucket, 0.0, 9.99), 10 + 19);
         assert_eq!(taken(&mut bucket, 10.0, 14.99), 20, "from ten seconds on it refills twice as fast");
-        let mut window = limit("shape = 'window'\nstock = 10\nwindow_s = 5\nphase_s = [2]\nused = [4]");
+        let mut window = limit("shape = 'window'\ncapacity = 10\nwindow_s = 5\nphase_s = [2]\nused = [4]");
         assert_eq!((taken(&mut window, 0.0, 2.9), taken(&mut window, 2.9, 7.9)), (6, 10));
-        let mut sliding = limit("shape = 'sliding'\nstock = 10\nwindow_s = 5");
+        let mut sliding = limit("shape = 'sliding'\ncapacity = 10\nwindow_s = 5");
         assert_eq!((taken(&mut sliding, 0.0, 4.9), taken(&mut sliding, 4.9, 5.1)), (10, 10));
-        let mut counter = limit("shape = 'counter'\nstock = 10\nwindow_s = 5");
+        let mut counter = limit("shape = 'counter'\ncapacity = 10\nwindow_s = 5");
         assert_eq!(taken(&mut counter, 0.0, 4.9), 10);
         let half = taken(&mut counter, 5.0, 7.6);
         assert_eq!(half, 5, "half a window later half of the last one is forgotten");
@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn refused_writes_are_charged_where_it_says_so() {
-        let mut charged = limit("shape = 'bucket'\nstock = 10\nrates = [[0, 1.0]]\ncharge_refused = true");
+        let mut charged =
+            limit("shape = 'bucket'\ncapacity = 10\nrates = [[0, 1.0]]\ncharge_throttled = true");
         assert_eq!(taken(&mut charged, 0.0, 0.5), 10);
         (0..100).for_each(|_| charged.refuse(0.5));
         assert!((charged.next(0.5) - 9.5).abs() < 0.01, "1.8 times the limit and no more");

@@ -43,7 +43,7 @@ pub(crate) struct Others {
 /// Refusals that have nothing to do with the rate: a sick back end, a shard that is full.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Blind {
+pub(crate) struct RandomThrottling {
     /// Share of the requests, 0 to 1.
     pub(crate) share: f64,
     /// The wait that they announce in seconds; absent: none.
@@ -65,7 +65,7 @@ pub(crate) struct Service {
     #[serde(default)]
     pub(crate) closed_while_waiting: bool,
     pub(crate) others: Option<Others>,
-    pub(crate) blind: Option<Blind>,
+    pub(crate) random_throttling: Option<RandomThrottling>,
     /// From and to in seconds: everything is answered 503 without a wait.
     #[serde(default)]
     pub(crate) outages: Vec<[f64; 2]>,
@@ -100,7 +100,7 @@ pub(crate) struct Case {
     /// Refused requests.
     pub(crate) refused: Option<[f64; 2]>,
     /// Of all requests.
-    pub(crate) refused_share: Option<[f64; 2]>,
+    pub(crate) throttled_share: Option<[f64; 2]>,
     /// Renewed tokens.
     pub(crate) tokens: Option<[f64; 2]>,
 }
@@ -179,7 +179,7 @@ pub(crate) struct Server {
     others: Option<Others>,
     others_next: f64,
     others_first: bool,
-    blind: Option<Blind>,
+    random_throttling: Option<RandomThrottling>,
     outages: Vec<[f64; 2]>,
     token_s: Option<f64>,
     pub(crate) refuses_with_503: bool,
@@ -207,7 +207,7 @@ impl Server {
             others: service.others.clone(),
             others_next: 0.0,
             others_first: false,
-            blind: service.blind,
+            random_throttling: service.random_throttling,
             outages: service.outages.clone(),
             token_s: service.token_s,
             refuses_with_503: service.refuses_with_503,
@@ -228,10 +228,10 @@ impl Server {
         let next = self.next(now);
         let used = self.limits.iter().map(|limit| limit.used(now)).fold(0.0, f64::max).min(1.8);
         let used = (self.header && used >= 0.8).then_some(used);
-        if let Some(blind) = self.blind
-            && self.random.f64() < blind.share
+        if let Some(random) = self.random_throttling
+            && self.random.f64() < random.share
         {
-            return Answer::Refused { wait: blind.wait_s, used };
+            return Answer::Refused { wait: random.wait_s, used };
         }
         if next <= now {
             self.limits.iter_mut().for_each(|limit| limit.take(now));

@@ -46,7 +46,7 @@ fn judge(scenario: &Scenario, case: &Case) -> (Vec<String>, String) {
     };
     within("wall over ideal", wall, Some(case.wall));
     within("refused", refused, case.refused);
-    within("share refused", share, case.refused_share);
+    within("share refused", share, case.throttled_share);
     for (tally, ideal) in &runs {
         within("wall over ideal of one run", tally.wall / ideal, case.worst.map(|worst| [0.0, worst]));
         within("accepted", tally.accepted as f64, Some([case.users as f64; 2]));

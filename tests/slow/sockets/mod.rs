@@ -31,32 +31,32 @@ const RUNS: usize = 3;
 #[derive(Clone, Copy)]
 enum Quota {
     Bucket {
-        stock: f64,
+        capacity: f64,
         rate: f64,
     },
     /// All of it at aligned instants.
     Window {
-        stock: f64,
+        capacity: f64,
         length: f64,
     },
     /// Each write one length later.
     Sliding {
-        stock: f64,
+        capacity: f64,
         length: f64,
     },
 }
 
 impl Quota {
-    /// Seconds that a client needs who knows the service and is never refused: what is in stock leaves as fast as
-    /// `in_flight` allow with these round trips (in seconds), what comes back leaves at once. Of a window `age` seconds
-    /// are over when it begins; the users are more than one stock and at most two.
+    /// Seconds of an ideal client, which knows the service and is never throttled. It sends the capacity as fast as `in_flight` allows
+    /// with this round trip in seconds, and each refill immediately. `age` seconds of a window are over when it begins. There are
+    /// more users than one capacity and at most two.
     fn ideal(self, in_flight: u64, round_trip: f64, age: f64) -> f64 {
         let users = USERS as f64;
         let sending = |writes: f64| writes * round_trip / in_flight as f64;
         match self {
-            Self::Bucket { stock, rate } => ((users - stock) / rate + round_trip).max(sending(users)),
-            Self::Window { stock, length } => length - age + sending(users - stock),
-            Self::Sliding { stock, length } => length + sending(users - stock),
+            Self::Bucket { capacity, rate } => ((users - capacity) / rate + round_trip).max(sending(users)),
+            Self::Window { capacity, length } => length - age + sending(users - capacity),
+            Self::Sliding { capacity, length } => length + sending(users - capacity),
         }
     }
 }
@@ -85,37 +85,37 @@ struct Shape {
 
 const DOCUMENTED: f64 = 3_000.0;
 const WINDOW_S: f64 = 150.0;
-/// What 32 and 128 in flight run into when the stock ends, with the room of one more refusal each.
-const REFUSED_WHERE_SAID: [f64; 2] = [0.012, 0.045];
-/// The documented stock is spent ever more slowly, so its end costs a handful.
-const REFUSED_WHERE_DOCUMENTED: [f64; 2] = [0.005, 0.005];
+/// Share of throttled requests with a known rate, for 32 and 128 in flight when the capacity ends, with one more 429 each.
+const THROTTLED_IF_KNOWN: [f64; 2] = [0.012, 0.045];
+/// Share of throttled requests with the documented rate. The burst is spent more and more slowly, so its end costs a few 429s.
+const THROTTLED_IF_DOCUMENTED: [f64; 2] = [0.005, 0.005];
 
 const fn quick(name: &'static str, service: Service) -> Shape {
     Shape {
         name,
         service,
-        quota: Quota::Bucket { stock: 100.0, rate: 200.0 },
+        quota: Quota::Bucket { capacity: 100.0, rate: 200.0 },
         said: Some("200"),
         most: [WHERE_SAID; 2],
-        refused: REFUSED_WHERE_SAID,
+        refused: THROTTLED_IF_KNOWN,
     }
 }
 
 /// `most`: what `samples/scenarios/pacing/socket-3000-*.toml` take in paused time, and [`TOLERANCE`].
 const fn documented(name: &'static str, service: Service, quota: Quota, paused: [f64; 2]) -> Shape {
     let most = [paused[0] + TOLERANCE, paused[1] + TOLERANCE];
-    Shape { name, service, quota, said: None, most, refused: REFUSED_WHERE_DOCUMENTED }
+    Shape { name, service, quota, said: None, most, refused: THROTTLED_IF_DOCUMENTED }
 }
 
 const SAID: [Shape; 4] = [
-    quick("bucket 100 at 200/s", Service::Simulated("writes_per_second = 200.0\nstock = 100.0")),
+    quick("bucket 100 at 200/s", Service::Simulated("writes_per_second = 200.0\ncapacity = 100.0")),
     quick(
         "… closed until its Retry-After is over",
-        Service::Simulated("writes_per_second = 200.0\nstock = 100.0\nclosed_while_waiting = true"),
+        Service::Simulated("writes_per_second = 200.0\ncapacity = 100.0\nclosed_while_waiting = true"),
     ),
     quick(
         "… refused requests charged",
-        Service::Simulated("writes_per_second = 200.0\nstock = 100.0\ncharge_refused = true"),
+        Service::Simulated("writes_per_second = 200.0\ncapacity = 100.0\ncharge_throttled = true"),
     ),
     quick("nginx limit_req, 200/s, burst 100", Service::LimitReq),
 ];
@@ -123,20 +123,24 @@ const SAID: [Shape; 4] = [
 const LONG: [Shape; 3] = [
     documented(
         "bucket 3,000 at 20/s",
-        Service::Simulated("writes_per_second = 20.0\nstock = 3000.0"),
-        Quota::Bucket { stock: DOCUMENTED, rate: DOCUMENTED / WINDOW_S },
+        Service::Simulated("writes_per_second = 20.0\ncapacity = 3000.0"),
+        Quota::Bucket { capacity: DOCUMENTED, rate: DOCUMENTED / WINDOW_S },
         [1.01, 1.01],
     ),
     documented(
         "window 3,000 per 150 s",
-        Service::Simulated("writes_per_second = 20.0\nstock = 3000.0\nrefill = 'window'\nwindow_s = 150.0"),
-        Quota::Window { stock: DOCUMENTED, length: WINDOW_S },
+        Service::Simulated(
+            "writes_per_second = 20.0\ncapacity = 3000.0\nrefill = 'window'\nwindow_s = 150.0",
+        ),
+        Quota::Window { capacity: DOCUMENTED, length: WINDOW_S },
         [1.25, 1.28],
     ),
     documented(
         "sliding window 3,000 per 150 s",
-        Service::Simulated("writes_per_second = 20.0\nstock = 3000.0\nrefill = 'sliding'\nwindow_s = 150.0"),
-        Quota::Sliding { stock: DOCUMENTED, length: WINDOW_S },
+        Service::Simulated(
+            "writes_per_second = 20.0\ncapacity = 3000.0\nrefill = 'sliding'\nwindow_s = 150.0",
+        ),
+        Quota::Sliding { capacity: DOCUMENTED, length: WINDOW_S },
         [1.25, 1.28],
     ),
 ];
