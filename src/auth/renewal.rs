@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
 
@@ -132,6 +132,14 @@ pub(super) fn tokens_by(script: &Script, wall: WallClock) -> Tokens {
     let tokens = Tokens::with_clock(TokenSource::new(script.clone()), false, Notices::silent(), wall);
     tokens.expect("--tenant", TENANT, TENANT.to_owned()).expect("no token yet");
     tokens
+}
+
+/// A wall clock that begins in 1970, moves with tokio's clock, and is set by a number of seconds.
+pub(super) fn clock() -> (WallClock, Arc<AtomicI64>) {
+    let by = Arc::new(AtomicI64::new(0));
+    let (anchored, set) = (WallClock::anchored(Timestamp::UNIX_EPOCH), by.clone());
+    let now = move || anchored.now() + SignedDuration::from_secs(set.load(Relaxed));
+    (WallClock::Function(Arc::new(now)), by)
 }
 
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
@@ -441,8 +449,7 @@ async fn a_machine_that_slept_renews_by_the_wall_clock() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_cannot_be_renewed_is_used_to_its_end_whatever_the_wall_clock_says() {
-    let by: &'static AtomicI64 = Box::leak(Box::default());
-    let wall = WallClock::Set { start: Timestamp::UNIX_EPOCH, origin: Instant::now(), by };
+    let (wall, by) = clock();
     let text = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(r#"{"exp":3600}"#));
     let source = TokenSource::fixed(SecretString::from(text));
     let tokens = Tokens::with_clock(source, false, Notices::silent(), wall);

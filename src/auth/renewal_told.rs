@@ -1,21 +1,13 @@
 //! Tests of renewal where something is wrong: what is said and how often, and clocks that are set while work goes on.
 
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::failure::Failure;
-use super::renewal::{Form, HOUR, Script, TENANT, tokens, tokens_by};
+use super::renewal::{Form, HOUR, Script, TENANT, clock, tokens, tokens_by};
 use super::tokens::Tokens;
-use crate::model::WallClock;
-
-/// A wall clock that begins in 1970 and is set by seconds.
-fn clock() -> (WallClock, &'static AtomicI64) {
-    let by: &'static AtomicI64 = Box::leak(Box::default());
-    (WallClock::Set { start: Timestamp::UNIX_EPOCH, origin: Instant::now(), by }, by)
-}
 
 /// Looks at the token every ten seconds for so long; how often it changed.
 async fn work(tokens: &Tokens, time: Duration) -> u64 {

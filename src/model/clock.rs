@@ -1,54 +1,46 @@
 //! Wall time as a value, so that tests under paused time get times that follow the paused clock.
 
+use std::fmt;
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::Text;
 
 /// Where wall times come from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub enum WallClock {
     /// The machine's clock.
     System,
-    /// A fixed start that moves with tokio's clock.
-    Anchored {
-        /// Wall time at `origin`.
-        start: Timestamp,
-        /// The instant that `start` belongs to.
-        origin: Instant,
-    },
-    /// An anchored clock that a test sets by so many seconds.
-    #[cfg(test)]
-    Set {
-        /// Wall time at `origin`.
-        start: Timestamp,
-        /// The instant that `start` belongs to.
-        origin: Instant,
-        /// Seconds, forwards or backwards.
-        by: &'static std::sync::atomic::AtomicI64,
-    },
+    /// A function that returns the time.
+    Function(Arc<dyn Fn() -> Timestamp + Send + Sync>),
+}
+
+impl fmt::Debug for WallClock {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::System => "System",
+            Self::Function(_) => "Function",
+        })
+    }
 }
 
 impl WallClock {
     /// A clock that starts at `start` now and moves with tokio's (perhaps paused) clock.
     pub fn anchored(start: Timestamp) -> Self {
-        Self::Anchored { start, origin: Instant::now() }
+        let origin = Instant::now();
+        Self::Function(Arc::new(move || {
+            let passed = SignedDuration::try_from(origin.elapsed()).unwrap_or(SignedDuration::MAX);
+            start.checked_add(passed).unwrap_or(Timestamp::MAX)
+        }))
     }
 
     /// The time now.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp::now(),
-            Self::Anchored { start, origin } => {
-                let passed = SignedDuration::try_from(origin.elapsed()).unwrap_or(SignedDuration::MAX);
-                start.checked_add(passed).unwrap_or(Timestamp::MAX)
-            }
-            #[cfg(test)]
-            Self::Set { start, origin, by } => {
-                let passed = SignedDuration::try_from(origin.elapsed()).unwrap_or(SignedDuration::MAX);
-                let set = SignedDuration::from_secs(by.load(std::sync::atomic::Ordering::Relaxed));
-                start.checked_add(passed + set).unwrap_or(Timestamp::MAX)
-            }
+            Self::Function(now) => now(),
         }
     }
 }
