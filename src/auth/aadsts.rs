@@ -42,11 +42,11 @@ pub(super) fn fix(code: u64, asked: SignInRequest<'_>) -> Option<String> {
         ),
         700_024 => {
             "the assertion is outside its time: set this machine's clock (it must be right within five minutes), or let the \
-             issuer write a fresh assertion; reprovision signs or reads one anew at every renewal"
+             issuer write a fresh assertion; reprovision signs or reads a new one at every renewal"
                 .to_owned()
         }
         50_020 => format!(
-            "the account that signed in is no member of tenant {tenant}: sign in with an account of that tenant, or check --tenant"
+            "the account that signed in is not a member of tenant {tenant}: sign in with an account of that tenant, or check --tenant"
         ),
         53_003 | 530_003 => {
             "Conditional Access blocked this sign-in. Entra admin center > Sign-in logs > the entry > Conditional Access names the \

@@ -1,4 +1,4 @@
-//! Why there is no token: something that passes, or something that only a person can mend.
+//! Why a token could not be fetched: a transient failure, or one that only a person can fix.
 
 use std::time::Duration;
 

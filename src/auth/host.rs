@@ -181,7 +181,7 @@ impl SignInHost {
     /// The tenant's id by the public OpenID configuration; a GUID is its own answer.
     ///
     /// # Errors
-    /// Says that there is no such tenant, or why nobody could say.
+    /// The tenant does not exist, or the sign-in host did not answer.
     pub async fn tenant_id(&self) -> Result<String, Failure> {
         if is_guid(&self.tenant) {
             return Ok(self.tenant.to_ascii_lowercase());
@@ -324,7 +324,7 @@ mod tests {
                 read.extend_from_slice(&piece[..length]);
             }
             let _ = stream.write_all(answer.as_bytes()).await;
-            // Whoever follows a redirect comes here.
+            // A client that follows the redirect connects again.
             let again = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await;
             assert!(again.is_err(), "asked again");
         });

@@ -29,7 +29,7 @@ impl Notices {
         Self { report: Box::new(report), kept: Mutex::default() }
     }
 
-    /// For whoever asks later, or never.
+    /// Notices that are only kept, and not shown.
     pub fn silent() -> Self {
         Self::to(|_, _| ())
     }

@@ -1,6 +1,6 @@
 //! Secrets taken out of what other programs and hosts say, before a person or a file gets to see it.
 
-/// Shorter than this, a value is no secret, and its letters may stand anywhere.
+/// Fewest bytes of a value that is redacted. A shorter value is not a secret, and its letters may occur anywhere.
 const SHORTEST: usize = 8;
 /// A token is longer than any word.
 const TOKEN: usize = 30;

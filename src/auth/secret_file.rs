@@ -33,7 +33,7 @@ impl SecretFile {
         Ok(Self { bytes, open_to_all })
     }
 
-    /// Beside the work: whoever should write a pipe gets [`PIPE_TIMEOUT`], and a signal is heard meanwhile.
+    /// Reads the file on another thread, so that a signal is handled meanwhile. The writer of a pipe has [`PIPE_TIMEOUT`].
     ///
     /// # Errors
     /// As the system says, for a pipe that nobody writes, and for a file that is longer than any key.
@@ -46,15 +46,15 @@ impl SecretFile {
     /// The same as text.
     ///
     /// # Errors
-    /// As [`SecretFile::beside`], and for what is no UTF-8.
+    /// As [`SecretFile::beside`], and if the content is not UTF-8.
     pub(super) async fn text(path: &Path) -> io::Result<Zeroizing<String>> {
         let read = Self::beside(path).await?;
-        let text = std::str::from_utf8(&read.bytes).map_err(|_| io::Error::other("it is no text"))?;
+        let text = std::str::from_utf8(&read.bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))?;
         Ok(Zeroizing::new(text.to_owned()))
     }
 }
 
-/// Pipes and devices belong to whoever made them.
+/// Only regular files are checked: the access to pipes and devices is decided by the program that created them.
 #[cfg(unix)]
 fn open_to_all(file: &TimedFile) -> io::Result<bool> {
     use std::os::unix::fs::PermissionsExt;

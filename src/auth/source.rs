@@ -69,7 +69,7 @@ impl TokenSource {
         }
         if text.len() > LONGEST || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(format!(
-                "what {name} gives is no token: it must be one line without blanks, at most {LONGEST} bytes"
+                "the output of {name} is not a token. It must be one line without blanks, at most {LONGEST} bytes"
             ));
         }
         Ok(SecretString::from(text))

@@ -24,8 +24,8 @@ use crate::model::{MAX_MESSAGE, WallClock, neutral};
 const SPENT: Duration = Duration::from_secs(30);
 /// … or this share of its life, if that is less.
 const SPENT_SHARE: u32 = 20;
-/// Caches elsewhere keep a token until five minutes before its end, give or take: the same token again is no trouble before
-/// so little is left.
+/// Other programs cache a token until about five minutes before its end. Receiving the same token again is not an error before
+/// that.
 const LATE: Duration = Duration::from_secs(120);
 /// A host that names a wait is waited for so long in all, where nobody can go on without a token: a busy sign-in host asks
 /// for up to a minute, and a job at night should outlive that.
@@ -369,7 +369,7 @@ impl Shared {
             return Err(if self.source.may_follow() { Failure::passing(text) } else { Failure::Final(text) });
         }
         let bearer = bearer(&grant.secret)?;
-        // Held until the token is there: whoever was refused meanwhile is told from whoever is refused with it.
+        // Held until the new token is set, so that a request rejected meanwhile is not taken for one rejected with the new token.
         let mut challenge = lock(&self.challenge);
         if claims.is_some() {
             challenge.claims = None;

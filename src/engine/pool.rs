@@ -51,7 +51,7 @@ pub async fn run<E: Exchange>(
     };
     let overdue = async {
         stop.draining().await;
-        // Whoever waits for a permit need not watch the stop himself.
+        // Wakes the workers that wait for a permit, so that they need not watch the stop.
         workers.permits.close();
         sleep(DRAIN).await;
         stop.abort(None);
@@ -97,7 +97,7 @@ impl Queue {
             Some(item) => return Some(item),
             None => self.items.lock().await,
         };
-        // Whoever held it before may have brought some.
+        // Another worker may have read rows while this one waited for the lock.
         if let Some(item) = self.first() {
             return Some(item);
         }

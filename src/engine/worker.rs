@@ -84,7 +84,7 @@ impl<E: Exchange> Workers<E> {
                         self.dispatch.user_waits(wait);
                     }
                     story.first.get_or_insert_with(|| {
-                        // The wait for the gate is no part of it.
+                        // The wait for admission does not count.
                         let now = Instant::now();
                         (now.checked_sub(attempt.latency).unwrap_or(now), attempt.sent_at)
                     });

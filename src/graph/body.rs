@@ -47,7 +47,7 @@ impl BodyText {
     }
 }
 
-/// Whether a JSON object is an error, whoever wrote it. Meant for short ones: pages of objects are not errors.
+/// Whether a JSON object is an error, from Graph or another server. Call it only for short bodies, not for pages of objects.
 pub(super) fn is_error(json: &[u8]) -> bool {
     let members = serde_json::from_slice::<BTreeMap<Cow<'_, str>, Option<IgnoredAny>>>(json);
     members.is_ok_and(|members| ERRORS.into_iter().any(|name| matches!(members.get(name), Some(Some(_)))))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// Names are resolved again and connections opened anew after so long: addresses of front ends move.
+/// Age at which names are resolved again and connections are replaced, because the addresses of front ends change.
 const OLDEST: Duration = Duration::from_secs(600);
 /// Not more often than so: half a second is the shortest delay before a user's next try, so that try still finds new
 /// connections.
@@ -31,8 +31,8 @@ pub struct Connections {
 struct State {
     /// Whether HTTP/2 was refused.
     http1: bool,
-    /// Used in turn, each with its generation. One of an old generation is built anew when its turn comes: to build all at
-    /// once, each of which reads the roots of the machine (7 ms), would hold up whoever sends.
+    /// Clients, used in turn, each with its generation. A client of an old generation is rebuilt when its turn comes. To rebuild all
+    /// together would delay the sender, because each reads the root certificates of the machine (7 ms).
     http: Vec<(reqwest::Client, u64)>,
     turn: usize,
     generation: u64,
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_built_anew_when_its_turn_comes_and_kept_where_none_can_be_built() {
+    fn client_is_rebuilt_in_its_turn_and_kept_if_that_fails() {
         let (built, broken) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
         let (counted, breaks) = (built.clone(), broken.clone());
         let root = url::Url::parse("http://127.0.0.1:9").expect("a URL");

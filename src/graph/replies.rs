@@ -63,7 +63,7 @@ fn responses(body: &[u8]) -> Vec<Response<'_>> {
     if let Ok(Whole { responses }) = serde_json::from_slice(body) {
         return responses;
     }
-    // A part that cannot be read is no answer; the others are.
+    // A part that cannot be read is not a response. The other parts are.
     match serde_json::from_slice(body) {
         Ok(Whole::<&RawValue> { responses }) => {
             responses.into_iter().filter_map(|part| serde_json::from_str(part.get()).ok()).collect()
@@ -150,7 +150,7 @@ fn unquoted(raw: &RawValue) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
-/// What is no JSON stands in the part as a text. A `null` is read as no body at all and does not come here.
+/// The text of a part body that is not JSON. `null` is read as an absent body and never gets here.
 fn plain(raw: &RawValue) -> Cow<'_, [u8]> {
     match raw.get() {
         text if text.starts_with('"') => {
@@ -233,7 +233,7 @@ impl<'de> Visitor<'de> for Headers {
     }
 }
 
-/// A text or a number, or a list of them as one value; anything else is no value.
+/// A text or a number, or a list of them as one value; anything else gives `None`.
 fn header_value(raw: &str) -> Option<HeaderValue> {
     let text = if raw.starts_with('[') {
         let several: Vec<&RawValue> = serde_json::from_str(raw).ok()?;

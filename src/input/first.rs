@@ -55,7 +55,7 @@ impl Start {
             Some(delimiter) => delimiter,
             None => detect_delimiter(given, options)?,
         };
-        // Whoever reads the copy again knows where the rows begin.
+        // A list that was read before is read again from the same line.
         let known = options.reading.map(|reading| reading.skipped + u64::from(!reading.header));
         let (mut lead_ins, mut skipped) = (0, 0);
         let mut looked = Vec::new();

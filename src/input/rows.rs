@@ -68,7 +68,7 @@ impl Checked {
                     return Ok(RawRow { number, cells });
                 }
             };
-            // What is invisible would be written as an escape, and that is no id any more.
+            // Invisible characters would be written as escapes, and the result would not be an id.
             for (at, cell) in cells.iter_mut().enumerate() {
                 *cell = match ours {
                     _ if at == column => id_text(cell).0.to_owned(),

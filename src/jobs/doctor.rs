@@ -207,7 +207,7 @@ fn permissions(found: &mut Findings, connection: &Session, kind: ObjectKind) -> 
             found.note("find, verify", State::Warning, text);
             true
         }
-        // run alone needs no reading: least privilege is no fault.
+        // `run` alone needs no permission to read, and least privilege is not an error.
         Permitted::No(text) => {
             found.note("find, verify", State::Warning, text);
             false

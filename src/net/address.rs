@@ -14,7 +14,7 @@ pub fn root(text: &str) -> Result<Url, Error> {
         Error::Usage(format!("--endpoint {shown:?} {why}, such as https://graph.microsoft.com"))
     };
     let url =
-        Url::parse(text).map_err(|error| wrong(&format!("is no URL ({error}): give the Graph root")))?;
+        Url::parse(text).map_err(|error| wrong(&format!("is not a URL ({error}). Give the Graph root")))?;
     if !url.username().is_empty()
         || url.password().is_some()
         || url.query().is_some()

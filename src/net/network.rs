@@ -70,7 +70,7 @@ impl Network {
     }
 
     fn build(&self, direct: bool, plain: bool) -> Result<Client, Error> {
-        // A second installation is no error: tests build many clients.
+        // A second installation fails, which is expected: tests build many clients.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let build = |fallback: bool| {
             let mut builder = Client::builder()

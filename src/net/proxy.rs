@@ -38,7 +38,7 @@ pub(super) fn check() -> Result<(), Error> {
     match named() {
         Some((variable, value)) => read(&value).map(drop).map_err(|why| {
             Error::Usage(format!(
-                "{variable} is no proxy address ({why}): http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT with special \
+                "{variable} is not a proxy address ({why}). Write http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT with special \
                  characters of both percent-encoded (@ is %40, # is %23, / is %2F)"
             ))
         }),
@@ -46,9 +46,9 @@ pub(super) fn check() -> Result<(), Error> {
     }
 }
 
-/// Asks the proxy once for the way to a host, before a client does so for every connection: a wrong password tried a hundred
-/// times locks an account in many companies, and only this answer tells what the proxy accepts instead. What is no plain
-/// answer is left to the client.
+/// Asks the proxy once for a connection to a host, before the client does so for every connection. A wrong password that is
+/// tried a hundred times locks the account in many companies, and only this response names what the proxy accepts instead. A
+/// response that cannot be read is left to the client.
 ///
 /// # Errors
 /// `Error::SignIn` where the proxy wants another sign-in.
@@ -160,14 +160,14 @@ fn named() -> Option<(&'static str, String)> {
     })
 }
 
-/// What is no text keeps a character in the place of each such byte, by which it is refused as an address.
+/// Bytes that are not UTF-8 become replacement characters, so that the value is rejected as an address.
 fn first_set(names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
 }
 
 fn read(value: &str) -> Result<Url, &'static str> {
     let with_scheme = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
-    let url = Url::parse(&with_scheme).map_err(|_| "it is no URL")?;
+    let url = Url::parse(&with_scheme).map_err(|_| "it is not a URL")?;
     if !SCHEMES.contains(&url.scheme()) {
         return Err("its scheme is neither http, https nor socks5");
     }

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_keep_their_cells_and_our_columns_are_made_anew() {
+    fn rows_keep_their_cells_and_added_columns_are_replaced() {
         let parent = tempfile::tempdir().expect("a folder");
         let names = ["reprovision_row", "id", "reprovision_outcome", "a;b", "my_reprovision_run"];
         let names = names.map(str::to_owned);

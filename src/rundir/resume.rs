@@ -105,7 +105,7 @@ fn more_than_one_line_in_a_hundred_is_nobodys_bad_luck() {
 }
 
 #[test]
-fn a_header_that_did_not_get_whole_to_the_disk_is_begun_anew() {
+fn incomplete_header_of_the_journal_is_written_again() {
     for length in 0..HEADER.len() {
         for zeros in [0, 1, 4_096] {
             let folder = folder(&[&HEADER.as_bytes()[..length], &vec![0; zeros]].concat());

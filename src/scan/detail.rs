@@ -16,7 +16,7 @@ const LONGEST_CODE: usize = 80;
 pub struct Detail {
     /// The first record's code; empty where there is none.
     pub code: String,
-    /// The descriptions of all records, neutral, at most 300 characters; the raw text where it is no such XML.
+    /// The descriptions of all records, sanitized, at most 300 characters. The raw text if it is not such XML.
     pub text: String,
 }
 

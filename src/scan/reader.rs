@@ -84,7 +84,7 @@ impl<E: Reads> Reader<E> {
             if reading.attempt.kind == AttemptResult::Accepted {
                 match page(&reading.body) {
                     Ok(page) => return Ok((page, reading.date)),
-                    // JSON that is no page: another answer may be one.
+                    // JSON that is not a page. Another attempt may return one.
                     Err(message) => {
                         reading.attempt.kind = AttemptResult::Transient(TransientFailure::Broken);
                         reading.attempt.message = message.into();

@@ -69,7 +69,7 @@ pub(super) fn answer(
     let mut responses: Vec<Value> = parts.iter().map(|part| judge(tenant, now, part, answer_part)).collect();
     tenant.random.shuffle(&mut responses);
     match fault {
-        // A wait that nobody is told is no rule to be broken.
+        // A client cannot break a wait that it was not sent.
         Some(BatchFault::Missing) => {
             if let Some(at) = responses.iter().rposition(|part| !announces(part)) {
                 responses.remove(at);

@@ -269,14 +269,14 @@ impl Directory {
         json!([error])
     }
 
-    /// Seconds after the start of the last midnight (UTC) at or before an instant. Errors are counted from there: a
-    /// tenant that is started anew shows them with the same times all day.
+    /// Seconds after the start of the last midnight (UTC) at or before an instant. Errors are counted from there: so
+    /// that a restarted tenant shows them with the same times all day.
     fn midnight(&self, at: f64) -> f64 {
         let epoch = self.epoch.as_millisecond() as f64 / 1_000.0;
         ((epoch + at) / DAY).floor() * DAY - epoch
     }
 
-    /// Whether it is broken from the beginning on: so is whoever stands in a list of one's own.
+    /// Whether an object is broken from the beginning. An id from the user's own list always is.
     fn is_broken(&self, id: &str) -> bool {
         let is_stranger = self.is_made_up() && self.member(id).is_none();
         self.objects.broken > 0.0 && (is_stranger || share_of(id, "broken") < self.objects.broken)
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_that_is_started_anew_goes_on_where_it_was() {
+    fn restarted_tenant_continues_where_it_was() {
         let objects = || Objects { later: 0.0, ..directory().objects };
         let morning: Timestamp = "2026-11-23T06:00:00.700Z".parse().expect("a time");
         let (hour, ids) = (SignedDuration::from_hours(1), directory().page(Set::Users, 0, 500).0);
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stands_in_a_list_of_ones_own_has_an_error_where_the_directory_has_any() {
+    fn ids_of_the_users_own_list_have_errors_if_the_directory_has_any() {
         for (broken, found) in [(0.1, true), (0.0, false)] {
             let objects = Objects { unknown_ids_exist: true, broken, ..directory().objects };
             let directory = Directory::new(objects, Timestamp::UNIX_EPOCH);

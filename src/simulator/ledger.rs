@@ -11,10 +11,9 @@ use super::scenario::Scenario;
 
 /// Ids accepted twice that are named.
 const NAMED: usize = 100;
-/// What arrives in the first half of a wait is no breach, within these bounds: it was under way, or whoever sent it had
-/// not come to read the answer. On a machine that gives client and simulator a hundredth of what they need, a second
-/// passed from an answer's leaving to its reading, and other requests left meanwhile. The end of a wait is judged to the
-/// instant.
+/// Requests that arrive in the first half of a wait are not breaches, within these bounds. They were in flight, or the client
+/// had not read the response yet. Measured on a machine that gives client and simulator a hundredth of the time they need: a
+/// second passed between sending and reading a response. The end of a wait is judged exactly.
 const UNDER_WAY: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(2);
 
 /// A wait that an answer announces, until that answer leaves.
@@ -55,8 +54,8 @@ pub struct Ledger {
     pub first_rule_break: String,
     /// Times the action ran.
     pub accepted: u64,
-    /// Times it ran and the answer did not say so.
-    pub unsaid: u64,
+    /// Actions that were processed although the client got no response.
+    pub response_lost: u64,
     /// Times it ran for an id for which it had run before.
     pub repeats: u64,
     /// Ids for which it ran more than once, the first of them.
@@ -120,7 +119,7 @@ impl Ledger {
         }
     }
 
-    /// The answer to what is judged at `now` announces a wait; whoever sends before it leaves is not to blame.
+    /// The response to the request judged at `now` announces a wait. Requests that arrive before it is sent are not breaches.
     pub(super) fn announced(&mut self, now: Duration, wait: Duration) {
         // Some never leave, because the client is gone.
         self.unsent.retain(|unsent| now < unsent.until());
@@ -175,7 +174,7 @@ impl Ledger {
             })
         };
         let outside = scenario.expect.iter().filter_map(|(name, [from, to])| match figure(name) {
-            None => Some(format!("{name} is no figure of the ledger")),
+            None => Some(format!("{name} is not a figure of the ledger")),
             Some(value) if (*from..=*to).contains(&value) => None,
             Some(value) => Some(format!("{name} is {value}, expected {from} to {to}")),
         });
@@ -190,7 +189,7 @@ impl fmt::Display for Ledger {
         let batches = if self.batches > 0 { format!(", {} batches", self.batches) } else { String::new() };
         writeln!(f, "arrived            {} in {:.1} s{batches}", self.arrivals, self.seconds)?;
         writeln!(f, "answers            {} (0 is a reset)", by_status.join(", "))?;
-        writeln!(f, "work done          {}, unsaid {}", self.accepted, self.unsaid)?;
+        writeln!(f, "processed          {}, response lost {}", self.accepted, self.response_lost)?;
         writeln!(f, "done twice         {}", self.repeats)?;
         writeln!(f, "Retry-After broken {}", self.breaches)?;
         writeln!(f, "rules broken       {} {}", self.rule_breaks, self.first_rule_break)?;

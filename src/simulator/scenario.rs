@@ -47,7 +47,7 @@ pub struct Scenario {
     pub title: String,
     /// Seed of everything random.
     pub seed: u64,
-    /// Writes a second of one app in the tenant that a client may plan with; 0 is no quota.
+    /// Writes a second of one app in the tenant that a client may plan with; 0 means no quota.
     pub writes_per_second: f64,
     /// Writes that the quota holds; 0 means the writes of one second.
     pub capacity: f64,
@@ -86,7 +86,7 @@ pub struct Scenario {
     pub missing: f64,
     /// Share of ids that are always answered 403.
     pub forbidden: f64,
-    /// Share of ids that are always answered 401, whoever asks.
+    /// Share of ids that are always answered 401, with any token.
     pub unauthorized: f64,
     /// Number of the one request that is answered 401 although its token is good; 0: none.
     pub unauthorized_once: u64,
@@ -256,7 +256,7 @@ pub struct Objects {
     pub effect_s: [u64; 2],
     /// Share of objects with a directory-sync or licence error besides, which the action does not clear.
     pub other_errors: f64,
-    /// Share of errors whose detail is no well-formed XML.
+    /// Share of errors whose detail is not well-formed XML.
     pub broken_xml: f64,
     /// Whether well-formed ids outside the directory exist too, so that a list of one's own can be tried: each has an error
     /// where `broken` is above 0.
@@ -292,7 +292,7 @@ pub struct Listing {
 }
 
 impl Scenario {
-    /// Stock of the app's write quota in the tenant.
+    /// Capacity of the write quota of one app in the tenant.
     pub fn full(&self) -> f64 {
         if self.capacity > 0.0 { self.capacity } else { self.writes_per_second.max(1.0) }
     }

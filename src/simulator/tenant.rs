@@ -120,7 +120,7 @@ impl Tenant {
         }
         if let Some((answer, done)) = self.fault(now) {
             if done {
-                self.done_unsaid(set, id, now);
+                self.done_without_response(set, id, now);
             }
             return answer;
         }
@@ -243,11 +243,11 @@ impl Tenant {
         answer
     }
 
-    fn done_unsaid(&mut self, set: Set, id: &str, now: Duration) {
+    fn done_without_response(&mut self, set: Set, id: &str, now: Duration) {
         if let Some(found) = self.directory.resolve(set, id) {
             let times = self.directory.accept(&found, now);
             self.ledger.done(&found, times);
-            self.ledger.unsaid += 1;
+            self.ledger.response_lost += 1;
         }
     }
 

@@ -415,7 +415,7 @@ fn signal_ends_process_whose_output_is_blocked() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     users(folder, "a.csv", 3);
-    // A full pipe: whoever writes into it waits until somebody reads.
+    // A full pipe: a write into it waits until the other end is read.
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     rustix::io::ioctl_fionbio(&writer, true).expect("set");
     while writer.write(&[b'x'; 4_096]).is_ok() {}

@@ -332,7 +332,7 @@ async fn drain_drops_unsent_batches_and_waits_for_sent_ones() {
         assert_eq!(ran.took, Duration::from_millis(if expected == 0 { at } else { 1_100 }));
         assert_eq!(stop.reasons(), [Why::Interrupted]);
     }
-    // A long cool-down is no reason to wait for groups.
+    // A long cool-down must not make users wait for a batch.
     let stop = Stop::new();
     let raise = stop.clone();
     tokio::spawn(async move {

@@ -15,7 +15,7 @@ pub(crate) enum Right {
 }
 use Right::{Reads, Refused};
 
-/// The id of user `n`, and of something that is no user.
+/// The id of user `n`, and of an object that is not a user.
 fn fill(text: &str) -> String {
     let mut text = text.to_owned();
     for n in 0..10 {

@@ -217,9 +217,9 @@ fn variable_that_is_not_utf8_is_rejected_by_name() {
     let desk = tempfile::tempdir().expect("a folder");
     fs::write(desk.path().join("users.csv"), GOOD).expect("the list");
     for (name, why) in [
-        ("HTTPS_PROXY", "HTTPS_PROXY is no proxy address"),
-        ("https_proxy", "https_proxy is no proxy address"),
-        ("ALL_PROXY", "ALL_PROXY is no proxy address"),
+        ("HTTPS_PROXY", "HTTPS_PROXY is not a proxy address"),
+        ("https_proxy", "https_proxy is not a proxy address"),
+        ("ALL_PROXY", "ALL_PROXY is not a proxy address"),
         ("NO_PROXY", "NO_PROXY is not valid text"),
         ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_SECRET is not valid text (UTF-8): set it again, or unset it"),
         ("REPROVISION_TOKEN", "REPROVISION_TOKEN is not valid text (UTF-8)"),

@@ -322,7 +322,7 @@ fn sign_in_errors_have_advice_and_send_nothing() {
         (53_003, "Conditional Access blocked"),
         (700_016, "there is no app"),
         (700_024, "set this machine's clock"),
-        (50_020, "is no member of tenant"),
+        (50_020, "is not a member of tenant"),
         (7_000_218, "Allow public client flows"),
         (900_382, "belongs to another cloud"),
     ] {

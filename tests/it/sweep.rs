@@ -67,7 +67,7 @@ fn thirty_sweeps_retry_due_errors_and_report_new_failures_once() {
         }
         assert_eq!(service.ask("/__advance?86400"), "moved on");
     }
-    assert!(alerts >= 3 && later > 10, "{alerts} alerts, {later} broke later: the month is no test");
+    assert!(alerts >= 3 && later > 10, "{alerts} alerts, {later} broke later: the month tests nothing");
     let times = accepted(&service);
     let most = times.values().filter(|count| **count == 5).count() as u64;
     assert!(times.values().all(|count| *count <= 5), "given up after five: {times:?}");

@@ -1,4 +1,4 @@
-//! The look after the token: what began meanwhile holds whoever had the right to leave, under a paused clock.
+//! The second check after the token was fetched, in paused time: a pause that began meanwhile holds requests that were admitted.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};

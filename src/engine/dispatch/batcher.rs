@@ -16,11 +16,11 @@ use crate::model::{Attempt, Row, UserId};
 use crate::pace::AttemptFeedback;
 use crate::stop::{Stop, Why};
 
-/// Nobody waits longer for others, however slow the rate.
+/// Longest time that a user waits for a batch to fill, whatever the rate.
 const LONGEST: Duration = Duration::from_secs(1);
-/// After so many batches in a row of which nothing could be told, batches do not work here: a proxy, an endpoint
-/// without them. Everybody is sent alone from then on, because each such batch costs its users a try.
-const UNTOLD_IN_A_ROW: u32 = 5;
+/// Consecutive batches without a readable response after which batching is switched off. The cause is usually a proxy, or an
+/// endpoint without `$batch`. Each such batch costs all its users one attempt.
+const MAX_UNANSWERED_BATCHES: u32 = 5;
 
 /// Where workers hand in their users.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) struct Batcher {
 struct SendAlone {
     /// Rows that a batch told nothing about: sent alone the next time.
     rows: Mutex<HashSet<u64>>,
-    untold_in_a_row: AtomicU32,
+    unanswered_batches: AtomicU32,
 }
 
 /// A user who waits for his answer. Dropped without one: the run stops.
@@ -57,7 +57,7 @@ impl Batcher {
 
     /// Whether the row may go with others.
     pub(super) fn takes(&self, row: u64) -> bool {
-        if self.alone.untold_in_a_row.load(Relaxed) >= UNTOLD_IN_A_ROW {
+        if self.alone.unanswered_batches.load(Relaxed) >= MAX_UNANSWERED_BATCHES {
             return false;
         }
         let mut alone = self.alone.rows();
@@ -86,7 +86,7 @@ impl SendAlone {
     }
 }
 
-/// Makes groups of those who arrive, until the run stops: whoever has not left is dropped then.
+/// Collects users into batches until the run stops. Users that were not sent by then are dropped.
 async fn gather<E: Exchange>(
     gate: Arc<Gate<E>>,
     alone: Arc<SendAlone>,
@@ -142,9 +142,9 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<SendAlone>, mut group: Vec<
             () = gate.stop.aborting() => return,
         };
         if parts.iter().all(|part| matches!(part, BatchPart::NoAnswer(_))) {
-            alone.untold_in_a_row.fetch_add(1, Relaxed);
+            alone.unanswered_batches.fetch_add(1, Relaxed);
         } else {
-            alone.untold_in_a_row.store(0, Relaxed);
+            alone.unanswered_batches.store(0, Relaxed);
         }
         // A fault of the whole is one fault: it counts for one user in the outage rule.
         let whole = waiting.first().map_or(0, |(row, _)| *row);

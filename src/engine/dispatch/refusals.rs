@@ -314,7 +314,7 @@ impl State {
         }
     }
 
-    /// Graph knows the token: whoever was refused before has a refusal of its own.
+    /// Graph accepted the token, so earlier 401s were about their own users.
     fn lives(&mut self, sent: SendOrder, generation: u64) {
         if generation == self.generation && generation > self.dead {
             self.unauthorized.answered(sent);

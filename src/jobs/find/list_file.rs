@@ -19,7 +19,7 @@ const AT_ONCE: usize = 64 * 1024;
 /// Where a scan stands: what is in the file so far, and the page that comes next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct ScanCheckpoint {
-    /// What was asked of whom: another question starts afresh.
+    /// Tenant and filter of the scan. A scan with another tenant or filter starts again.
     what: String,
     /// Where the next page is.
     pub(super) next: String,
@@ -62,12 +62,12 @@ impl ScanOutput {
     /// For a file: goes on where an interrupted scan for the same `what` left it.
     ///
     /// # Errors
-    /// `Error::Locked` where another process is writing it; `Error::Usage` where it is no file, or one of somebody else's;
+    /// `Error::Locked` where another process is writing it; `Error::Usage` if it is not a file, or not a list of `find`;
     /// `Error::File`.
     pub(super) fn beside(out: &Path, what: String) -> Result<(Self, Option<ScanCheckpoint>), Error> {
         if is_file(out)? && !is_a_list(out)? {
             return Err(Error::Usage(format!(
-                "{} exists and is no list that find wrote: name another file with --out, or move that one away; nothing was written",
+                "{} exists and is not a list that find wrote. Name another file with --out, or move that one away. Nothing was written",
                 out.display()
             )));
         }
@@ -278,7 +278,7 @@ mod tests {
         let export = "\u{feff}id,userPrincipalName,displayName\n1,a@b.c,Ann\n";
         fs::write(&out, export).expect("an export");
         let said = begin().expect_err("somebody else's").chain();
-        assert!(said.contains("is no list that find wrote") && said.contains("another file"), "{said}");
+        assert!(said.contains("is not a list that find wrote") && said.contains("another file"), "{said}");
         assert_eq!(fs::read_to_string(&out).expect("the export"), export);
         assert_eq!(fs::read_dir(desk.path()).expect("the folder").count(), 1, "nothing is left beside it");
         fs::write(&out, "").expect("emptied");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn another_question_starts_afresh() {
+    fn scan_with_another_filter_starts_again() {
         let desk = tempfile::tempdir().expect("a folder");
         let out = desk.path().join("list.csv");
         let (mut list, _) = ScanOutput::beside(&out, "one".to_owned()).expect("begun");

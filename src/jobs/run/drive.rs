@@ -73,7 +73,7 @@ pub(super) struct Call<E> {
     /// Users this call is to answer.
     pub(super) to_do: u64,
     pub(super) folder: PathBuf,
-    /// Of the folder: held by whoever writes in it, who may outlive this call.
+    /// The lock of the folder. The journal thread holds it too, because it may outlive this function.
     pub(super) lock: Lock,
     /// What an earlier call learned about the rate.
     pub(super) learned: Option<SavedRate>,
@@ -100,7 +100,7 @@ pub(super) async fn drive<E: Exchange>(
     drive_under(call, items, journal, stop, |watch| watch.over(signals)).await
 }
 
-/// The same, stopped from outside by whoever is in the place of the watch.
+/// Drives a run that `watch` stops.
 async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     call: Call<E>,
     items: Items,

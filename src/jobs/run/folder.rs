@@ -55,7 +55,7 @@ impl Claim {
     /// Locks the folder asked for, or a new one.
     ///
     /// # Errors
-    /// `Error::Locked` names the holder; `Error::File`; `Error::Usage` where it is no folder.
+    /// `Error::Locked` names the holder; `Error::File`; `Error::Usage` if it is not a folder.
     pub(super) fn begin(place: &FolderChoice, tenant: &str, stem: &str) -> Result<Self, Error> {
         let (folder, created, _runs) = match place {
             FolderChoice::Named(out) => {

@@ -109,7 +109,7 @@ pub(super) fn record(
     Ok(())
 }
 
-/// Their lines are written: whoever waits for a permit is woken, under one lock for all.
+/// Releases the permits of users whose records are written, and wakes the workers that wait for one.
 fn release(finished: &mut [Box<Finished>]) {
     let mut all: Option<OwnedSemaphorePermit> = None;
     for permit in finished.iter_mut().filter_map(|finished| finished.permit.take()) {

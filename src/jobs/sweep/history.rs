@@ -161,7 +161,7 @@ impl History {
             known: baseline,
         });
         if entry.service != service || entry.error_code != code {
-            // Another cause: the count begins anew.
+            // Another cause: the count begins again.
             (entry.service, entry.error_code) = (service.to_owned(), code.to_owned());
             (entry.tries, entry.known) = (0, baseline);
             entry.tried_at = Timestamp::UNIX_EPOCH;

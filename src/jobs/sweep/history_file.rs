@@ -32,7 +32,7 @@ pub(crate) struct HistoryFile {
 
 impl HistoryFile {
     /// # Errors
-    /// `Error::Locked` while another sweep uses it; `Error::Usage` where it is no file, or that of another tenant;
+    /// `Error::Locked` while another sweep uses it; `Error::Usage` if it is not a file, or belongs to another tenant;
     /// `Error::File`.
     pub(crate) fn open(path: PathBuf, tenant: &str) -> Result<Self, Error> {
         is_file(&path)?;

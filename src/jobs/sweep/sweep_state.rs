@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_fails_in_the_first_night_without_a_memory_is_known_even_if_not_retried() {
+    fn failures_of_the_first_sweep_are_known_even_if_not_retried() {
         let mut state = SweepState::new(History::baseline(), POLICY);
         assert_eq!(state.observe("u", &cause("A"), Some(hour(0)), hour(10)), RetryDecision::New);
         state.finish();

@@ -18,7 +18,7 @@ const RETIRED: [(&[&str], &str); 9] = [
     (&["anew"], "again"),
     (&["afresh"], "again"),
 ];
-/// "Is no setting" is "is not a setting"; "is no longer" is English.
+/// "Is no setting" is "is not a setting". "There is no" and "is no longer" are English.
 const IS_NO: &str = "is no";
 const FOLDERS: [&str; 10] = [
     "src",
@@ -84,6 +84,7 @@ fn retired_words(text: &str) -> Vec<(usize, String, &'static str)> {
         if let [is, no, after, ..] = &words[at..]
             && (is.text.as_str(), no.text.as_str()) == ("is", "no")
             && !matches!(after.text.as_str(), "longer" | "more")
+            && at.checked_sub(1).is_none_or(|before| words[before].text != "there")
             && [&text[is.end..no.start], &text[no.end..after.start]].iter().all(|between| is_space(between))
         {
             found.push((is.line, IS_NO.to_owned(), "is not a, is not any, no … is"));
