@@ -26,7 +26,7 @@ pub(super) fn fix(code: u64, asked: SignInRequest<'_>) -> Option<String> {
                 .to_owned()
         }
         7_000_218 => {
-            "the app must prove itself and did not: set AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH. For --auth browser \
+            "the app sent no credential. Set AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH. For --auth browser \
              and --auth device-code switch on App registrations > the app > Authentication > Allow public client flows"
                 .to_owned()
         }
@@ -134,7 +134,7 @@ mod tests {
             (7_000_222, "expired: add a new one"),
             (700_016, "no app the-app in tenant contoso.com"),
             (700_024, "clock"),
-            (50_020, "no member of tenant contoso.com"),
+            (50_020, "not a member of tenant contoso.com"),
             (53_003, "Conditional Access"),
             (65_001, "https://login.example/contoso.com/adminconsent?client_id=the-app"),
             (900_382, "--cloud"),

@@ -43,8 +43,8 @@ async fn a_failing_early_renewal_is_said_once_and_so_is_its_end() {
     assert_eq!(said.len(), 2, "{said:?}");
     assert_eq!(
         said[0],
-        "warning: no new token: the sign-in host is busy\n  the current token is valid for 300 s more, and a new one is \
-         requested until then; if none comes, the run stops and the same command continues"
+        "warning: no new token: the sign-in host is busy\n  the current token is valid for another 300 s. Renewal \
+         is retried until then. If it fails, the run stops; run the same command again to resume"
     );
     assert_eq!(said[1], "the sign-in works again: there is a new token");
     // The next trouble is another one.

@@ -260,7 +260,7 @@ impl Shared {
                 let left = left.as_secs();
                 self.failed(&mut turn, &failure, expected, || {
                     format!(
-                        "the current token is valid for {left} s more, and a new one is requested until then; if none comes, the run stops and the same command continues"
+                        "the current token is valid for another {left} s. Renewal is retried until then. If it fails, the run stops; run the same command again to resume"
                     )
                 });
             }

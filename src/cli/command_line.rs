@@ -74,7 +74,7 @@ pub enum Command {
     Status(Status),
     /// Print a job definition that runs sweep every night
     Schedule(Schedule),
-    /// The scheduled job: verify the last run, find, leave out errors not worth a retry, run; reports what is new
+    /// Run the scheduled job: verify the last run, find errors, retry those that are due, and report new failures
     Sweep(Box<Sweep>),
     /// Say what an error means, who can fix it, and what to do next; offline
     Explain(Explain),

@@ -42,7 +42,7 @@ pub struct Status {
     /// Tenant id or domain whose newest run is meant where no run is named [default: the newest of all]
     #[arg(long, env = "AZURE_TENANT_ID", value_name = "ID or DOMAIN")]
     pub tenant: Option<String>,
-    /// Look again every two seconds until the run ends
+    /// Refresh every two seconds until the run ends
     #[arg(long)]
     pub watch: bool,
     /// One JSON document on standard output

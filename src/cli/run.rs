@@ -47,7 +47,7 @@ pub struct Run {
     /// Check everything, say what would happen and how long it takes; nothing is sent
     #[arg(long, env = "REPROVISION_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
-    /// Folder of the run [default: below reprovision-runs, named by time, tenant and input]
+    /// Run folder [default: reprovision-runs/TIME-TENANT-INPUT]
     #[arg(long, env = "REPROVISION_OUT", value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Do not ask for confirmation; needs --tenant unless the endpoint is on loopback
@@ -99,13 +99,13 @@ pub struct Run {
     /// Initial rate in writes per second; the first burst is 150 times this rate [default: 20, the documented limit]
     #[arg(long, env = "REPROVISION_INITIAL_RATE", value_name = "R", value_parser = per_second, help_heading = "Pace", hide_short_help = true)]
     pub initial_rate: Option<f64>,
-    /// Most users in flight, 1 to 1000; needed are rate × latency, more do not help
+    /// Maximum number of users in flight, 1 to 1000. You need about rate × latency; more does not make a run faster
     #[arg(long, env = "REPROVISION_CONCURRENCY", value_name = "N", default_value_t = DEFAULT_CONCURRENCY, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Pace", hide_short_help = true)]
     pub concurrency: u16,
     /// Users in one HTTP request, 1 to 20, at most --concurrency: saves requests, never quota
     #[arg(long, env = "REPROVISION_BATCH", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=20), help_heading = "Pace", hide_short_help = true)]
     pub batch: u16,
-    /// x-ms-throttle-priority; low lets requests of people go first
+    /// Priority that Microsoft Graph uses when it throttles (x-ms-throttle-priority). With low, interactive requests are served first
     #[arg(
         long,
         env = "REPROVISION_PRIORITY",

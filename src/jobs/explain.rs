@@ -20,10 +20,10 @@ pub(crate) fn explain(code: Option<&str>) -> Result<String, Error> {
 
 fn unknown(code: &str) -> String {
     let near = catalogue::near(code);
-    let near = if near.is_empty() { String::new() } else { format!("; near it: {}", near.join(", ")) };
+    let near = if near.is_empty() { String::new() } else { format!("; similar codes: {}", near.join(", ")) };
     format!(
-        "{} is not known here{near}. `reprovision explain` alone lists what is known. A service's own words stand \
-         in the message column; Exchange's can be looked into with Invoke-ProvisioningRecipientDiagnostic",
+        "no explanation for {}{near}. Run `reprovision explain` to list all known codes. The text of the service is in \
+         the message column. For Exchange errors, run Invoke-ProvisioningRecipientDiagnostic",
         neutral(code, MAX_MESSAGE)
     )
 }
@@ -59,6 +59,6 @@ fn listing() -> String {
             lines.push(format!("  {:<34} {}", entry.key, entry.title));
         }
     }
-    lines.push("One of them: reprovision explain CODE. What is not listed is not known here.".to_owned());
+    lines.push("For one of them, run reprovision explain CODE.".to_owned());
     lines.join("\n")
 }

@@ -69,8 +69,8 @@ pub const QUESTION: &str = "Ask Microsoft 365 to retry provisioning for";
 pub const REPORT_TITLE: &str = "Provisioning retry";
 
 /// Stands wherever `accepted` is counted for people.
-pub const ACCEPTED_MEANS: &str = "accepted: Microsoft 365 took the request; whether the error is gone is known in \
-5–30 minutes, at times 24 hours";
+pub const ACCEPTED_MEANS: &str = "accepted: Microsoft 365 accepted the request. Run verify in 5 to 30 minutes, sometimes \
+up to 24 hours, to see whether the error is gone";
 
 /// What the program does, in its help.
 pub const ABOUT: &str = "Asks Microsoft 365 to retry provisioning for every user of a CSV";

@@ -36,7 +36,7 @@ pub struct Attempt {
 /// What an attempt means. Decided from status, headers and error code alone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AttemptResult {
-    /// The service took the request (204, or another 2xx of the one list in `graph::classify`).
+    /// The service accepted the request (204, or another 2xx of the one list in `graph::classify`).
     Accepted,
     /// 429, or a 503 or 504 that names a wait. Says nothing about this user and uses up none of his attempts.
     Throttled(Throttle),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Microsoft 365 took the request. It does not mean that the error is gone.
+    /// Microsoft 365 accepted the request. It does not mean that the error is gone.
     Accepted,
     /// Sent, and not accepted.
     Failed,

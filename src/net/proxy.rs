@@ -207,14 +207,14 @@ mod tests {
             read(good).unwrap_or_else(|why| panic!("{good}: {why}"));
         }
         for (bad, why) in [
-            ("http://ann:p#ss@proxy.example:8080", "no URL"),
+            ("http://ann:p#ss@proxy.example:8080", "not a URL"),
             ("http://ann:12#ss@proxy.example:8080", "something follows"),
-            ("http://ann:p/ss@proxy.example:8080", "no URL"),
+            ("http://ann:p/ss@proxy.example:8080", "not a URL"),
             ("http://ann:p@ss@proxy.example:8080", "more than one @"),
             ("http://ann:p ss@proxy.example:8080", "blanks"),
             ("http://wpad.example/wpad.dat", "something follows"),
             ("ftp://proxy.example", "scheme"),
-            ("http://", "no URL"),
+            ("http://", "not a URL"),
         ] {
             let said = read(bad).expect_err(bad);
             assert!(said.contains(why), "{bad}: {said}");

@@ -491,7 +491,7 @@ fn second_signal_aborts_and_the_same_command_resumes() {
     // The second is one once the first was heard.
     let mut lines = BufReader::new(child.stderr.take().expect("piped"));
     let mut heard = String::new();
-    while !heard.contains("a second Ctrl-C ends at once") {
+    while !heard.contains("Press Ctrl-C again to exit immediately") {
         assert!(lines.read_line(&mut heard).expect("text") > 0, "{heard}");
     }
     // Signals that come sooner belong to the first.

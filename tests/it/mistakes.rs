@@ -100,7 +100,11 @@ fn each_mistake_is_reported_with_its_place_and_advice() {
         ("users.csv", 2, vec!["users.csv is a file, not a command: reprovision run users.csv"]),
         ("verify tuesday", 2, vec!["tuesday is not the folder of a run", "reprovision-runs"]),
         ("status", 2, vec!["reprovision-runs"]),
-        ("explain nonsense", 2, vec!["nonsense is not known here", "`reprovision explain` alone lists"]),
+        (
+            "explain nonsense",
+            2,
+            vec!["no explanation for nonsense", "Run `reprovision explain` to list all known codes"],
+        ),
         ("run users.csv --simulate=nonsense", 2, vec!["nonsense", "default"]),
     ] {
         let (ended, said) = told(desk.path(), arguments, &[]);

@@ -62,7 +62,7 @@ fn page_matches_summary_and_loads_no_external_file() {
     }
     let words = page.split("</style>").nth(1).expect("a body").to_lowercase();
     assert!(!words.contains("fixed") && !words.contains("success"), "accepted is not more than accepted");
-    assert!(words.contains("took the request"));
+    assert!(words.contains("accepted the request"));
     assert!(page.contains("default-src 'none'") && page.contains("SIMULATED"));
 }
 

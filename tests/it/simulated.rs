@@ -84,7 +84,7 @@ fn find_run_and_verify_work_with_the_simulator() {
 
     // The nightly job: it meets who still fails, then leaves them alone.
     let told = ended(folder, &["sweep", "--yes"], 0);
-    assert!(told.contains("Last run  ") && told.contains("tonight is the baseline"), "{told}");
+    assert!(told.contains("Last run  ") && told.contains("this sweep sets the baseline"), "{told}");
     assert!(told.contains(&format!("{} new, 0 to be retried again", again.len())), "{told}");
     let told = ended(folder, &["sweep", "--yes"], 0);
     assert!(told.contains(&format!("{} left alone after a recent retry", again.len())), "{told}");

@@ -59,7 +59,7 @@ fn status_shows_live_dead_and_complete_runs() {
     assert!(live["per_second"].as_f64() > Some(1.0), "{live}");
     let told = String::from_utf8_lossy(&status(folder.path(), &[]).stdout).into_owned();
     assert!(told.contains("(the newest)") && told.contains("State    running"), "{told}");
-    assert!(told.contains("SIMULATED") && told.contains("took the request"), "{told}");
+    assert!(told.contains("SIMULATED") && told.contains("accepted the request"), "{told}");
 
     running.0.kill().expect("killed");
     running.0.wait().expect("gone");

@@ -52,7 +52,7 @@ fn thirty_sweeps_retry_due_errors_and_report_new_failures_once() {
         let news = night > 2 && failed > failing;
         assert_eq!(code, if news { 4 } else { 0 }, "night {night}: {before} {told}");
         assert_eq!(told.contains("  NEW "), news, "{told}");
-        assert_eq!(told.contains("tonight is the baseline"), night == 1, "{told}");
+        assert_eq!(told.contains("this sweep sets the baseline"), night == 1, "{told}");
         alerts += u64::from(news);
         failing = failed;
         let sent = accepted(&service);
@@ -109,7 +109,7 @@ fn next_sweep_records_the_retries_of_a_killed_one() {
     let (code, told) = sweep(&service, desk.path());
     assert_eq!(code, 0, "{told}");
     assert!(
-        told.contains("was cut short while it sent") && told.contains("tonight is the baseline"),
+        told.contains("was cut short while it sent") && told.contains("this sweep sets the baseline"),
         "{told}"
     );
     let times = accepted(&service);

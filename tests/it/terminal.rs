@@ -401,8 +401,9 @@ fn ctrl_c_removes_the_bar_and_shows_how_to_resume() {
     let shown = terminal.end(130);
     let screen = &shown.screen;
     assert!(
-        screen
-            .contains("stopping: waiting at most 10 s for requests in flight; a second Ctrl-C ends at once"),
+        screen.contains(
+            "stopping: waiting up to 10 s for requests in flight. Press Ctrl-C again to exit immediately"
+        ),
         "{screen}"
     );
     assert!(screen.contains("Continue  "), "{screen}");

@@ -74,7 +74,7 @@ impl Prompt<'_> {
         if let Some(title) = &self.plan.simulated {
             // A scenario without a limit has no pace of its own.
             let pace = match self.plan.pacing.simulated {
-                Some(_) => "; the pace starts at 0.9 of that unless --rate or --initial-rate is given",
+                Some(_) => "; starts at 90% of that rate (change it with --rate or --initial-rate)",
                 None => "",
             };
             return format!("SIMULATED  {title}{pace}");

@@ -39,7 +39,7 @@ impl Watch {
                         self.stop.abort(None);
                     } else {
                         self.stop.drain(why(signal));
-                        self.console.status("stopping: waiting at most 10 s for requests in flight; a second Ctrl-C ends at once");
+                        self.console.status("stopping: waiting up to 10 s for requests in flight. Press Ctrl-C again to exit immediately");
                     }
                 }
                 () = sleep(LOOK_EVERY) => {}

@@ -80,12 +80,12 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// No memory: tonight is the baseline.
+    /// A new history: this sweep sets the baseline.
     pub(crate) fn baseline() -> Self {
         Self { entries: BTreeMap::new(), baseline: true }
     }
 
-    /// Whether tonight is the baseline.
+    /// Whether this sweep sets the baseline.
     pub(crate) fn is_baseline(&self) -> bool {
         self.baseline
     }

@@ -213,7 +213,7 @@ fn belongs(mut lock: &File, path: &Path, tenant: &str) -> io::Result<Result<(), 
         lock.write_all(tenant.as_bytes())?;
     } else if owner != tenant {
         return Ok(Err(Error::Usage(format!(
-            "{} remembers the tenant {}, and this sweep is of {tenant}: give it a --history FILE of its own; nothing was sent",
+            "{} belongs to tenant {}, but this sweep is for {tenant}. Nothing was sent. Use a separate --history FILE for each tenant",
             path.display(),
             neutral(&owner, LONGEST_TENANT as usize)
         ))));
@@ -243,7 +243,7 @@ mod tests {
         memory.write(&SweepState::new(History::baseline(), policy)).expect("written");
         drop(memory);
         let other = HistoryFile::open(path.clone(), "fabrikam").expect_err("another tenant").chain();
-        assert!(other.contains("remembers the tenant contoso, and this sweep is of fabrikam"), "{other}");
+        assert!(other.contains("belongs to tenant contoso, but this sweep is for fabrikam"), "{other}");
         let memory = HistoryFile::open(path.clone(), "contoso").expect("ours again");
         assert!(!memory.read().expect("read back").is_baseline());
         drop(memory);

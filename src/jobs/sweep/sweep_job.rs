@@ -341,7 +341,10 @@ fn sentences(
         worth(RetryDecision::GivenUp),
     )];
     if state.history().is_baseline() {
-        lines.push("  no history: tonight is the baseline, and whatever fails counts as known".to_owned());
+        lines.push(
+            "  no history file: this sweep sets the baseline, and failures raise no alert this time"
+                .to_owned(),
+        );
     } else {
         lines.push(format!(
             "  since the last sweep: {} cleared · {} known to fail · {}",

@@ -169,10 +169,10 @@ fn text(summary: &VerificationSummary, folder: &Path, run: &RunFile) -> String {
     if pending > 0 {
         let takes = match run.simulated {
             true => "The simulated tenant takes seconds",
-            false => "It takes 5–30 minutes, at times 24 hours",
+            false => "It takes 5 to 30 minutes, sometimes up to 24 hours",
         };
         lines.push(format!(
-            "  pending: not processed yet. {takes}; the first was accepted {}. Look again: {}",
+            "  pending: not processed yet. {takes}. The oldest request was accepted {}. Check again: {}",
             since(summary.first),
             next_commands::about(run, "verify", folder).line()
         ));
