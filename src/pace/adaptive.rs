@@ -1,78 +1,82 @@
-//! The adaptive rate: the writes that the service served between two pauses, divided by the time, are its rate.
+//! The adaptive rate controller: it measures the quota as the writes served between two probes, divided by the time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::burst::{Burst, LONG_PAUSE_S};
+use super::burst::{Burst, LONG_PAUSE_SECS};
 use super::ramp_up::{RampUp, SLOWEST_PACE};
-use super::random_throttling::{EndedCycle, RandomThrottlingDetector};
+use super::random_throttling::{FinishedCycle, RandomThrottlingDetector};
 use super::rate_limit::FASTEST;
 use super::rate_meter::{Measured, RateMeter};
 use super::throttle_sample::ThrottleSample;
 
-/// Seconds over which the rate that was actually sent is counted.
-const RECENT_S: f64 = 2.0;
-/// Largest delay, in seconds, that is caught up. A stopped and resumed process sends at most this much immediately.
-const CATCH_UP_S: f64 = 0.25;
-/// Fewest writes in the burst with which the next write is sent directly after the probe. After the short pauses of a slow
-/// service it would be throttled. Measured: at 0 a bucket of 1/s throttles every second request; at 1 a bucket that falls from
-/// 4/s to 1/s throttles 4.4% instead of 2.7%. Without the exception a bucket that falls from 40/s to 20/s takes 1.01 × the
-/// ideal time instead of 1.00 ×.
-const SEND_AFTER_PROBE: f64 = 4.0;
-/// Requests in flight at the start and after each pause; each response adds one. Full speed is reached after four round trips.
-/// If the quota is used up, seven requests are throttled instead of one for each worker.
+/// Time over which the rate that was really sent is counted, in seconds.
+const SENT_RATE_SECS: f64 = 2.0;
+/// Time, in seconds, whose writes may be sent at once after a delay. It bounds what a suspended process sends when it
+/// continues.
+const CATCH_UP_SECS: f64 = 0.25;
+/// Smallest burst after a pause, in writes, with which the next write follows the probe immediately. After the short
+/// pauses of a slow service such a write would be throttled. Measured: at 0, a bucket at 1/s throttles every second
+/// request without end. At 1, a bucket that falls from 4/s to 1/s throttles 4.4% instead of 2.7%. If the write never
+/// follows immediately, a bucket that falls from 40/s to 20/s takes 1.01 instead of 1.00 × the ideal time.
+const IMMEDIATE_BURST: f64 = 4.0;
+/// Parts in flight at the start and after each pause. Each response allows one more, so full speed is reached after four
+/// round trips. A used-up burst then costs seven throttled requests instead of one for each worker.
 const FIRST_IN_FLIGHT: usize = 4;
-/// Seconds without a request, although one could have been sent, after which a cycle is not measured. The cause is an outage, a
-/// stopped process or an empty queue.
-const IDLE_S: f64 = 10.0;
+/// Time, in seconds, without a request although one was allowed: an outage, a suspended process, no users. After it the
+/// ramp-up starts again, and the cycle is not measured.
+const IDLE_SECS: f64 = 10.0;
 
-/// What a later invocation starts from.
+/// Values from which a later invocation starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LearnedRate {
-    /// The rate of the service in writes per second, if it is known.
+    /// Rate of the service in writes per second, if it is known.
     pub rate: Option<f64>,
-    /// Writes that are left of the burst, 0 to 150 times the initial rate.
-    pub credit: f64,
+    /// Unspent burst in writes, from 0 to 150 times the initial rate.
+    pub burst: f64,
 }
 
-/// Measures the rate of token buckets, fixed windows and sliding windows (`docs/pacing.md`). It has no clock and no cool-downs:
-/// instants are passed in, and [`AdaptiveRate::reopened`] ends a throttling event.
+/// Finds the rate of the service for token buckets, fixed windows and sliding windows (`docs/pacing.md`). It has no clock
+/// and no cool-downs: instants are passed in, and [`AdaptiveRate::reopened`] reports the end of a throttling event.
 ///
-/// The pace is that of the [`RampUp`] plus what the [`Burst`] adds. A 429 begins a [`ThrottleSample`]. The probe that is served
-/// after it ends the throttling event and the cycle. The [`RateMeter`] then measures the cycle, and the
-/// [`RandomThrottlingDetector`] decides whether the rate was the cause. All of them count seconds from `origin`.
+/// The pace is that of the `RampUp` plus what the `Burst` adds. A throttled response starts a `ThrottleSample`. The next
+/// probe that is served ends the sample and the cycle. The `RateMeter` measures the cycle, and the
+/// `RandomThrottlingDetector` decides whether the next one is a speed test. The next cycle then ramps up. All of them
+/// count seconds from `origin`.
 #[derive(Clone, Debug)]
 pub struct AdaptiveRate {
     origin: Instant,
     rate_limit: f64,
-    /// Whether the user gave the initial rate.
+    /// Whether the initial rate was given with `--initial-rate`.
     is_known: bool,
     ramp_up: RampUp,
     burst: Burst,
+    /// The present throttling event.
     sample: Option<ThrottleSample>,
     meter: RateMeter,
     detector: RandomThrottlingDetector,
     /// When the first write was sent.
-    began: Option<f64>,
-    /// The served probe that began the current cycle; `None` in the first cycle, which began with the initial burst.
-    cycle: Option<f64>,
-    /// Requests served in the current cycle.
+    first_sent: Option<f64>,
+    /// When the probe was served that started the present cycle. `None` in the first cycle, which starts with the
+    /// initial burst.
+    cycle_start: Option<f64>,
+    /// Requests that were served in the cycle.
     served: usize,
-    /// Whether nothing was sent for [`IDLE_S`] in the current cycle.
-    spoiled: bool,
+    /// Whether sending was idle in the cycle. Such a cycle is not measured.
+    was_idle: bool,
     last_throttled: f64,
-    /// Earliest instant of the next write.
+    /// When the next write may be sent.
     next: f64,
-    /// Instants of the writes in the last [`RECENT_S`].
+    /// When the last writes were sent, over [`SENT_RATE_SECS`].
     recent: VecDeque<f64>,
 }
 
 impl AdaptiveRate {
-    /// Starts from a documented rate in writes per second, with its whole burst.
+    /// Creates a controller that starts from `documented` writes per second and the full burst that belongs to them.
     pub fn new(documented: f64, origin: Instant) -> Self {
-        let documented = possible(documented);
+        let documented = clamp_rate(documented);
         Self {
             origin,
             rate_limit: FASTEST,
@@ -82,59 +86,59 @@ impl AdaptiveRate {
             sample: None,
             meter: RateMeter::default(),
             detector: RandomThrottlingDetector::new(documented),
-            began: None,
-            cycle: None,
+            first_sent: None,
+            cycle_start: None,
             served: 0,
-            spoiled: false,
+            was_idle: false,
             last_throttled: f64::NEG_INFINITY,
             next: 0.0,
             recent: VecDeque::new(),
         }
     }
 
-    /// Starts from a rate that the user knows, in writes per second. It is not a limit. Once the burst ran out, it is taken as
-    /// learned, or a higher rate that was proved. Otherwise the rate would be found by doubling, which throttles 17% of 6,000 users
-    /// at 200/s with a burst of 100.
+    /// Creates a controller that starts from `rate`, given with `--initial-rate`. The rate is not an upper bound. When
+    /// the burst is used up, the rate counts as learned, or a higher one that the end of the burst shows. Otherwise
+    /// doubling would have to find it. Measured: that costs 17% for 6,000 users at 200/s with a burst of 100.
     pub fn from_known(rate: f64, origin: Instant) -> Self {
         Self { is_known: true, ..Self::new(rate, origin) }
     }
 
-    /// Continues with what an earlier invocation learned, `away` after its last write.
+    /// Continues from what an earlier invocation learned, `away` after its last write.
     pub fn resume(mut self, learned: LearnedRate, away: Duration) -> Self {
-        if let Some(rate) = learned.rate.filter(|rate| rate.is_finite()).map(possible) {
+        if let Some(rate) = learned.rate.filter(|rate| rate.is_finite()).map(clamp_rate) {
             self.ramp_up.learn(rate, rate, None);
         }
-        let saved = self.ramp_up.rate_or_search() * away.as_secs_f64();
-        let credit = if learned.credit.is_finite() { learned.credit.max(0.0) } else { 0.0 };
-        self.burst.hold(credit + saved);
+        let refill = self.ramp_up.rate_or_search() * away.as_secs_f64();
+        let burst = if learned.burst.is_finite() { learned.burst.max(0.0) } else { 0.0 };
+        self.burst.set(burst + refill);
         self
     }
 
-    /// Sets the rate limit in writes per second.
-    pub(super) fn bound(&mut self, rate_limit: f64) {
-        self.rate_limit = rate_limit;
+    /// Sets the upper bound of the rate, in writes per second.
+    pub(super) fn set_rate_limit(&mut self, writes_per_second: f64) {
+        self.rate_limit = writes_per_second;
     }
 
-    /// What a later invocation starts from.
+    /// Values from which a later invocation starts.
     pub fn learned(&self) -> LearnedRate {
-        LearnedRate { rate: self.ramp_up.rate(), credit: self.burst.left() }
+        LearnedRate { rate: self.ramp_up.rate(), burst: self.burst.remaining() }
     }
 
-    /// The pace while the rate is unknown, and the seconds from the origin to the next write.
+    /// Pace while the rate is unknown, and seconds from the origin to the next write.
     #[cfg(test)]
-    pub(super) fn shown(&self) -> (f64, f64) {
+    pub(super) fn search_and_next(&self) -> (f64, f64) {
         (self.ramp_up.search(), self.next)
     }
 
-    /// The pace without the burst.
+    /// Pace without the burst.
     #[cfg(test)]
-    pub(super) fn base_at(&self, now: Instant) -> f64 {
-        self.base(self.seconds(now))
+    pub(super) fn base_pace_at(&self, now: Instant) -> f64 {
+        self.base_pace(self.seconds(now))
     }
 
-    /// The pace at an instant, in writes per second.
+    /// Pace at `now`, in writes per second.
     pub fn pace(&self, now: Instant) -> f64 {
-        self.with_burst(self.base(self.seconds(now)))
+        self.with_burst(self.base_pace(self.seconds(now)))
     }
 
     /// Maximum number of parts in flight.
@@ -142,7 +146,7 @@ impl AdaptiveRate {
         FIRST_IN_FLIGHT.saturating_add(self.served)
     }
 
-    /// The earliest instant of the next write. During a throttling event the cool-down decides.
+    /// Returns the earliest instant of the next write. During a throttling event the cool-down decides instead.
     pub fn next_send(&self, now: Instant) -> Instant {
         if self.sample.is_some() {
             return now;
@@ -150,82 +154,83 @@ impl AdaptiveRate {
         now.max(self.origin + Duration::from_secs_f64(self.next.max(0.0)))
     }
 
-    /// Records that a write was sent, a probe included. A probe is counted once it is served.
+    /// Records that a write was sent. A probe is not paced; it counts as the first write of the cycle that it starts.
     pub fn sent(&mut self, now: Instant) {
         let now = self.seconds(now);
-        if self.began.is_none() {
-            (self.began, self.next) = (Some(now), now);
-            self.ramp_up.restart(now);
+        if self.first_sent.is_none() {
+            (self.first_sent, self.next) = (Some(now), now);
+            self.ramp_up.start(now);
         }
         if self.sample.is_some() {
             return;
         }
-        if now - self.next > IDLE_S {
-            self.ramp_up.restart(now);
-            self.spoiled = true;
+        if now - self.next > IDLE_SECS {
+            self.ramp_up.start(now);
+            self.was_idle = true;
         }
-        let base = self.base(now);
+        let base = self.base_pace(now);
         let pace = self.with_burst(base);
-        // The part of this write that the base does not pay for.
-        self.burst.pay((pace - base).max(0.0) / pace);
-        self.next = self.next.max(now - CATCH_UP_S) + 1.0 / pace;
+        // The part of this write that the pace without the burst does not cover.
+        self.burst.spend((pace - base).max(0.0) / pace);
+        self.next = self.next.max(now - CATCH_UP_SECS) + 1.0 / pace;
         self.recent.push_back(now);
-        while self.recent.front().is_some_and(|sent| *sent < now - RECENT_S) {
+        while self.recent.front().is_some_and(|sent| *sent < now - SENT_RATE_SECS) {
             self.recent.pop_front();
         }
     }
 
-    /// Records that a write sent at `sent` was counted against the quota.
+    /// Records that a write sent at `sent` was taken from the quota.
     pub fn served(&mut self, sent: Instant, now: Instant) {
         let (sent, now) = (self.seconds(sent), self.seconds(now));
         self.served = self.served.saturating_add(1);
         match &mut self.sample {
-            Some(sample) => sample.served(sent),
+            Some(sample) => sample.record_served(sent),
             None if self.burst.adds_at_most(self.ramp_up.search()) => {
-                self.ramp_up.search_on(now, self.sent_lately(now));
+                self.ramp_up.raise_search(now, self.sent_rate(now));
             }
             None => {}
         }
     }
 
-    /// Records a 429 for a write sent at `sent`. The first one outside a throttling event begins one.
+    /// Records that a write sent at `sent` was throttled. The first such write starts a throttling event. A write that
+    /// was sent before the last throttled response does not.
     pub fn throttled(&mut self, sent: Instant, now: Instant) {
         let (sent, now) = (self.seconds(sent), self.seconds(now));
-        self.burst.hold(0.0);
+        self.burst.set(0.0);
         match &mut self.sample {
-            Some(sample) => sample.also_throttled(sent),
+            Some(sample) => sample.record_throttled(sent),
             None if sent >= self.last_throttled => {
-                self.sample = Some(ThrottleSample::new(sent, now, self.sent_lately(now)));
+                self.sample = Some(ThrottleSample::new(sent, now, self.sent_rate(now)));
             }
             None => {}
         }
         self.last_throttled = now;
     }
 
-    /// Records that the probe after the cool-down was served.
+    /// Records that the probe after the cool-downs was served. It ends the throttling event and starts the next cycle.
     pub fn reopened(&mut self, now: Instant) {
         let now = self.seconds(now);
         let Some(sample) = self.sample.take() else { return };
-        let began = self.began.unwrap_or(sample.since);
-        let waited = now - sample.since;
-        if self.cycle.is_none() && waited < LONG_PAUSE_S.max(0.5 * (now - began)) {
-            // The burst ran out, which does not measure the rate.
-            self.ramp_up.search_from(sample.proved());
+        let first_sent = self.first_sent.unwrap_or(sample.since);
+        let paused = now - sample.since;
+        if self.cycle_start.is_none() && paused < LONG_PAUSE_SECS.max(0.5 * (now - first_sent)) {
+            // The initial burst is used up, which does not show the rate.
+            self.ramp_up.search_from(sample.proven_rate());
             if self.is_known && self.ramp_up.rate().is_none() {
                 self.ramp_up.learn(self.ramp_up.search(), self.ramp_up.search(), None);
             }
-        } else if !self.spoiled {
-            let since = self.cycle.unwrap_or(began);
-            self.judge(&sample, now - since);
-            self.measure(&sample, now - since, waited);
+        } else if !self.was_idle {
+            let since = self.cycle_start.unwrap_or(first_sent);
+            self.detect_random_throttling(&sample, now - since);
+            self.measure(&sample, now - since, paused);
         }
-        let trial = self.detector.is_testing().then(|| self.ramp_up.low());
-        self.burst.refill(waited, self.ramp_up.rate_or_search(), trial);
-        (self.cycle, self.served, self.spoiled) = (Some(now), 0, false);
-        self.ramp_up.restart(now);
+        let test_start = self.detector.is_testing().then(|| self.ramp_up.low());
+        self.burst.refill(paused, self.ramp_up.rate_or_search(), test_start);
+        (self.cycle_start, self.served, self.was_idle) = (Some(now), 0, false);
+        self.ramp_up.start(now);
         // The probe was the first write of the cycle.
-        let after_probe = self.burst.left() >= SEND_AFTER_PROBE;
-        self.next = if after_probe { now } else { now + 1.0 / self.with_burst(self.base(now)) };
+        let immediately = self.burst.remaining() >= IMMEDIATE_BURST;
+        self.next = if immediately { now } else { now + 1.0 / self.with_burst(self.base_pace(now)) };
     }
 
     /// Applies the share of the limit reported in `x-ms-throttle-limit-percentage`. This can only lower the pace.
@@ -233,55 +238,57 @@ impl AdaptiveRate {
         if !share.is_finite() {
             return;
         }
-        if self.cycle.is_none() {
-            self.burst.used(share);
+        if self.cycle_start.is_none() {
+            self.burst.apply_used_share(share);
         }
-        self.ramp_up.used(share, self.seconds(now));
+        self.ramp_up.apply_used_share(share, self.seconds(now));
     }
 
-    /// Records a cycle of `cycle` seconds for the detector of random throttling.
-    fn judge(&mut self, sample: &ThrottleSample, cycle: f64) {
+    /// Passes the figures of the finished cycle, of `seconds`, to the detector of random throttling.
+    fn detect_random_throttling(&mut self, sample: &ThrottleSample, seconds: f64) {
         let Some(rate) = self.ramp_up.rate() else { return };
-        self.detector.record(EndedCycle {
+        self.detector.record_cycle(FinishedCycle {
             early: self.ramp_up.is_below_rate(sample.since),
             probe_throttled: sample.probe_throttled,
             passed: sample.passed,
             throttled: sample.throttled,
             served: self.served as f64,
-            seconds: cycle,
-            before: self.meter.lately().unwrap_or(rate),
+            seconds,
+            rate_before: self.meter.recent_rate().unwrap_or(rate),
             rate,
         });
     }
 
-    /// Measures the rate of a cycle of `cycle` seconds, of which the last `waited` were a pause.
-    fn measure(&mut self, sample: &ThrottleSample, cycle: f64, waited: f64) {
-        match self.meter.record(self.served as f64, cycle, waited) {
+    /// Measures the finished cycle, of `seconds`, and sets the pace of the next one. The last `paused` seconds of the
+    /// cycle were a pause.
+    fn measure(&mut self, sample: &ThrottleSample, seconds: f64, paused: f64) {
+        match self.meter.record_cycle(self.served as f64, seconds, paused) {
             Measured::Rate(measured) => {
-                // The first measurement is too low if the pace had only begun to grow.
-                let first = self.ramp_up.rate().is_none() && waited < 0.5 * cycle;
-                let rate = possible(if first { measured.max(sample.proved()) } else { measured });
-                let lately = self.meter.lately().filter(|_| !first).unwrap_or(rate);
-                let trial = self.detector.is_testing().then(|| self.detector.begin_at(lately, rate));
-                self.ramp_up.learn(rate, lately, trial);
+                // The first measured rate is too low if sending had only begun to grow.
+                let first = self.ramp_up.rate().is_none() && paused < 0.5 * seconds;
+                let rate = clamp_rate(if first { measured.max(sample.proven_rate()) } else { measured });
+                let recent_rate = self.meter.recent_rate().filter(|_| !first).unwrap_or(rate);
+                let test_start =
+                    self.detector.is_testing().then(|| self.detector.test_start(recent_rate, rate));
+                self.ramp_up.learn(rate, recent_rate, test_start);
             }
             Measured::Provisional(measured) => self.ramp_up.search_below(measured),
         }
     }
 
-    /// The pace without the burst.
-    fn base(&self, now: f64) -> f64 {
-        self.ramp_up.pace(now, self.sent_lately(now))
+    /// Pace without the burst.
+    fn base_pace(&self, now: f64) -> f64 {
+        self.ramp_up.pace(now, self.sent_rate(now))
     }
 
     fn with_burst(&self, base: f64) -> f64 {
-        (base + self.burst.adds()).min(self.rate_limit)
+        (base + self.burst.added_rate()).min(self.rate_limit)
     }
 
-    /// Writes per second over the last two seconds, at least one.
-    fn sent_lately(&self, now: f64) -> f64 {
-        let old = self.recent.iter().take_while(|sent| **sent < now - RECENT_S).count();
-        ((self.recent.len() - old) as f64 / RECENT_S).max(1.0)
+    /// Rate that was sent in the last two seconds, at least one write per second.
+    fn sent_rate(&self, now: f64) -> f64 {
+        let old = self.recent.iter().take_while(|sent| **sent < now - SENT_RATE_SECS).count();
+        ((self.recent.len() - old) as f64 / SENT_RATE_SECS).max(1.0)
     }
 
     fn seconds(&self, at: Instant) -> f64 {
@@ -289,17 +296,17 @@ impl AdaptiveRate {
     }
 }
 
-/// Limits a rate to the range that can be paced, in writes per second.
-fn possible(rate: f64) -> f64 {
+/// Clamps a rate in writes per second to what the controller can pace.
+fn clamp_rate(rate: f64) -> f64 {
     rate.clamp(SLOWEST_PACE, FASTEST)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::ramp_up::CROSSING_S;
+    use super::super::ramp_up::RAMP_SECS;
     use super::*;
 
-    /// A controller whose instants are seconds from its origin.
+    /// A controller with an origin, so that tests can give instants as seconds.
     struct Timed {
         controller: AdaptiveRate,
         origin: Instant,
@@ -317,59 +324,60 @@ mod tests {
 
         /// Sends `count` writes, `gap` seconds apart, and returns when each was sent.
         fn send(&mut self, from: f64, gap: f64, count: u32) -> Vec<f64> {
-            let left: Vec<f64> = (0..count).map(|nth| from + gap * f64::from(nth)).collect();
-            for at in &left {
+            let sent: Vec<f64> = (0..count).map(|nth| from + gap * f64::from(nth)).collect();
+            for at in &sent {
                 self.controller.sent(self.at(*at));
             }
-            left
+            sent
         }
 
-        fn served(&mut self, left: f64, now: f64) {
-            self.controller.served(self.at(left), self.at(now));
+        fn served(&mut self, sent: f64, now: f64) {
+            self.controller.served(self.at(sent), self.at(now));
         }
 
-        fn throttled(&mut self, left: f64, now: f64) {
-            self.controller.throttled(self.at(left), self.at(now));
+        fn throttled(&mut self, sent: f64, now: f64) {
+            self.controller.throttled(self.at(sent), self.at(now));
         }
 
-        /// A cycle: `count` writes are served, then one is throttled, and the probe is served after the pause.
-        fn cycle(&mut self, from: f64, gap: f64, count: u32, wait: f64) -> f64 {
-            let left = self.send(from, gap, count + 1);
-            for left in &left[..count as usize] {
-                self.served(*left, left + 0.01);
+        /// Runs a cycle: `count` writes are served, one more is throttled, and the probe is served after `pause`
+        /// seconds.
+        fn cycle(&mut self, from: f64, gap: f64, count: u32, pause: f64) -> f64 {
+            let sent = self.send(from, gap, count + 1);
+            for sent in &sent[..count as usize] {
+                self.served(*sent, sent + 0.01);
             }
-            let (last, end) = (left[count as usize], left[count as usize] + 0.01 + wait);
+            let (last, end) = (sent[count as usize], sent[count as usize] + 0.01 + pause);
             self.throttled(last, last + 0.01);
-            self.served(last + wait, end);
+            self.served(last + pause, end);
             self.controller.reopened(self.at(end));
             end
         }
     }
 
-    /// The pace while the rate is unknown, after 2 s at 200/s. The last twenty writes were in flight when the first of them was
-    /// throttled, and `passed` of the others were served.
-    fn slow_after(passed: usize) -> f64 {
+    /// Returns the pace while the rate is unknown, after 2 s at 200/s. The last twenty writes were in flight when the
+    /// first of them was throttled; `passed` of the other nineteen were served.
+    fn search_after(passed: usize) -> f64 {
         let mut timed = Timed::new(20.0);
-        let left = timed.send(0.0, 0.005, 400);
-        left[..380].iter().for_each(|left| timed.served(*left, 1.99));
-        timed.throttled(left[380], 2.0);
-        left[381..381 + passed].iter().for_each(|left| timed.served(*left, 2.01));
-        left[381 + passed..].iter().for_each(|left| timed.throttled(*left, 2.01));
+        let sent = timed.send(0.0, 0.005, 400);
+        sent[..380].iter().for_each(|sent| timed.served(*sent, 1.99));
+        timed.throttled(sent[380], 2.0);
+        sent[381..381 + passed].iter().for_each(|sent| timed.served(*sent, 2.01));
+        sent[381 + passed..].iter().for_each(|sent| timed.throttled(*sent, 2.01));
         timed.served(3.1, 3.2);
         timed.controller.reopened(timed.at(3.2));
-        timed.controller.shown().0
+        timed.controller.search_and_next().0
     }
 
     #[test]
-    fn writes_in_flight_show_the_refill_of_a_used_up_quota() {
-        assert_eq!(slow_after(0), 20.0, "a used-up window: the documented rate");
-        assert_eq!(slow_after(3), 20.0, "these may have overtaken the throttled one");
-        assert!((slow_after(13) - 200.0 * 10.0 / 19.0).abs() < 1e-9);
-        assert!((slow_after(19) - 200.0 * 16.0 / 19.0).abs() < 1e-9, "never above what was sent");
+    fn served_share_of_requests_in_flight_proves_a_rate() {
+        assert_eq!(search_after(0), 20.0, "the window is used up: the documented rate");
+        assert_eq!(search_after(3), 20.0, "these may have overtaken the throttled one");
+        assert!((search_after(13) - 200.0 * 10.0 / 19.0).abs() < 1e-9);
+        assert!((search_after(19) - 200.0 * 16.0 / 19.0).abs() < 1e-9, "never above the sent rate");
     }
 
     #[test]
-    fn short_shortage_lowers_the_start_of_a_cycle_and_not_the_rate() {
+    fn short_dip_lowers_the_start_but_not_the_learned_rate() {
         let mut timed = Timed::new(20.0);
         let mut now = timed.cycle(0.0, 0.05, 20, 1.5);
         for _ in 0..3 {
@@ -380,47 +388,51 @@ mod tests {
         for _ in 0..10 {
             now = timed.cycle(now, 0.1, 3, 1.0);
         }
-        let kept = timed.controller.learned().rate.expect("it was known");
+        let kept = timed.controller.learned().rate.expect("the rate was known");
         assert!(kept > 0.8 * rate && kept < rate, "{kept} of {rate}");
-        let base = |after: f64| timed.controller.base_at(timed.at(now + after));
-        assert!(base(0.0) < 4.0, "begins at the recent rate: {}", base(0.0));
+        let base = |after: f64| timed.controller.base_pace_at(timed.at(now + after));
+        assert!(base(0.0) < 4.0, "starts at the recent rate: {}", base(0.0));
         assert!(
-            (base(CROSSING_S) - kept).abs() < 0.01,
-            "and is back after the ramp-up: {}",
-            base(CROSSING_S)
+            (base(RAMP_SECS) - kept).abs() < 0.01,
+            "and is back at the learned rate after the ramp: {}",
+            base(RAMP_SECS)
         );
     }
 
     #[test]
-    fn header_can_only_lower_the_pace() {
+    fn percentage_header_only_lowers_the_pace() {
         let mut timed = Timed::new(20.0);
-        let mut credits = Vec::new();
+        let mut bursts = Vec::new();
         for share in [0.8, f64::NAN, 0.5, 0.95, 1.8, 0.8] {
             timed.controller.used(share, timed.at(0.0));
-            credits.push(timed.controller.learned().credit.round());
+            bursts.push(timed.controller.learned().burst.round());
         }
-        assert_eq!(credits, [600.0, 600.0, 600.0, 150.0, 0.0, 0.0], "the rest of 3,000, and it never rises");
+        assert_eq!(
+            bursts,
+            [600.0, 600.0, 600.0, 150.0, 0.0, 0.0],
+            "the unused part of 3,000, and never more again"
+        );
         timed.send(8.0, 0.05, 120);
-        let grown = |timed: &mut Timed, now: f64| {
-            let before = timed.controller.shown().0;
+        let grows = |timed: &mut Timed, now: f64| {
+            let before = timed.controller.search_and_next().0;
             timed.served(now, now);
-            timed.controller.shown().0 > before
+            timed.controller.search_and_next().0 > before
         };
         timed.controller.used(0.98, timed.at(10.0));
-        assert!(!grown(&mut timed, 11.9), "nothing grows for two seconds after 0.98");
-        assert!(grown(&mut timed, 12.0));
+        assert!(!grows(&mut timed, 11.9), "no growth for two seconds after 0.98");
+        assert!(grows(&mut timed, 12.0));
         timed.controller.used(0.97, timed.at(13.0));
-        assert!(grown(&mut timed, 13.0));
+        assert!(grows(&mut timed, 13.0));
     }
 
     #[test]
-    fn pause_of_zero_seconds_does_not_raise_the_pace() {
+    fn pause_of_zero_does_not_raise_the_pace() {
         let mut timed = Timed::new(20.0);
         let mut now = timed.cycle(0.0, 0.001, 5, 1.0);
         for _ in 0..5 {
-            let before = timed.controller.shown().0;
+            let before = timed.controller.search_and_next().0;
             now = timed.cycle(now, 0.000_1, 1, 0.0);
-            let after = timed.controller.shown().0;
+            let after = timed.controller.search_and_next().0;
             assert!(after <= before, "{before} before, {after} after");
         }
     }

@@ -1,4 +1,4 @@
-//! The clock of tokio for governor, so that a paused clock also pauses the rate limit.
+//! Lets governor use the clock of tokio, so that the rate limit stands still when a test pauses the clock.
 
 use std::ops::Add;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use governor::clock::{Clock, Reference};
 use governor::nanos::Nanos;
 use tokio::time::Instant;
 
-/// An instant of tokio with the traits that governor needs.
+/// An instant of tokio in the form that governor needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(pub(super) Instant);
 
@@ -28,7 +28,7 @@ impl Reference for Tick {
     }
 }
 
-/// The clock of tokio, paused or running.
+/// The clock of tokio. Tests can pause it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TokioClock;
 

@@ -1,44 +1,44 @@
-//! The rate controller: when the next write may be sent, within the fixed rate limit.
+//! The rate controller: decides when the next write may be sent below the fixed rate limit.
 
 use tokio::time::Instant;
 
 use super::adaptive::{AdaptiveRate, LearnedRate};
 
-/// How the rate is found. Code outside `pace` never matches on it.
+/// The kind of rate control of a run. Only this file distinguishes the two.
 #[derive(Clone, Debug)]
 pub enum RateController {
-    /// Only the rate limit applies: `--rate fixed:R`.
+    /// The rate limit alone decides: `--rate fixed:R`.
     Fixed,
-    /// The rate is measured while the run works.
+    /// The controller finds the quota of the service while the run works.
     Adaptive(Box<AdaptiveRate>),
 }
 
-/// What a response means for the quota.
+/// The meaning of a response for the quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum QuotaSignal {
-    /// The write was counted against the quota.
+    /// The write was taken from the quota.
     Served,
-    /// A 429.
+    /// The quota was exceeded, usually a 429.
     Throttled,
-    /// Neither: an error, a rejected token, a service that is busy.
+    /// The response is not about the quota: a transient failure, a token, a busy service.
     Unrelated,
 }
 
 impl RateController {
-    /// The default controller. It starts at `documented` writes per second, with a burst of 150 times that.
+    /// The default controller. It starts from `documented` writes per second and the full burst that belongs to them.
     pub fn adaptive(documented: f64) -> Self {
         Self::Adaptive(Box::new(AdaptiveRate::new(documented, Instant::now())))
     }
 
-    /// A controller that starts from a rate the user knows, in writes per second: `--initial-rate`.
+    /// A controller that starts from `rate` writes per second, given with `--initial-rate`.
     pub fn from_known(rate: f64) -> Self {
         Self::Adaptive(Box::new(AdaptiveRate::from_known(rate, Instant::now())))
     }
 
-    /// Sets the rate limit, which the controller needs to keep count of the burst.
-    pub(super) fn bound(&mut self, rate_limit: f64) {
+    /// Sets the upper bound of the rate, in writes per second. The controller needs it to count down the burst.
+    pub(super) fn set_rate_limit(&mut self, writes_per_second: f64) {
         if let Self::Adaptive(controller) = self {
-            controller.bound(rate_limit);
+            controller.set_rate_limit(writes_per_second);
         }
     }
 
@@ -49,7 +49,8 @@ impl RateController {
         }
     }
 
-    /// Records the response to a write sent at `sent`. `used` is the share of the limit from the response header.
+    /// Records the response to a write that was sent at `sent`. `used` is the share of the limit that its header
+    /// reports.
     pub(super) fn on_attempt(&mut self, signal: QuotaSignal, used: Option<f64>, sent: Instant, now: Instant) {
         let Self::Adaptive(controller) = self else { return };
         if let Some(used) = used {
@@ -62,14 +63,14 @@ impl RateController {
         }
     }
 
-    /// Records that all cool-downs are over and the probe was served.
+    /// Records the end of a throttling event: every cool-down has passed and the probe was served.
     pub(super) fn on_reopened(&mut self, now: Instant) {
         if let Self::Adaptive(controller) = self {
             controller.reopened(now);
         }
     }
 
-    /// The earliest instant of the next write. An instant that is not after `now` means immediately.
+    /// Returns the earliest instant of the next write. An instant that is not after `now` allows it immediately.
     pub(super) fn next_send(&self, now: Instant) -> Instant {
         match self {
             Self::Fixed => now,
@@ -85,7 +86,7 @@ impl RateController {
         }
     }
 
-    /// Writes per second; `None` if only the rate limit applies.
+    /// Rate at `now`, in writes per second. `None`: the rate limit alone decides.
     pub(super) fn rate(&self, now: Instant) -> Option<f64> {
         match self {
             Self::Fixed => None,
@@ -93,7 +94,7 @@ impl RateController {
         }
     }
 
-    /// What a later invocation starts from.
+    /// Values from which a later invocation starts. `None`: this controller does not measure.
     pub(super) fn learned(&self) -> Option<LearnedRate> {
         match self {
             Self::Fixed => None,

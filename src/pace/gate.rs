@@ -1,4 +1,4 @@
-//! The gate: admits requests in order of arrival and receives the result of every attempt.
+//! The gate: decides under one fair lock when the next request may be sent, from the results of all attempts.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,17 +15,17 @@ use super::rate_limit::{FASTEST, RateLimitBucket};
 use super::unannounced::Unannounced;
 use crate::model::{Attempt, AttemptResult, Scope, Throttle, TransientFailure};
 
-/// The pace of one app in one tenant, shared by all its workers.
+/// The pacing of one app in one tenant, shared by all workers.
 #[derive(Debug)]
 pub struct Pace {
-    /// Serves requests in order of arrival. Only its holder waits for `moved`; all others wait for it.
+    /// Lock that is granted in order of arrival. Its holder is the only waiting task that is awake.
     turn: tokio::sync::Mutex<()>,
     state: Mutex<PaceState>,
-    /// Wakes the holder of `turn` after a change of the state.
-    moved: Notify,
+    /// Wakes the holder of `turn` when the state has changed.
+    changed: Notify,
 }
 
-/// The state behind the lock. Instants are passed in, except those of the rate limit.
+/// The state that the lock guards. Instants are passed in, except to the fixed rate limit.
 #[derive(Debug)]
 pub(super) struct PaceState {
     pub(super) controller: RateController,
@@ -33,43 +33,45 @@ pub(super) struct PaceState {
     pub(super) cooldowns: Cooldowns,
     outage: Outage,
     unannounced: Unannounced,
-    /// The controller before a limit without a wait. It is restored if the limit proves to be an outage.
+    /// Copy of the controller from before an unannounced limit. It is restored if the limit turns out to be an outage.
     before_limit: Option<RateController>,
-    probe_out: bool,
-    /// Parts of tickets that are not settled or dropped yet.
+    /// Whether a probe is in flight.
+    probe_in_flight: bool,
+    /// Parts of tickets that are neither settled nor dropped.
     pub(super) in_flight: usize,
-    most_in_flight: usize,
+    max_in_flight: usize,
     last_sent: Option<Instant>,
     last_answer: Instant,
     stats: ThrottleStats,
-    shut_since: Option<Instant>,
+    /// When the present pause began.
+    paused_since: Option<Instant>,
     usage: Option<Usage>,
 }
 
-/// How often and how long the service throttled the run.
+/// Throttling of a run: how often requests were throttled, and how long the service paused the run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ThrottleStats {
-    /// Throttled requests by scope ([`Scope::index`]).
+    /// Throttled requests of each scope, by [`Scope::index`].
     pub throttled: [u64; 3],
     /// Longest single pause.
     pub longest: Duration,
-    /// Number of pauses, each from the first throttled request to the next served one.
+    /// Pauses, each from the first throttled response to the next served probe.
     pub pauses: u64,
-    /// Total length of the pauses. A pause that is not over counts up to now.
+    /// Total length of the pauses, including the elapsed part of the present one.
     pub waited: Duration,
-    /// The learned rate of the service in writes per second, if it is known.
+    /// Learned rate of the service, in writes per second.
     pub rate: Option<f64>,
-    /// Share of this rate that was used since the first throttled request, 0 to 1. `None` if the run was not throttled, if the rate
-    /// is not known, or if the list ended before the refill of a pause could be used.
+    /// Share of the rate that was used since the first throttled response, 0 to 1. It is `None` if no request was
+    /// throttled or the rate is unknown. It is also `None` if the list ended before the quota of a pause could be used.
     pub used: Option<f64>,
 }
 
-/// The use of the quota since the first throttled request.
+/// Use of the quota since the first throttled response.
 #[derive(Clone, Copy, Debug)]
 struct Usage {
     since: Instant,
     served: u64,
-    /// Beginning of the last pause, writes served before it, and total length of the pauses before it.
+    /// The start of the last pause, the requests served before it, and the length of all earlier pauses.
     last_pause: (Instant, u64, Duration),
 }
 
@@ -78,13 +80,13 @@ impl Usage {
         Self { since: now, served: 0, last_pause: (now, 0, Duration::ZERO) }
     }
 
-    /// The share of `rate` writes per second that was used until `last_answer`. `waited` is the total length of the pauses. The
-    /// time since the last pause began counts only if enough users were left to use its refill. Otherwise the share would depend
-    /// on the length of the list.
-    fn share(&self, rate: f64, waited: Duration, last_answer: Instant) -> Option<f64> {
-        let (paused_at, served_before, waited_before) = self.last_pause;
-        let given = rate * waited.saturating_sub(waited_before).as_secs_f64();
-        let (served, until) = match (self.served - served_before) as f64 >= given {
+    /// Returns the share of `rate` writes per second that was used until `last_answer`. `paused` is the length of all
+    /// pauses. The time since the last pause began counts only if enough users remained to use what it gave back.
+    /// Otherwise the share would depend on the length of the list.
+    fn share(&self, rate: f64, paused: Duration, last_answer: Instant) -> Option<f64> {
+        let (paused_at, served_before, paused_before) = self.last_pause;
+        let given_back = rate * paused.saturating_sub(paused_before).as_secs_f64();
+        let (served, until) = match (self.served - served_before) as f64 >= given_back {
             true => (self.served, last_answer),
             false => (served_before, paused_at),
         };
@@ -93,30 +95,30 @@ impl Usage {
     }
 }
 
-/// Whether requests are sent at the moment.
+/// Whether requests are sent at the moment, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SendState {
     /// Sending is allowed.
     Open,
-    /// The service asked for a pause.
+    /// The run is paused because the service asked for it, or because of a limit without an announced pause.
     CoolDown(RunningCooldown),
-    /// The service does not answer. One probe at a time is sent.
+    /// Many users failed in a row: only probes are sent.
     Outage {
-        /// When the outage was recognized.
+        /// When the outage began.
         since: Instant,
         /// When the next probe is sent.
         next_probe: Instant,
     },
 }
 
-/// Upper limits of the pace, whatever the rate controller allows.
+/// Upper bounds that hold whatever the rate controller decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Maximum number of writes per second, 0.01 to 1,000,000: `--rate`.
+    /// Writes per second, 0.01 to 1,000,000: `--rate`.
     pub rate: f64,
-    /// Maximum number of parts in flight: `--concurrency`.
+    /// Parts in flight: `--concurrency`.
     pub in_flight: usize,
-    /// Maximum number of parts of one ticket: `--batch`. They are sent together, and the next ticket waits for all of them.
+    /// Parts of one ticket: `--batch`. They are sent together, and the next ticket waits until all of them fit the rate.
     pub group: u32,
 }
 
@@ -126,7 +128,8 @@ impl Default for Bounds {
     }
 }
 
-/// The permission to send up to [`Ticket::parts`] writes now. Dropping it frees the places of the parts that were not settled.
+/// Permission to send a number of writes now. When it is dropped, its parts that are not settled are no longer in
+/// flight.
 #[derive(Debug)]
 pub struct Ticket {
     pace: Arc<Pace>,
@@ -136,26 +139,26 @@ pub struct Ticket {
     unsettled: u32,
 }
 
-/// The parts of a ticket while they are settled. Nothing is sent meanwhile.
+/// A ticket whose parts are being settled. It holds the lock, so no request is admitted while it lives.
 #[derive(Debug)]
 pub struct Settlement<'a> {
     state: MutexGuard<'a, PaceState>,
-    moved: &'a Notify,
+    changed: &'a Notify,
     ticket: &'a mut Ticket,
     now: Instant,
 }
 
-/// What the pace found out about an attempt.
+/// What pacing found out about a settled attempt of a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AttemptFeedback {
-    /// The streak of failures that a transient attempt belongs to.
+    /// Streak of failures to which a transient attempt belongs.
     pub streak: Option<u64>,
-    /// Set if a limit without a wait throttled the attempt. The attempt then does not count for its user.
+    /// Set if an unannounced limit throttled the attempt. The attempt then does not count for the user.
     pub limit: Option<Throttle>,
 }
 
 impl AttemptFeedback {
-    /// Marks the attempt as throttled if a limit without a wait was the cause.
+    /// Changes the result of the attempt to throttled if an unannounced limit caused it.
     pub fn apply_to(&self, attempt: &mut Attempt) {
         if let Some(limit) = self.limit {
             attempt.kind = AttemptResult::Throttled(limit);
@@ -164,23 +167,23 @@ impl AttemptFeedback {
 }
 
 impl Pace {
-    /// `random` delays the probes of several processes differently; `None` is exact.
+    /// Creates the pacing of a run. `random` spreads the probes of several processes; `None` makes pauses exact.
     pub fn new(controller: RateController, bounds: Bounds, random: Option<fastrand::Rng>) -> Arc<Self> {
         Arc::new(Self {
             turn: tokio::sync::Mutex::new(()),
             state: Mutex::new(PaceState::new(controller, bounds, random)),
-            moved: Notify::new(),
+            changed: Notify::new(),
         })
     }
 
-    /// Restores a cool-down that was active when the last invocation ended.
+    /// Restores a cool-down that had not ended when the last invocation did.
     pub fn restore(&self, scope: Scope, remaining: Duration) {
         self.state().cooldowns.restore(scope, remaining, Instant::now());
     }
 
-    /// Waits in order of arrival until sending is allowed, then returns a ticket for at most `parts` writes: fewer if fewer are
-    /// allowed, exactly one for a probe. Call again for the remainder. Nothing is awaited between the last check of the
-    /// cool-downs and the return.
+    /// Waits in order of arrival until sending is allowed, then returns a ticket for at most `parts` writes (from 1).
+    /// The ticket is for fewer if fewer are allowed, and for exactly one if it is a probe. Call again for the remainder.
+    /// No await point lies between the last check of the cool-downs and the return.
     pub async fn admit(self: &Arc<Self>, parts: u32) -> Ticket {
         let _turn = self.turn.lock().await;
         loop {
@@ -194,89 +197,92 @@ impl Pace {
             match until {
                 Some(until) => tokio::select! {
                     () = sleep_until(until) => {}
-                    () = self.moved.notified() => {}
+                    () = self.changed.notified() => {}
                 },
-                None => self.moved.notified().await,
+                None => self.changed.notified().await,
             }
         }
     }
 
-    /// Records the result of an attempt. Call it once for each part of the ticket.
+    /// Records the result of an attempt. Call it once for each part of the ticket, whatever the result is.
     pub fn settle(&self, ticket: &mut Ticket, row: u64, attempt: &Attempt) -> AttemptFeedback {
         self.settling(ticket).part(row, attempt)
     }
 
-    /// Records the results of several parts that were answered together, under one lock and with one wake-up.
+    /// Starts to settle several parts that were answered together. They take the lock once and wake the waiting task
+    /// once.
     pub fn settling<'a>(&'a self, ticket: &'a mut Ticket) -> Settlement<'a> {
-        Settlement { state: self.state(), moved: &self.moved, ticket, now: Instant::now() }
+        Settlement { state: self.state(), changed: &self.changed, ticket, now: Instant::now() }
     }
 
-    /// Whether a streak was an outage. Its attempts do not count for any user.
+    /// Returns whether a streak was an outage. The attempts of an outage do not count for their users.
     pub fn was_outage(&self, streak: u64) -> bool {
         self.state().outage.was_outage(streak)
     }
 
-    /// Records a wait that the service asked for one user. `--max-stall` does not count it.
+    /// Records a pause that the service announced for one user. The stall rule excludes it.
     pub fn user_waits(&self, wait: Duration) {
         self.state().cooldowns.announce(wait, Instant::now());
     }
 
-    /// Whether requests are sent at the moment, for the display.
+    /// Returns whether requests are sent at the moment, for the display. An announced pause comes before an outage.
     pub fn send_state(&self) -> SendState {
         let (state, now) = (self.state(), Instant::now());
-        match (state.cooldowns.running(now), state.outage.paused()) {
-            (Some(cooling), None) => SendState::CoolDown(cooling),
-            (Some(cooling), Some(_)) if cooling.announced => SendState::CoolDown(cooling),
-            (_, Some(pause)) => SendState::Outage { since: pause.since, next_probe: pause.next_probe },
+        match (state.cooldowns.running(now), state.outage.active()) {
+            (Some(cooldown), None) => SendState::CoolDown(cooldown),
+            (Some(cooldown), Some(_)) if cooldown.announced => SendState::CoolDown(cooldown),
+            (_, Some(outage)) => SendState::Outage { since: outage.since, next_probe: outage.next_probe },
             (None, None) => SendState::Open,
         }
     }
 
-    /// Parts that were sent and are not settled.
+    /// Parts that are sent and not settled.
     pub fn in_flight(&self) -> usize {
         self.state().in_flight
     }
 
-    /// The cool-downs whose time is not over, for `state.json`.
+    /// Cool-downs that have not ended, for `state.json`.
     pub fn cooling(&self) -> Vec<RunningCooldown> {
         let now = Instant::now();
-        self.state().cooldowns.all().filter(|cooling| cooling.until > now).collect()
+        self.state().cooldowns.all().filter(|cooldown| cooldown.until > now).collect()
     }
 
-    /// Time since the last final response, without the longest announced pause since then.
+    /// Time since the last final response, without the longest pause that was announced since then.
     pub fn silent_for(&self) -> Duration {
         let state = self.state();
         state.last_answer.elapsed().saturating_sub(state.cooldowns.longest_announced)
     }
 
-    /// What a later invocation starts from, and when the last write was sent. `None` if the rate is fixed.
+    /// Values from which a later invocation starts, and when the last write was sent. `None`: the controller does not
+    /// measure.
     pub fn learned(&self) -> Option<(LearnedRate, Option<Instant>)> {
         let state = self.state();
         state.controller.learned().map(|learned| (learned, state.last_sent))
     }
 
-    /// Present pace in writes per second, above zero. Pauses are not considered.
+    /// Rate at the moment, in writes per second, above zero. Pauses are not included.
     pub fn rate(&self) -> f64 {
         let state = self.state();
-        let rate_limit = state.rate_limit.rate();
-        state.controller.rate(Instant::now()).map_or(rate_limit, |rate| rate.min(rate_limit))
+        let limit = state.rate_limit.rate();
+        state.controller.rate(Instant::now()).map_or(limit, |rate| rate.min(limit))
     }
 
-    /// How often and how long the service has throttled the run so far.
+    /// Throttling and pauses so far.
     pub fn throttle_stats(&self) -> ThrottleStats {
         let state = self.state();
-        // A pause that is not over counts up to now.
-        let pause =
-            state.shut_since.map_or(Duration::ZERO, |since| Instant::now().saturating_duration_since(since));
+        // If the run is stopped during a pause, the elapsed part of the pause counts.
+        let pause = state
+            .paused_since
+            .map_or(Duration::ZERO, |since| Instant::now().saturating_duration_since(since));
         let rate = state.controller.learned().and_then(|learned| learned.rate);
-        let waited = state.stats.waited + pause;
+        let paused = state.stats.waited + pause;
         let used =
-            rate.zip(state.usage).and_then(|(rate, usage)| usage.share(rate, waited, state.last_answer));
-        ThrottleStats { rate, used, waited, ..state.stats.clone() }
+            rate.zip(state.usage).and_then(|(rate, usage)| usage.share(rate, paused, state.last_answer));
+        ThrottleStats { rate, used, waited: paused, ..state.stats.clone() }
     }
 
     fn state(&self) -> MutexGuard<'_, PaceState> {
-        // Code that holds the lock cannot panic half-way through a change.
+        // No code under the lock can panic halfway through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -293,13 +299,13 @@ impl Settlement<'_> {
 
 impl Drop for Settlement<'_> {
     fn drop(&mut self) {
-        self.moved.notify_one();
+        self.changed.notify_one();
     }
 }
 
 impl PaceState {
     pub(super) fn new(mut controller: RateController, bounds: Bounds, random: Option<fastrand::Rng>) -> Self {
-        controller.bound(bounds.rate);
+        controller.set_rate_limit(bounds.rate);
         Self {
             controller,
             rate_limit: RateLimitBucket::new(bounds.rate, bounds.group),
@@ -307,34 +313,32 @@ impl PaceState {
             outage: Outage::default(),
             unannounced: Unannounced::default(),
             before_limit: None,
-            probe_out: false,
+            probe_in_flight: false,
             in_flight: 0,
-            most_in_flight: bounds.in_flight.max(1),
+            max_in_flight: bounds.in_flight.max(1),
             last_sent: None,
             last_answer: Instant::now(),
             stats: ThrottleStats::default(),
-            shut_since: None,
+            paused_since: None,
             usage: None,
         }
     }
 
-    /// Admits up to `parts` parts. Returns their number and whether it is a probe.
-    ///
-    /// # Errors
-    /// When to ask again; `None` means after the next change of the state.
+    /// Returns how many parts may be sent now, and whether they are a probe. The error is the instant of the next call;
+    /// `None`: when the state has changed.
     pub(super) fn admit(&mut self, parts: u32, now: Instant) -> Result<(u32, bool), Option<Instant>> {
-        if let Some(cooling) = self.cooldowns.running(now) {
-            return Err(Some(cooling.until));
+        if let Some(cooldown) = self.cooldowns.running(now) {
+            return Err(Some(cooldown.until));
         }
-        let pause = self.outage.paused();
-        let probe = self.cooldowns.is_shut() || pause.is_some();
-        if probe && self.probe_out {
+        let outage = self.outage.active();
+        let probe = self.cooldowns.is_active() || outage.is_some();
+        if probe && self.probe_in_flight {
             return Err(None);
         }
-        if let Some(pause) = pause.filter(|pause| pause.next_probe > now) {
-            return Err(Some(pause.next_probe));
+        if let Some(outage) = outage.filter(|outage| outage.next_probe > now) {
+            return Err(Some(outage.next_probe));
         }
-        let room = self.most_in_flight.min(self.controller.in_flight()).saturating_sub(self.in_flight);
+        let room = self.max_in_flight.min(self.controller.in_flight()).saturating_sub(self.in_flight);
         let most = if probe { 1 } else { parts.clamp(1, self.rate_limit.group()) };
         let parts = most.min(u32::try_from(room).unwrap_or(u32::MAX));
         let Some(parts) = NonZeroU32::new(parts) else { return Err(None) };
@@ -349,15 +353,15 @@ impl PaceState {
         self.in_flight += parts.get() as usize;
         self.last_sent = Some(now);
         if probe {
-            self.probe_out = true;
-            self.outage.probed(now);
+            self.probe_in_flight = true;
+            self.outage.record_probe(now);
         }
         Ok((parts.get(), probe))
     }
 
     pub(super) fn free(&mut self, parts: u32, probe: bool) {
         self.in_flight = self.in_flight.saturating_sub(parts as usize);
-        self.probe_out &= !probe;
+        self.probe_in_flight &= !probe;
     }
 
     pub(super) fn settle(
@@ -369,20 +373,20 @@ impl PaceState {
     ) -> AttemptFeedback {
         let is_limit = self.unannounced.is_limit(row, &attempt.kind);
         let streak = match &attempt.kind {
-            // Nothing failed. The request is sent again in another version of HTTP.
+            // This is not a failure: the request is sent again with another version of HTTP.
             AttemptResult::Transient(TransientFailure::Http2Refused) => None,
-            AttemptResult::Transient(_) => Some(self.outage.failed(row, now)),
+            AttemptResult::Transient(_) => Some(self.outage.record_failure(row, now)),
             _ => None,
         };
-        let is_outage = self.outage.paused().is_some();
+        let is_outage = self.outage.active().is_some();
         if is_outage && let Some(controller) = self.before_limit.take() {
             self.controller = controller;
         }
         let unannounced = |quota| is_limit.then(|| Throttle { scope: Scope::default(), quota });
         let limit = match &attempt.kind {
-            // An outage has its own rule.
+            // During an outage the outage rule decides.
             AttemptResult::Transient(_) if !is_outage => unannounced(true),
-            // Conflicts with another writer do not depend on the rate.
+            // Conflicts with another writer do not show anything about the rate.
             AttemptResult::Busy => unannounced(false),
             _ => None,
         };
@@ -409,7 +413,7 @@ impl PaceState {
                 self.cooldowns.answered(now);
             }
             (None, AttemptResult::Busy) => self.served(sent, row, now),
-            // The result does not depend on a limit. The next probe may be sent.
+            // The response does not show whether the limit still holds. The next probe may be sent.
             _ => {}
         }
         AttemptFeedback { streak: streak.filter(|_| limit.is_none()), limit }
@@ -417,28 +421,28 @@ impl PaceState {
 
     fn throttled(&mut self, scope: Scope, wait: Option<Duration>, sent: Instant, now: Instant) {
         let usage = self.usage.get_or_insert_with(|| Usage::begin(now));
-        if self.shut_since.is_none() {
-            self.shut_since = Some(now);
+        if self.paused_since.is_none() {
+            self.paused_since = Some(now);
             self.stats.pauses += 1;
             usage.last_pause = (now, usage.served, self.stats.waited);
         }
         self.cooldowns.throttled(scope, wait, sent, now);
         self.stats.throttled[scope.index()] += 1;
-        if let Some(cooling) = self.cooldowns.running(now) {
-            self.stats.longest = self.stats.longest.max(cooling.length);
+        if let Some(cooldown) = self.cooldowns.running(now) {
+            self.stats.longest = self.stats.longest.max(cooldown.length);
         }
     }
 
     fn served(&mut self, sent: Instant, row: u64, now: Instant) {
-        self.outage.answered(row);
+        self.outage.record_answer(row);
         self.before_limit = None;
-        let shut = self.cooldowns.is_shut();
+        let was_active = self.cooldowns.is_active();
         self.cooldowns.served(sent);
         if let Some(usage) = &mut self.usage {
             usage.served += 1;
         }
-        if shut && !self.cooldowns.is_shut() {
-            if let Some(since) = self.shut_since.take() {
+        if was_active && !self.cooldowns.is_active() {
+            if let Some(since) = self.paused_since.take() {
                 self.stats.waited += now - since;
             }
             self.controller.on_reopened(now);
@@ -452,14 +456,15 @@ impl Ticket {
         self.parts
     }
 
-    /// Whether no cool-down or outage began since the ticket was given. Checked once more after the token was fetched.
+    /// Returns whether the ticket is still valid: no cool-down or outage has begun since it was issued. Call it again
+    /// after the token has arrived.
     pub fn still_open(&self) -> bool {
         let state = self.pace.state();
-        let shut = state.cooldowns.is_shut() || state.outage.paused().is_some();
-        state.cooldowns.running(Instant::now()).is_none() && (self.probe || !shut)
+        let only_probe = state.cooldowns.is_active() || state.outage.active().is_some();
+        state.cooldowns.running(Instant::now()).is_none() && (self.probe || !only_probe)
     }
 
-    /// Sets the instant of sending to now.
+    /// Sets the time of sending to now. Call it right before the request is sent.
     pub fn mark_sent(&mut self) {
         self.sent = Instant::now();
     }
@@ -469,7 +474,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if self.unsettled > 0 {
             self.pace.state().free(self.unsettled, self.probe);
-            self.pace.moved.notify_one();
+            self.pace.changed.notify_one();
         }
     }
 }

@@ -1,82 +1,84 @@
-//! The outage breaker: pauses the run instead of failing users when the service does not answer.
+//! Outage detection: if many different users fail in a row, only probes are sent, so that the users do not fail.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Different users who must fail in a row, without a final response in between, before the run pauses.
+/// Number of different users that must fail in a row, without a final response in between, before an outage begins.
 pub const USERS_IN_A_ROW: usize = 20;
-/// How many of these users must be failing for the first time. Some objects always fail. At the end of a list only they are
-/// left, and their failures do not mean that the service is down. A quarter is enough, because users who fail for the first time
-/// follow each other only in an outage.
-const NEW_AMONG_THEM: usize = USERS_IN_A_ROW / 4;
-/// Interval between two probes during an outage.
+/// Number of these users that must be failing for the first time. Some objects always fail. At the end of a list only
+/// they are left, and their failures do not mean that the service is down. A quarter is enough: users fail for the first
+/// time in a row only if no user is answered.
+const MIN_FIRST_FAILURES: usize = USERS_IN_A_ROW / 4;
+/// Time between two probes during an outage.
 pub const PROBE_EVERY: Duration = Duration::from_secs(30);
 
-/// The current streak of transient failures, and the pause it caused.
+/// The present streak of transient failures, and the outage that it became.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
+    /// Rows that failed in the present streak.
     failed: HashSet<u64>,
-    /// How many of them failed for the first time.
-    new: usize,
-    /// Rows that failed in an earlier streak that was not an outage, and got no final response since. Eight bytes for each row.
-    before: HashSet<u64>,
+    /// Number of those rows that failed for the first time.
+    first_failures: usize,
+    /// Rows that failed in an earlier streak that was not an outage, and were not answered since. One word per row.
+    failed_before: HashSet<u64>,
+    /// Number of the present streak.
     streak: u64,
-    paused: Option<Pause>,
+    active: Option<ActiveOutage>,
     /// Numbers of the streaks that were outages.
     outages: Vec<u64>,
 }
 
-/// The pause during an outage.
+/// An outage that is not over.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pause {
-    /// When the outage was recognized.
+pub(super) struct ActiveOutage {
+    /// When it began.
     pub(super) since: Instant,
-    /// When the next probe may be sent.
+    /// Earliest instant of the next probe.
     pub(super) next_probe: Instant,
 }
 
 impl Outage {
-    /// Records a transient failure of a row. Returns the number of the streak, which is kept with the attempt.
-    pub(super) fn failed(&mut self, row: u64, now: Instant) -> u64 {
-        if self.paused.is_none() {
-            self.new += usize::from(self.failed.insert(row) && !self.before.contains(&row));
-            if self.failed.len() >= USERS_IN_A_ROW && self.new >= NEW_AMONG_THEM {
-                self.paused = Some(Pause { since: now, next_probe: now + PROBE_EVERY });
+    /// Records a transient failure of a user. Returns the number of the streak, which is kept with the attempt.
+    pub(super) fn record_failure(&mut self, row: u64, now: Instant) -> u64 {
+        if self.active.is_none() {
+            self.first_failures += usize::from(self.failed.insert(row) && !self.failed_before.contains(&row));
+            if self.failed.len() >= USERS_IN_A_ROW && self.first_failures >= MIN_FIRST_FAILURES {
+                self.active = Some(ActiveOutage { since: now, next_probe: now + PROBE_EVERY });
                 self.outages.push(self.streak);
             }
         }
         self.streak
     }
 
-    /// Records a final response for a row. It ends the streak and the pause.
-    pub(super) fn answered(&mut self, row: u64) {
+    /// Records a final response to a user. It ends the streak and the outage.
+    pub(super) fn record_answer(&mut self, row: u64) {
         if !self.failed.is_empty() {
             let streak = self.failed.drain();
             if !self.outages.contains(&self.streak) {
-                self.before.extend(streak);
+                self.failed_before.extend(streak);
             }
-            self.new = 0;
+            self.first_failures = 0;
             self.streak += 1;
         }
-        self.before.remove(&row);
-        self.paused = None;
+        self.failed_before.remove(&row);
+        self.active = None;
     }
 
-    /// Records that a probe is sent now.
-    pub(super) fn probed(&mut self, now: Instant) {
-        if let Some(pause) = &mut self.paused {
-            pause.next_probe = now + PROBE_EVERY;
+    /// Records that a probe was sent.
+    pub(super) fn record_probe(&mut self, now: Instant) {
+        if let Some(outage) = &mut self.active {
+            outage.next_probe = now + PROBE_EVERY;
         }
     }
 
-    /// The pause, if there is an outage.
-    pub(super) fn paused(&self) -> Option<Pause> {
-        self.paused
+    /// The present outage, if there is one.
+    pub(super) fn active(&self) -> Option<ActiveOutage> {
+        self.active
     }
 
-    /// Whether a streak was an outage. Its attempts do not count for any user.
+    /// Returns whether a streak was an outage. The attempts of an outage do not count for their users.
     pub(super) fn was_outage(&self, streak: u64) -> bool {
         self.outages.contains(&streak)
     }
@@ -87,27 +89,28 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn twenty_different_users_in_a_row_are_an_outage() {
+    async fn twenty_different_users_that_fail_in_a_row_are_an_outage() {
         let now = Instant::now();
         let mut outage = Outage::default();
         for row in 0..19 {
-            outage.failed(row, now);
+            outage.record_failure(row, now);
         }
         for _ in 0..100 {
-            outage.failed(7, now);
+            outage.record_failure(7, now);
         }
-        assert!(outage.paused().is_none(), "nineteen users, however often");
-        let streak = outage.failed(19, now);
-        let pause = outage.paused().expect("the twentieth");
-        assert_eq!((pause.since, pause.next_probe), (now, now + PROBE_EVERY));
+        assert!(outage.active().is_none(), "nineteen users, many times");
+        let streak = outage.record_failure(19, now);
+        let active = outage.active().expect("the twentieth user");
+        assert_eq!((active.since, active.next_probe), (now, now + PROBE_EVERY));
         assert!(outage.was_outage(streak));
-        outage.probed(now + PROBE_EVERY);
-        assert_eq!(outage.failed(20, now + PROBE_EVERY), streak, "a failed probe belongs to the same streak");
-        let next = outage.paused().map(|pause| pause.next_probe);
+        outage.record_probe(now + PROBE_EVERY);
+        let again = outage.record_failure(20, now + PROBE_EVERY);
+        assert_eq!(again, streak, "a failed probe belongs to the same streak");
+        let next = outage.active().map(|active| active.next_probe);
         assert_eq!(next, Some(now + 2 * PROBE_EVERY), "one probe each 30 s");
-        outage.answered(20);
-        assert!(outage.paused().is_none());
-        let streak = outage.failed(1, now);
+        outage.record_answer(20);
+        assert!(outage.active().is_none());
+        let streak = outage.record_failure(1, now);
         assert!(!outage.was_outage(streak), "a new streak counts");
     }
 
@@ -117,51 +120,51 @@ mod tests {
         let mut outage = Outage::default();
         for row in 0..400 {
             if row % 19 == 0 {
-                outage.answered(row);
+                outage.record_answer(row);
             }
-            outage.failed(row, now);
+            outage.record_failure(row, now);
         }
-        assert!(outage.paused().is_none());
+        assert!(outage.active().is_none());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn users_who_always_fail_are_not_an_outage_at_the_end() {
+    async fn users_that_always_fail_at_end_of_list_are_not_an_outage() {
         let now = Instant::now();
         let mut outage = Outage::default();
-        // Two hundred of them among users who get a response, then only these.
+        // 200 such users among users that are answered, then only these.
         for row in 0..200 {
-            outage.failed(row, now);
-            outage.answered(1_000 + row);
+            outage.record_failure(row, now);
+            outage.record_answer(1_000 + row);
         }
         for row in 0..200 {
-            let streak = outage.failed(row, now);
-            assert!(outage.paused().is_none() && !outage.was_outage(streak), "{row}");
+            let streak = outage.record_failure(row, now);
+            assert!(outage.active().is_none() && !outage.was_outage(streak), "{row}");
         }
-        // A few more users who fail for the first time make it an outage.
+        // Five more users that fail for the first time show that no user is answered.
         for row in 300..304 {
-            outage.failed(row, now);
-            assert!(outage.paused().is_none(), "{row}");
+            outage.record_failure(row, now);
+            assert!(outage.active().is_none(), "{row}");
         }
-        outage.failed(304, now);
-        assert!(outage.paused().is_some());
+        outage.record_failure(304, now);
+        assert!(outage.active().is_some());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failure_in_an_outage_does_not_count_as_an_earlier_failure() {
+    async fn failure_counts_as_first_after_an_outage_or_an_answer() {
         let now = Instant::now();
         let mut outage = Outage::default();
-        let twenty = |outage: &mut Outage| (0..20).for_each(|row| _ = outage.failed(row, now));
+        let twenty = |outage: &mut Outage| (0..20).for_each(|row| _ = outage.record_failure(row, now));
         twenty(&mut outage);
-        outage.answered(100);
+        outage.record_answer(100);
         twenty(&mut outage);
-        assert!(outage.paused().is_some(), "the first was an outage too");
-        outage.answered(100);
+        assert!(outage.active().is_some(), "the first streak was an outage too");
+        outage.record_answer(100);
         for row in 0..20 {
-            outage.failed(row, now);
-            outage.answered(row);
+            outage.record_failure(row, now);
+            outage.record_answer(row);
         }
-        assert!(outage.before.is_empty(), "rows with a final response are not kept");
+        assert!(outage.failed_before.is_empty(), "answered users are removed");
         twenty(&mut outage);
-        assert!(outage.paused().is_some());
+        assert!(outage.active().is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! The rate limit, `--rate`, enforced by governor.
+//! The fixed rate limit of `--rate`, kept by governor.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,17 +10,18 @@ use governor::{Quota, RateLimiter};
 
 use super::clock::{Tick, TokioClock};
 
-/// Lowest rate limit, in writes per second: one write in 100 seconds. A slower run would look as if it hung.
+/// Slowest rate, in writes per second: one write in 100 seconds. At a slower rate a run would look dead.
 pub const SLOWEST: f64 = 0.01;
-/// Highest rate limit, in writes per second. It is more than one machine can send, and its interval is far above the nanosecond
-/// of governor.
+/// Fastest rate, in writes per second. It is more than one machine can send, also in batches, and keeps the interval far
+/// above the nanosecond of governor.
 pub const FASTEST: f64 = 1_000_000.0;
-/// Largest delay, in seconds, that a stopped and resumed process may catch up immediately.
-const SAVED_SECONDS: f64 = 0.05;
+/// Time, in seconds, whose writes may be sent at once after a delay. It bounds what a suspended process sends when it
+/// continues.
+const CATCH_UP_SECS: f64 = 0.05;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Tick>>;
 
-/// The rate limit: an upper bound in writes per second, whatever the rate controller allows.
+/// The upper bound of the rate, whatever the rate controller decides.
 #[derive(Debug)]
 pub(super) struct RateLimitBucket {
     limiter: Limiter,
@@ -29,11 +30,11 @@ pub(super) struct RateLimitBucket {
 }
 
 impl RateLimitBucket {
-    /// `rate` is in writes per second, clamped to 0.01..=1,000,000. Up to `group` writes may be taken together.
+    /// A limit of `rate` writes per second, clamped to 0.01 to 1,000,000. Up to `group` writes may be taken together.
     pub(super) fn new(rate: f64, group: u32) -> Self {
         let rate = if rate.is_finite() { rate.clamp(SLOWEST, FASTEST) } else { FASTEST };
         let group = group.max(1);
-        let burst = NonZeroU32::new(((rate * SAVED_SECONDS) as u32).max(group)).unwrap_or(NonZeroU32::MIN);
+        let burst = NonZeroU32::new(((rate * CATCH_UP_SECS) as u32).max(group)).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::with_period(Duration::from_secs_f64(1.0 / rate))
             .expect("the interval is above zero: the rate is clamped")
             .allow_burst(burst);
@@ -45,15 +46,12 @@ impl RateLimitBucket {
         self.rate
     }
 
-    /// Largest number of writes that can be taken together.
+    /// Maximum number of writes that can be taken together.
     pub(super) fn group(&self) -> u32 {
         self.group
     }
 
-    /// Takes `writes` writes, at most [`RateLimitBucket::group`].
-    ///
-    /// # Errors
-    /// The time to wait before the next call.
+    /// Takes `writes`, at most [`RateLimitBucket::group`]. The error is the time to wait before the next call.
     pub(super) fn take(&self, writes: NonZeroU32) -> Result<(), Duration> {
         let early = self.limiter.check_n(writes).expect("the burst is at least as large as a group");
         early.map_err(|early| early.wait_time_from(TokioClock.now()).max(Duration::from_nanos(1)))
@@ -67,21 +65,21 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn lowest_and_highest_rate_limit_are_kept() {
+    async fn slowest_and_fastest_rates_are_kept() {
         for rate in [SLOWEST, 16.0, FASTEST] {
-            let rate_limit = RateLimitBucket::new(rate, 20);
+            let limit = RateLimitBucket::new(rate, 20);
             let (start, group) = (Instant::now(), NonZeroU32::new(20).expect("above zero"));
-            let burst = (rate * SAVED_SECONDS).max(20.0);
-            // Some seconds of the fastest rate, some hours of the slowest.
+            let burst = (rate * CATCH_UP_SECS).max(20.0);
+            // Some seconds at the fastest rate, some hours at the slowest.
             let groups = ((burst + 2.0 * rate) / 20.0).ceil().max(3.0);
             for _ in 0..groups as u64 {
-                while let Err(wait) = rate_limit.take(group) {
+                while let Err(wait) = limit.take(group) {
                     sleep(wait).await;
                 }
             }
             let least = (groups * 20.0 - burst) / rate;
             let took = start.elapsed().as_secs_f64();
-            // The clock of the runtime has milliseconds.
+            // The clock of the runtime has a resolution of one millisecond.
             assert!((least - 1e-6..=least * 1.01 + 0.01).contains(&took), "{rate}/s: {took} s, not {least}");
         }
     }

@@ -1,41 +1,43 @@
-//! A sample of the rate: the requests that were in flight when one was throttled, until the first probe is served.
+//! The responses from the first throttled one to the first probe that is served. Those to requests that were already in
+//! flight show the rate of the service.
 
-/// Requests that may have overtaken the throttled one on the network. Measured: with 2 a rate of 60/s is read as 80/s, and with
-/// 4 a rate of 200/s is not found in some runs.
-const OVERTOOK: f64 = 3.0;
+/// Number of served requests that are not counted, because they may have overtaken the throttled one on the network.
+/// Measured: with 2 a rate of 60/s is taken for 80/s; with 4 some runs do not find a rate of 200/s.
+const OVERTAKEN: f64 = 3.0;
 
-/// One throttling event and the requests in flight with it. Instants are seconds since the origin of the controller.
+/// What one throttling event shows. Instants are in seconds from the origin of the controller.
 #[derive(Clone, Debug)]
 pub(super) struct ThrottleSample {
-    /// When the throttled response arrived.
+    /// When the first throttled response arrived.
     pub(super) since: f64,
-    /// When the throttled request was sent.
-    sent: f64,
-    /// Writes per second at that moment.
+    /// When the request of that response was sent.
+    first_sent: f64,
+    /// Rate that was sent at that time, in writes per second.
     pace: f64,
-    /// Requests sent between these two instants that were served.
+    /// Requests that were sent between `first_sent` and `since`, and were served.
     pub(super) passed: u32,
-    /// Requests sent between these two instants that were throttled too.
+    /// Requests that were sent between `first_sent` and `since`, and were throttled.
     pub(super) throttled: u32,
     /// Whether a probe was throttled.
     pub(super) probe_throttled: bool,
 }
 
 impl ThrottleSample {
-    /// Begins when a request sent at `sent` was throttled, at a pace of `pace` writes per second.
-    pub(super) fn new(sent: f64, since: f64, pace: f64) -> Self {
-        Self { since, sent, pace, passed: 0, throttled: 0, probe_throttled: false }
+    /// Starts the sample at `since` with the throttled response to a request that was sent at `first_sent`, at a rate of
+    /// `pace` writes per second.
+    pub(super) fn new(first_sent: f64, since: f64, pace: f64) -> Self {
+        Self { since, first_sent, pace, passed: 0, throttled: 0, probe_throttled: false }
     }
 
-    /// Counts a request sent at `sent` that was served.
-    pub(super) fn served(&mut self, sent: f64) {
+    /// Records that a request sent at `sent` was served.
+    pub(super) fn record_served(&mut self, sent: f64) {
         if self.was_in_flight(sent) {
             self.passed = self.passed.saturating_add(1);
         }
     }
 
-    /// Counts a request sent at `sent` that was throttled.
-    pub(super) fn also_throttled(&mut self, sent: f64) {
+    /// Records that another request, sent at `sent`, was throttled.
+    pub(super) fn record_throttled(&mut self, sent: f64) {
         if self.was_in_flight(sent) {
             self.throttled = self.throttled.saturating_add(1);
         } else if sent > self.since {
@@ -43,15 +45,15 @@ impl ThrottleSample {
         }
     }
 
-    /// The proved rate in writes per second. When the quota is used up, only its refill is served, so the served share of the pace
-    /// is at most the rate. Zero if the sample is too small.
-    pub(super) fn proved(&self) -> f64 {
+    /// Returns a lower bound of the rate of the service, in writes per second. When the burst is used up, only the
+    /// refill is served, so the served share of the pace is the rate. Zero: too few requests were in flight.
+    pub(super) fn proven_rate(&self) -> f64 {
         let (passed, throttled) = (f64::from(self.passed), f64::from(self.throttled));
-        self.pace * (passed - OVERTOOK).max(0.0) / (passed + throttled).max(1.0)
+        self.pace * (passed - OVERTAKEN).max(0.0) / (passed + throttled).max(1.0)
     }
 
-    /// Returns whether a request was sent after the throttled one and before its response arrived.
+    /// Returns whether a request was sent after the first throttled one and before that response arrived.
     fn was_in_flight(&self, sent: f64) -> bool {
-        sent >= self.sent && sent <= self.since
+        sent >= self.first_sent && sent <= self.since
     }
 }

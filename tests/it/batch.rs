@@ -497,7 +497,7 @@ fn hostile_service_ledger_matches_records_of_batches() {
 #[tokio::test]
 async fn used_share_of_the_limit_reaches_the_rate_controller() {
     for batch in [1, 6] {
-        for (told, credit) in [("false", 2_800.0..3_000.0), ("true", 0.0..301.0)] {
+        for (told, burst) in [("false", 2_800.0..3_000.0), ("true", 0.0..301.0)] {
             let text = format!("writes_per_second = 0.01\ncapacity = 20.0\npercentage_header = {told}");
             let mut scenario = Scenario::parse(&text).expect("a scenario");
             scenario.objects.unknown_ids_exist = true;
@@ -507,7 +507,7 @@ async fn used_share_of_the_limit_reaches_the_rate_controller() {
             let records = work(asked, client, pace.clone(), &Stop::new()).await;
             assert!(records.iter().all(|record| record.outcome == Outcome::Accepted && record.attempts == 1));
             let (learned, _) = pace.learned().expect("a controller that learns");
-            assert!(credit.contains(&learned.credit), "batches of {batch}, told: {told}: {learned:?}");
+            assert!(burst.contains(&learned.burst), "batches of {batch}, told: {told}: {learned:?}");
         }
     }
 }

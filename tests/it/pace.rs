@@ -1,4 +1,4 @@
-//! Gate, retry and pool under a paused clock with a scripted service: waits are asserted exactly.
+//! Gate, retry and worker pool under a paused clock with a scripted service. Pauses are asserted exactly.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,17 +16,17 @@ use tokio::time::{Instant, sleep};
 
 use crate::pool_support::{self, Scripted, user};
 
-/// Answers by the time since the start and the number of the request.
+/// Responses by the time since the start, the number of the request and the id.
 pub(crate) type Script = Box<dyn Fn(Duration, usize, &str) -> Attempt + Send + Sync>;
 
-/// A script of answers, or of kinds where nothing else matters.
+/// A script of responses, or of results if nothing else matters.
 pub(crate) fn script<A: Into<Attempt>>(
     answer: impl Fn(Duration, usize, &str) -> A + Send + Sync + 'static,
 ) -> Script {
     Box::new(move |at, number, id| answer(at, number, id).into())
 }
 
-/// An answer takes so long.
+/// Time until a response.
 pub(crate) const LATENCY: Duration = Duration::from_millis(100);
 
 fn scripted(
@@ -100,14 +100,14 @@ fn throttled(wait: u64) -> Attempt {
 async fn panic_stops_run_and_requests_in_flight_are_recorded() {
     let stop = Stop::new();
     let script = script(|_, number, _| match number {
-        2 => panic!("nobody thought of that"),
+        2 => panic!("an unexpected case"),
         _ => AttemptResult::Accepted,
     });
     let ran = run(10, 20.0, 2, &stop, script).await;
-    // The second breaks at 150 ms, while the third, who left at 100 ms, is in flight.
+    // The second panics at 150 ms, while the third, sent at 100 ms, is in flight.
     assert_eq!(ran.sent.len(), 3);
     assert_eq!(ran.records.iter().map(|record| record.row).collect::<Vec<_>>(), [1, 3]);
-    let bug = "a worker ended unexpectedly: nobody thought of that".to_owned();
+    let bug = "a worker ended unexpectedly: an unexpected case".to_owned();
     assert_eq!(stop.reasons(), [Why::Bug(bug)]);
 }
 
@@ -122,13 +122,13 @@ async fn nothing_is_sent_during_a_pause_and_then_one_probe() {
     )
     .await;
     assert_eq!(ran.records.len(), 200);
-    let refused = ran.sent[49] + Duration::from_millis(100);
-    let before = ran.sent.iter().filter(|at| **at <= refused).count();
-    assert_eq!(ran.sent[before], refused + Duration::from_secs(41), "to the instant");
+    let throttled_at = ran.sent[49] + Duration::from_millis(100);
+    let before = ran.sent.iter().filter(|at| **at <= throttled_at).count();
+    assert_eq!(ran.sent[before], throttled_at + Duration::from_secs(41), "to the instant");
     assert_eq!(
         ran.sent[before + 1],
         ran.sent[before] + Duration::from_millis(100),
-        "alone until it is answered"
+        "no other request until the probe is answered"
     );
     assert_eq!(ran.records.iter().map(|record| record.throttled).sum::<u32>(), 1);
 }
@@ -155,7 +155,7 @@ async fn ten_minute_outage_fails_no_user() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn outage_costs_no_attempt_of_two() {
+async fn outage_does_not_use_up_the_second_of_two_attempts() {
     let out = Duration::ZERO..Duration::from_secs(600);
     let script = script(move |at, _, _| {
         if out.contains(&at) {
@@ -175,7 +175,7 @@ async fn outage_costs_no_attempt_of_two() {
         pool_support::work(rows, Dispatch::new(exchange, fixed(50.0), stop.clone()), 2, 32, &stop).await;
     assert_eq!(records.len(), 25);
     assert!(records.iter().all(|record| record.outcome == Outcome::Accepted));
-    // Failed at first, failed as a probe, and accepted.
+    // Some failed as the first request, failed as a probe, and were then accepted.
     assert!(records.iter().any(|record| record.attempts > 2));
 }
 
@@ -195,18 +195,14 @@ async fn one_failing_user_does_not_pause_the_run() {
 
 #[tokio::test(start_paused = true)]
 async fn failing_users_at_end_of_list_are_not_an_outage() {
-    // One of ten. The others are accepted within seconds, the sixty are tried for a minute more.
-    let poisoned = |id: &str| id.split('@').next().is_some_and(|name| name.ends_with('7'));
+    // One user of ten fails. The others are accepted within seconds; the sixty get further attempts for a minute.
+    let fails = |id: &str| id.split('@').next().is_some_and(|name| name.ends_with('7'));
     let script = script(move |_, _, id| {
-        if poisoned(id) {
-            AttemptResult::Transient(TransientFailure::Server)
-        } else {
-            AttemptResult::Accepted
-        }
+        if fails(id) { AttemptResult::Transient(TransientFailure::Server) } else { AttemptResult::Accepted }
     });
     let stop = Stop::new();
     let ran = tokio::time::timeout(Duration::from_secs(180), run(600, 100.0, 100, &stop, script)).await;
-    let ran = ran.expect("no pause for them");
+    let ran = ran.expect("no pause");
     let failed: Vec<_> = ran.records.iter().filter(|record| record.outcome == Outcome::Failed).collect();
     assert_eq!((ran.records.len(), failed.len()), (600, 60));
     assert!(failed.iter().all(|record| record.attempts == 6));
@@ -234,7 +230,7 @@ async fn fixed_rate_is_never_exceeded_within_an_hour() {
     assert!(ran.took >= Duration::from_secs(999) && ran.took <= Duration::from_secs(1_001), "{:?}", ran.took);
 }
 
-/// Parts that are settled as accepted, one by one.
+/// Admits up to `parts` and settles each as accepted. Returns the number of parts and the time until admission.
 async fn accepted(pace: &Arc<Pace>, parts: u32) -> (u32, Duration) {
     let began = Instant::now();
     let mut ticket = pace.admit(parts).await;
@@ -248,11 +244,11 @@ async fn accepted(pace: &Arc<Pace>, parts: u32) -> (u32, Duration) {
 async fn batch_is_sent_whole_and_charged_per_part() {
     let pace = Pace::new(RateController::Fixed, Bounds { rate: 10.0, group: 20, in_flight: 25 }, None);
     assert_eq!(accepted(&pace, 20).await, (20, Duration::ZERO));
-    // Two seconds of the ceiling for the next group: its parts are twenty writes.
+    // The next group waits for two seconds of the rate limit, because its parts are twenty writes.
     let (parts, waited) = accepted(&pace, 20).await;
     assert_eq!(parts, 20);
     assert!((1_999..=2_001).contains(&waited.as_millis()), "{waited:?}");
-    // Never more parts in flight than the bound: the second group is smaller, the third waits for the first.
+    // The parts in flight stay within the bound: the second group is smaller, and the third waits for the first.
     sleep(Duration::from_secs(60)).await;
     let first = pace.admit(20).await;
     let second = pace.admit(20).await;
@@ -264,7 +260,7 @@ async fn batch_is_sent_whole_and_charged_per_part() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batch_that_is_the_probe_is_sent_whole() {
+async fn probe_after_a_throttled_batch_has_a_single_part() {
     let pace = Pace::new(RateController::Fixed, Bounds { rate: 1_000.0, group: 20, in_flight: 100 }, None);
     let mut ticket = pace.admit(2).await;
     pace.settle(&mut ticket, 1, &throttled(5));
@@ -274,21 +270,21 @@ async fn batch_that_is_the_probe_is_sent_whole() {
     assert_eq!(
         (probe.parts(), began.elapsed()),
         (1, Duration::from_secs(9)),
-        "the longest wait of its parts"
+        "the longest pause of its parts"
     );
     let other = tokio::time::timeout(Duration::from_secs(60), pace.admit(20)).await;
-    assert!(other.is_err(), "two probes at once");
-    // An object that is busy was no more refused than one that was taken.
+    assert!(other.is_err(), "two probes at the same time");
+    // A busy object is not throttled, so the probe counts as served.
     pace.settle(&mut probe, 1, &answer(AttemptResult::Busy));
     assert_eq!(pace.admit(20).await.parts(), 20);
 }
 
 #[tokio::test(start_paused = true)]
 async fn suspended_and_continued_process_sends_no_burst() {
-    // The controller knows its rate and has no credit; the process stands still for a minute after a hundred seconds.
+    // The controller has a learned rate and no burst. The process is suspended for a minute after 100 seconds.
     for (controller, rate, most_in_a_second) in [
         (RateController::Fixed, 20.0, 22),
-        // A quarter of a second is caught up, at a pace 5 % above the rate.
+        // Up to a quarter of a second is sent immediately, at a pace 5% above the rate.
         (known(20.0), Bounds::default().rate, 27),
     ] {
         let pace = Pace::new(controller, Bounds { rate, in_flight: 32, group: 1 }, None);
@@ -299,7 +295,7 @@ async fn suspended_and_continued_process_sends_no_burst() {
         let ran = run_at(pace, 4_000, 32, &Stop::new(), script(|_, _, _| AttemptResult::Accepted)).await;
         let after: Vec<_> = ran.sent.iter().filter(|at| **at >= Duration::from_secs(160)).collect();
         let stood = ran.sent.windows(2).map(|pair| pair[1] - pair[0]).max().expect("requests");
-        assert!(stood >= Duration::from_secs(59), "the process did not stand still: {stood:?}");
+        assert!(stood >= Duration::from_secs(59), "the process was not suspended: {stood:?}");
         let first_second = after.iter().take_while(|at| ***at < *after[0] + Duration::from_secs(1)).count();
         assert!(first_second <= most_in_a_second, "{first_second} in the first second");
     }
@@ -323,7 +319,7 @@ async fn users_that_waited_for_a_token_are_not_sent_together() {
 
 /// A controller that knows its rate and has no burst left.
 fn known(rate: f64) -> RateController {
-    let learned = LearnedRate { rate: Some(rate), credit: 0.0 };
+    let learned = LearnedRate { rate: Some(rate), burst: 0.0 };
     RateController::Adaptive(Box::new(
         AdaptiveRate::new(rate, Instant::now()).resume(learned, Duration::ZERO),
     ))
@@ -346,7 +342,7 @@ async fn outage_does_not_change_the_learned_rate() {
     let (from, to) = (ran.sent[over] + Duration::from_secs(1), ran.sent[over] + Duration::from_secs(31));
     let sent = ran.sent.iter().filter(|at| (from..to).contains(*at)).count() as f64 / 30.0;
     assert!((18.0..=21.0).contains(&sent), "{sent}/s after ten minutes of outage at a rate of 20/s");
-    let (learned, _) = pace.learned().expect("a controller that learns");
+    let (learned, _) = pace.learned().expect("a controller that measures");
     assert_eq!(learned.rate, Some(20.0));
 }
 
@@ -374,8 +370,8 @@ async fn stall_time_excludes_pauses_and_includes_failed_probes() {
     assert_eq!(pace.silent_for(), Duration::from_secs(40));
     pace.settle(&mut ticket, 1, &throttled(300));
     sleep(Duration::from_secs(300)).await;
-    assert_eq!(pace.silent_for(), Duration::from_secs(40), "a wait of 300 s was announced");
-    // A service that announces one wait after the other answers nobody either: only the longest is left out.
+    assert_eq!(pace.silent_for(), Duration::from_secs(40), "a pause of 300 s was announced");
+    // A service that announces one pause after another does not answer either. Only the longest pause is excluded.
     for _ in 0..3 {
         let mut probe = pace.admit(1).await;
         pace.settle(&mut probe, 1, &throttled(300));
@@ -386,7 +382,11 @@ async fn stall_time_excludes_pauses_and_includes_failed_probes() {
     pace.settle(&mut probe, 1, &answer(AttemptResult::Accepted));
     assert_eq!(pace.silent_for(), Duration::ZERO);
     sleep(Duration::from_secs(100)).await;
-    assert_eq!(pace.silent_for(), Duration::from_secs(100), "what was announced before an answer is over");
+    assert_eq!(
+        pace.silent_for(),
+        Duration::from_secs(100),
+        "pauses announced before a response do not count"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -394,7 +394,7 @@ async fn stall_time_excludes_a_pause_from_an_earlier_invocation() {
     let pace = fixed(20.0);
     pace.restore(Scope::Tenant, Duration::from_secs(7_200));
     sleep(Duration::from_secs(7_200)).await;
-    assert_eq!(pace.silent_for(), Duration::ZERO, "two hours were announced to the call before");
+    assert_eq!(pace.silent_for(), Duration::ZERO, "two hours were announced to the earlier invocation");
     sleep(Duration::from_secs(60)).await;
     assert_eq!(pace.silent_for(), Duration::from_secs(60));
 }
@@ -423,7 +423,7 @@ async fn no_user_is_sent_if_records_cannot_be_written() {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let script = script(|_, _, _| AttemptResult::Accepted);
     let (feed, rows) = mpsc::channel(16);
-    // The journal thread has ended without a word: a panic.
+    // The journal thread has ended without reporting an error, as it does if it panics.
     let (events, inbox) = mpsc::channel(16);
     drop(inbox);
     let stop = Stop::new();
@@ -444,7 +444,7 @@ async fn no_user_is_sent_if_records_cannot_be_written() {
 #[tokio::test(start_paused = true)]
 async fn throttling_pauses_and_used_share_are_counted() {
     let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
-    // One refusal in a thousand seconds; the probe takes a tenth of a second.
+    // One throttled response in a thousand seconds. The probe takes a tenth of a second.
     let script =
         script(|_, number, _| if number == 1_000 { throttled(10) } else { AttemptResult::Accepted.into() });
     run_at(pace.clone(), 20_000, 32, &Stop::new(), script).await;
@@ -452,37 +452,33 @@ async fn throttling_pauses_and_used_share_are_counted() {
     assert_eq!((stats.throttled, stats.pauses), ([1, 0, 0], 1));
     assert_eq!((stats.longest, stats.waited), (Duration::from_secs(10), Duration::from_millis(10_100)));
     assert_eq!(stats.rate, Some(20.0), "a used-up burst does not measure the rate");
-    let used = stats.used.expect("a limit was met");
+    let used = stats.used.expect("a request was throttled");
     assert!((0.9..=1.0).contains(&used), "{used}");
     assert_eq!(fixed(20.0).throttle_stats().used, None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn used_share_is_reported_from_one_half() {
+async fn used_share_is_one_half_at_half_the_rate() {
     let pace = Pace::new(known(20.0), Bounds { in_flight: 1, ..Bounds::default() }, None);
-    // One in flight, a tenth of a second each: ten in a second where twenty are allowed.
+    // One request in flight takes a tenth of a second: ten per second are sent and twenty are allowed.
     let script =
         script(|_, number, _| if number == 10 { throttled(1) } else { AttemptResult::Accepted.into() });
     run_at(pace.clone(), 10_000, 1, &Stop::new(), script).await;
-    let used = pace.throttle_stats().used.expect("a limit was met");
+    let used = pace.throttle_stats().used.expect("a request was throttled");
     assert!((0.49..=0.51).contains(&used), "{used}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn share_of_quota_is_unknown_where_list_ends_after_a_pause() {
-    for (refused, at) in [(280, "near the end"), (299, "at the end")] {
+async fn used_share_is_unknown_if_list_ends_after_a_pause() {
+    for (first, at) in [(280, "near the end"), (299, "at the end")] {
         let pace = Pace::new(known(20.0), Bounds { in_flight: 32, ..Bounds::default() }, None);
-        // 300 users: what the service gives during ten seconds is 200 writes, and no more than five are left.
+        // Of 300 users only a few remain after the pause, and the service gives 200 writes in ten seconds.
         let script = script(move |_, number, _| {
-            if number >= refused && number < refused + 5 {
-                throttled(10)
-            } else {
-                AttemptResult::Accepted.into()
-            }
+            if number >= first && number < first + 5 { throttled(10) } else { AttemptResult::Accepted.into() }
         });
         run_at(pace.clone(), 300, 32, &Stop::new(), script).await;
         let stats = pace.throttle_stats();
-        assert!(stats.throttled[0] > 0, "{at}: no limit was met");
+        assert!(stats.throttled[0] > 0, "{at}: no request was throttled");
         assert_eq!(stats.used, None, "{at}");
     }
 }
@@ -532,10 +528,10 @@ async fn saved_pause_is_reported_until_it_ends() {
     let (long, short) = (cooling(Scope::Tenant, 50), cooling(Scope::App, 20));
     pace.restore(Scope::Tenant, Duration::from_secs(50));
     pace.restore(Scope::App, Duration::from_secs(20));
-    assert_eq!(pace.send_state(), SendState::CoolDown(long), "the one that ends last");
-    let mut told = pace.cooling();
-    told.sort_by_key(|cooling| cooling.until);
-    assert_eq!(told, [short, long]);
+    assert_eq!(pace.send_state(), SendState::CoolDown(long), "the cool-down that ends last");
+    let mut cooldowns = pace.cooling();
+    cooldowns.sort_by_key(|cooling| cooling.until);
+    assert_eq!(cooldowns, [short, long]);
     sleep(Duration::from_secs(20)).await;
     assert_eq!(pace.cooling(), [long]);
     sleep(Duration::from_secs(30)).await;
@@ -549,7 +545,7 @@ async fn throttled_responses_that_overlap_are_one_pause() {
     for _ in 0..3 {
         tickets.push(pace.admit(1).await);
     }
-    assert_eq!(pace.learned().expect("it learns").1, Some(Instant::now()), "the last sending");
+    assert_eq!(pace.learned().expect("a controller that measures").1, Some(Instant::now()), "the last write");
     let began = Instant::now();
     for (ticket, row) in tickets.iter_mut().zip(1..) {
         pace.settle(ticket, row, &throttled(5));

@@ -61,9 +61,9 @@ impl Pacing {
             (Some(learned), _) => {
                 // If the clock was set back, no time has passed.
                 let away = Duration::try_from(now.duration_since(learned.last_sent)).unwrap_or_default();
-                fresh.resume(LearnedRate { rate: learned.rate, credit: learned.credit }, away)
+                fresh.resume(LearnedRate { rate: learned.rate, burst: learned.credit }, away)
             }
-            (None, Some(rate)) => fresh.resume(LearnedRate { rate: Some(rate), credit: 0.0 }, Duration::ZERO),
+            (None, Some(rate)) => fresh.resume(LearnedRate { rate: Some(rate), burst: 0.0 }, Duration::ZERO),
             (None, None) => fresh,
         };
         RateController::Adaptive(Box::new(controller))
@@ -128,7 +128,7 @@ pub(super) fn state_of(pace: &Pace, before: Option<SavedRate>, wall: Timestamp) 
     let learned = pace.learned().and_then(|(learned, last_sent)| {
         let ago = SignedDuration::try_from(now.saturating_duration_since(last_sent?)).ok()?;
         let last_sent = wall.checked_sub(ago).ok()?;
-        Some(SavedRate { rate: learned.rate, credit: learned.credit, last_sent })
+        Some(SavedRate { rate: learned.rate, credit: learned.burst, last_sent })
     });
     // One millisecond more, so that rounding does not shorten a pause.
     let since_boot = sys::since_boot()
