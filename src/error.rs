@@ -23,8 +23,8 @@ pub enum Exit {
     Stopped,
     /// Sign-in, permission or wrong tenant.
     SignIn,
-    /// A guard rail or a declined prompt stopped it.
-    GuardRail,
+    /// A safety limit or a declined prompt stopped the run.
+    SafetyLimit,
     /// Another process holds this run.
     Locked,
     /// Stopped by SIGINT; safe to go on.
@@ -39,7 +39,7 @@ impl Exit {
         Self::Internal,
         Self::Usage,
         Self::SignIn,
-        Self::GuardRail,
+        Self::SafetyLimit,
         Self::Locked,
         Self::Interrupted,
         Self::Terminated,
@@ -59,7 +59,7 @@ impl Exit {
             Self::StillFailing => 4,
             Self::Stopped => 5,
             Self::SignIn => 6,
-            Self::GuardRail => 7,
+            Self::SafetyLimit => 7,
             Self::Locked => 8,
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -76,7 +76,7 @@ impl Exit {
             Self::Internal => 0,
             Self::Usage => 1,
             Self::SignIn => 2,
-            Self::GuardRail => 3,
+            Self::SafetyLimit => 3,
             Self::Locked => 4,
             Self::Interrupted | Self::Terminated => 5,
             Self::Stopped => 6,
@@ -130,9 +130,9 @@ pub enum Error {
     /// The service did not give what was asked; safe to go on later.
     #[error("{0}")]
     Unavailable(String),
-    /// A guard rail, or the prompt was declined.
+    /// A safety limit was exceeded, or the prompt was declined.
     #[error("{0}")]
-    GuardRail(String),
+    SafetyLimit(String),
     /// Another process holds the run.
     #[error("{}: another process is working on this run: {holder}", folder.display())]
     Locked {
@@ -211,7 +211,7 @@ impl Error {
             Self::File { .. } | Self::Internal(_) => Exit::Internal,
             Self::SignIn(_) => Exit::SignIn,
             Self::Unavailable(_) => Exit::Stopped,
-            Self::GuardRail(_) => Exit::GuardRail,
+            Self::SafetyLimit(_) => Exit::SafetyLimit,
             Self::Locked { .. } => Exit::Locked,
         }
     }

@@ -1,81 +1,81 @@
-//! How a run is stopped: running, draining (with the reasons), aborting. A value that every part can watch.
+//! Stopping a run: a shared value that every part of the run watches. A run is running, draining or aborting.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Why no new work is taken.
+/// Why a run stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum StopReason {
     /// SIGINT, Ctrl-C or Ctrl-Break.
     Interrupted,
     /// SIGTERM, SIGHUP or a closed console window.
     Terminated,
-    /// `--deadline` passed, or an announced wait outlasts it.
+    /// `--deadline` passed, or an announced pause ends after it.
     Deadline(String),
     /// The service asks for a longer pause than `--max-wait`.
     LongPause(String),
-    /// `--max-stall` passed without an answer for any user.
+    /// `--max-stall` passed without a final response for any user.
     Stalled(String),
-    /// Too many users failed, or another guard rail.
-    GuardRail(String),
+    /// Too many users failed, or another safety limit was exceeded.
+    SafetyLimit(String),
     /// No usable token, or a missing permission.
     SignIn(String),
-    /// A file of ours could not be written; nothing that was not written is claimed.
+    /// The journal or another file of the run could not be written.
     Journal(String),
-    /// A task of ours failed.
+    /// A task of the program failed, which is a bug.
     Bug(String),
-    /// The input copy could not be read any further.
+    /// The copy of the input could not be read.
     Input(String),
 }
 
-/// How far stopping has gone.
+/// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Taking work.
+    /// New requests are sent.
     Running,
-    /// Nothing new is sent; what is in flight may end.
+    /// No new requests are sent. Requests in flight may finish.
     Draining,
-    /// Everything ends at once.
+    /// Requests in flight are dropped.
     Aborting,
 }
 
-/// [`Phase`] in an atomic.
+/// Values of [`Phase`] in an atomic.
 const RUNNING: u8 = 0;
 const DRAINING: u8 = 1;
 const ABORTING: u8 = 2;
 
-/// Asked several times for every request, and raised once: so asking is one look at a number.
+/// The state behind a [`Stop`]. It is read several times for every request, so reading is one atomic load.
 #[derive(Debug, Default)]
 struct State {
-    /// A [`Phase`] as a number, which only grows.
+    /// A [`Phase`] as a number that can only grow.
     phase: AtomicU8,
-    reasons: Mutex<Vec<Why>>,
+    reasons: Mutex<Vec<StopReason>>,
     moved: Notify,
 }
 
-/// A shared handle; clones see and raise the same stop.
+/// A shared handle to stop a run. Clones share the same state.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<State>);
 
 impl Stop {
-    /// A run that nobody has stopped yet.
+    /// A run that is not stopped.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes no new work from now on. Later reasons are kept besides the first.
-    pub fn drain(&self, why: Why) {
+    /// Stops new requests. Later reasons are kept in addition to the first.
+    pub fn drain(&self, why: StopReason) {
         self.raise(Phase::Draining, Some(why));
     }
 
-    /// Ends everything at once.
-    pub fn abort(&self, why: Option<Why>) {
+    /// Stops new requests and drops those in flight.
+    pub fn abort(&self, why: Option<StopReason>) {
         self.raise(Phase::Aborting, why);
     }
 
-    /// How far stopping has gone.
+    /// The phase of a run.
     pub fn phase(&self) -> Phase {
         match self.0.phase.load(Ordering::Acquire) {
             RUNNING => Phase::Running,
@@ -84,29 +84,29 @@ impl Stop {
         }
     }
 
-    /// Whether work is still taken.
+    /// Whether new requests are sent.
     pub fn is_running(&self) -> bool {
         self.phase() == Phase::Running
     }
 
-    /// Why, in the order raised; empty while running.
-    pub fn reasons(&self) -> Vec<Why> {
+    /// The reasons in the order in which they were given; empty while running.
+    pub fn reasons(&self) -> Vec<StopReason> {
         self.kept().clone()
     }
 
-    /// Ends when draining begins.
+    /// Returns when draining begins.
     pub async fn draining(&self) {
         self.reached(Phase::Draining).await;
     }
 
-    /// Ends when everything is to end at once.
+    /// Returns when aborting begins.
     pub async fn aborting(&self) {
         self.reached(Phase::Aborting).await;
     }
 
     async fn reached(&self, phase: Phase) {
         loop {
-            // Made before the look, it hears whatever is raised after it.
+            // Created before the phase is read, so that a change after the read is not missed.
             let moved = self.0.moved.notified();
             if self.phase() >= phase {
                 return;
@@ -115,7 +115,7 @@ impl Stop {
         }
     }
 
-    fn raise(&self, phase: Phase, why: Option<Why>) {
+    fn raise(&self, phase: Phase, why: Option<StopReason>) {
         // The reason first, so that a task that sees the phase also finds the reason.
         if let Some(why) = why {
             let mut reasons = self.kept();
@@ -133,8 +133,8 @@ impl Stop {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Why>> {
-        // Nothing inside the lock can panic half-way through a change.
+    fn kept(&self) -> MutexGuard<'_, Vec<StopReason>> {
+        // Code that holds the lock cannot panic half-way through a change.
         self.0.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -149,7 +149,7 @@ mod tests {
         let waits = |stop: Stop| tokio::spawn(async move { stop.aborting().await });
         let waiting = waits(stop.clone());
         tokio::task::yield_now().await;
-        stop.drain(Why::Interrupted);
+        stop.drain(StopReason::Interrupted);
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         stop.abort(None);
@@ -161,12 +161,12 @@ mod tests {
         let stop = Stop::new();
         let other = stop.clone();
         assert!(stop.is_running());
-        other.drain(Why::Interrupted);
+        other.drain(StopReason::Interrupted);
         stop.draining().await;
         other.abort(None);
         stop.aborting().await;
-        other.drain(Why::Terminated);
+        other.drain(StopReason::Terminated);
         assert_eq!(stop.phase(), Phase::Aborting);
-        assert_eq!(stop.reasons(), [Why::Interrupted, Why::Terminated]);
+        assert_eq!(stop.reasons(), [StopReason::Interrupted, StopReason::Terminated]);
     }
 }

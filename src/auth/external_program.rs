@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use super::failure::Failure;
 use super::redact::redact;
-use crate::model::neutral;
+use crate::model::sanitize;
 use crate::sys::{ProcessGroup, has_terminal};
 
 /// A program that takes longer has hung.
@@ -43,7 +43,7 @@ async fn run_apart(line: &str, apart: bool) -> Result<Zeroizing<String>, Failure
     let output = output(command, "--token-command", apart).await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = neutral(&redact(said.trim(), &[]), SHOWN);
+        let said = sanitize(&redact(said.trim(), &[]), SHOWN);
         return Err(Failure::passing(format!("--token-command failed ({}): {said}", output.status)));
     }
     match std::str::from_utf8(&output.stdout) {

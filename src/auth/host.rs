@@ -11,7 +11,7 @@ use url::Url;
 use super::aadsts::{self, SignInRequest};
 use super::failure::{FEW_TRIES, Failure, PATIENCE};
 use super::redact::redact;
-use crate::model::{UserId, neutral};
+use crate::model::{UserId, sanitize};
 use crate::net::Lasting;
 
 /// Longest text of a sign-in error that is shown, in characters.
@@ -162,7 +162,7 @@ impl SignInHost {
             tenant: &self.tenant,
             client_id: &self.client_id,
         };
-        let mut said = format!("sign-in at {name} failed: {}", neutral(&redact(first, &secrets), SHOWN));
+        let mut said = format!("sign-in at {name} failed: {}", sanitize(&redact(first, &secrets), SHOWN));
         if let Some(fix) =
             code.and_then(|code| aadsts::fix(code, asked)).or_else(|| aadsts::fix_of_error(error, asked))
         {

@@ -16,9 +16,9 @@ mod person;
 mod plan;
 mod redact;
 #[cfg(test)]
-mod renewal;
+mod renewal_notice_tests;
 #[cfg(test)]
-mod renewal_told;
+mod renewal_tests;
 mod secret_file;
 mod skew;
 mod source;

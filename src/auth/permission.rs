@@ -104,7 +104,7 @@ fn shown(held: &[&str]) -> String {
     if held.is_empty() {
         "no permission at all".to_owned()
     } else {
-        crate::model::neutral(&held.join(", "), 300)
+        crate::model::sanitize(&held.join(", "), 300)
     }
 }
 

@@ -18,7 +18,7 @@ use super::notices::Notices;
 use super::skew;
 use super::source::TokenSource;
 use super::token::{Life, Token};
-use crate::model::{MAX_MESSAGE, WallClock, neutral};
+use crate::model::{MAX_MESSAGE, WallClock, sanitize};
 
 /// Not used any more so short before its end, at most: a request takes that long to be judged …
 const SPENT: Duration = Duration::from_secs(30);
@@ -481,8 +481,8 @@ impl Shared {
                 let name = if asked.eq_ignore_ascii_case(id) { String::new() } else { format!(" ({id})") };
                 Err(format!(
                     "wrong tenant: the token is for {}, {flag} asks for {}{name}; nothing was sent with it. Sign in there, or change {flag}",
-                    neutral(tid, MAX_MESSAGE),
-                    neutral(asked, MAX_MESSAGE)
+                    sanitize(tid, MAX_MESSAGE),
+                    sanitize(asked, MAX_MESSAGE)
                 ))
             }
             None => Ok(()),
@@ -495,13 +495,13 @@ fn same_tenant(old: Option<&Arc<Token>>, new: &Claims) -> Result<(), String> {
     let Some(before) = old.and_then(|old| old.claims.tid.as_deref()) else { return Ok(()) };
     let now = match &new.tid {
         Some(tid) if tid.eq_ignore_ascii_case(before) => return Ok(()),
-        Some(tid) => format!("is for {}", neutral(tid, MAX_MESSAGE)),
+        Some(tid) => format!("is for {}", sanitize(tid, MAX_MESSAGE)),
         None => "does not say for which it is".to_owned(),
     };
     Err(format!(
         "wrong tenant: the token so far was for {}, and the new one {now}; nothing was sent with it. Sign in as before, or \
          name the tenant with --tenant and begin again",
-        neutral(before, MAX_MESSAGE)
+        sanitize(before, MAX_MESSAGE)
     ))
 }
 

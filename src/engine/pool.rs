@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::engine::worker::{Exchange, Workers};
 use crate::model::{Event, Finished, Item};
-use crate::stop::{Stop, Why};
+use crate::stop::{Stop, StopReason};
 
 /// Fewest slots: the outage rule needs 20 different users at work even with one in flight, and room beside them.
 const FEWEST_SLOTS: usize = 64;
@@ -45,7 +45,7 @@ pub async fn run<E: Exchange>(
     let work = async {
         while let Some(ended) = serving.next().await {
             if let Err(panic) = ended {
-                stop.drain(Why::Bug(format!("a worker ended unexpectedly: {}", words(&*panic))));
+                stop.drain(StopReason::Bug(format!("a worker ended unexpectedly: {}", words(&*panic))));
             }
         }
     };
@@ -194,7 +194,7 @@ mod tests {
             })
             .collect();
         tokio::task::yield_now().await;
-        stop.drain(Why::Interrupted);
+        stop.drain(StopReason::Interrupted);
         for waits in waiting {
             assert_eq!(waits.await.expect("ended"), None);
         }

@@ -11,7 +11,7 @@ pub use crate::engine::dispatch::Exchange;
 use crate::engine::dispatch::{Dispatch, Whose, may_be_of_sign_in};
 use crate::engine::retry::{Decision, RetryPolicy, Tries};
 use crate::model::{Attempt, Event, Finished, Outcome, Reason, Record, Row, Text, WallClock, count, stamp};
-use crate::stop::{Stop, Why};
+use crate::stop::{Stop, StopReason};
 
 /// What every worker of a run shares.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl<E: Exchange> Workers<E> {
     /// rest of the users sent for nothing.
     pub(crate) async fn tell(&self, event: Event) {
         if self.events.send(event).await.is_err() && self.stop.is_running() {
-            self.stop.drain(Why::Bug("the journal thread ended unexpectedly".to_owned()));
+            self.stop.drain(StopReason::Bug("the journal thread ended unexpectedly".to_owned()));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::classify::{LONGEST_BODY, Meaning, classify, classify_read};
 use super::client::{ActionPath, Answered, Client, fresh_id, told};
 use super::replies::{Reply, decode};
 use crate::auth::Token;
-use crate::model::{Attempt, AttemptResult, MAX_MESSAGE, Text, TransientFailure, UserId, action, neutral};
+use crate::model::{Attempt, AttemptResult, MAX_MESSAGE, Text, TransientFailure, UserId, action, sanitize};
 
 /// Most parts of one batch: more are refused whole.
 pub const MOST_PARTS: usize = 20;
@@ -173,7 +173,7 @@ pub(super) fn without_reply(mut attempt: Attempt) -> BatchPart {
             };
             attempt.kind = AttemptResult::Transient(fault);
             attempt.message =
-                neutral(&format!("the batch as a whole: {}", attempt.message), MAX_MESSAGE).into();
+                sanitize(&format!("the batch as a whole: {}", attempt.message), MAX_MESSAGE).into();
             attempt.code = NO_ANSWER.into();
             BatchPart::NoAnswer(attempt)
         }

@@ -9,7 +9,7 @@ use url::Url;
 use super::body::{BodyText, is_error};
 use super::challenge::claims;
 use super::retry_after::{in_message, retry_after};
-use crate::model::{AttemptResult, MAX_MESSAGE, Reason, Scope, Throttle, TransientFailure, neutral};
+use crate::model::{AttemptResult, MAX_MESSAGE, Reason, Scope, Throttle, TransientFailure, sanitize};
 
 /// Longest answer to a write that is read, in bytes: error bodies are below 2 KiB.
 pub(super) const LONGEST_BODY: usize = 64 * 1024;
@@ -94,8 +94,8 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
             format!("HTTP {status}{form}{origin}{colon}{words}")
         }
     };
-    let code = neutral(&code, MAX_CODE);
-    Meaning { kind, code: code.into(), message: neutral(&message, MAX_MESSAGE).into(), retry_after }
+    let code = sanitize(&code, MAX_CODE);
+    Meaning { kind, code: code.into(), message: sanitize(&message, MAX_MESSAGE).into(), retry_after }
 }
 
 /// Whether another attempt may follow, so that a wait in the message is about it.

@@ -21,7 +21,7 @@ use super::connections::Connections;
 use crate::auth::{Token, Tokens};
 use crate::model::{
     Attempt, AttemptResult, MAX_MESSAGE, ObjectKind, Text, TransientFailure, UserId, WallClock, action,
-    neutral,
+    sanitize,
 };
 use crate::net::{NetFault, fault, requires_http1};
 
@@ -359,7 +359,7 @@ async fn read(
 pub(super) fn told(attempt: &mut Attempt, headers: &HeaderMap) {
     let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(id) = header(&REQUEST_ID) {
-        attempt.request_id = neutral(id, MAX_REQUEST_ID).into();
+        attempt.request_id = sanitize(id, MAX_REQUEST_ID).into();
     }
     let share = header(&LIMIT_PERCENTAGE).and_then(|text| text.trim().parse().ok());
     attempt.throttle_percentage =
@@ -377,7 +377,7 @@ fn broken(attempt: &mut Attempt, error: reqwest::Error) {
     };
     attempt.kind = AttemptResult::Transient(fault);
     attempt.code = code.into();
-    attempt.message = neutral(&text, MAX_MESSAGE).into();
+    attempt.message = sanitize(&text, MAX_MESSAGE).into();
 }
 
 #[cfg(test)]

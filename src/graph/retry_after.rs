@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap};
 
-use crate::model::neutral;
+use crate::model::sanitize;
 
 /// Longest wait in seconds. Longer ones count as absent (`docs/graph.md#throttled-answers`).
 const LONGEST_SECS: f64 = 24.0 * 3600.0;
@@ -58,7 +58,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     let waits = given.filter_map(|(name, unit, text)| {
         let wait = values(&text).filter_map(|value| wait(&value, unit, clock)).max();
         if wait.is_none() && text.contains(|c: char| c != '0' && !c.is_whitespace()) {
-            let value = neutral(&text, MAX_LOGGED);
+            let value = sanitize(&text, MAX_LOGGED);
             tracing::warn!(header = name, value, "counts as absent: unreadable or longer than 24 hours");
         }
         wait

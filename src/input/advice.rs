@@ -6,7 +6,7 @@ use super::names::{bare, word_for};
 use super::options::Options;
 use super::refusal::{Advice, Given, Listing, Refusal};
 use crate::error::Error;
-use crate::model::neutral;
+use crate::model::sanitize;
 
 /// Rows looked at for a sample of each column.
 const SAMPLED: usize = 1_000;
@@ -35,7 +35,7 @@ pub(super) fn explain_refusal(
     if let Some(first) = working.first() {
         let what = match first {
             Advice::Column(at) => match header.and_then(|header| header.get(*at)) {
-                Some(name) => format!("those in column {} {:?}", at + 1, neutral(name.trim(), SHOWN)),
+                Some(name) => format!("those in column {} {:?}", at + 1, sanitize(name.trim(), SHOWN)),
                 None => format!("those in column {}", at + 1),
             },
             Advice::Object(kind) => kind.plural().to_owned(),
@@ -109,13 +109,13 @@ fn columns(given: &Given<'_>, start: &Start) -> String {
         for (cell, sample) in record.cells.iter().flatten().zip(&mut samples) {
             let text = id_text(cell).0;
             if sample.is_none() && !text.is_empty() {
-                *sample = Some(neutral(text, SHOWN));
+                *sample = Some(sanitize(text, SHOWN));
             }
         }
     }
     let name = |at: usize| {
         let name = start.header().map(|header| &*header[at]);
-        name.map_or_else(String::new, |name| format!(" {:?}", neutral(name.trim(), SHOWN)))
+        name.map_or_else(String::new, |name| format!(" {:?}", sanitize(name.trim(), SHOWN)))
     };
     let is_secret = |at: usize| {
         let name = start.header().map_or_else(String::new, |header| bare(&header[at]));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::cell::id_text;
 use super::refusal::{Advice, Refusal};
-use crate::model::{UserId, neutral};
+use crate::model::{UserId, sanitize};
 
 /// Longest id shown, in characters.
 const SHOWN: usize = 40;
@@ -72,7 +72,7 @@ impl Agreement {
             lines[0],
             lines[1],
             column + 1,
-            neutral(&id, SHOWN)
+            sanitize(&id, SHOWN)
         ))
         .at(lines[1])
         .listing();

@@ -1,6 +1,6 @@
 //! What an id cell says, without what programs put around it.
 
-use crate::model::{is_invisible, plain};
+use crate::model::{is_invisible, strip_formula_guard};
 
 /// Blanks of any kind and invisible characters at the ends are no part of an id, nor are quotes around it, which stay where
 /// a blank stands between delimiter and quote: `Ann, "ann@contoso.com"`.
@@ -22,7 +22,7 @@ pub(super) fn trim(cell: &str) -> &str {
 /// a formula goes in every list: no id begins so, and our own lists may have lost the columns by which they are known.
 pub(super) fn id_text(cell: &str) -> (&str, bool) {
     let bare = trim(cell);
-    let text = plain(bare);
+    let text = strip_formula_guard(bare);
     // No sign-in name ends with an apostrophe.
     let quoted = || text.strip_prefix('\'')?.strip_suffix('\'');
     match text_formula(text).or_else(quoted).map(trim) {

@@ -8,7 +8,7 @@ use super::options::Options;
 use super::quoted::{QUOTED_ROWS, is_quoted_row};
 use super::records::{Broken, Gathered, Records};
 use super::refusal::{Fault, Given, Refusal};
-use crate::model::{UserId, neutral};
+use crate::model::{UserId, sanitize};
 
 /// Records looked at for a header. Reports have up to a dozen lines of titles and filters above their table; further down
 /// a cell that happens to be called `id` is data.
@@ -100,7 +100,7 @@ impl Start {
             next: below.filter_map(|record| record.cells.ok()).collect(),
             lead_ins,
             titles: looked.len() as u64,
-            title: looked.first().map_or_else(String::new, |title| neutral(text_of(title).trim(), SHOWN)),
+            title: looked.first().map_or_else(String::new, |title| sanitize(text_of(title).trim(), SHOWN)),
         })
     }
 
@@ -190,7 +190,7 @@ fn header_among(looked: &[Gathered], options: &Options) -> Result<Option<usize>,
         return Err(Refusal::new(format!(
             "{:?} stands above the header in line {line} and {why}. If it is a title, delete the lines above the \
              header; if it is a row, move it below",
-            neutral(text_of(record).trim(), SHOWN)
+            sanitize(text_of(record).trim(), SHOWN)
         ))
         .at(record.line));
     }

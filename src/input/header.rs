@@ -6,7 +6,7 @@ use super::first::{Start, filled, id_like, ids_in};
 use super::names::{THINGS, bare, is_of_another_person, known, named, normal, rank, self_telling};
 use super::options::Options;
 use super::refusal::{Advice, Refusal};
-use crate::model::{ObjectKind, UserId, count, neutral};
+use crate::model::{ObjectKind, UserId, count, sanitize};
 
 /// How the accounts of a run begin, what they are called, and the list that is meant where one is given as a list: with an
 /// `id` like any other, they would have everybody sent again.
@@ -62,7 +62,7 @@ pub(super) fn choose(start: &Start, options: &Options) -> Result<Layout, Refusal
     if let Some((what, telltale, is)) = export::of_another(first, object) {
         let mut refusal = Refusal::new(format!(
             "this looks like an export of {what} (it has a column {:?}), not like a list of {}",
-            neutral(first[telltale].trim(), SHOWN),
+            sanitize(first[telltale].trim(), SHOWN),
             object.plural()
         ));
         refusal.advice.extend(self_telling(first, object).into_iter().map(Advice::Column));
@@ -75,7 +75,7 @@ pub(super) fn choose(start: &Start, options: &Options) -> Result<Layout, Refusal
     match known[..] {
         [] => {}
         [one, other, ..] if rank(&first[one], object) == rank(&first[other], object) => {
-            let named = |at: usize| format!("{:?} (column {})", neutral(first[at].trim(), SHOWN), at + 1);
+            let named = |at: usize| format!("{:?} (column {})", sanitize(first[at].trim(), SHOWN), at + 1);
             let mut refusal =
                 Refusal::new(format!("two columns could hold the ids: {} and {}", named(one), named(other)));
             refusal.advice = vec![Advice::Column(one), Advice::Column(other)];
@@ -139,7 +139,7 @@ fn one_column(start: &Start, only: usize) -> Result<Layout, Refusal> {
             "line {} has one column, {:?}, and the lines below have more. If it is a title, delete the lines above \
              the header",
             start.first_line,
-            neutral(name, SHOWN)
+            sanitize(name, SHOWN)
         )));
     }
     let short = bare(name);
@@ -148,7 +148,7 @@ fn one_column(start: &Start, only: usize) -> Result<Layout, Refusal> {
     if of_a_thing || is_of_another_person(&short) {
         let mut refusal = Refusal::new(format!(
             "the only column, {:?}, does not name the users of the list",
-            neutral(name, SHOWN)
+            sanitize(name, SHOWN)
         ));
         refusal.advice = vec![Advice::Column(only)];
         refusal.lead = "If {what} are meant, use {flag}";

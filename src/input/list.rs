@@ -16,7 +16,7 @@ use super::records::{Broken, Gathered, Records};
 use super::repeats::Names;
 use super::width::Widths;
 use crate::error::Error;
-use crate::model::{BadId, CsvLayout, ObjectKind, Reason, Shard, UserId, count, neutral};
+use crate::model::{BadId, CsvLayout, ObjectKind, Reason, Shard, UserId, count, sanitize};
 
 /// Longest id cell shown, in characters.
 const SHOWN: usize = 256;
@@ -111,7 +111,7 @@ impl Checked {
     }
 
     pub(super) fn id<'a>(&self, gathered: &'a Gathered) -> Result<Found<'a>, (Reason, String, String)> {
-        let broken = |raw: &str, what: &str| (Reason::BrokenRow, what.to_owned(), neutral(raw, SHOWN));
+        let broken = |raw: &str, what: &str| (Reason::BrokenRow, what.to_owned(), sanitize(raw, SHOWN));
         let cells = match &gathered.cells {
             Ok(cells) => cells,
             Err(Broken { raw, why }) => return Err(broken(raw, why)),
@@ -124,7 +124,7 @@ impl Checked {
             Ok(id) => Ok(Found { id, given, around }),
             Err(why) => {
                 let reason = if why == BadId::Empty { Reason::EmptyId } else { Reason::BadId };
-                Err((reason, why.to_string(), neutral(given, SHOWN)))
+                Err((reason, why.to_string(), sanitize(given, SHOWN)))
             }
         }
     }

@@ -9,7 +9,7 @@ use super::data_rows::Rows;
 use super::list::{Checked, Found};
 use super::records::Gathered;
 use crate::error::Error;
-use crate::model::{Item, Outcome, Reason, Record, Row, Text, neutral, plain, stamp};
+use crate::model::{Item, Outcome, Reason, Record, Row, Text, sanitize, stamp, strip_formula_guard};
 
 /// Longest id cell shown, in characters.
 const SHOWN: usize = 256;
@@ -72,7 +72,7 @@ impl Checked {
             for (at, cell) in cells.iter_mut().enumerate() {
                 *cell = match ours {
                     _ if at == column => id_text(cell).0.to_owned(),
-                    true => plain(cell).to_owned(),
+                    true => strip_formula_guard(cell).to_owned(),
                     false => continue,
                 };
             }
@@ -112,7 +112,7 @@ impl Checked {
             Err((reason, message, shown)) => return settled(shown.into(), Outcome::Invalid, reason, message),
         };
         // An object id is harmless as it stands.
-        let shown = if id.is_guid() { Text::from(given) } else { neutral(given, SHOWN).into() };
+        let shown = if id.is_guid() { Text::from(given) } else { sanitize(given, SHOWN).into() };
         match self.same.binary_search_by_key(&number, |(row, _)| u64::from(*row)) {
             Ok(at) => {
                 settled(shown, Outcome::Duplicate, Reason::SameId, format!("same as row {}", self.same[at].1))

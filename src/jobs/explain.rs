@@ -2,7 +2,7 @@
 
 use crate::catalogue::{self, CatalogueSection, Entry};
 use crate::error::Error;
-use crate::model::{MAX_MESSAGE, neutral};
+use crate::model::{MAX_MESSAGE, sanitize};
 
 /// Explains the error `code`. Without a code it lists all known errors.
 ///
@@ -24,7 +24,7 @@ fn unknown(code: &str) -> String {
     format!(
         "no explanation for {}{near}. Run `reprovision explain` to list all known codes. The text of the service is in \
          the message column. For Exchange errors, run Invoke-ProvisioningRecipientDiagnostic",
-        neutral(code, MAX_MESSAGE)
+        sanitize(code, MAX_MESSAGE)
     )
 }
 

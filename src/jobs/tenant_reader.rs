@@ -13,7 +13,7 @@ use crate::pace::{Bounds, Pace, RateController};
 use crate::report::{count, human, thousands};
 use crate::scan::{ReadEnd, Reader, Stopped, Walk};
 use crate::session::Session;
-use crate::stop::{Stop, Why};
+use crate::stop::{Stop, StopReason};
 use crate::sys::{Signal, Signals};
 use crate::terminal::Console;
 
@@ -73,8 +73,8 @@ impl TenantReader {
             let stop = stop.clone();
             async move {
                 let why = match signals.next().await {
-                    Signal::Interrupt => Why::Interrupted,
-                    Signal::Terminate => Why::Terminated,
+                    Signal::Interrupt => StopReason::Interrupted,
+                    Signal::Terminate => StopReason::Terminated,
                 };
                 // Nothing is written to the tenant, so nothing is waited for.
                 stop.abort(Some(why));
@@ -120,14 +120,16 @@ impl TenantReader {
                 let why = self.stop.reasons();
                 for why in &why {
                     match why {
-                        Why::SignIn(text) => return Err(Error::SignIn(text.clone())),
+                        StopReason::SignIn(text) => return Err(Error::SignIn(text.clone())),
                         // No way to the service: the same command finds out whether it came back.
-                        Why::Stalled(text) => return Err(Error::Unavailable(format!("{text}; {goes_on}"))),
+                        StopReason::Stalled(text) => {
+                            return Err(Error::Unavailable(format!("{text}; {goes_on}")));
+                        }
                         _ => {}
                     }
                 }
                 self.console.status(&format!("stopped; {goes_on}"));
-                Ok(if why.contains(&Why::Terminated) { Exit::Terminated } else { Exit::Interrupted })
+                Ok(if why.contains(&StopReason::Terminated) { Exit::Terminated } else { Exit::Interrupted })
             }
             Stopped::Ended(ReadEnd::Refused(attempt)) => Err(match attempt.kind {
                 AttemptResult::Rejected(Reason::NoPermission) => Error::SignIn(self.refused.clone()),

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use jiff::Timestamp;
 
-use super::{Outcome, Reason, Text, plain};
+use super::{Outcome, Reason, Text, strip_formula_guard};
 
 /// The type of a column: how its cells are written to `results.csv` and read from it.
 pub trait Cell<'a>: Sized {
@@ -149,7 +149,7 @@ impl<T: Deref<Target = str>> Record<T> {
     /// The id as it was sent: without the apostrophe that a value gets in `results.csv` if a spreadsheet would read it as a
     /// formula, and a GUID without braces.
     pub fn sent_id(&self) -> &str {
-        let id = plain(&self.id);
+        let id = strip_formula_guard(&self.id);
         id.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(id)
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::figures::{Hand, MOST_HANDS};
 use crate::catalogue;
 use crate::error::Error;
-use crate::model::{MAX_MESSAGE, neutral};
+use crate::model::{MAX_MESSAGE, sanitize};
 
 /// Verdicts that need a person.
 const STILL_THERE: [&str; 2] = ["failed_again", "changed"];
@@ -93,12 +93,12 @@ fn hand(line: &Line) -> Hand {
         part: 0,
         row: line.row,
         name: name.clone(),
-        service: neutral(service, MAX_MESSAGE),
+        service: sanitize(service, MAX_MESSAGE),
         cause: entry.map_or_else(
-            || format!("{} (not in the catalogue)", neutral(&line.error_code, MAX_MESSAGE)),
+            || format!("{} (not in the catalogue)", sanitize(&line.error_code, MAX_MESSAGE)),
             |entry| entry.title.clone(),
         ),
-        message: neutral(&line.error_text, MAX_MESSAGE),
+        message: sanitize(&line.error_text, MAX_MESSAGE),
         who: entry.map_or("the administrator of the service", |entry| &entry.who).to_owned(),
         next_step: entry.map_or("read the message", |entry| &entry.next).to_owned(),
     }

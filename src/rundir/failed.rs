@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::line::Written;
 use crate::error::Error;
-use crate::model::{Outcome, Reason, neutral};
+use crate::model::{Outcome, Reason, sanitize};
 use crate::sys;
 
 /// Our columns start so, and are replaced when the file is fed back.
@@ -78,20 +78,20 @@ pub fn write_original(
     let kept: Vec<usize> = (0..names.len()).filter(|at| !names[*at].starts_with(OURS)).collect();
     let ours = ["run", "row", "outcome", "reason", "next_step"].map(|name| format!("{OURS}{name}"));
     writer
-        .write_record(kept.iter().map(|at| neutral(&names[*at], LONGEST_CELL)).chain(ours))
+        .write_record(kept.iter().map(|at| sanitize(&names[*at], LONGEST_CELL)).chain(ours))
         .map_err(written)?;
-    let run = neutral(&folder.file_name().unwrap_or_default().to_string_lossy(), LONGEST_CELL);
+    let run = sanitize(&folder.file_name().unwrap_or_default().to_string_lossy(), LONGEST_CELL);
     for row in raw {
         let (number, cells) = row?;
         let Some(picked) = pick(number) else { continue };
         let mut line: Vec<String> = kept
             .iter()
-            .map(|at| cells.get(*at).map_or_else(String::new, |cell| neutral(cell, LONGEST_CELL)))
+            .map(|at| cells.get(*at).map_or_else(String::new, |cell| sanitize(cell, LONGEST_CELL)))
             .collect();
         line.extend([run.clone(), number.to_string()]);
         line.extend(picked);
         // What is beyond the header stays beyond it: no name is above it, now or when the file is fed back.
-        line.extend(cells.iter().skip(names.len()).map(|cell| neutral(cell, LONGEST_CELL)));
+        line.extend(cells.iter().skip(names.len()).map(|cell| sanitize(cell, LONGEST_CELL)));
         writer.write_record(&line).map_err(written)?;
     }
     let file = writer.into_inner().map_err(|error| fail(error.into_error()))?;

@@ -9,7 +9,7 @@ mod line;
 mod page;
 mod read_back;
 #[cfg(test)]
-mod resume;
+mod resume_tests;
 mod run_file;
 
 pub use failed::{Failed, Original, write_original};

@@ -4,7 +4,7 @@ use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::Event;
 
-use crate::model::{MAX_MESSAGE, neutral};
+use crate::model::{MAX_MESSAGE, sanitize};
 
 /// Longest detail that is read, in bytes: seen ones are below 4 KiB.
 const LONGEST: usize = 64 * 1024;
@@ -28,11 +28,11 @@ pub fn detail(xml: &str) -> Detail {
             let texts: Vec<&str> =
                 records.iter().map(|(_, text)| text.as_str()).filter(|text| !text.is_empty()).collect();
             Detail {
-                code: neutral(records[0].0.trim(), LONGEST_CODE),
-                text: neutral(&texts.join("; "), MAX_MESSAGE),
+                code: sanitize(records[0].0.trim(), LONGEST_CODE),
+                text: sanitize(&texts.join("; "), MAX_MESSAGE),
             }
         }
-        _ => Detail { code: String::new(), text: neutral(xml.trim(), MAX_MESSAGE) },
+        _ => Detail { code: String::new(), text: sanitize(xml.trim(), MAX_MESSAGE) },
     }
 }
 

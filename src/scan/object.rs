@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::detail::{Detail, detail};
-use crate::model::{ErrorFilter, MAX_MESSAGE, ObjectKind, neutral};
+use crate::model::{ErrorFilter, MAX_MESSAGE, ObjectKind, sanitize};
 
 /// Largest page that Graph gives, in objects (`docs/graph.md#reading-pages`); each page costs one resource unit.
 pub(super) const LARGEST_PAGE: u32 = 999;
@@ -199,7 +199,7 @@ impl From<RawObject<'_>> for Object {
         let text = |text: Option<String>| text.unwrap_or_default();
         let (problems, unknown) = problems(raw.service_provisioning_errors);
         Self {
-            id: neutral(&raw.id, LONGEST_NAME),
+            id: sanitize(&raw.id, LONGEST_NAME),
             name: text(raw.user_principal_name),
             shown: text(raw.display_name),
             problems,
@@ -232,7 +232,7 @@ impl From<RawProblem> for Problem {
         let instance = raw.service_instance.unwrap_or_default();
         let Detail { code, text } = detail(raw.error_detail.as_deref().unwrap_or_default());
         Self {
-            service: neutral(instance.split('/').next().unwrap_or_default().trim(), 80),
+            service: sanitize(instance.split('/').next().unwrap_or_default().trim(), 80),
             code,
             since: raw.created_date_time.as_deref().and_then(time),
             text,
@@ -314,7 +314,7 @@ impl Problem {
 pub fn told(problem: &Problem, count: usize) -> String {
     match count {
         0 | 1 => problem.text.clone(),
-        more => neutral(&format!("{} (and {} more)", problem.text, more - 1), MAX_MESSAGE),
+        more => sanitize(&format!("{} (and {} more)", problem.text, more - 1), MAX_MESSAGE),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::auth::{
 };
 use crate::error::Error;
 use crate::graph::Connections;
-use crate::model::{MAX_MESSAGE, ObjectKind, neutral};
+use crate::model::{MAX_MESSAGE, ObjectKind, sanitize};
 use crate::net::Network;
 use crate::terminal::Console;
 
@@ -136,7 +136,7 @@ impl Session {
             Some(user) => format!("{user} through app {app}"),
             None => format!("app {app}"),
         };
-        format!("{} ({})", neutral(&who, MAX_MESSAGE), self.tokens.source_name())
+        format!("{} ({})", sanitize(&who, MAX_MESSAGE), self.tokens.source_name())
     }
 
     /// The message for a tenant that answers the first users with 403.

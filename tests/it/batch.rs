@@ -14,7 +14,7 @@ use reprovision::model::{
 };
 use reprovision::pace::{Bounds, Pace, RateController};
 use reprovision::simulator::{Ledger, Scenario, Simulator};
-use reprovision::stop::{Stop, Why};
+use reprovision::stop::{Stop, StopReason};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -325,19 +325,19 @@ async fn drain_drops_unsent_batches_and_waits_for_sent_ones() {
         let raise = stop.clone();
         tokio::spawn(async move {
             sleep(Duration::from_millis(at)).await;
-            raise.drain(Why::Interrupted);
+            raise.drain(StopReason::Interrupted);
         });
         let ran = run(asked, &stop, Box::new(|_, _, _| accepted())).await;
         assert_eq!((ran.records.len(), ran.left.len()), (expected, usize::from(expected > 0)));
         assert_eq!(ran.took, Duration::from_millis(if expected == 0 { at } else { 1_100 }));
-        assert_eq!(stop.reasons(), [Why::Interrupted]);
+        assert_eq!(stop.reasons(), [StopReason::Interrupted]);
     }
     // A long cool-down must not make users wait for a batch.
     let stop = Stop::new();
     let raise = stop.clone();
     tokio::spawn(async move {
         sleep(Duration::from_secs(10)).await;
-        raise.drain(Why::Interrupted);
+        raise.drain(StopReason::Interrupted);
     });
     let ran =
         run(ReadRequest { users: 100, ..ASKED }, &stop, Box::new(|_, _, _| own(throttled(3_600)))).await;

@@ -9,7 +9,7 @@ use reprovision::model::{
     Attempt, AttemptResult, Event, Item, Outcome, Reason, Record, TransientFailure, UserId,
 };
 use reprovision::pace::{Bounds, Pace, RateController};
-use reprovision::stop::{Phase, Stop, Why};
+use reprovision::stop::{Phase, Stop, StopReason};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -105,7 +105,7 @@ async fn run_with(
         let stop = stop.clone();
         tokio::spawn(async move {
             sleep(after).await;
-            stop.drain(Why::Interrupted);
+            stop.drain(StopReason::Interrupted);
         });
     }
     let (events, mut inbox) = mpsc::channel(16);
@@ -147,7 +147,7 @@ async fn request_longer_than_ten_seconds_after_stop_has_no_record() {
         run((1..=500).map(user).collect(), SECOND * 600, AttemptResult::Accepted, Some(SECOND), &stop).await;
     assert_eq!((ended.took, ended.sent), (SECOND * 11, 4));
     assert!(ended.events.is_empty(), "{:?}", ended.events);
-    assert_eq!((stop.phase(), stop.reasons()), (Phase::Aborting, vec![Why::Interrupted]));
+    assert_eq!((stop.phase(), stop.reasons()), (Phase::Aborting, vec![StopReason::Interrupted]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,6 +209,6 @@ async fn expired_sign_in_stops_run_without_records() {
     let stop = Stop::new();
     let ended =
         run_with((1..=500).map(user).collect(), SECOND, AttemptResult::Accepted, 10, 1, None, &stop).await;
-    assert_eq!(stop.reasons(), [Why::SignIn("no more tokens".to_owned())]);
+    assert_eq!(stop.reasons(), [StopReason::SignIn("no more tokens".to_owned())]);
     assert_eq!((ended.sent, ended.rows(), ended.cut_short()), (10, (1..=10).collect(), 0));
 }

@@ -10,7 +10,7 @@ use reprovision::model::{
 use reprovision::pace::{
     AdaptiveRate, Bounds, LearnedRate, Pace, RateController, RunningCooldown, SendState,
 };
-use reprovision::stop::{Stop, Why};
+use reprovision::stop::{Stop, StopReason};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -108,7 +108,7 @@ async fn panic_stops_run_and_requests_in_flight_are_recorded() {
     assert_eq!(ran.sent.len(), 3);
     assert_eq!(ran.records.iter().map(|record| record.row).collect::<Vec<_>>(), [1, 3]);
     let bug = "a worker ended unexpectedly: an unexpected case".to_owned();
-    assert_eq!(stop.reasons(), [Why::Bug(bug)]);
+    assert_eq!(stop.reasons(), [StopReason::Bug(bug)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +214,7 @@ async fn drain_ends_long_pause_without_records() {
     let raise = stop.clone();
     tokio::spawn(async move {
         sleep(Duration::from_secs(10)).await;
-        raise.drain(Why::Interrupted);
+        raise.drain(StopReason::Interrupted);
     });
     let ran = run(100, 50.0, 8, &stop, script(|_, _, _| throttled(3_600))).await;
     assert_eq!(ran.took, Duration::from_secs(10));
@@ -438,7 +438,7 @@ async fn no_user_is_sent_if_records_cannot_be_written() {
     pool_support::work_for(events, rows, dispatch, 6, 4, &stop).await;
     let sent = sent.lock().expect("no panic holds it").len();
     assert!(sent <= 4, "{sent} requests for a journal that is gone");
-    assert!(matches!(stop.reasons().as_slice(), [Why::Bug(_)]), "{:?}", stop.reasons());
+    assert!(matches!(stop.reasons().as_slice(), [StopReason::Bug(_)]), "{:?}", stop.reasons());
 }
 
 #[tokio::test(start_paused = true)]

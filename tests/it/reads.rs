@@ -12,7 +12,7 @@ use reprovision::model::{
 };
 use reprovision::pace::{Bounds, Pace, RateController};
 use reprovision::simulator::{Scenario, Simulator};
-use reprovision::stop::{Stop, Why};
+use reprovision::stop::{Stop, StopReason};
 use secrecy::SecretString;
 use tokio::time::{Instant, timeout};
 use url::Url;
@@ -121,7 +121,7 @@ async fn stop_ends_a_waiting_read() {
     dispatch.get(1, &url()).await.expect("it runs");
     let waiting = tokio::spawn(async move { dispatch.get(2, &url()).await });
     tokio::time::sleep(Duration::from_secs(5)).await;
-    stop.drain(Why::Interrupted);
+    stop.drain(StopReason::Interrupted);
     assert_eq!(waiting.await.expect("no panic"), None);
 }
 

@@ -8,7 +8,7 @@ use reprovision::engine::dispatch::{Dispatch, Exchange, ReadRequest, Reads};
 use reprovision::graph::{BatchPart, ReadResponse};
 use reprovision::model::{Attempt, AttemptResult, Item, Outcome, Reason, Record, TransientFailure, UserId};
 use reprovision::pace::{Bounds, Pace, RateController};
-use reprovision::stop::{Stop, Why};
+use reprovision::stop::{Stop, StopReason};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use url::Url;
@@ -160,7 +160,7 @@ impl Ran {
 
     fn why(&self) -> String {
         match &self.stop.reasons()[..] {
-            [Why::SignIn(text)] => text.clone(),
+            [StopReason::SignIn(text)] => text.clone(),
             other => panic!("{other:?}"),
         }
     }
@@ -444,5 +444,5 @@ async fn read_returns_401_only_for_its_own_object() {
     assert_eq!(state.token.load(Relaxed), 2);
     let (dispatch, _, stop) = reads(1, check, dead);
     assert!(dispatch.get(1, &url).await.is_none());
-    assert_eq!(stop.reasons(), [Why::SignIn("no newer token".to_owned())]);
+    assert_eq!(stop.reasons(), [StopReason::SignIn("no newer token".to_owned())]);
 }

@@ -10,7 +10,7 @@ use reprovision::model::{
     Attempt, AttemptResult, Item, Outcome, Record, Scope, Throttle, TransientFailure, UserId,
 };
 use reprovision::pace::{Bounds, Pace, RateController};
-use reprovision::stop::{Stop, Why};
+use reprovision::stop::{Stop, StopReason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -128,5 +128,5 @@ async fn panic_in_a_batch_stops_run_without_records() {
     let records = pool_support::work(rows(40), dispatch, 6, 20, &stop).await;
     assert!(records.is_empty(), "{records:?}");
     let bug = "a group of users ended without their answers".to_owned();
-    assert_eq!(stop.reasons(), [Why::Bug(bug)]);
+    assert_eq!(stop.reasons(), [StopReason::Bug(bug)]);
 }

@@ -10,7 +10,7 @@ use reprovision::model::{
     Attempt, AttemptResult, Outcome, Reason, Record, Scope, Throttle, TransientFailure,
 };
 use reprovision::pace::{Bounds, Pace, RateController, SendState};
-use reprovision::stop::{Stop, Why};
+use reprovision::stop::{Stop, StopReason};
 
 use crate::pace::{LATENCY, Ran, run_at, script};
 use crate::service::Service;
@@ -165,7 +165,7 @@ async fn conflicts_for_all_users_pause_until_the_run_stops() {
         while watched.silent_for() < SECOND * 1_800 {
             tokio::time::sleep(SECOND).await;
         }
-        raise.drain(Why::Stalled("no answer".to_owned()));
+        raise.drain(StopReason::Stalled("no answer".to_owned()));
     });
     let ran = run_at(pace, 100, 32, &stop, script(|_, _, _: &str| AttemptResult::Busy)).await;
     assert!(ran.records.is_empty() && ran.took < SECOND * 1_802, "{:?}", ran.took);
@@ -201,7 +201,7 @@ async fn service_with_503s_is_throttling_if_it_serves_some_users() {
     tokio::spawn(async move {
         tokio::time::sleep(SECOND * 600).await;
         assert!(matches!(watched.send_state(), SendState::Outage { .. }), "{:?}", watched.send_state());
-        raise.drain(Why::Interrupted);
+        raise.drain(StopReason::Interrupted);
     });
     let none = script(|_, _, _: &str| AttemptResult::Transient(TransientFailure::Unavailable));
     let ran = run_at(pace, 200, 32, &stop, none).await;

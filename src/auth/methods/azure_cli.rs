@@ -12,7 +12,7 @@ use crate::auth::host::Grant;
 use crate::auth::plan::{Building, SignInPlan};
 use crate::auth::redact::redact;
 use crate::auth::source::{Credential, TokenSource};
-use crate::model::neutral;
+use crate::model::sanitize;
 use crate::sys::has_terminal;
 
 /// The name of the program: a batch file on Windows.
@@ -94,10 +94,10 @@ impl AzureCli {
             client_id: "04b07795-8ddb-461a-bbee-02f9e1bf7b46",
         };
         let known = aadsts::code_in(said).and_then(|code| aadsts::fix(code, asked));
-        let shown = neutral(&redact(said.trim().trim_start_matches("ERROR:").trim(), &[]), SHOWN);
+        let shown = sanitize(&redact(said.trim().trim_start_matches("ERROR:").trim(), &[]), SHOWN);
         let again = match &self.tenant {
             Some(tenant) => {
-                format!("sign in: az login --tenant {} --allow-no-subscriptions", neutral(tenant, SHOWN))
+                format!("sign in: az login --tenant {} --allow-no-subscriptions", sanitize(tenant, SHOWN))
             }
             None => "sign in: az login --allow-no-subscriptions".to_owned(),
         };

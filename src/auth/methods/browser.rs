@@ -19,7 +19,7 @@ use crate::auth::host::Grant;
 use crate::auth::person::Person;
 use crate::auth::plan::{Building, SignInPlan};
 use crate::auth::source::{Credential, TokenSource};
-use crate::model::neutral;
+use crate::model::sanitize;
 
 /// A person who has not signed in by then has gone away.
 const BROWSER_WAIT: Duration = Duration::from_secs(300);
@@ -137,7 +137,7 @@ async fn redirected(mut stream: TcpStream, state: &str) -> Option<Result<SecretS
         (true, Some(code), _) => ("Signed in. You may close this page.", Some(Ok(SecretString::from(code)))),
         (true, None, Some(error)) => {
             let said = field("error_description").unwrap_or(error);
-            let said = neutral(said.lines().next().unwrap_or_default(), 300);
+            let said = sanitize(said.lines().next().unwrap_or_default(), 300);
             (
                 "Not signed in. You may close this page.",
                 Some(Err(Failure::Final(format!("the sign-in failed: {said}; nothing was sent")))),

@@ -13,7 +13,7 @@ use crate::auth::host::{Grant, Refused};
 use crate::auth::person::Person;
 use crate::auth::plan::{Building, SignInPlan};
 use crate::auth::source::{Credential, TokenSource};
-use crate::model::neutral;
+use crate::model::sanitize;
 
 /// `slow_down` adds so much (RFC 8628).
 const SLOWER: Duration = Duration::from_secs(5);
@@ -56,8 +56,8 @@ impl DeviceCode {
         let device_code = SecretString::from(device.device_code);
         self.person.show.text(&format!(
             "Sign in: open {} and enter the code {}",
-            neutral(&device.verification_uri, 200),
-            neutral(&device.user_code, 40)
+            sanitize(&device.verification_uri, 200),
+            sanitize(&device.user_code, 40)
         ));
         let end = Instant::now() + Duration::from_secs(device.expires_in.unwrap_or(900).min(3_600));
         let mut interval = Duration::from_secs(device.interval.unwrap_or(INTERVAL).clamp(1, 60));

@@ -14,7 +14,7 @@ use crate::auth::plan::{Building, SignInPlan, url};
 use crate::auth::redact::redact;
 use crate::auth::source::{Credential, TokenSource};
 use crate::error::Error;
-use crate::model::neutral;
+use crate::model::sanitize;
 use crate::net::is_loopback;
 
 /// Where a virtual machine asks (`docs/graph.md#tokens`); a variable of every Azure SDK moves it.
@@ -180,7 +180,7 @@ impl ManagedIdentity {
             IdentityEndpoint::AppService(key) => key.expose_secret(),
         };
         let said =
-            said.map_or_else(String::new, |said| format!(": {}", neutral(&redact(said, &[key]), SHOWN)));
+            said.map_or_else(String::new, |said| format!(": {}", sanitize(&redact(said, &[key]), SHOWN)));
         let text = format!("managed identity: the endpoint answered HTTP {}{said}", answer.status);
         match answer.status {
             404 | 429 | 500.. => Failure::Passing { text, after: answer.after, patience: PATIENCE },

@@ -14,7 +14,7 @@ use super::refusals::SendOrder;
 use crate::graph::BatchPart;
 use crate::model::{Attempt, Row, UserId};
 use crate::pace::AttemptFeedback;
-use crate::stop::{Stop, Why};
+use crate::stop::{Stop, StopReason};
 
 /// Longest time that a user waits for a batch to fill, whatever the rate.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ impl Batcher {
             Err(_) => None,
         };
         if came.is_none() && stop.is_running() {
-            stop.drain(Why::Bug("a group of users ended without their answers".to_owned()));
+            stop.drain(StopReason::Bug("a group of users ended without their answers".to_owned()));
         }
         came
     }

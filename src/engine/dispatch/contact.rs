@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::model::{Attempt, AttemptResult, TransientFailure};
-use crate::stop::Why;
+use crate::stop::StopReason;
 
 /// Tries of all users together that meet a lasting fault before anybody was answered. A hundred wrong passwords lock an
 /// account in many companies.
@@ -65,7 +65,7 @@ impl Contact {
     }
 
     /// What the answer, or its absence, tells; why to stop, if it is time.
-    pub(super) fn answered(&self, attempt: &Attempt) -> Option<Why> {
+    pub(super) fn answered(&self, attempt: &Attempt) -> Option<StopReason> {
         if self.made.load(Relaxed) {
             return None;
         }
@@ -91,8 +91,8 @@ impl Contact {
         }
         let text = format!("no user was answered, and {TRIES} tries failed alike: {}", attempt.message);
         Some(match fault {
-            TransientFailure::NoAccess => Why::SignIn(text),
-            _ => Why::Stalled(text),
+            TransientFailure::NoAccess => StopReason::SignIn(text),
+            _ => StopReason::Stalled(text),
         })
     }
 

@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::refusals::{Action, RefusalVerdict, Refusals, SendOrder};
 use crate::model::{Attempt, AttemptResult, Reason, UserId};
 use crate::pace::{AttemptFeedback, Pace, Ticket};
-use crate::stop::{Stop, Why};
+use crate::stop::{Stop, StopReason};
 
 /// Who waited longer for a token asks the gate again: with all who wait for the same one, the writes of more than this at
 /// the present rate would leave at once.
@@ -227,7 +227,7 @@ impl<E: Exchange> Gate<E> {
             let pass = match self.exchange.prepare().await {
                 Ok(pass) => pass,
                 Err(text) => {
-                    self.stop.drain(Why::SignIn(text));
+                    self.stop.drain(StopReason::SignIn(text));
                     return None;
                 }
             };

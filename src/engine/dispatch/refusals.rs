@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::model::{Attempt, AttemptResult, Reason, TransientFailure};
-use crate::stop::Why;
+use crate::stop::StopReason;
 
 /// Different users refused with 401 in a row that show that the token is dead, without a check.
 const UNAUTHORIZED_USERS: usize = 5;
@@ -52,7 +52,7 @@ pub(super) enum Action {
     /// A role may have ended: a renewed token tells.
     Renew,
     /// The run cannot go on.
-    Stop(Why),
+    Stop(StopReason),
 }
 
 /// Whose refusal it is.
@@ -202,7 +202,7 @@ impl Refusals {
                 (state.renewal, state.renewed_at) = (Renewal::Done, state.requests);
                 Action::Nothing
             }
-            false => Action::Stop(Why::SignIn(role_ended("no newer token was given", attempt))),
+            false => Action::Stop(StopReason::SignIn(role_ended("no newer token was given", attempt))),
         };
         drop(state);
         self.moved.notify_waiters();
@@ -289,7 +289,7 @@ impl State {
                 let Some(barred) = &mut self.barred else { return Action::Nothing };
                 barred.insert(counted);
                 match barred.len() >= BARRED_USERS {
-                    true => Action::Stop(Why::SignIn(not_graphs(attempt))),
+                    true => Action::Stop(StopReason::SignIn(not_graphs(attempt))),
                     false => Action::Nothing,
                 }
             }
@@ -332,7 +332,7 @@ impl State {
         self.doubt = 0;
         self.unknown.clear();
         match self.dead_in_a_row >= most {
-            true => Action::Stop(Why::SignIn(dead(self.dead_in_a_row, attempt))),
+            true => Action::Stop(StopReason::SignIn(dead(self.dead_in_a_row, attempt))),
             false => Action::Reject,
         }
     }
@@ -381,7 +381,9 @@ impl State {
                 Action::Renew
             }
             Renewal::Running => Action::Nothing,
-            Renewal::Done => Action::Stop(Why::SignIn(role_ended("also with a renewed token", attempt))),
+            Renewal::Done => {
+                Action::Stop(StopReason::SignIn(role_ended("also with a renewed token", attempt)))
+            }
         }
     }
 

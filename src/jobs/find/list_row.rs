@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::neutral;
+use crate::model::sanitize;
 use crate::scan::{Object, Problem, told};
 
 /// The header of the list.
@@ -15,8 +15,8 @@ pub(crate) const LONGEST_NAME: usize = 256;
 pub(crate) fn found_row(object: &Object, problem: &Problem, count: usize) -> [String; 7] {
     [
         object.id.clone(),
-        neutral(&object.name, LONGEST_NAME),
-        neutral(&object.shown, LONGEST_NAME),
+        sanitize(&object.name, LONGEST_NAME),
+        sanitize(&object.shown, LONGEST_NAME),
         problem.service.clone(),
         problem.code.clone(),
         since(problem.since),

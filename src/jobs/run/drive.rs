@@ -30,7 +30,7 @@ use crate::model::{Item, ProgressForm, WallClock};
 use crate::pace::Pace;
 use crate::report::{count, human};
 use crate::rundir::{Journal, Lock, SavedRate};
-use crate::stop::{Stop, Why};
+use crate::stop::{Stop, StopReason};
 use crate::sys::Signals;
 use crate::terminal::Console;
 
@@ -114,7 +114,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     let holds_forbidden = !call.guards.allows_all();
     let syncer = {
         let stop = stop.clone();
-        match journal.syncer(move |error| stop.abort(Some(Why::Journal(error.chain())))) {
+        match journal.syncer(move |error| stop.abort(Some(StopReason::Journal(error.chain())))) {
             Ok(syncer) => syncer,
             Err(error) => return DriveEnd::Written(Err(error)),
         }
@@ -185,7 +185,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
         tokio::spawn(pool::run(rows, workers, pool::slots(usize::from(call.concurrency)), stop.clone()));
     tokio::select! {
         ended = running => if let Err(error) = ended {
-            stop.abort(Some(Why::Bug(Error::from(error).chain())));
+            stop.abort(Some(StopReason::Bug(Error::from(error).chain())));
         },
         () = async { stop.aborting().await; sleep(LAST_WORDS).await } => {}
     }
@@ -204,7 +204,7 @@ async fn drive_under<E: Exchange, F: Future<Output = ()> + Send + 'static>(
     let put_off = counters.put_off.load(Relaxed);
     if put_off > 0 && stop.is_running() {
         let (them, max_wait) = (count(put_off, "users"), human(call.max_wait));
-        stop.drain(Why::LongPause(format!(
+        stop.drain(StopReason::LongPause(format!(
             "Microsoft 365 asks to wait longer than --max-wait {max_wait} for {them}. Run the same command again later"
         )));
     }
@@ -247,7 +247,7 @@ fn read(
                     }
                     place.send(item);
                 }
-                Err(error) => return stop.drain(Why::Input(error.chain())),
+                Err(error) => return stop.drain(StopReason::Input(error.chain())),
             }
         }
     }

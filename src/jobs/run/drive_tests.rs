@@ -49,7 +49,7 @@ impl Exchange for Stuck {
     }
 
     async fn send(&self, (): &(), _id: &UserId) -> Attempt {
-        self.1.drain(Why::Interrupted);
+        self.1.drain(StopReason::Interrupted);
         tokio::task::block_in_place(|| self.0.lock().expect("one at a time").recv()).expect("an answer");
         Attempt::of(AttemptResult::Accepted)
     }
@@ -103,7 +103,7 @@ async fn a_run_over_which_nobody_watches_any_more_is_stopped_at_once() {
     let ended = timeout(LONG, drive_under(call, items, journal, stop.clone(), broken)).await;
     let Ok(DriveEnd::Written(Ok(()))) = ended else { panic!("{ended:?}") };
     let bug = "the watch over signals, --deadline and --max-stall ended unexpectedly";
-    assert_eq!(stop.reasons(), [Why::Bug(bug.to_owned())]);
+    assert_eq!(stop.reasons(), [StopReason::Bug(bug.to_owned())]);
     // Who was in flight has his record, and nobody was sent after that.
     let read = read_results(folder.path(), USERS).expect("results");
     assert_eq!(read.totals.records, u64::from(IN_FLIGHT));

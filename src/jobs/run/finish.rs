@@ -16,7 +16,7 @@ use crate::report::{self, Figures, Summary, count, next_step};
 use crate::rundir::{
     Failed, Original, ReadBack, RunFile, State, Totals, each_record, hashes, is_accounted, read_account,
 };
-use crate::stop::Why;
+use crate::stop::StopReason;
 use crate::sys;
 use crate::terminal::Console;
 
@@ -24,7 +24,7 @@ use crate::terminal::Console;
 #[derive(Debug, Default)]
 pub(super) struct Worked {
     /// Why it stopped early.
-    pub(super) reasons: Vec<Why>,
+    pub(super) reasons: Vec<StopReason>,
     /// What went wrong with a file of ours.
     pub(super) error: Option<Error>,
     /// Length of this call.
@@ -121,7 +121,7 @@ pub(super) fn account(
     if let Err(error) = rows.write(folder, failed) {
         fail(&error, &mut exit);
     }
-    if worked.reasons.iter().any(|why| matches!(why, Why::GuardRail(_))) {
+    if worked.reasons.iter().any(|why| matches!(why, StopReason::SafetyLimit(_))) {
         run.next = Some(plan.next_commands(folder, true));
         if let Err(error) = run.write(folder) {
             fail(&error, &mut exit);
@@ -218,7 +218,7 @@ fn write_summary(folder: &Path, summary: &mut Summary, figures: &Figures) -> Res
 }
 
 fn print_stops(exit: Exit, stopped: &[String], console: &Console) {
-    let is_error = matches!(exit, Exit::Internal | Exit::Usage | Exit::SignIn | Exit::GuardRail);
+    let is_error = matches!(exit, Exit::Internal | Exit::Usage | Exit::SignIn | Exit::SafetyLimit);
     for sentence in stopped {
         match is_error {
             true => console.error(sentence),
@@ -228,28 +228,28 @@ fn print_stops(exit: Exit, stopped: &[String], console: &Console) {
 }
 
 /// What a reason for stopping ends with.
-pub(super) fn exit_of(why: &Why) -> Exit {
+pub(super) fn exit_of(why: &StopReason) -> Exit {
     match why {
-        Why::Interrupted => Exit::Interrupted,
-        Why::Terminated => Exit::Terminated,
-        Why::Deadline(_) | Why::LongPause(_) | Why::Stalled(_) => Exit::Stopped,
-        Why::GuardRail(_) => Exit::GuardRail,
-        Why::SignIn(_) => Exit::SignIn,
-        Why::Journal(_) | Why::Bug(_) | Why::Input(_) => Exit::Internal,
+        StopReason::Interrupted => Exit::Interrupted,
+        StopReason::Terminated => Exit::Terminated,
+        StopReason::Deadline(_) | StopReason::LongPause(_) | StopReason::Stalled(_) => Exit::Stopped,
+        StopReason::SafetyLimit(_) => Exit::SafetyLimit,
+        StopReason::SignIn(_) => Exit::SignIn,
+        StopReason::Journal(_) | StopReason::Bug(_) | StopReason::Input(_) => Exit::Internal,
     }
 }
 
-fn sentence(why: &Why) -> String {
+fn sentence(why: &StopReason) -> String {
     match why {
-        Why::Interrupted => "by Ctrl-C".to_owned(),
-        Why::Terminated => "by SIGTERM or SIGHUP".to_owned(),
-        Why::SignIn(text) => sign_in_text(text),
-        Why::Deadline(text)
-        | Why::LongPause(text)
-        | Why::Stalled(text)
-        | Why::GuardRail(text)
-        | Why::Journal(text)
-        | Why::Bug(text)
-        | Why::Input(text) => text.clone(),
+        StopReason::Interrupted => "by Ctrl-C".to_owned(),
+        StopReason::Terminated => "by SIGTERM or SIGHUP".to_owned(),
+        StopReason::SignIn(text) => sign_in_text(text),
+        StopReason::Deadline(text)
+        | StopReason::LongPause(text)
+        | StopReason::Stalled(text)
+        | StopReason::SafetyLimit(text)
+        | StopReason::Journal(text)
+        | StopReason::Bug(text)
+        | StopReason::Input(text) => text.clone(),
     }
 }

@@ -21,7 +21,7 @@ use crate::error::{CREATE_TEMPORARY, Error, Exit};
 use crate::graph::{Client, ClientConfig};
 use crate::input::{Checked, check};
 use crate::jobs::signals::{ended_by, listen, unless_stopped};
-use crate::model::{Outcome, WallClock, neutral};
+use crate::model::{Outcome, WallClock, sanitize};
 use crate::report::{count, thousands};
 use crate::rundir::{
     Identity, Journal, ReadBack, RunFile, SCHEMA, State, Totals, is_accounted, newest_state,
@@ -119,7 +119,7 @@ async fn prepare(plan: RunPlan, session: &Session, console: &Console) -> Result<
         return Ok(Prepared::Over(Box::new(Exit::Done.into())));
     }
     if let Some(most) = plan.expect_max.filter(|most| checked.users > *most) {
-        return Err(Error::GuardRail(format!(
+        return Err(Error::SafetyLimit(format!(
             "{} in the input, and --expect-max allows {}; nothing was sent",
             count(checked.users, plan.kind.plural()),
             thousands(most)
@@ -355,7 +355,7 @@ fn retry_of(checked: &Checked, copy: &Path) -> Result<Vec<String>, Error> {
     let Some(column) = column else { return Ok(Vec::new()) };
     let mut found: Vec<String> = Vec::new();
     for row in checked.raw_rows(copy)? {
-        let name = row?.cells.get(column).map_or_else(String::new, |cell| neutral(cell.trim(), RUN_NAME));
+        let name = row?.cells.get(column).map_or_else(String::new, |cell| sanitize(cell.trim(), RUN_NAME));
         if !name.is_empty() && !found.contains(&name) {
             found.push(name);
         }

@@ -14,7 +14,7 @@ use crate::pace::{
 };
 use crate::report::{Limits, human};
 use crate::rundir::{SavedRate, State};
-use crate::stop::Why;
+use crate::stop::StopReason;
 use crate::sys;
 
 /// The settings of the pace.
@@ -137,12 +137,12 @@ pub(super) fn state_of(pace: &Pace, before: Option<SavedRate>, wall: Timestamp) 
 }
 
 /// Why the run stops at a pause that is longer than `--max-wait`.
-pub(super) fn long_pause(pace: &Pace, max_wait: Duration) -> Option<Why> {
+pub(super) fn long_pause(pace: &Pace, max_wait: Duration) -> Option<StopReason> {
     let long = |cooling: &RunningCooldown| cooling.announced && cooling.length > max_wait;
     let cooling = pace.cooling().into_iter().find(long)?;
     let left = cooling.until.saturating_duration_since(Instant::now());
     let end = Timestamp::now().saturating_add(left).unwrap_or(Timestamp::MAX);
-    Some(Why::LongPause(format!(
+    Some(StopReason::LongPause(format!(
         "Microsoft 365 asks for a pause of {} ({}), longer than --max-wait {}. Run the same command again after {}",
         human(left),
         cooling.scope.owner(),

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::stop::{Stop, Why};
+use crate::stop::{Stop, StopReason};
 
 /// Held by the part for as long as it works.
 pub(super) struct Alarm {
@@ -20,7 +20,7 @@ impl Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.stop.drain(Why::Bug(format!("{} ended unexpectedly", self.part)));
+            self.stop.drain(StopReason::Bug(format!("{} ended unexpectedly", self.part)));
         }
     }
 }
@@ -42,6 +42,6 @@ mod tests {
         part(false).join().expect("it ended");
         assert!(stop.is_running());
         part(true).join().expect_err("it panicked");
-        assert_eq!(stop.reasons(), [Why::Bug("a part ended unexpectedly".to_owned())]);
+        assert_eq!(stop.reasons(), [StopReason::Bug("a part ended unexpectedly".to_owned())]);
     }
 }

@@ -54,14 +54,14 @@ fn waiting(waiting: SendState) -> Option<String> {
 mod tests {
     use super::*;
     use crate::pace::{Bounds, RateController};
-    use crate::stop::Why;
+    use crate::stop::StopReason;
 
     #[tokio::test(start_paused = true)]
     async fn a_run_that_stops_shows_that_instead_of_its_wait() {
         let (pace, stop) = (Pace::new(RateController::Fixed, Bounds::default(), None), Stop::new());
         let read = reader(pace, Arc::default(), stop.clone());
         assert_eq!(read().waiting, None);
-        stop.drain(Why::Interrupted);
+        stop.drain(StopReason::Interrupted);
         assert_eq!(read().waiting.as_deref(), Some(STOPPING));
     }
 }

@@ -90,7 +90,7 @@ impl Prompt<'_> {
     /// Says the first lines and gets the yes, where one is needed. Returns how long that took.
     ///
     /// # Errors
-    /// `Error::Usage` where nobody can be asked; `Error::GuardRail` for a no.
+    /// `Error::Usage` if there is no terminal to ask; `Error::SafetyLimit` if the answer is no.
     pub(super) async fn agree(&self, console: &Console) -> Result<Duration, Error> {
         let question = format!(
             "{} {} in {}? [y/N] ",
@@ -114,7 +114,7 @@ impl Prompt<'_> {
         let answer = question_to.ask(question).await;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(asked_at.elapsed()),
-            _ => Err(Error::GuardRail("declined; nothing was sent".to_owned())),
+            _ => Err(Error::SafetyLimit("declined; nothing was sent".to_owned())),
         }
     }
 }

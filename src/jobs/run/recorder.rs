@@ -12,7 +12,7 @@ use super::safety_limits::Guards;
 use crate::error::Error;
 use crate::model::{Attempt, AttemptResult, Event, Finished, Outcome};
 use crate::rundir::Journal;
-use crate::stop::{Stop, Why};
+use crate::stop::{Stop, StopReason};
 use crate::terminal::Console;
 
 /// Records that go in one write.
@@ -61,7 +61,7 @@ pub(super) fn record(
             }
         }
         if let Err(error) = journal.append(finished.iter().map(|finished| &finished.record)) {
-            stop.abort(Some(Why::Journal(error.chain())));
+            stop.abort(Some(StopReason::Journal(error.chain())));
             return Err(error);
         }
         written();

@@ -1,11 +1,11 @@
-//! The guard rails: what the answers so far probably mean, and when to stop because of it.
+//! The safety limits: judge each record and stop the run if too many users fail.
 
 use std::collections::BTreeMap;
 
 use crate::model::MaxFailures;
 use crate::model::{ObjectKind, Outcome, Reason, Record};
 use crate::report::{cause, count, next_step, thousands};
-use crate::stop::Why;
+use crate::stop::StopReason;
 
 /// A share of failures means nothing before so many failed.
 const FEWEST_FAILURES: u64 = 20;
@@ -40,7 +40,7 @@ impl Guards {
     }
 
     /// Takes a record into account; why to stop, if it is time. Rows that were not sent count nowhere.
-    pub(super) fn judge(&mut self, record: &Record) -> Option<Why> {
+    pub(super) fn judge(&mut self, record: &Record) -> Option<StopReason> {
         match record.outcome {
             Outcome::Accepted => {
                 self.answered += 1;
@@ -56,7 +56,7 @@ impl Guards {
         *self.reasons.entry(reason).or_default() += 1;
         self.forbidden = self.forbidden.filter(|_| reason == Reason::NoPermission).map(|count| count + 1);
         if self.forbidden == Some(FORBIDDEN_FROM_START) {
-            return Some(Why::SignIn(format!(
+            return Some(StopReason::SignIn(format!(
                 "the first {FORBIDDEN_FROM_START} {} were all rejected with 403: {}",
                 self.kind.plural(),
                 self.refused
@@ -69,7 +69,7 @@ impl Guards {
                 format!("{} %", share * 100.0),
             ),
         };
-        over.then(|| Why::GuardRail(self.sentence(&limit)))
+        over.then(|| StopReason::SafetyLimit(self.sentence(&limit)))
     }
 
     fn sentence(&self, limit: &str) -> String {
@@ -117,7 +117,7 @@ mod tests {
         outcome: Outcome,
         reason: Option<Reason>,
         times: u64,
-    ) -> Option<(u64, Why)> {
+    ) -> Option<(u64, StopReason)> {
         (1..=times).find_map(|n| Some((n, guards.judge(&record(outcome, reason))?)))
     }
 
@@ -135,7 +135,7 @@ mod tests {
             cause(Reason::NotFound),
             cause(Reason::BadRequest)
         );
-        assert_eq!(why, Why::GuardRail(expected));
+        assert_eq!(why, StopReason::SafetyLimit(expected));
     }
 
     #[test]
@@ -149,7 +149,7 @@ mod tests {
     fn five_403s_from_the_start_are_a_missing_permission_and_later_ones_are_not() {
         let forbidden = Some(Reason::NoPermission);
         let found = judged(&mut guards("100%"), Outcome::Failed, forbidden, 9).expect("stopped");
-        assert!(matches!(found, (5, Why::SignIn(_))), "{found:?}");
+        assert!(matches!(found, (5, StopReason::SignIn(_))), "{found:?}");
         let mut later = guards("100%");
         judged(&mut later, Outcome::Accepted, None, 1);
         assert_eq!(judged(&mut later, Outcome::Failed, forbidden, 50), None);

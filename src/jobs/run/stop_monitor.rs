@@ -10,7 +10,7 @@ use super::counters::{Counters, LOOK_EVERY};
 use super::pacing::long_pause;
 use crate::pace::{Pace, SendState};
 use crate::report::human;
-use crate::stop::{Stop, Why};
+use crate::stop::{Stop, StopReason};
 use crate::sys::{Signal, Signals};
 use crate::terminal::Console;
 
@@ -75,27 +75,32 @@ fn begun(counters: &Counters, max_stall: Duration) -> String {
 }
 
 /// What a signal asks for.
-pub(super) fn why(signal: Signal) -> Why {
+pub(super) fn why(signal: Signal) -> StopReason {
     match signal {
-        Signal::Interrupt => Why::Interrupted,
-        Signal::Terminate => Why::Terminated,
+        Signal::Interrupt => StopReason::Interrupted,
+        Signal::Terminate => StopReason::Terminated,
     }
 }
 
-fn overdue(pace: &Pace, counters: &Counters, deadline: Option<Instant>, max_stall: Duration) -> Option<Why> {
+fn overdue(
+    pace: &Pace,
+    counters: &Counters,
+    deadline: Option<Instant>,
+    max_stall: Duration,
+) -> Option<StopReason> {
     if let Some(end) = deadline {
         if let SendState::CoolDown(cooling) = pace.send_state()
             && cooling.announced
             && cooling.until > end
         {
             let left = human(cooling.until.saturating_duration_since(Instant::now()));
-            return Some(Why::Deadline(format!(
+            return Some(StopReason::Deadline(format!(
                 "Microsoft 365 asks for a pause of {left} more ({}), and --deadline ends before that",
                 cooling.scope.owner()
             )));
         }
         if Instant::now() >= end {
-            return Some(Why::Deadline("--deadline has passed".to_owned()));
+            return Some(StopReason::Deadline("--deadline has passed".to_owned()));
         }
     }
     (pace.silent_for() > max_stall).then(|| {
@@ -103,7 +108,7 @@ fn overdue(pace: &Pace, counters: &Counters, deadline: Option<Instant>, max_stal
             "" => String::new(),
             trouble => format!("; the last try: {trouble}"),
         };
-        Why::Stalled(format!("no answer for any user for {} (--max-stall){last}", human(max_stall)))
+        StopReason::Stalled(format!("no answer for any user for {} (--max-stall){last}", human(max_stall)))
     })
 }
 
@@ -134,14 +139,14 @@ mod tests {
         let announced = refused(Some(Duration::from_secs(41))).await;
         let said = overdue(&announced, &counters, Some(end), STALL);
         assert!(
-            matches!(&said, Some(Why::Deadline(text)) if text.contains("a pause of 41 s more")),
+            matches!(&said, Some(StopReason::Deadline(text)) if text.contains("a pause of 41 s more")),
             "{said:?}"
         );
         assert_eq!(overdue(&announced, &counters, Some(end + Duration::from_secs(60)), STALL), None);
         sleep(Duration::from_millis(500)).await;
         assert_eq!(
             overdue(&own, &counters, Some(end), STALL),
-            Some(Why::Deadline("--deadline has passed".to_owned()))
+            Some(StopReason::Deadline("--deadline has passed".to_owned()))
         );
     }
 
@@ -163,7 +168,7 @@ mod tests {
         assert_eq!(long_pause(&*refused(None).await, Duration::ZERO), None, "a pause of our own making");
         let pace = refused(Some(hour + second)).await;
         let said = |pace: &Pace| match long_pause(pace, hour) {
-            Some(Why::LongPause(text)) => text,
+            Some(StopReason::LongPause(text)) => text,
             other => panic!("{other:?}"),
         };
         let text = said(&pace);
@@ -186,6 +191,6 @@ mod tests {
         sleep(Duration::from_secs(3_600) + STALL).await;
         assert_eq!(overdue(&pace, &counters, None, STALL), None);
         sleep(Duration::from_secs(1)).await;
-        assert!(matches!(overdue(&pace, &counters, None, STALL), Some(Why::Stalled(_))));
+        assert!(matches!(overdue(&pace, &counters, None, STALL), Some(StopReason::Stalled(_))));
     }
 }

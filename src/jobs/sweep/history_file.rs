@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::graph::Clocks;
 use crate::jobs::files::is_file;
 use crate::jobs::find::FOUND_HEADER;
-use crate::model::{Outcome, neutral};
+use crate::model::{Outcome, sanitize};
 use crate::rundir::{RunFile, each_record};
 use crate::sys;
 
@@ -215,7 +215,7 @@ fn belongs(mut lock: &File, path: &Path, tenant: &str) -> io::Result<Result<(), 
         return Ok(Err(Error::Usage(format!(
             "{} belongs to tenant {}, but this sweep is for {tenant}. Nothing was sent. Use a separate --history FILE for each tenant",
             path.display(),
-            neutral(&owner, LONGEST_TENANT as usize)
+            sanitize(&owner, LONGEST_TENANT as usize)
         ))));
     }
     Ok(Ok(()))

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::jobs::find::{LONGEST_NAME, since};
-use crate::model::{Verdict, neutral};
+use crate::model::{Verdict, sanitize};
 use crate::scan::{Object, Problem};
 
 /// The header of `verified.csv`; new columns only at the end.
@@ -44,12 +44,12 @@ pub(crate) struct VerifiedRow<'a> {
 
 /// One line of `verified.csv`.
 pub(crate) fn verified_row(row: VerifiedRow<'_>) -> [String; 11] {
-    let name = |text: Option<&String>| text.map_or_else(String::new, |text| neutral(text, LONGEST_NAME));
+    let name = |text: Option<&String>| text.map_or_else(String::new, |text| sanitize(text, LONGEST_NAME));
     let of = |part: fn(&Problem) -> String| row.problem.map_or_else(String::new, part);
     let text = if row.unread.is_empty() { of(|problem| problem.text.clone()) } else { row.unread.to_owned() };
     [
         row.row.to_string(),
-        neutral(row.id, LONGEST_NAME),
+        sanitize(row.id, LONGEST_NAME),
         name(row.object.map(|object| &object.name)),
         name(row.object.map(|object| &object.shown)),
         row.verdict.as_str().to_owned(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::failure::Failure;
-use super::renewal::{Form, HOUR, Script, TENANT, clock, tokens, tokens_by};
+use super::renewal_tests::{Form, HOUR, Script, TENANT, clock, tokens, tokens_by};
 use super::tokens::Tokens;
 
 /// Looks at the token every ten seconds for so long; how often it changed.

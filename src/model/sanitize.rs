@@ -1,14 +1,14 @@
-//! Text from elsewhere made harmless for cells and terminals.
+//! Makes text from other programs harmless for CSV cells and terminals.
 
 /// Longest message in a cell or on a terminal, in characters.
 pub const MAX_MESSAGE: usize = 300;
-/// What a spreadsheet takes for the start of a formula.
+/// First characters of a text that a spreadsheet reads as a formula.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
-/// Escapes control and invisible characters, cuts at `max_chars`, and puts `'` before what a spreadsheet would take
-/// for a formula. Apostrophes that stand there already get one more, so that [`plain`] knows which is ours.
-pub fn neutral(text: &str, max_chars: usize) -> String {
-    // Nearly every text: no early end, so that the compiler looks at many bytes at once.
+/// Escapes control and invisible characters, cuts the text at `max_chars`, and puts `'` before a text that a spreadsheet would
+/// read as a formula. A text that already begins with `'` gets another one, so that [`strip_formula_guard`] removes only this one.
+pub fn sanitize(text: &str, max_chars: usize) -> String {
+    // Nearly all texts end here. The fold has no early exit, so that the compiler can vectorize it.
     let harmless = text.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte));
     if harmless && text.len() <= max_chars && !begins_formula(text) {
         return text.to_owned();
@@ -33,8 +33,8 @@ pub fn neutral(text: &str, max_chars: usize) -> String {
     out
 }
 
-/// The cell as it was before [`neutral`] put its `'` there; what was escaped or cut stays so.
-pub fn plain(cell: &str) -> &str {
+/// Removes the `'` that [`sanitize`] put before a formula. Escaped or cut text stays as it is.
+pub fn strip_formula_guard(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|rest| begins_formula(rest)).unwrap_or(cell)
 }
 
@@ -54,22 +54,22 @@ mod tests {
 
     #[test]
     fn formulas_escapes_and_line_breaks_are_harmless() {
-        assert_eq!(neutral("=1+1", 10), "'=1+1");
-        assert_eq!(neutral("a\u{1b}[31mb\nc", 20), "a\\u{1b}[31mb c");
-        assert_eq!(neutral("a\u{202e}b", 20), "a\\u{202e}b");
-        assert_eq!(neutral("abcdef", 3), "abc…");
+        assert_eq!(sanitize("=1+1", 10), "'=1+1");
+        assert_eq!(sanitize("a\u{1b}[31mb\nc", 20), "a\\u{1b}[31mb c");
+        assert_eq!(sanitize("a\u{202e}b", 20), "a\\u{202e}b");
+        assert_eq!(sanitize("abcdef", 3), "abc…");
     }
 
     #[test]
     fn a_harmless_text_stays_as_it_is_up_to_its_longest() {
-        assert_eq!((&*neutral("a b~", 4), &*neutral("a b~", 3)), ("a b~", "a b…"));
-        assert_eq!(neutral("a\u{7f}", 4), "a\\u{7f}");
+        assert_eq!((&*sanitize("a b~", 4), &*sanitize("a b~", 3)), ("a b~", "a b…"));
+        assert_eq!(sanitize("a\u{7f}", 4), "a\\u{7f}");
     }
 
     #[test]
     fn the_apostrophe_that_we_put_is_the_one_that_goes() {
         for given in ["a@b", "=1@x", "'-a@b", "''＝1", "'a@b", "o'brien@c", "'", ""] {
-            assert_eq!(plain(&neutral(given, 20)), given);
+            assert_eq!(strip_formula_guard(&sanitize(given, 20)), given);
         }
     }
 }
