@@ -63,22 +63,16 @@ fn verdict_on_a_throttle(bencher: Bencher<'_, '_>) {
 }
 
 fn record(row: u64) -> Record {
+    let id = format!("{row:08x}-0000-4000-8000-{row:012x}").into();
     Record {
-        row,
-        id: format!("{row:08x}-0000-4000-8000-{row:012x}").into(),
-        outcome: Outcome::Accepted,
-        reason: None,
         http_status: Some(204),
-        error_code: "".into(),
-        message: "".into(),
         attempts: 1,
-        throttled: 0,
         first_sent_at: "2026-11-24T10:00:00.000Z".into(),
         finished_at: "2026-11-24T10:00:00.050Z".into(),
         duration_ms: Some(50),
         client_request_id: "0f0f0f0f-0000-4000-8000-000000000000".into(),
         request_id: "0f0f0f0f-0000-4000-8000-000000000001".into(),
-        line: row + 1,
+        ..Record::unsent(row, row + 1, id, Outcome::Accepted, None)
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Doctor {
     #[command(flatten)]
     pub service: Service,
     /// Kind of object whose permissions are checked
-    #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", default_value = "users")]
+    #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", value_enum, default_value_t)]
     pub object: ObjectKind,
     /// One JSON document on standard output
     #[arg(long, env = "REPROVISION_JSON", value_parser = BoolishValueParser::new())]

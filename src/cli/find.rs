@@ -17,7 +17,7 @@ pub struct Find {
     #[command(flatten)]
     pub service: Service,
     /// Kind of object
-    #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", default_value = "users")]
+    #[arg(long, env = "REPROVISION_OBJECT", value_name = "KIND", value_enum, default_value_t)]
     pub object: ObjectKind,
     /// Write the list to a file, so that an interrupted scan can continue [default: standard output, once complete]
     #[arg(long, value_name = "FILE")]

@@ -62,7 +62,8 @@ pub struct Run {
         long,
         env = "REPROVISION_OBJECT",
         value_name = "KIND",
-        default_value = "users",
+        value_enum,
+        default_value_t,
         help_heading = "Input",
         hide_short_help = true
     )]

@@ -11,6 +11,13 @@ pub const METHOD: &str = "POST";
 /// Below the path of an object.
 pub const PATH: &str = "/retryServiceProvisioning";
 
+impl Default for ObjectKind {
+    /// The objects for which the action is usually sent.
+    fn default() -> Self {
+        Self::Users
+    }
+}
+
 /// Permissions to send the action for objects of a kind, least privileged first, for an app or a signed-in person.
 pub fn permissions(kind: ObjectKind, app: bool) -> &'static [&'static str] {
     match (kind, app) {

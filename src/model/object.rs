@@ -3,11 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 /// What the ids of the input name. The action exists on all three (`docs/graph.md#the-action`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ObjectKind {
     /// `/users/{id}`
-    #[default]
     Users,
     /// `/groups/{id}`
     Groups,
