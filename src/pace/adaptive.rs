@@ -1,4 +1,5 @@
-//! The adaptive rate controller: it measures the quota as the writes served between two probes, divided by the time.
+//! The adaptive rate controller: it measures the quota as the writes served between two probes, divided by
+//! the time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,19 +15,21 @@ use super::throttle_sample::ThrottleSample;
 
 /// Time over which the rate that was really sent is counted, in seconds.
 const SENT_RATE_SECS: f64 = 2.0;
-/// Time, in seconds, whose writes may be sent at once after a delay. It bounds what a suspended process sends when it
-/// continues.
+/// Time, in seconds, whose writes may be sent at once after a delay. It bounds what a suspended process sends
+/// when it continues.
 const CATCH_UP_SECS: f64 = 0.25;
-/// Smallest burst after a pause, in writes, with which the next write follows the probe immediately. After the short
-/// pauses of a slow service such a write would be throttled. Measured: at 0, a bucket at 1/s throttles every second
-/// request without end. At 1, a bucket that falls from 4/s to 1/s throttles 4.4% instead of 2.7%. If the write never
-/// follows immediately, a bucket that falls from 40/s to 20/s takes 1.01 instead of 1.00 × the ideal time.
+/// Smallest burst after a pause, in writes, with which the next write follows the probe immediately. After
+/// the short pauses of a slow service such a write would be throttled. Measured: at 0, a bucket at 1/s
+/// throttles every second request without end. At 1, a bucket that falls from 4/s to 1/s throttles 4.4%
+/// instead of 2.7%. If the write never follows immediately, a bucket that falls from 40/s to 20/s takes 1.01
+/// instead of 1.00 × the ideal time.
 const IMMEDIATE_BURST: f64 = 4.0;
-/// Parts in flight at the start and after each pause. Each response allows one more, so full speed is reached after four
-/// round trips. A used-up burst then costs seven throttled requests instead of one for each worker.
+/// Parts in flight at the start and after each pause. Each response allows one more, so full speed is reached
+/// after four round trips. A used-up burst then costs seven throttled requests instead of one for each
+/// worker.
 const FIRST_IN_FLIGHT: usize = 4;
-/// Time, in seconds, without a request although one was allowed: an outage, a suspended process, no users. After it the
-/// ramp-up starts again, and the cycle is not measured.
+/// Time, in seconds, without a request although one was allowed: an outage, a suspended process, no users.
+/// After it the ramp-up starts again, and the cycle is not measured.
 const IDLE_SECS: f64 = 10.0;
 
 /// Values from which a later invocation starts.
@@ -38,13 +41,14 @@ pub struct LearnedRate {
     pub burst: f64,
 }
 
-/// Finds the rate of the service for token buckets, fixed windows and sliding windows (`docs/pacing.md`). It has no clock
-/// and no cool-downs: instants are passed in, and [`AdaptiveRate::reopened`] reports the end of a throttling event.
+/// Finds the rate of the service for token buckets, fixed windows and sliding windows (`docs/pacing.md`). It
+/// has no clock and no cool-downs: instants are passed in, and [`AdaptiveRate::reopened`] reports the end of
+/// a throttling event.
 ///
-/// The pace is that of the `RampUp` plus what the `Burst` adds. A throttled response starts a `ThrottleSample`. The next
-/// probe that is served ends the sample and the cycle. The `RateMeter` measures the cycle, and the
-/// `RandomThrottlingDetector` decides whether the next one is a speed test. The next cycle then ramps up. All of them
-/// count seconds from `origin`.
+/// The pace is that of the `RampUp` plus what the `Burst` adds. A throttled response starts a
+/// `ThrottleSample`. The next probe that is served ends the sample and the cycle. The `RateMeter` measures
+/// the cycle, and the `RandomThrottlingDetector` decides whether the next one is a speed test. The next cycle
+/// then ramps up. All of them count seconds from `origin`.
 #[derive(Clone, Debug)]
 pub struct AdaptiveRate {
     origin: Instant,
@@ -59,8 +63,8 @@ pub struct AdaptiveRate {
     detector: RandomThrottlingDetector,
     /// When the first write was sent.
     first_sent: Option<f64>,
-    /// When the probe was served that started the present cycle. `None` in the first cycle, which starts with the
-    /// initial burst.
+    /// When the probe was served that started the present cycle. `None` in the first cycle, which starts with
+    /// the initial burst.
     cycle_start: Option<f64>,
     /// Requests that were served in the cycle.
     served: usize,
@@ -74,7 +78,8 @@ pub struct AdaptiveRate {
 }
 
 impl AdaptiveRate {
-    /// Creates a controller that starts from `documented` writes per second and the full burst that belongs to them.
+    /// Creates a controller that starts from `documented` writes per second and the full burst that belongs
+    /// to them.
     pub fn new(documented: f64, origin: Instant) -> Self {
         let documented = clamp_rate(documented);
         Self {
@@ -96,9 +101,10 @@ impl AdaptiveRate {
         }
     }
 
-    /// Creates a controller that starts from `rate`, given with `--initial-rate`. The rate is not an upper bound. When
-    /// the burst is used up, the rate counts as learned, or a higher one that the end of the burst shows. Otherwise
-    /// doubling would have to find it. Measured: that costs 17% for 6,000 users at 200/s with a burst of 100.
+    /// Creates a controller that starts from `rate`, given with `--initial-rate`. The rate is not an upper
+    /// bound. When the burst is used up, the rate counts as learned, or a higher one that the end of the
+    /// burst shows. Otherwise doubling would have to find it. Measured: that costs 17% for 6,000 users at
+    /// 200/s with a burst of 100.
     pub fn from_known(rate: f64, origin: Instant) -> Self {
         Self { is_known: true, ..Self::new(rate, origin) }
     }
@@ -146,7 +152,8 @@ impl AdaptiveRate {
         FIRST_IN_FLIGHT.saturating_add(self.served)
     }
 
-    /// Returns the earliest instant of the next write. During a throttling event the cool-down decides instead.
+    /// Returns the earliest instant of the next write. During a throttling event the cool-down decides
+    /// instead.
     pub fn next_send(&self, now: Instant) -> Instant {
         if self.sample.is_some() {
             return now;
@@ -154,7 +161,8 @@ impl AdaptiveRate {
         now.max(self.origin + Duration::from_secs_f64(self.next.max(0.0)))
     }
 
-    /// Records that a write was sent. A probe is not paced; it counts as the first write of the cycle that it starts.
+    /// Records that a write was sent. A probe is not paced; it counts as the first write of the cycle that it
+    /// starts.
     pub fn sent(&mut self, now: Instant) {
         let now = self.seconds(now);
         if self.first_sent.is_none() {
@@ -192,8 +200,8 @@ impl AdaptiveRate {
         }
     }
 
-    /// Records that a write sent at `sent` was throttled. The first such write starts a throttling event. A write that
-    /// was sent before the last throttled response does not.
+    /// Records that a write sent at `sent` was throttled. The first such write starts a throttling event. A
+    /// write that was sent before the last throttled response does not.
     pub fn throttled(&mut self, sent: Instant, now: Instant) {
         let (sent, now) = (self.seconds(sent), self.seconds(now));
         self.burst.set(0.0);
@@ -207,7 +215,8 @@ impl AdaptiveRate {
         self.last_throttled = now;
     }
 
-    /// Records that the probe after the cool-downs was served. It ends the throttling event and starts the next cycle.
+    /// Records that the probe after the cool-downs was served. It ends the throttling event and starts the
+    /// next cycle.
     pub fn reopened(&mut self, now: Instant) {
         let now = self.seconds(now);
         let Some(sample) = self.sample.take() else { return };
@@ -233,7 +242,8 @@ impl AdaptiveRate {
         self.next = if immediately { now } else { now + 1.0 / self.with_burst(self.base_pace(now)) };
     }
 
-    /// Applies the share of the limit reported in `x-ms-throttle-limit-percentage`. This can only lower the pace.
+    /// Applies the share of the limit reported in `x-ms-throttle-limit-percentage`. This can only lower the
+    /// pace.
     pub fn used(&mut self, share: f64, now: Instant) {
         if !share.is_finite() {
             return;
@@ -259,8 +269,8 @@ impl AdaptiveRate {
         });
     }
 
-    /// Measures the finished cycle, of `seconds`, and sets the pace of the next one. The last `paused` seconds of the
-    /// cycle were a pause.
+    /// Measures the finished cycle, of `seconds`, and sets the pace of the next one. The last `paused`
+    /// seconds of the cycle were a pause.
     fn measure(&mut self, sample: &ThrottleSample, seconds: f64, paused: f64) {
         match self.meter.record_cycle(self.served as f64, seconds, paused) {
             Measured::Rate(measured) => {
@@ -339,8 +349,8 @@ mod tests {
             self.controller.throttled(self.at(sent), self.at(now));
         }
 
-        /// Runs a cycle: `count` writes are served, one more is throttled, and the probe is served after `pause`
-        /// seconds.
+        /// Runs a cycle: `count` writes are served, one more is throttled, and the probe is served after
+        /// `pause` seconds.
         fn cycle(&mut self, from: f64, gap: f64, count: u32, pause: f64) -> f64 {
             let sent = self.send(from, gap, count + 1);
             for sent in &sent[..count as usize] {
@@ -354,8 +364,8 @@ mod tests {
         }
     }
 
-    /// Returns the pace while the rate is unknown, after 2 s at 200/s. The last twenty writes were in flight when the
-    /// first of them was throttled; `passed` of the other nineteen were served.
+    /// Returns the pace while the rate is unknown, after 2 s at 200/s. The last twenty writes were in flight
+    /// when the first of them was throttled; `passed` of the other nineteen were served.
     fn search_after(passed: usize) -> f64 {
         let mut timed = Timed::new(20.0);
         let sent = timed.send(0.0, 0.005, 400);

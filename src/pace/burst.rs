@@ -2,37 +2,37 @@
 
 use std::time::Duration;
 
-/// Documented rate of one app in one tenant, in writes per second (`docs/graph.md#quotas`). The controller assumes it
-/// until the first throttled response.
+/// Documented rate of one app in one tenant, in writes per second (`docs/graph.md#quotas`). The controller
+/// assumes it until the first throttled response.
 pub const DOCUMENTED_RATE: f64 = 20.0;
-/// Size of the documented burst, as seconds of the documented rate: 3,000 writes at 20/s. All of it is spent. The margin
-/// is that spending slows down: the rate has fallen to 50/s when 95% are spent.
+/// Size of the documented burst, as seconds of the documented rate: 3,000 writes at 20/s. All of it is spent.
+/// The margin is that spending slows down: the rate has fallen to 50/s when 95% are spent.
 const BURST_SECS: f64 = 150.0;
-/// Time constant, in seconds, for spending the initial burst. A smaller value is faster but is throttled more often if
-/// the bucket is not full. Measured: at 5 s a full bucket takes 1.25 × the ideal time and a half-full one gets 26
-/// throttled requests; at 10 s it is 1.6 × and 16.
+/// Time constant, in seconds, for spending the initial burst. A smaller value is faster but is throttled more
+/// often if the bucket is not full. Measured: at 5 s a full bucket takes 1.25 × the ideal time and a
+/// half-full one gets 26 throttled requests; at 10 s it is 1.6 × and 16.
 const SPEND_INITIAL_SECS: f64 = 5.0;
-/// Time constant, in seconds, for spending the burst after a pause. It is longer than the initial one because the burst
-/// may be smaller than assumed: the bucket is small, or a sliding window was used slowly before. Measured: at 5 s a
-/// bucket of 100 at 200/s is used up again, and its rate is measured 10% too low.
+/// Time constant, in seconds, for spending the burst after a pause. It is longer than the initial one because
+/// the burst may be smaller than assumed: the bucket is small, or a sliding window was used slowly before.
+/// Measured: at 5 s a bucket of 100 at 200/s is used up again, and its rate is measured 10% too low.
 const SPEND_AFTER_PAUSE_SECS: f64 = 7.0;
-/// Time constant, in seconds, for spending the burst in a speed test. It is short because random throttling stops the
-/// test after some seconds, and the unspent burst is then lost. Measured with 2% random throttling: 7 s takes 1.73 ×
-/// the ideal time, 2 s takes 1.58 ×.
+/// Time constant, in seconds, for spending the burst in a speed test. It is short because random throttling
+/// stops the test after some seconds, and the unspent burst is then lost. Measured with 2% random throttling:
+/// 7 s takes 1.73 × the ideal time, 2 s takes 1.58 ×.
 const SPEND_SPEED_TEST_SECS: f64 = 2.0;
-/// Share of the learned rate that the service is assumed to have added to the burst during a pause. Measured: at 1.0
-/// bursts and pauses alternate without end. Another app on the same window then gets a quarter of what it wants instead
-/// of two thirds.
+/// Share of the learned rate that the service is assumed to have added to the burst during a pause. Measured:
+/// at 1.0 bursts and pauses alternate without end. Another app on the same window then gets a quarter of what
+/// it wants instead of two thirds.
 const REFILL_SHARE: f64 = 0.8;
-/// Smallest refill during a long pause, as a share of the documented rate. It is the same for all apps that share a
-/// window, so that the shares of two runs converge.
+/// Smallest refill during a long pause, as a share of the documented rate. It is the same for all apps that
+/// share a window, so that the shares of two runs converge.
 const SHARED_REFILL_SHARE: f64 = 0.4;
-/// Shortest pause, in seconds, that counts as that of a window. A shorter pause is that of a bucket, which has
-/// no burst to spend after it.
+/// Shortest pause, in seconds, that counts as that of a window. A shorter pause is that of a bucket, which
+/// has no burst to spend after it.
 pub(super) const LONG_PAUSE_SECS: f64 = 10.0;
 
-/// Returns the time that `writes` take if the whole documented burst is available and no other app sends. `documented`
-/// and `rate_limit` are writes per second.
+/// Returns the time that `writes` take if the whole documented burst is available and no other app sends.
+/// `documented` and `rate_limit` are writes per second.
 pub fn time_at_best(writes: u64, documented: f64, rate_limit: f64) -> Duration {
     let writes = writes as f64;
     let (documented, burst) = (documented.min(rate_limit), documented * BURST_SECS);
@@ -93,8 +93,8 @@ impl Burst {
         self.remaining = self.remaining.min((1.0 - share).max(0.0) * self.max());
     }
 
-    /// Estimates the burst after a pause of `seconds` from `rate`, in writes per second. In a speed test, `test_start`
-    /// is the rate at which the test starts, and the estimate is at least that of this rate.
+    /// Estimates the burst after a pause of `seconds` from `rate`, in writes per second. In a speed test,
+    /// `test_start` is the rate at which the test starts, and the estimate is at least that of this rate.
     pub(super) fn refill(&mut self, seconds: f64, rate: f64, test_start: Option<f64>) {
         let least = match test_start {
             Some(start) => start,

@@ -25,7 +25,8 @@ pub(super) enum QuotaSignal {
 }
 
 impl RateController {
-    /// The default controller. It starts from `documented` writes per second and the full burst that belongs to them.
+    /// The default controller. It starts from `documented` writes per second and the full burst that belongs
+    /// to them.
     pub fn adaptive(documented: f64) -> Self {
         Self::Adaptive(Box::new(AdaptiveRate::new(documented, Instant::now())))
     }
@@ -35,7 +36,8 @@ impl RateController {
         Self::Adaptive(Box::new(AdaptiveRate::from_known(rate, Instant::now())))
     }
 
-    /// Sets the upper bound of the rate, in writes per second. The controller needs it to count down the burst.
+    /// Sets the upper bound of the rate, in writes per second. The controller needs it to count down the
+    /// burst.
     pub(super) fn set_rate_limit(&mut self, writes_per_second: f64) {
         if let Self::Adaptive(controller) = self {
             controller.set_rate_limit(writes_per_second);
@@ -49,8 +51,8 @@ impl RateController {
         }
     }
 
-    /// Records the response to a write that was sent at `sent`. `used` is the share of the limit that its header
-    /// reports.
+    /// Records the response to a write that was sent at `sent`. `used` is the share of the limit that its
+    /// header reports.
     pub(super) fn on_attempt(&mut self, signal: QuotaSignal, used: Option<f64>, sent: Instant, now: Instant) {
         let Self::Adaptive(controller) = self else { return };
         if let Some(used) = used {
@@ -70,7 +72,8 @@ impl RateController {
         }
     }
 
-    /// Returns the earliest instant of the next write. An instant that is not after `now` allows it immediately.
+    /// Returns the earliest instant of the next write. An instant that is not after `now` allows it
+    /// immediately.
     pub(super) fn next_send(&self, now: Instant) -> Instant {
         match self {
             Self::Fixed => now,

@@ -1,4 +1,5 @@
-//! Cool-downs, one for each throttle scope. The end of a cool-down only moves later, and one probe follows each.
+//! Cool-downs, one for each throttle scope. The end of a cool-down only moves later, and one probe follows
+//! each.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use crate::model::Scope;
 const MIN_UNANNOUNCED: Duration = Duration::from_secs(1);
 /// Longest pause that reprovision chooses itself (`docs/graph.md#throttled-answers`).
 const MAX_UNANNOUNCED: Duration = Duration::from_secs(30);
-/// Upper bound of the random extension of a pause, in milliseconds. It keeps several processes on one quota from sending
-/// their probes at the same time. A pause is never shortened.
+/// Upper bound of the random extension of a pause, in milliseconds. It keeps several processes on one quota
+/// from sending their probes at the same time. A pause is never shortened.
 const JITTER_MS: u64 = 200;
 
 /// The throttling event of one scope.
@@ -57,8 +58,8 @@ impl Cooldowns {
         Self { scopes: [None; 3], random, longest_announced: Duration::ZERO, announced_until: None }
     }
 
-    /// Records a throttled response to a request sent at `sent`. The pause is `announced`, or chosen if that is `None`.
-    /// Never shortens a pause.
+    /// Records a throttled response to a request sent at `sent`. The pause is `announced`, or chosen if that
+    /// is `None`. Never shortens a pause.
     pub(super) fn throttled(
         &mut self,
         scope: Scope,
@@ -85,7 +86,8 @@ impl Cooldowns {
         self.scopes[scope.index()] = Some(cooldown);
     }
 
-    /// Restores a cool-down from `state.json` that had not ended when an earlier process did. Never shortens a pause.
+    /// Restores a cool-down from `state.json` that had not ended when an earlier process did. Never shortens
+    /// a pause.
     pub(super) fn restore(&mut self, scope: Scope, remaining: Duration, now: Instant) {
         let cooldown =
             ScopeCooldown { until: now + remaining, since: now, length: remaining, announced: true };
@@ -106,8 +108,8 @@ impl Cooldowns {
         self.longest_announced = self.announced_until.map_or(Duration::ZERO, remaining);
     }
 
-    /// Records a response to a request sent at `sent` that was not throttled. If it was the probe, all cool-downs are
-    /// removed.
+    /// Records a response to a request sent at `sent` that was not throttled. If it was the probe, all
+    /// cool-downs are removed.
     pub(super) fn served(&mut self, sent: Instant) {
         if self.scopes.iter().flatten().all(|cooldown| sent >= cooldown.until) && self.is_active() {
             self.scopes = [None; 3];
@@ -124,7 +126,8 @@ impl Cooldowns {
         self.all().filter(|cooldown| cooldown.until > now).max_by_key(|cooldown| cooldown.until)
     }
 
-    /// The cool-downs of the present throttling event. They include those that have ended but whose probe is missing.
+    /// The cool-downs of the present throttling event. They include those that have ended but whose probe is
+    /// missing.
     pub(super) fn all(&self) -> impl Iterator<Item = RunningCooldown> + '_ {
         Scope::ALL.into_iter().zip(self.scopes).filter_map(|(scope, cooldown)| {
             let ScopeCooldown { until, length, announced, .. } = cooldown?;
@@ -139,8 +142,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Records a throttled response at `now` to a request sent at `sent`, both in seconds from `start`. Returns the
-    /// remaining pause.
+    /// Records a throttled response at `now` to a request sent at `sent`, both in seconds from `start`.
+    /// Returns the remaining pause.
     fn pause_after(
         cooldowns: &mut Cooldowns,
         start: Instant,

@@ -33,7 +33,8 @@ pub(super) struct PaceState {
     pub(super) cooldowns: Cooldowns,
     outage: Outage,
     unannounced: Unannounced,
-    /// Copy of the controller from before an unannounced limit. It is restored if the limit turns out to be an outage.
+    /// Copy of the controller from before an unannounced limit. It is restored if the limit turns out to be
+    /// an outage.
     before_limit: Option<RateController>,
     /// Whether a probe is in flight.
     probe_in_flight: bool,
@@ -61,8 +62,9 @@ pub struct ThrottleStats {
     pub waited: Duration,
     /// Learned rate of the service, in writes per second.
     pub rate: Option<f64>,
-    /// Share of the rate that was used since the first throttled response, 0 to 1. It is `None` if no request was
-    /// throttled or the rate is unknown. It is also `None` if the list ended before the quota of a pause could be used.
+    /// Share of the rate that was used since the first throttled response, 0 to 1. It is `None` if no request
+    /// was throttled or the rate is unknown. It is also `None` if the list ended before the quota of a pause
+    /// could be used.
     pub used: Option<f64>,
 }
 
@@ -80,9 +82,9 @@ impl Usage {
         Self { since: now, served: 0, last_pause: (now, 0, Duration::ZERO) }
     }
 
-    /// Returns the share of `rate` writes per second that was used until `last_answer`. `paused` is the length of all
-    /// pauses. The time since the last pause began counts only if enough users remained to use what it gave back.
-    /// Otherwise the share would depend on the length of the list.
+    /// Returns the share of `rate` writes per second that was used until `last_answer`. `paused` is the
+    /// length of all pauses. The time since the last pause began counts only if enough users remained to use
+    /// what it gave back. Otherwise the share would depend on the length of the list.
     fn share(&self, rate: f64, paused: Duration, last_answer: Instant) -> Option<f64> {
         let (paused_at, served_before, paused_before) = self.last_pause;
         let given_back = rate * paused.saturating_sub(paused_before).as_secs_f64();
@@ -118,7 +120,8 @@ pub struct Bounds {
     pub rate: f64,
     /// Parts in flight: `--concurrency`.
     pub in_flight: usize,
-    /// Parts of one ticket: `--batch`. They are sent together, and the next ticket waits until all of them fit the rate.
+    /// Parts of one ticket: `--batch`. They are sent together, and the next ticket waits until all of them
+    /// fit the rate.
     pub group: u32,
 }
 
@@ -128,8 +131,8 @@ impl Default for Bounds {
     }
 }
 
-/// Permission to send a number of writes now. When it is dropped, its parts that are not settled are no longer in
-/// flight.
+/// Permission to send a number of writes now. When it is dropped, its parts that are not settled are no
+/// longer in flight.
 #[derive(Debug)]
 pub struct Ticket {
     pace: Arc<Pace>,
@@ -167,7 +170,8 @@ impl AttemptFeedback {
 }
 
 impl Pace {
-    /// Creates the pacing of a run. `random` spreads the probes of several processes; `None` makes pauses exact.
+    /// Creates the pacing of a run. `random` spreads the probes of several processes; `None` makes pauses
+    /// exact.
     pub fn new(controller: RateController, bounds: Bounds, random: Option<fastrand::Rng>) -> Arc<Self> {
         Arc::new(Self {
             turn: tokio::sync::Mutex::new(()),
@@ -181,9 +185,9 @@ impl Pace {
         self.state().cooldowns.restore(scope, remaining, Instant::now());
     }
 
-    /// Waits in order of arrival until sending is allowed, then returns a ticket for at most `parts` writes (from 1).
-    /// The ticket is for fewer if fewer are allowed, and for exactly one if it is a probe. Call again for the remainder.
-    /// No await point lies between the last check of the cool-downs and the return.
+    /// Waits in order of arrival until sending is allowed, then returns a ticket for at most `parts` writes
+    /// (from 1). The ticket is for fewer if fewer are allowed, and for exactly one if it is a probe. Call
+    /// again for the remainder. No await point lies between the last check of the cool-downs and the return.
     pub async fn admit(self: &Arc<Self>, parts: u32) -> Ticket {
         let _turn = self.turn.lock().await;
         loop {
@@ -209,8 +213,8 @@ impl Pace {
         self.settling(ticket).part(row, attempt)
     }
 
-    /// Starts to settle several parts that were answered together. They take the lock once and wake the waiting task
-    /// once.
+    /// Starts to settle several parts that were answered together. They take the lock once and wake the
+    /// waiting task once.
     pub fn settling<'a>(&'a self, ticket: &'a mut Ticket) -> Settlement<'a> {
         Settlement { state: self.state(), changed: &self.changed, ticket, now: Instant::now() }
     }
@@ -225,7 +229,8 @@ impl Pace {
         self.state().cooldowns.announce(wait, Instant::now());
     }
 
-    /// Returns whether requests are sent at the moment, for the display. An announced pause comes before an outage.
+    /// Returns whether requests are sent at the moment, for the display. An announced pause comes before an
+    /// outage.
     pub fn send_state(&self) -> SendState {
         let (state, now) = (self.state(), Instant::now());
         match (state.cooldowns.running(now), state.outage.active()) {
@@ -253,8 +258,8 @@ impl Pace {
         state.last_answer.elapsed().saturating_sub(state.cooldowns.longest_announced)
     }
 
-    /// Values from which a later invocation starts, and when the last write was sent. `None`: the controller does not
-    /// measure.
+    /// Values from which a later invocation starts, and when the last write was sent. `None`: the controller
+    /// does not measure.
     pub fn learned(&self) -> Option<(LearnedRate, Option<Instant>)> {
         let state = self.state();
         state.controller.learned().map(|learned| (learned, state.last_sent))
@@ -324,8 +329,8 @@ impl PaceState {
         }
     }
 
-    /// Returns how many parts may be sent now, and whether they are a probe. The error is the instant of the next call;
-    /// `None`: when the state has changed.
+    /// Returns how many parts may be sent now, and whether they are a probe. The error is the instant of the
+    /// next call; `None`: when the state has changed.
     pub(super) fn admit(&mut self, parts: u32, now: Instant) -> Result<(u32, bool), Option<Instant>> {
         if let Some(cooldown) = self.cooldowns.running(now) {
             return Err(Some(cooldown.until));
@@ -456,8 +461,8 @@ impl Ticket {
         self.parts
     }
 
-    /// Returns whether the ticket is still valid: no cool-down or outage has begun since it was issued. Call it again
-    /// after the token has arrived.
+    /// Returns whether the ticket is still valid: no cool-down or outage has begun since it was issued. Call
+    /// it again after the token has arrived.
     pub fn still_open(&self) -> bool {
         let state = self.pace.state();
         let only_probe = state.cooldowns.is_active() || state.outage.active().is_some();

@@ -1,4 +1,5 @@
-//! Pacing: when the next request may be sent. The rate limit, the rate controller, cool-downs and outages share one gate.
+//! Pacing: when the next request may be sent. The rate limit, the rate controller, cool-downs and outages
+//! share one gate.
 
 mod adaptive;
 mod burst;

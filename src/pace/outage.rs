@@ -1,15 +1,17 @@
-//! Outage detection: if many different users fail in a row, only probes are sent, so that the users do not fail.
+//! Outage detection: if many different users fail in a row, only probes are sent, so that the users do not
+//! fail.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Number of different users that must fail in a row, without a final response in between, before an outage begins.
+/// Number of different users that must fail in a row, without a final response in between, before an outage
+/// begins.
 pub const USERS_IN_A_ROW: usize = 20;
-/// Number of these users that must be failing for the first time. Some objects always fail. At the end of a list only
-/// they are left, and their failures do not mean that the service is down. A quarter is enough: users fail for the first
-/// time in a row only if no user is answered.
+/// Number of these users that must be failing for the first time. Some objects always fail. At the end of a
+/// list only they are left, and their failures do not mean that the service is down. A quarter is enough:
+/// users fail for the first time in a row only if no user is answered.
 const MIN_FIRST_FAILURES: usize = USERS_IN_A_ROW / 4;
 /// Time between two probes during an outage.
 pub const PROBE_EVERY: Duration = Duration::from_secs(30);
@@ -21,7 +23,8 @@ pub(super) struct Outage {
     failed: HashSet<u64>,
     /// Number of those rows that failed for the first time.
     first_failures: usize,
-    /// Rows that failed in an earlier streak that was not an outage, and were not answered since. One word per row.
+    /// Rows that failed in an earlier streak that was not an outage, and were not answered since. One word
+    /// per row.
     failed_before: HashSet<u64>,
     /// Number of the present streak.
     streak: u64,
@@ -40,7 +43,8 @@ pub(super) struct ActiveOutage {
 }
 
 impl Outage {
-    /// Records a transient failure of a user. Returns the number of the streak, which is kept with the attempt.
+    /// Records a transient failure of a user. Returns the number of the streak, which is kept with the
+    /// attempt.
     pub(super) fn record_failure(&mut self, row: u64, now: Instant) -> u64 {
         if self.active.is_none() {
             self.first_failures += usize::from(self.failed.insert(row) && !self.failed_before.contains(&row));

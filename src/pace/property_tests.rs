@@ -20,7 +20,8 @@ const BURST: f64 = 3_000.0;
 const MAX_PAUSE_MS: u64 = 200_000;
 /// Largest number of parts of a ticket.
 const GROUP: u32 = 20;
-/// Longest wait without an announced pause, in seconds: 30 s for a probe, or 20 s for each part of a group at 0.05/s.
+/// Longest wait without an announced pause, in seconds: 30 s for a probe, or 20 s for each part of a group at
+/// 0.05/s.
 const MAX_UNANNOUNCED_SECS: u64 = 20 * GROUP as u64;
 
 #[derive(Clone, Debug)]

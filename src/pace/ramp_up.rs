@@ -1,22 +1,23 @@
-//! The ramp-up: the pace between two pauses, without the burst. It rises to the learned rate and beyond it, or searches
-//! for a rate that is still unknown.
+//! The ramp-up: the pace between two pauses, without the burst. It rises to the learned rate and beyond it,
+//! or searches for a rate that is still unknown.
 
-/// Smallest distance of the start below the learned rate, and size of the rise above it, as a share of the rate.
-/// Measured: between 0.02 and 0.06 the result for steady services changes by one point.
+/// Smallest distance of the start below the learned rate, and size of the rise above it, as a share of the
+/// rate. Measured: between 0.02 and 0.06 the result for steady services changes by one point.
 const SWING: f64 = 0.05;
-/// Time from the end of a pause to the learned rate, in seconds. Measured: 30 wastes 0.57% if Retry-After is always 1;
-/// 120 loses 6 to 10% when the quota changes.
+/// Time from the end of a pause to the learned rate, in seconds. Measured: 30 wastes 0.57% if Retry-After is
+/// always 1; 120 loses 6 to 10% when the quota changes.
 pub(super) const RAMP_SECS: f64 = 45.0;
-/// Smallest number of requests in a ramp, for slow rates. Each rise above the rate costs a throttled request, so 400
-/// requests lie between two of them.
+/// Smallest number of requests in a ramp, for slow rates. Each rise above the rate costs a throttled request,
+/// so 400 requests lie between two of them.
 const RAMP_REQUESTS: f64 = 400.0;
-/// Time in which an unknown rate doubles once the burst is spent, in seconds. Measured: at 2 s the search ends at 235/s, with
-/// 32 throttled requests instead of 11. 4 s takes 1.53 instead of 1.49 × the ideal time at 800/s.
+/// Time in which an unknown rate doubles once the burst is spent, in seconds. Measured: at 2 s the search
+/// ends at 235/s, with 32 throttled requests instead of 11. 4 s takes 1.53 instead of 1.49 × the ideal time
+/// at 800/s.
 const DOUBLING_SECS: f64 = 3.5;
 /// Largest ratio of the pace to the rate that was really sent.
 const MAX_GROWTH: f64 = 2.0;
-/// Smallest sent rate on which growth is based, as a share of the documented rate: 8/s of 20/s. A lower sent rate does
-/// not show what could be sent.
+/// Smallest sent rate on which growth is based, as a share of the documented rate: 8/s of 20/s. A lower sent
+/// rate does not show what could be sent.
 const MIN_SENT_SHARE: f64 = 0.4;
 /// Smallest factor by which the searched rate falls if it failed before it could be measured.
 const SEARCH_CUT: f64 = 0.25;
@@ -27,7 +28,8 @@ const NEAR_LIMIT_SECS: f64 = 2.0;
 /// Slowest pace in writes per second: one write in 20 s.
 pub(super) const SLOWEST_PACE: f64 = 0.05;
 
-/// The state of the ramp-up. Instants are in seconds from the origin of the controller, rates in writes per second.
+/// The state of the ramp-up. Instants are in seconds from the origin of the controller, rates in writes per
+/// second.
 #[derive(Clone, Debug)]
 pub(super) struct RampUp {
     /// The documented rate, or the one given with `--initial-rate`.
@@ -76,8 +78,8 @@ impl RampUp {
         self.low
     }
 
-    /// Returns the pace at `now`. `sent_rate` is the rate that was really sent. The pace rises on a straight line from
-    /// the start to the learned rate, and from there on a cubic curve that starts flat.
+    /// Returns the pace at `now`. `sent_rate` is the rate that was really sent. The pace rises on a straight
+    /// line from the start to the learned rate, and from there on a cubic curve that starts flat.
     pub(super) fn pace(&self, now: f64, sent_rate: f64) -> f64 {
         let Some(rate) = self.rate else { return self.search };
         let ramp = ramp_secs(rate);
@@ -115,20 +117,22 @@ impl RampUp {
         self.rate.is_some_and(|rate| at - self.from < ramp_secs(rate))
     }
 
-    /// Sets the learned rate and the start of the next ramp. The start is `recent_rate`, the rate that the service gave
-    /// recently, but at least 5% below the learned rate. A speed test starts at `test_start` if that is higher.
+    /// Sets the learned rate and the start of the next ramp. The start is `recent_rate`, the rate that the
+    /// service gave recently, but at least 5% below the learned rate. A speed test starts at `test_start` if
+    /// that is higher.
     pub(super) fn learn(&mut self, rate: f64, recent_rate: f64, test_start: Option<f64>) {
         let low = recent_rate.min(rate * (1.0 - SWING));
         (self.rate, self.low) = (Some(rate), test_start.map_or(low, |start| low.max(start)));
     }
 
-    /// Starts the search when the initial burst is used up, which does not show the rate. It starts at the documented
-    /// rate, or at `proven` if that is higher.
+    /// Starts the search when the initial burst is used up, which does not show the rate. It starts at the
+    /// documented rate, or at `proven` if that is higher.
     pub(super) fn search_from(&mut self, proven: f64) {
         self.search = self.documented.max(proven);
     }
 
-    /// Lowers the searched rate after it was throttled before it could be measured. `measured` is a provisional rate.
+    /// Lowers the searched rate after it was throttled before it could be measured. `measured` is a
+    /// provisional rate.
     pub(super) fn search_below(&mut self, measured: f64) {
         self.search = (self.search * SEARCH_CUT).max(measured.min(self.search)).max(SLOWEST_PACE);
     }

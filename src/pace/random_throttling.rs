@@ -1,29 +1,33 @@
-//! Detects throttling that does not depend on the rate. After isolated, early 429s the next cycle runs faster: a real
-//! quota throttles it again immediately, random throttling does not.
+//! Detects throttling that does not depend on the rate. After isolated, early 429s the next cycle runs
+//! faster: a real quota throttles it again immediately, random throttling does not.
 
-/// Early isolated throttling events before the first speed test. A single one happens on every service whose quota
-/// falls.
+/// Early isolated throttling events before the first speed test. A single one happens on every service whose
+/// quota falls.
 const EVENTS_BEFORE_FIRST_TEST: u32 = 2;
-/// Early isolated throttling events before the next speed test, after a test was given more than the cycle before it.
-/// Measured with 2% random throttling: 2 takes 1.84 × the ideal time, 1 takes 1.58 ×.
+/// Early isolated throttling events before the next speed test, after a test was given more than the cycle
+/// before it. Measured with 2% random throttling: 2 takes 1.84 × the ideal time, 1 takes 1.58 ×.
 const EVENTS_AFTER_SUCCESS: u32 = 1;
-/// Upper bound of the early isolated throttling events before the next speed test. Each test that meets the quota
-/// doubles their number. Measured: with 4, a tenant whose other apps come and go throttles a fifth more requests.
+/// Upper bound of the early isolated throttling events before the next speed test. Each test that meets the
+/// quota doubles their number. Measured: with 4, a tenant whose other apps come and go throttles a fifth more
+/// requests.
 const MAX_EVENTS: u32 = 64;
-/// Largest difference, as a share, at which a speed test was given the same as the cycle before it, and so met the
-/// quota. A bucket gives the same to within one request in twenty; [`SAME_REQUESTS`] holds for fewer requests. Measured: at 0.1,
-/// random throttling is taken for a quota more often (2% random throttling: 1.68 × the ideal time). At 0, speed tests on
-/// a quota never end (0.9% throttled if pauses are announced with decimals).
+/// Largest difference, as a share, at which a speed test was given the same as the cycle before it, and so
+/// met the quota. A bucket gives the same to within one request in twenty; [`SAME_REQUESTS`] holds for fewer
+/// requests. Measured: at 0.1, random throttling is taken for a quota more often (2% random throttling: 1.68
+/// × the ideal time). At 0, speed tests on a quota never end (0.9% throttled if pauses are announced with
+/// decimals).
 const SAME_SHARE: f64 = 0.05;
-/// Smallest difference in requests that [`SAME_SHARE`] allows. Requests are whole, so two cycles of four cannot agree to
-/// a twentieth. Measured: without it, a bucket that fell from 4/s to 1/s is tested without end and throttles a quarter.
+/// Smallest difference in requests that [`SAME_SHARE`] allows. Requests are whole, so two cycles of four
+/// cannot agree to a twentieth. Measured: without it, a bucket that fell from 4/s to 1/s is tested without
+/// end and throttles a quarter.
 const SAME_REQUESTS: f64 = 1.0;
-/// Largest throttled share of the requests in flight at which an event counts as isolated. It allows some parts of a
-/// batch, or some of the many requests of a long round trip. A quota that is used up throttles every second request of a
-/// speed test. Measured: without this bound, 0.5% are throttled on sliding windows and next to other apps.
+/// Largest throttled share of the requests in flight at which an event counts as isolated. It allows some
+/// parts of a batch, or some of the many requests of a long round trip. A quota that is used up throttles
+/// every second request of a speed test. Measured: without this bound, 0.5% are throttled on sliding windows
+/// and next to other apps.
 const ISOLATED_SHARE: f64 = 0.1;
-/// Largest ratio of the rate at the start of a speed test to the recent rate. Measured with 2% random throttling: 1.5
-/// takes 1.74 × the ideal time.
+/// Largest ratio of the rate at the start of a speed test to the recent rate. Measured with 2% random
+/// throttling: 1.5 takes 1.74 × the ideal time.
 const SPEED_UP: f64 = 2.0;
 
 /// The figures of a finished cycle.
@@ -47,9 +51,9 @@ pub(super) struct FinishedCycle {
     pub(super) rate: f64,
 }
 
-/// Decides when the next cycle is a speed test. A quota that fell throttles a faster cycle after the same number of
-/// requests, or throttles several requests together. Random throttling lets most requests through. What such a cycle was
-/// given is then a lower bound of the quota.
+/// Decides when the next cycle is a speed test. A quota that fell throttles a faster cycle after the same
+/// number of requests, or throttles several requests together. Random throttling lets most requests through.
+/// What such a cycle was given is then a lower bound of the quota.
 #[derive(Clone, Debug)]
 pub(super) struct RandomThrottlingDetector {
     /// The highest rate that was sustained, at least the documented one, in writes per second.
@@ -76,8 +80,8 @@ impl RandomThrottlingDetector {
         self.testing
     }
 
-    /// Returns the rate at which a speed test starts, in writes per second. It is at most the highest sustained rate or
-    /// the learned rate.
+    /// Returns the rate at which a speed test starts, in writes per second. It is at most the highest
+    /// sustained rate or the learned rate.
     pub(super) fn test_start(&self, recent_rate: f64, learned_rate: f64) -> f64 {
         (SPEED_UP * recent_rate).min(self.sustained.max(learned_rate))
     }

@@ -12,11 +12,11 @@ use super::clock::{Tick, TokioClock};
 
 /// Slowest rate, in writes per second: one write in 100 seconds. At a slower rate a run would look dead.
 pub const SLOWEST: f64 = 0.01;
-/// Fastest rate, in writes per second. It is more than one machine can send, also in batches, and keeps the interval far
-/// above the nanosecond of governor.
+/// Fastest rate, in writes per second. It is more than one machine can send, also in batches, and keeps the
+/// interval far above the nanosecond of governor.
 pub const FASTEST: f64 = 1_000_000.0;
-/// Time, in seconds, whose writes may be sent at once after a delay. It bounds what a suspended process sends when it
-/// continues.
+/// Time, in seconds, whose writes may be sent at once after a delay. It bounds what a suspended process sends
+/// when it continues.
 const CATCH_UP_SECS: f64 = 0.05;
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Tick>>;
@@ -30,7 +30,8 @@ pub(super) struct RateLimitBucket {
 }
 
 impl RateLimitBucket {
-    /// A limit of `rate` writes per second, clamped to 0.01 to 1,000,000. Up to `group` writes may be taken together.
+    /// A limit of `rate` writes per second, clamped to 0.01 to 1,000,000. Up to `group` writes may be taken
+    /// together.
     pub(super) fn new(rate: f64, group: u32) -> Self {
         let rate = if rate.is_finite() { rate.clamp(SLOWEST, FASTEST) } else { FASTEST };
         let group = group.max(1);
@@ -51,7 +52,8 @@ impl RateLimitBucket {
         self.group
     }
 
-    /// Takes `writes`, at most [`RateLimitBucket::group`]. The error is the time to wait before the next call.
+    /// Takes `writes`, at most [`RateLimitBucket::group`]. The error is the time to wait before the next
+    /// call.
     pub(super) fn take(&self, writes: NonZeroU32) -> Result<(), Duration> {
         let early = self.limiter.check_n(writes).expect("the burst is at least as large as a group");
         early.map_err(|early| early.wait_time_from(TokioClock.now()).max(Duration::from_nanos(1)))

@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 
 /// Smallest number of requests in the newest cycles from which the recent rate is computed.
 const RECENT_REQUESTS: f64 = 10.0;
-/// Shortest time, in seconds, of the cycles from which the recent rate is computed. Sending starts at that rate after a
-/// pause.
+/// Shortest time, in seconds, of the cycles from which the recent rate is computed. Sending starts at that
+/// rate after a pause.
 const RECENT_SECS: f64 = 10.0;
 /// Smallest number of requests in the newest cycles from which the rate is computed.
 const POOL_REQUESTS: f64 = 40.0;
-/// Shortest time, in seconds, of the cycles from which the rate is computed. A sliding window gives now what was taken
-/// one window ago, so only a whole window shows its rate.
+/// Shortest time, in seconds, of the cycles from which the rate is computed. A sliding window gives now what
+/// was taken one window ago, so only a whole window shows its rate.
 const POOL_SECS: f64 = 150.0;
-/// Shortest time of those cycles, as a multiple of the longest pause. A cycle that ends with a long pause does not
-/// include what the pause gave back; over two pauses this evens out.
+/// Shortest time of those cycles, as a multiple of the longest pause. A cycle that ends with a long pause
+/// does not include what the pause gave back; over two pauses this evens out.
 const POOL_PAUSES: f64 = 2.0;
 /// Upper bound, in seconds, of the shortest time that [`POOL_PAUSES`] demands: twice the documented window.
 const POOL_MAX_SECS: f64 = 300.0;
@@ -22,12 +22,13 @@ const POOL_MAX_SECS: f64 = 300.0;
 const MAX_CYCLES: usize = 60;
 /// Time, in seconds, after which the longest pause counts half. It fades because quotas change.
 const HALF_LIFE_SECS: f64 = 3_600.0;
-/// Smallest number of requests from which a rate can be learned if the cycles are shorter than [`RECENT_SECS`]. They
-/// must also last a second. Measured: with 10, one run in three on a half-used sliding window starts far too low.
+/// Smallest number of requests from which a rate can be learned if the cycles are shorter than
+/// [`RECENT_SECS`]. They must also last a second. Measured: with 10, one run in three on a half-used sliding
+/// window starts far too low.
 const MIN_MEASURED_REQUESTS: f64 = 20.0;
 
-/// The newest cycles. A cycle lasts from one served probe to the next. The quota stands at the same level after both, so
-/// the writes served in between are what the service gives.
+/// The newest cycles. A cycle lasts from one served probe to the next. The quota stands at the same level
+/// after both, so the writes served in between are what the service gives.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RateMeter {
     /// Served requests and seconds of each cycle, the oldest first.
@@ -46,8 +47,8 @@ pub(super) enum Measured {
 }
 
 impl RateMeter {
-    /// Records a finished cycle: `served` requests in `seconds`, of which the last `paused` seconds were a pause.
-    /// Returns the rate measured over the newest cycles.
+    /// Records a finished cycle: `served` requests in `seconds`, of which the last `paused` seconds were a
+    /// pause. Returns the rate measured over the newest cycles.
     pub(super) fn record_cycle(&mut self, served: f64, seconds: f64, paused: f64) -> Measured {
         match self.cycles.back_mut() {
             Some((requests, length)) if *length < RECENT_SECS => {
@@ -76,8 +77,8 @@ impl RateMeter {
         (seconds > 0.0).then(|| requests / seconds)
     }
 
-    /// Sums requests and seconds over the newest cycles, until there are `min_requests` and `min_seconds` or no more
-    /// cycles.
+    /// Sums requests and seconds over the newest cycles, until there are `min_requests` and `min_seconds` or
+    /// no more cycles.
     fn pooled(&self, min_requests: f64, min_seconds: f64) -> (f64, f64) {
         let (mut requests, mut seconds) = (0.0, 0.0);
         for (served, length) in self.cycles.iter().rev() {

@@ -1,4 +1,5 @@
-//! Compares the rate controller with its reference: `tests/pacing/reference.py` prints a table, this test replays it.
+//! Compares the rate controller with its reference: `tests/pacing/reference.py` prints a table, this test
+//! replays it.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ struct Client {
 }
 
 impl Client {
-    /// Parses `<initial rate> <saved rate> <saved burst> <seconds away> <1 for --initial-rate>`. All but the first may
-    /// be empty.
+    /// Parses `<initial rate> <saved rate> <saved burst> <seconds away> <1 for --initial-rate>`. All but the
+    /// first may be empty.
     fn begin(argument: &str) -> Self {
         let origin = Instant::now();
         let mut numbers = argument.split(' ').map(|number| number.parse::<f64>().ok());

@@ -1,8 +1,8 @@
-//! The responses from the first throttled one to the first probe that is served. Those to requests that were already in
-//! flight show the rate of the service.
+//! The responses from the first throttled one to the first probe that is served. Those to requests that were
+//! already in flight show the rate of the service.
 
-/// Number of served requests that are not counted, because they may have overtaken the throttled one on the network.
-/// Measured: with 2 a rate of 60/s is taken for 80/s; with 4 some runs do not find a rate of 200/s.
+/// Number of served requests that are not counted, because they may have overtaken the throttled one on the
+/// network. Measured: with 2 a rate of 60/s is taken for 80/s; with 4 some runs do not find a rate of 200/s.
 const OVERTAKEN: f64 = 3.0;
 
 /// What one throttling event shows. Instants are in seconds from the origin of the controller.
@@ -23,8 +23,8 @@ pub(super) struct ThrottleSample {
 }
 
 impl ThrottleSample {
-    /// Starts the sample at `since` with the throttled response to a request that was sent at `first_sent`, at a rate of
-    /// `pace` writes per second.
+    /// Starts the sample at `since` with the throttled response to a request that was sent at `first_sent`,
+    /// at a rate of `pace` writes per second.
     pub(super) fn new(first_sent: f64, since: f64, pace: f64) -> Self {
         Self { since, first_sent, pace, passed: 0, throttled: 0, probe_throttled: false }
     }
@@ -45,8 +45,9 @@ impl ThrottleSample {
         }
     }
 
-    /// Returns a lower bound of the rate of the service, in writes per second. When the burst is used up, only the
-    /// refill is served, so the served share of the pace is the rate. Zero: too few requests were in flight.
+    /// Returns a lower bound of the rate of the service, in writes per second. When the burst is used up,
+    /// only the refill is served, so the served share of the pace is the rate. Zero: too few requests were in
+    /// flight.
     pub(super) fn proven_rate(&self) -> f64 {
         let (passed, throttled) = (f64::from(self.passed), f64::from(self.throttled));
         self.pace * (passed - OVERTAKEN).max(0.0) / (passed + throttled).max(1.0)

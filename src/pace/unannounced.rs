@@ -1,12 +1,15 @@
-//! Unannounced limits: if several users get a 503 or a conflict at the same time, the service causes it, not the users.
+//! Unannounced limits: if several users get a 503 or a conflict at the same time, the service causes it, not
+//! the users.
 
 use std::collections::{HashSet, VecDeque};
 
 use crate::model::{AttemptResult, TransientFailure};
 
-/// Number of latest responses that are examined. A service that answers a quarter of them this way is over a limit.
+/// Number of latest responses that are examined. A service that answers a quarter of them this way is over a
+/// limit.
 const LATEST_RESPONSES: usize = 20;
-/// Number of different users among them from which it is a limit. A single busy or broken user is not a limit.
+/// Number of different users among them from which it is a limit. A single busy or broken user is not a
+/// limit.
 const MIN_USERS: usize = 5;
 
 /// The sign of an unannounced limit in a response.
@@ -25,8 +28,8 @@ pub(super) struct Unannounced {
 }
 
 impl Unannounced {
-    /// Records a response. Returns whether it belongs to a limit: at least five different users got the same sign within
-    /// the latest twenty responses.
+    /// Records a response. Returns whether it belongs to a limit: at least five different users got the same
+    /// sign within the latest twenty responses.
     pub(super) fn is_limit(&mut self, row: u64, kind: &AttemptResult) -> bool {
         let sign = match kind {
             AttemptResult::Transient(TransientFailure::Unavailable) => Some(Sign::Unavailable),

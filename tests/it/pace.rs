@@ -195,7 +195,8 @@ async fn one_failing_user_does_not_pause_the_run() {
 
 #[tokio::test(start_paused = true)]
 async fn failing_users_at_end_of_list_are_not_an_outage() {
-    // One user of ten fails. The others are accepted within seconds; the sixty get further attempts for a minute.
+    // One user of ten fails. The others are accepted within seconds; the sixty get further attempts for a
+    // minute.
     let fails = |id: &str| id.split('@').next().is_some_and(|name| name.ends_with('7'));
     let script = script(move |_, _, id| {
         if fails(id) { AttemptResult::Transient(TransientFailure::Server) } else { AttemptResult::Accepted }
@@ -230,7 +231,8 @@ async fn fixed_rate_is_never_exceeded_within_an_hour() {
     assert!(ran.took >= Duration::from_secs(999) && ran.took <= Duration::from_secs(1_001), "{:?}", ran.took);
 }
 
-/// Admits up to `parts` and settles each as accepted. Returns the number of parts and the time until admission.
+/// Admits up to `parts` and settles each as accepted. Returns the number of parts and the time until
+/// admission.
 async fn accepted(pace: &Arc<Pace>, parts: u32) -> (u32, Duration) {
     let began = Instant::now();
     let mut ticket = pace.admit(parts).await;
@@ -248,7 +250,8 @@ async fn batch_is_sent_whole_and_charged_per_part() {
     let (parts, waited) = accepted(&pace, 20).await;
     assert_eq!(parts, 20);
     assert!((1_999..=2_001).contains(&waited.as_millis()), "{waited:?}");
-    // The parts in flight stay within the bound: the second group is smaller, and the third waits for the first.
+    // The parts in flight stay within the bound: the second group is smaller, and the third waits for the
+    // first.
     sleep(Duration::from_secs(60)).await;
     let first = pace.admit(20).await;
     let second = pace.admit(20).await;
@@ -281,7 +284,8 @@ async fn probe_after_a_throttled_batch_has_a_single_part() {
 
 #[tokio::test(start_paused = true)]
 async fn suspended_and_continued_process_sends_no_burst() {
-    // The controller has a learned rate and no burst. The process is suspended for a minute after 100 seconds.
+    // The controller has a learned rate and no burst. The process is suspended for a minute after 100
+    // seconds.
     for (controller, rate, most_in_a_second) in [
         (RateController::Fixed, 20.0, 22),
         // Up to a quarter of a second is sent immediately, at a pace 5% above the rate.
@@ -371,7 +375,8 @@ async fn stall_time_excludes_pauses_and_includes_failed_probes() {
     pace.settle(&mut ticket, 1, &throttled(300));
     sleep(Duration::from_secs(300)).await;
     assert_eq!(pace.silent_for(), Duration::from_secs(40), "a pause of 300 s was announced");
-    // A service that announces one pause after another does not answer either. Only the longest pause is excluded.
+    // A service that announces one pause after another does not answer either. Only the longest pause is
+    // excluded.
     for _ in 0..3 {
         let mut probe = pace.admit(1).await;
         pace.settle(&mut probe, 1, &throttled(300));
