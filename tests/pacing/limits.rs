@@ -1,5 +1,8 @@
-//! Limits as services have them: continuous refill, fixed and sliding windows, the two-bucket counter, several at once.
-//! Pure: seconds are passed in. Written by itself, so that neither the client's controller nor the simulator agree with their own mistakes.
+//! Models of the limits of services: continuous refill, fixed and sliding windows, and the two-bucket
+//! counter.
+//!
+//! Seconds are passed in. The models share no code with the rate controller and the simulator, so that they
+//! show mistakes of both.
 
 use std::collections::VecDeque;
 
@@ -11,11 +14,12 @@ use serde::Deserialize;
 pub(crate) enum Shape {
     /// Continuously.
     Bucket,
-    /// At aligned instants, all of it.
+    /// The whole capacity at aligned instants.
     Window,
     /// Each write comes back one window later.
     Sliding,
-    /// The approximation of gateways: this window, and the share of the last one that a sliding window would hold.
+    /// The approximation of gateways: the writes of this window, and a share of those of the last one. The
+    /// share is what a sliding window would still hold.
     Counter,
 }
 
@@ -24,26 +28,27 @@ pub(crate) enum Shape {
 #[serde(deny_unknown_fields)]
 pub(crate) struct LimitFile {
     pub(crate) shape: Shape,
-    /// Writes of a bucket, or in a window.
+    /// Writes that fit in a bucket or in a window.
     pub(crate) capacity: f64,
-    /// Of a bucket: writes per second from so many seconds on.
+    /// Refill of a bucket: seconds from the start, and writes per second from then on.
     #[serde(default)]
     pub(crate) rates: Vec<[f64; 2]>,
-    /// Of the others.
+    /// Length of a window in seconds.
     #[serde(default)]
     pub(crate) window_s: f64,
-    /// Taken before the run begins; one for each seed, from the start again when they run out.
+    /// Writes taken before the run starts. Each seed uses one value; the list repeats.
     #[serde(default)]
     pub(crate) used: Vec<u64>,
-    /// Seconds of the window that are over when the run begins; one for each seed.
+    /// Seconds of the window that have passed when the run starts. Each seed uses one value; the list
+    /// repeats.
     #[serde(default)]
     pub(crate) phase_s: Vec<f64>,
-    /// Whether refused requests are charged, down to 1.8 times the limit.
+    /// Whether throttled requests count, up to 1.8 times the limit.
     #[serde(default)]
     pub(crate) charge_throttled: bool,
 }
 
-/// A limit in time.
+/// The state of a limit.
 #[derive(Clone, Debug)]
 pub(crate) struct Limit {
     shape: Shape,
@@ -60,7 +65,7 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// As it is for a seed, from 1.
+    /// Creates the limit of a file for `seed`, from 1.
     pub(crate) fn new(file: &LimitFile, seed: u64, random: &mut fastrand::Rng) -> Self {
         let nth = seed as usize - 1;
         let used = file.used.iter().cycle().nth(nth).copied().unwrap_or(0);
@@ -85,7 +90,8 @@ impl Limit {
         }
     }
 
-    /// The same, for the ideal client: it is never refused and so never charged. Of a window it gets what others leave.
+    /// Changes the limit for the ideal client, which is never throttled. It gets what `others_per_second` do
+    /// not use.
     pub(crate) fn ideal(mut self, others_per_second: f64) -> Self {
         self.charge_throttled = false;
         match self.shape {
@@ -130,13 +136,13 @@ impl Limit {
         self.at = now;
     }
 
-    /// What the counter takes for the last window's worth.
+    /// Returns the number of writes that the two-bucket counter assumes for the last window length.
     fn estimate(&self, now: f64) -> f64 {
         let into = (now + self.phase) - self.window_of(now) * self.window;
         self.counted + self.before * (1.0 - into / self.window)
     }
 
-    /// The first instant, not before `now`, at which a write would be taken.
+    /// Returns the first instant, not before `now`, at which a write is served.
     pub(crate) fn next(&mut self, now: f64) -> f64 {
         const GRAIN: f64 = 1e-4;
         self.advance(now);
@@ -162,7 +168,7 @@ impl Limit {
         }
     }
 
-    /// Takes a write, which [`Limit::next`] said is there.
+    /// Takes a write. [`Limit::next`] must have returned `now`.
     pub(crate) fn take(&mut self, now: f64) {
         self.advance(now);
         match self.shape {
@@ -172,8 +178,8 @@ impl Limit {
         }
     }
 
-    /// A refused write, where it is charged.
-    pub(crate) fn refuse(&mut self, now: f64) {
+    /// Counts a throttled write, if the limit counts them.
+    pub(crate) fn throttle(&mut self, now: f64) {
         if !self.charge_throttled {
             return;
         }
@@ -185,7 +191,7 @@ impl Limit {
         }
     }
 
-    /// The share of the limit that is used.
+    /// Returns the share of the limit that is used.
     pub(crate) fn used(&self, now: f64) -> f64 {
         match self.shape {
             Shape::Bucket => 1.0 - self.level / self.capacity,
@@ -217,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn each_shape_gives_what_it_says_and_when() {
+    fn each_shape_serves_its_rate_and_capacity() {
         let mut bucket = limit("shape = 'bucket'\ncapacity = 10\nrates = [[0, 2.0], [10, 4.0]]");
         assert_eq!(taken(&mut bucket, 0.0, 9.99), 10 + 19);
-        assert_eq!(taken(&mut bucket, 10.0, 14.99), 20, "from ten seconds on it refills twice as fast");
+        assert_eq!(taken(&mut bucket, 10.0, 14.99), 20, "it refills twice as fast after ten seconds");
         let mut window = limit("shape = 'window'\ncapacity = 10\nwindow_s = 5\nphase_s = [2]\nused = [4]");
         assert_eq!((taken(&mut window, 0.0, 2.9), taken(&mut window, 2.9, 7.9)), (6, 10));
         let mut sliding = limit("shape = 'sliding'\ncapacity = 10\nwindow_s = 5");
@@ -228,19 +234,19 @@ mod tests {
         let mut counter = limit("shape = 'counter'\ncapacity = 10\nwindow_s = 5");
         assert_eq!(taken(&mut counter, 0.0, 4.9), 10);
         let half = taken(&mut counter, 5.0, 7.6);
-        assert_eq!(half, 5, "half a window later half of the last one is forgotten");
+        assert_eq!(half, 5, "half a window later half of the last one no longer counts");
         for shape in [bucket, window, sliding, counter] {
             assert!(shape.used(shape.at) > 0.0);
         }
     }
 
     #[test]
-    fn refused_writes_are_charged_where_it_says_so() {
+    fn throttled_writes_count_if_the_file_says_so() {
         let mut charged =
             limit("shape = 'bucket'\ncapacity = 10\nrates = [[0, 1.0]]\ncharge_throttled = true");
         assert_eq!(taken(&mut charged, 0.0, 0.5), 10);
-        (0..100).for_each(|_| charged.refuse(0.5));
-        assert!((charged.next(0.5) - 9.5).abs() < 0.01, "1.8 times the limit and no more");
+        (0..100).for_each(|_| charged.throttle(0.5));
+        assert!((charged.next(0.5) - 9.5).abs() < 0.01, "at most 1.8 times the limit");
         assert!((charged.clone().ideal(0.0).next(0.5) - 9.5).abs() < 0.01);
     }
 }

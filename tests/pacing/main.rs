@@ -1,5 +1,7 @@
-//! The pacing bench: the real gate, pool and controller against services in paused time. A new scenario is a new file in
-//! `samples/scenarios/pacing/`. `cargo test --release --test pacing -- --include-ignored --nocapture` runs everything.
+//! The pacing bench: the real gate, worker pool and rate controller against modeled services in paused time.
+//!
+//! To add a scenario, add a file to `samples/scenarios/pacing/`.
+//! `cargo test --release --test pacing -- --include-ignored --nocapture` runs everything.
 
 mod limits;
 mod scenario;

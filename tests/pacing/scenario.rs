@@ -1,4 +1,4 @@
-//! A scenario file: a service, and runs against it with the ranges they must end in.
+//! A scenario file: a service, and runs against it with the ranges in which their results must lie.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use crate::limits::{Limit, LimitFile};
 
-/// How a refusal tells the wait.
+/// How a throttled response announces the pause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Told {
+pub(crate) enum Announced {
     /// Rounded up to seconds.
     #[default]
     Exact,
@@ -24,7 +24,7 @@ pub(crate) enum Told {
     One,
     /// Always 150 s.
     Long,
-    /// Anything from 1 to 150 s.
+    /// A random number of seconds, 1 to 150.
     Random,
     /// Not at all.
     Absent,
@@ -36,49 +36,49 @@ pub(crate) enum Told {
 pub(crate) struct Others {
     /// Length of a phase in seconds.
     pub(crate) every_s: f64,
-    /// Their writes per second in each phase, over and over; at random instants.
+    /// Their writes per second in each phase, at random instants. The list repeats.
     pub(crate) per_second: Vec<f64>,
 }
 
-/// Refusals that have nothing to do with the rate: a sick back end, a shard that is full.
+/// Throttling that does not depend on the rate, as of a failing back end or a full shard.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RandomThrottling {
-    /// Share of the requests, 0 to 1.
+    /// Throttled share of the requests, 0 to 1.
     pub(crate) share: f64,
-    /// The wait that they announce in seconds; absent: none.
+    /// Pause that these responses announce, in seconds. Absent: they announce none.
     pub(crate) wait_s: Option<f64>,
 }
 
-/// What a service is like.
+/// The model of a service.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Service {
-    /// All of them must have room.
+    /// A request is served only if all limits have room.
     pub(crate) limits: Vec<LimitFile>,
     #[serde(default)]
-    pub(crate) retry_after: Told,
-    /// Refusals are 503 without a wait, as of nginx `limit_req`; else they are 429.
+    pub(crate) retry_after: Announced,
+    /// Whether throttled responses are 503 without `Retry-After`, as of nginx `limit_req`, instead of 429.
     #[serde(default)]
     pub(crate) refuses_with_503: bool,
-    /// Everything is refused until an announced wait is over.
+    /// Whether all requests are throttled until an announced pause is over.
     #[serde(default)]
     pub(crate) closed_while_waiting: bool,
     pub(crate) others: Option<Others>,
     pub(crate) random_throttling: Option<RandomThrottling>,
-    /// From and to in seconds: everything is answered 503 without a wait.
+    /// Outages, from and to in seconds. All requests get a 503 without `Retry-After`.
     #[serde(default)]
     pub(crate) outages: Vec<[f64; 2]>,
-    /// Seconds for which a token is good; absent: for ever.
+    /// Lifetime of a token in seconds. Absent: it does not expire.
     pub(crate) token_s: Option<f64>,
 }
 
-/// One size of run and its ranges, both ends allowed.
+/// A run with its size and the ranges of its results. Both ends are included.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
     pub(crate) users: u64,
-    /// Runs of which the mean is taken.
+    /// Number of runs whose mean is compared.
     #[serde(default = "one")]
     pub(crate) seeds: u64,
     /// Whether the service sends `x-ms-throttle-limit-percentage`.
@@ -86,22 +86,22 @@ pub(crate) struct Case {
     pub(crate) header: bool,
     /// `--initial-rate`
     pub(crate) initial_rate: Option<f64>,
-    /// `--concurrency`; absent: 32.
+    /// `--concurrency`. Absent: 32.
     pub(crate) in_flight: Option<usize>,
-    /// The same round trip for every request; absent: log-normal, median 120 ms.
+    /// Round trip of all requests. Absent: log-normal with a median of 120 ms.
     pub(crate) round_trip_ms: Option<u64>,
-    /// Also part of `cargo test`.
+    /// Whether `cargo test` runs it without `--ignored`.
     #[serde(default)]
     pub(crate) quick: bool,
-    /// Time taken over the time of a client that knows the service: mean of the runs.
+    /// Time divided by the time of a client that knows the service, as the mean of the runs.
     pub(crate) wall: [f64; 2],
-    /// The same for each run by itself: at most.
+    /// Largest value of this ratio in a single run.
     pub(crate) worst: Option<f64>,
-    /// Refused requests.
+    /// Number of throttled requests.
     pub(crate) refused: Option<[f64; 2]>,
-    /// Of all requests.
+    /// Throttled share of all requests.
     pub(crate) throttled_share: Option<[f64; 2]>,
-    /// Renewed tokens.
+    /// Number of renewed tokens.
     pub(crate) tokens: Option<[f64; 2]>,
 }
 
@@ -115,7 +115,7 @@ fn one() -> u64 {
 pub(crate) struct Scenario {
     #[serde(skip)]
     pub(crate) name: String,
-    /// One line for people.
+    /// Title in the printed table.
     pub(crate) title: String,
     pub(crate) service: Service,
     #[serde(rename = "run")]
@@ -123,7 +123,7 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    /// All files, by name.
+    /// Reads all scenario files, sorted by name.
     pub(crate) fn all() -> Vec<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/scenarios/pacing");
         let mut files: Vec<PathBuf> =
@@ -143,12 +143,12 @@ impl Scenario {
     }
 }
 
-/// How many requests a client has under way, and for how long.
+/// How many requests a client has in flight, and how long each takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reach {
     /// `--concurrency`
     pub(crate) in_flight: usize,
-    /// Of every request; `None`: log-normal, median 120 ms.
+    /// Round trip of all requests. `None`: log-normal with a median of 120 ms.
     pub(crate) round_trip: Option<Duration>,
 }
 
@@ -168,13 +168,13 @@ impl Case {
     }
 }
 
-/// A service in time.
+/// A service that runs.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// Where its seconds begin.
+    /// Origin of its seconds.
     pub(crate) epoch: Instant,
     limits: Vec<Limit>,
-    told: Told,
+    announced: Announced,
     closed: Option<f64>,
     others: Option<Others>,
     others_next: f64,
@@ -187,7 +187,7 @@ pub(crate) struct Server {
     random: fastrand::Rng,
 }
 
-/// What it answers.
+/// The response of the service.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Answer {
     Taken { used: Option<f64> },
@@ -202,7 +202,7 @@ impl Server {
         Self {
             epoch: Instant::now(),
             limits: service.limits.iter().map(|limit| Limit::new(limit, seed, &mut random)).collect(),
-            told: service.retry_after,
+            announced: service.retry_after,
             closed: service.closed_while_waiting.then_some(0.0),
             others: service.others.clone(),
             others_next: 0.0,
@@ -216,7 +216,7 @@ impl Server {
         }
     }
 
-    /// A request arrives with a token of that age.
+    /// Answers a request that arrives at `now` with a token of `token_age` seconds.
     pub(crate) fn admit(&mut self, now: f64, token_age: f64) -> Answer {
         if self.token_s.is_some_and(|good| token_age >= good) {
             return Answer::TokenExpired;
@@ -237,15 +237,15 @@ impl Server {
             self.limits.iter_mut().for_each(|limit| limit.take(now));
             return Answer::Taken { used };
         }
-        self.limits.iter_mut().for_each(|limit| limit.refuse(now));
+        self.limits.iter_mut().for_each(|limit| limit.throttle(now));
         let exact = self.limits.iter_mut().map(|limit| limit.next(now)).fold(next, f64::max) - now;
-        let wait = match self.told {
-            Told::Exact => Some(exact.ceil().max(1.0)),
-            Told::Decimal => Some((exact * 1_000.0).round().max(50.0) / 1_000.0),
-            Told::One => Some(1.0),
-            Told::Long => Some(150.0),
-            Told::Random => Some(self.random.u8(1..=150).into()),
-            Told::Absent => None,
+        let wait = match self.announced {
+            Announced::Exact => Some(exact.ceil().max(1.0)),
+            Announced::Decimal => Some((exact * 1_000.0).round().max(50.0) / 1_000.0),
+            Announced::One => Some(1.0),
+            Announced::Long => Some(150.0),
+            Announced::Random => Some(self.random.u8(1..=150).into()),
+            Announced::Absent => None,
         };
         if let (Some(closed), Some(wait)) = (&mut self.closed, wait) {
             *closed = closed.max(now + wait);
@@ -276,8 +276,9 @@ impl Server {
     }
 }
 
-/// The time that a client needs who knows the service and has as many in flight. It does not take from others what they
-/// want: with one phase of theirs it gets the rest at any time, with several they take theirs first.
+/// Returns the time that a client needs that knows the service, with the same requests in flight. Other apps
+/// get all that they want. If they have one phase, the client gets the constant rest. If they have several,
+/// they take theirs first.
 pub(crate) fn ideal(service: &Service, users: u64, reach: Reach, seed: u64) -> f64 {
     let mut server = Server::new(service, false, seed);
     let steady = match &server.others {
@@ -313,7 +314,8 @@ pub(crate) fn ideal(service: &Service, users: u64, reach: Reach, seed: u64) -> f
     end
 }
 
-/// Round trips: all the same, or log-normal with median 120 ms; in pairs of milliseconds, so that both halves are whole for the clock.
+/// Round trips: constant, or log-normal with a median of 120 ms. They are even numbers of milliseconds,
+/// because the clock needs whole milliseconds for both halves.
 #[derive(Debug)]
 pub(crate) struct Latency(fastrand::Rng, Option<Duration>);
 

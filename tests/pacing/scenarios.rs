@@ -1,4 +1,4 @@
-//! Every scenario file: each run ends within its ranges, sends nothing early and fails nobody.
+//! Runs every scenario file: results lie within their ranges, nothing is sent early, and no user fails.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -9,8 +9,8 @@ use reprovision::pace::{Bounds, DOCUMENTED_RATE, Pace, RateController};
 use crate::scenario::{Case, Scenario, Server, ideal};
 use crate::world::{Tally, paused, work};
 
-/// For people who run it with `--nocapture`.
-pub(crate) fn say(line: &str) {
+/// Prints a line of the table. `--nocapture` shows it.
+pub(crate) fn print_row(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
@@ -28,13 +28,13 @@ fn one(scenario: &Scenario, case: &Case, seed: u64) -> (Tally, f64) {
     (tally, ideal(service, case.users, reach, seed))
 }
 
-/// Breaches of a case, in words, and its line of the table.
+/// Runs a case. Returns its violations and its line of the table.
 fn judge(scenario: &Scenario, case: &Case) -> (Vec<String>, String) {
     let runs: Vec<_> = (1..=case.seeds).map(|seed| one(scenario, case, seed)).collect();
     let mean = |of: &dyn Fn(&(Tally, f64)) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64;
     let wall = mean(&|(tally, ideal)| tally.wall / ideal);
-    let refused = mean(&|(tally, _)| tally.refused as f64);
-    let share = mean(&|(tally, _)| tally.refused as f64 / tally.sent as f64);
+    let throttled = mean(&|(tally, _)| tally.throttled as f64);
+    let share = mean(&|(tally, _)| tally.throttled as f64 / tally.sent as f64);
     let what = format!("{} {} users{}", scenario.name, case.users, if case.header { ", header" } else { "" });
     let mut wrong = Vec::new();
     let mut within = |name: &str, found: f64, range: Option<[f64; 2]>| {
@@ -45,8 +45,8 @@ fn judge(scenario: &Scenario, case: &Case) -> (Vec<String>, String) {
         }
     };
     within("wall over ideal", wall, Some(case.wall));
-    within("refused", refused, case.refused);
-    within("share refused", share, case.throttled_share);
+    within("throttled", throttled, case.refused);
+    within("throttled share", share, case.throttled_share);
     for (tally, ideal) in &runs {
         within("wall over ideal of one run", tally.wall / ideal, case.worst.map(|worst| [0.0, worst]));
         within("accepted", tally.accepted as f64, Some([case.users as f64; 2]));
@@ -56,7 +56,7 @@ fn judge(scenario: &Scenario, case: &Case) -> (Vec<String>, String) {
         within("most in flight", tally.most_in_flight as f64, Some([1.0, case.reach().in_flight as f64]));
     }
     let line = format!(
-        "| {} | {} | {} | {:.0} | {wall:.3} | {refused:.0} | {:.2} |",
+        "| {} | {} | {} | {:.0} | {wall:.3} | {throttled:.0} | {:.2} |",
         scenario.title,
         case.users,
         if case.header { "yes" } else { "no" },
@@ -66,7 +66,7 @@ fn judge(scenario: &Scenario, case: &Case) -> (Vec<String>, String) {
     (wrong, line)
 }
 
-/// Judges all cases, two at a time, and panics with every breach.
+/// Runs all cases, two at a time, and panics with all violations.
 fn judge_all(cases: &[(&Scenario, &Case)]) {
     let next = AtomicUsize::new(0);
     let found = Mutex::new(vec![None; cases.len()]);
@@ -84,12 +84,12 @@ fn judge_all(cases: &[(&Scenario, &Case)]) {
         }
     });
     let found = found.into_inner().expect("no panic holds it");
-    say(
-        "| service | users | header | s | wall ÷ ideal | refused | % refused |\n| --- | --- | --- | --- | --- | --- | --- |",
+    print_row(
+        "| service | users | header | s | wall ÷ ideal | throttled | % throttled |\n| --- | --- | --- | --- | --- | --- | --- |",
     );
     let mut wrong = Vec::new();
     for (breaches, line) in found.into_iter().flatten() {
-        say(&line);
+        print_row(&line);
         wrong.extend(breaches);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -98,7 +98,7 @@ fn judge_all(cases: &[(&Scenario, &Case)]) {
 fn all(wanted: impl Fn(&Case) -> bool) {
     let only = std::env::var("PACING").unwrap_or_default();
     let scenarios = Scenario::all();
-    assert!(scenarios.len() > 20, "the scenario files are gone");
+    assert!(scenarios.len() > 20, "scenario files are missing");
     let mut cases: Vec<_> = scenarios
         .iter()
         .filter(|scenario| scenario.name.contains(&only))
@@ -106,7 +106,7 @@ fn all(wanted: impl Fn(&Case) -> bool) {
         .filter(|(_, case)| wanted(case))
         .collect();
     cases.sort_by_key(|(scenario, case)| (scenario.name.clone(), case.users, case.header));
-    assert!(!cases.is_empty(), "no case is left to judge");
+    assert!(!cases.is_empty(), "no case matches");
     judge_all(&cases);
 }
 

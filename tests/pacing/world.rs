@@ -1,4 +1,5 @@
-//! The real gate, pool, worker and retry against a service in paused time: hours pass in seconds.
+//! Runs the real gate, pool, worker and retry against a modeled service in paused time. Hours pass in
+//! seconds.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,31 +19,31 @@ use tokio::time::{Instant, sleep};
 
 use crate::scenario::{Answer, Latency, Reach, Server};
 
-/// How long a new token takes.
+/// Time to get a new token.
 const RENEWAL: Duration = Duration::from_millis(300);
-/// A token is renewed so long before it ends, as `auth` does.
+/// Time before the end of a token at which it is renewed, in seconds. It is the same in `auth`.
 const RENEWED_BEFORE: f64 = 300.0;
 
-/// What one client saw.
+/// The counters of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) sent: u64,
-    pub(crate) refused: u64,
-    /// Sent before an announced wait was over that the client had already been told.
+    pub(crate) throttled: u64,
+    /// Requests sent before the end of a pause that had been announced to the client.
     pub(crate) early: u64,
     pub(crate) accepted: u64,
     pub(crate) failed: u64,
     pub(crate) tokens: u64,
     pub(crate) most_in_flight: u64,
-    /// Accepted in each second of the service.
+    /// Accepted requests in each second of the service.
     pub(crate) by_second: Vec<u32>,
-    /// Seconds from the beginning to the last answer.
+    /// Seconds from the start to the last response.
     pub(crate) wall: f64,
     in_flight: u64,
-    gate: f64,
+    pause_end: f64,
 }
 
-/// A token: its number and when it was issued.
+/// A token, with its number and the time of issue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Token {
     generation: u64,
@@ -51,7 +52,7 @@ pub(crate) struct Token {
 
 /// One client of a service.
 pub(crate) struct App {
-    /// Where the service's seconds begin.
+    /// Origin of the seconds of the service.
     epoch: Instant,
     server: Arc<Mutex<Server>>,
     tally: Arc<Mutex<Tally>>,
@@ -90,8 +91,8 @@ impl Exchange for App {
             tally.sent += 1;
             tally.in_flight += 1;
             tally.most_in_flight = tally.most_in_flight.max(tally.in_flight);
-            // The clock's nanosecond.
-            tally.early += u64::from(now < tally.gate - 1e-6);
+            // The margin covers the rounding of the clock.
+            tally.early += u64::from(now < tally.pause_end - 1e-6);
         }
         let half = locked(&self.latency).draw() / 2;
         sleep(half).await;
@@ -112,8 +113,8 @@ impl Exchange for App {
                 (AttemptResult::Accepted, used)
             }
             Answer::Refused { wait, used } => {
-                tally.refused += 1;
-                tally.gate = tally.gate.max(now + wait.unwrap_or(0.0));
+                tally.throttled += 1;
+                tally.pause_end = tally.pause_end.max(now + wait.unwrap_or(0.0));
                 retry_after = wait.map(Duration::from_secs_f64);
                 match self.refuses_with_503 {
                     true => (AttemptResult::Transient(TransientFailure::Unavailable), used),
@@ -135,7 +136,7 @@ fn attempt(kind: AttemptResult, throttle_percentage: Option<f64>, token_generati
     Attempt { throttle_percentage, token_generation, ..Attempt::of(kind) }
 }
 
-/// One client's work on a service that others may use too. `until`: leaves after so long.
+/// Runs one client against a service that other clients may use too. It ends after `until`, if that is set.
 pub(crate) async fn work(
     server: Arc<Mutex<Server>>,
     pace: Arc<Pace>,
@@ -203,7 +204,7 @@ pub(crate) async fn work(
     tally
 }
 
-/// Runs a future in paused time on a thread of its own kind of runtime.
+/// Runs a future in paused time on a runtime with one thread.
 pub(crate) fn paused<F: Future>(future: impl FnOnce() -> F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
