@@ -1,4 +1,5 @@
-//! Disks that fill, folders that cannot be written or vanish: exit 1 with a sentence, nothing claimed, and the run goes on later.
+//! Disks that fill up, and folders that are read-only or vanish. The run exits with 1 and a message, records
+//! only accepted users as accepted, and can be resumed.
 
 use std::fs;
 use std::path::Path;
@@ -18,10 +19,11 @@ fn mount(arguments: &[&str]) -> bool {
     Command::new("mount").args(arguments).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// A small file system of its own; `None` without the right to mount.
+/// A small separate file system.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
+    /// Mounts a file system of `size`. `None`: the user may not mount.
     fn new(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let size = format!("size={size}");
@@ -41,8 +43,8 @@ impl Drop for SmallDisk {
     }
 }
 
-/// What holds after any such failure, and that the same command then completes the run.
-fn fails_and_goes_on(
+/// Checks the message and the records after a failure, and that the same command then completes the run.
+fn assert_fails_and_resumes(
     simulator: &Simulator,
     input: &Path,
     out: &Path,
@@ -58,7 +60,7 @@ fn fails_and_goes_on(
     let whole = fs::read_to_string(out.join("results.csv")).expect("results.csv");
     for line in whole.lines().skip(1).filter(|line| line.split(',').nth(2) == Some("accepted")) {
         let id = line.split(',').nth(1).expect("an id");
-        assert!(accepted.contains_key(id), "{id} is claimed and was not accepted");
+        assert!(accepted.contains_key(id), "{id} is recorded as accepted, but was not");
     }
     let again = finish(simulator.run(input, out).args(["--rate", "fixed:4000"]).spawn().expect("run starts"));
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
@@ -66,7 +68,7 @@ fn fails_and_goes_on(
 }
 
 #[test]
-fn a_file_size_limit_is_a_full_disk_without_root() {
+fn run_at_the_file_size_limit_fails_and_resumes() {
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("users.csv");
     let out = folder.path().join("out");
@@ -74,7 +76,7 @@ fn a_file_size_limit_is_a_full_disk_without_root() {
     let simulator = Simulator::start(folder.path(), SCENARIO);
     let run = simulator.run(&input, &out);
     let mut limited = Command::new("bash");
-    // 400 KiB: room for the copy of the input, not for the results.
+    // 400 KiB are enough for the copy of the input, but not for the results.
     limited
         .args(["-c", "ulimit -f 400; exec \"$@\"", "bash"])
         .arg(binary())
@@ -88,13 +90,13 @@ fn a_file_size_limit_is_a_full_disk_without_root() {
     }
     limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let first = finish(limited.spawn().expect("run starts"));
-    fails_and_goes_on(&simulator, &input, &out, &first, "results.csv");
+    assert_fails_and_resumes(&simulator, &input, &out, &first, "results.csv");
 }
 
 #[test]
-fn a_disk_that_fills_in_the_middle() {
+fn run_on_a_disk_that_fills_up_fails_and_resumes() {
     let Some(disk) = SmallDisk::new("640k") else {
-        println!("skipped: no right to mount; the file size limit shows the same");
+        println!("skipped: this user may not mount; the test of the file size limit checks the same");
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
@@ -105,13 +107,13 @@ fn a_disk_that_fills_in_the_middle() {
     let first =
         finish(simulator.run(&input, &out).args(["--rate", "fixed:4000"]).spawn().expect("run starts"));
     disk.remount("size=16m");
-    fails_and_goes_on(&simulator, &input, &out, &first, "No space left on device");
+    assert_fails_and_resumes(&simulator, &input, &out, &first, "No space left on device");
 }
 
 #[test]
-fn a_folder_that_cannot_be_written() {
+fn read_only_folder_fails_before_the_first_request() {
     let Some(disk) = SmallDisk::new("1m") else {
-        println!("skipped: no right to mount");
+        println!("skipped: this user may not mount");
         return;
     };
     disk.remount("ro");
@@ -126,7 +128,7 @@ fn a_folder_that_cannot_be_written() {
 }
 
 #[test]
-fn a_folder_that_vanishes() {
+fn run_in_a_folder_that_vanishes_fails_and_resumes() {
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("users.csv");
     let out = folder.path().join("out");

@@ -1,4 +1,4 @@
-//! The release binary against the simulator as a program of its own: start, stop, ask the ledger, read the account.
+//! Runs the release binary against the simulator in a separate process, and reads the ledger and the results.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Longest any single program of a suite may run before the suite fails instead of hanging.
+/// Longest time that a program may run before the suite fails.
 pub(crate) const LONGEST_RUN: Duration = Duration::from_secs(900);
 
-/// A number from the environment, set by `tests/slow/run`.
+/// Returns the number in the environment variable `name`, which `tests/slow/run` sets, or `otherwise`.
 pub(crate) fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a whole number"))
 }
 
-/// The release binary where `tests/slow/run` built it, else the one cargo built for tests.
+/// Returns the release binary that `tests/slow/run` built, or else the one that cargo built for tests.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("REPROVISION_BIN")
         .map_or_else(|| env!("CARGO_BIN_EXE_reprovision").into(), PathBuf::from)
 }
 
-/// A simulator in a process of its own.
+/// A simulator in a separate process.
 pub(crate) struct Simulator {
     child: Child,
     address: String,
@@ -30,14 +30,14 @@ pub(crate) struct Simulator {
 }
 
 impl Simulator {
-    /// Starts it with a scenario given as TOML.
+    /// Starts the simulator with a scenario in TOML.
     pub(crate) fn start(folder: &Path, scenario: &str) -> Self {
         let file = folder.join("scenario.toml");
         fs::write(&file, scenario).expect("the scenario file");
         Self::start_file(file.to_str().expect("UTF-8"))
     }
 
-    /// Starts it with a built-in scenario or a scenario file.
+    /// Starts the simulator with a built-in scenario or a scenario file.
     pub(crate) fn start_file(scenario: &str) -> Self {
         let mut child = Command::new(binary())
             .args(["simulate", scenario, "--port", "0"])
@@ -49,7 +49,7 @@ impl Simulator {
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let mut wanted = |start: &str| {
             let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with(start)));
-            line.expect("the simulator says it").expect("UTF-8")[start.len()..].trim().to_owned()
+            line.expect("the simulator prints it").expect("UTF-8")[start.len()..].trim().to_owned()
         };
         let address = wanted("endpoint").trim_start_matches("http://").to_owned();
         let token = wanted("token");
@@ -61,7 +61,7 @@ impl Simulator {
         format!("http://{}", self.address)
     }
 
-    /// One GET over HTTP/1.0; the body.
+    /// Sends a GET request and returns the body.
     pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("the simulator listens");
         write!(stream, "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address)
@@ -80,7 +80,7 @@ impl Simulator {
         serde_json::from_str(&self.get("/__ledger")).expect("JSON")
     }
 
-    /// How often each id was accepted, by the simulator's own account.
+    /// Returns how often each id was accepted, according to the ledger of the simulator.
     pub(crate) fn accepted(&self) -> BTreeMap<String, u64> {
         self.get("/__ledger/accepted")
             .lines()
@@ -89,7 +89,7 @@ impl Simulator {
             .collect()
     }
 
-    /// The program, signed in to this tenant.
+    /// Sets the environment of `command` so that the program is signed in to this tenant.
     pub(crate) fn sign_in(&self, command: &mut Command) {
         command
             .env("REPROVISION_ENDPOINT", self.endpoint())
@@ -97,7 +97,7 @@ impl Simulator {
             .env_remove("AZURE_TENANT_ID");
     }
 
-    /// A `run` of `input` into `out` against this simulator, ready to be spawned.
+    /// Returns a command that runs `input` into `out` against this simulator.
     pub(crate) fn run(&self, input: &Path, out: &Path) -> Command {
         run_against(&self.endpoint(), &self.token, input, out)
     }
@@ -110,7 +110,7 @@ impl Drop for Simulator {
     }
 }
 
-/// A `run` of `input` into `out` against any service, ready to be spawned.
+/// Returns a command that runs `input` into `out` against any service.
 pub(crate) fn run_against(endpoint: &str, token: &str, input: &Path, out: &Path) -> Command {
     let mut command = Command::new(binary());
     command
@@ -139,7 +139,7 @@ fn dechunk(mut body: &str) -> String {
     whole
 }
 
-/// A CSV of `rows` made-up users, each once.
+/// Writes a CSV with `rows` invented users, each once.
 pub(crate) fn users(path: &Path, rows: u64) {
     let mut file = std::io::BufWriter::new(fs::File::create(path).expect("the input"));
     writeln!(file, "id,displayName").expect("written");
@@ -150,7 +150,7 @@ pub(crate) fn users(path: &Path, rows: u64) {
     file.into_inner().expect("flushed");
 }
 
-/// `results.csv`, row number → (id, outcome). Fails on a second record for a row.
+/// Reads `results.csv`: row number → (id, outcome). Fails if a row has two records.
 pub(crate) fn results(out: &Path) -> BTreeMap<u64, (String, String)> {
     let mut reader = csv::Reader::from_path(out.join("results.csv")).expect("results.csv");
     let mut rows = BTreeMap::new();
@@ -163,7 +163,7 @@ pub(crate) fn results(out: &Path) -> BTreeMap<u64, (String, String)> {
     rows
 }
 
-/// Waits for the end of a child, with a bound.
+/// Waits until a child has ended, for at most [`LONGEST_RUN`].
 pub(crate) fn finish(mut child: Child) -> Output {
     let until = Instant::now() + LONGEST_RUN;
     while child.try_wait().expect("a child").is_none() {
@@ -180,7 +180,7 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Sends a signal by name, with the system's own program.
+/// Sends a signal by name with the program `kill`.
 pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
     assert!(sent.expect("kill").success(), "kill -{name}");

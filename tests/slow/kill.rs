@@ -1,12 +1,13 @@
-//! Killed at random instants and continued by the same command, until done: one record per row, nobody lost.
+//! Kills the run at random instants and resumes it with the same command: one record per row, no user is
+//! lost.
 
 use std::time::Duration;
 
 use crate::harness::{Simulator, finish, results, setting, signal, stderr, users};
 
-/// Users in one storm: at 300/s about twelve seconds of work between the kills.
+/// Users of the run: about twelve seconds of work at 300/s, in which the kills happen.
 const USERS: u64 = 4_000;
-/// `--concurrency`: no kill may repeat more users than this.
+/// `--concurrency`. A kill may repeat at most this number of users.
 const IN_FLIGHT: u64 = 24;
 
 const SCENARIO: &str = r#"
@@ -15,7 +16,7 @@ latency_ms = 25
 "#;
 
 #[test]
-fn killed_at_random_and_continued_by_the_same_command() {
+fn run_killed_at_random_is_resumed_without_loss() {
     let rounds = setting("ROUNDS", 50);
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("users.csv");
@@ -26,7 +27,7 @@ fn killed_at_random_and_continued_by_the_same_command() {
     let mut kills = 0;
     let mut last = None;
     for round in 0.. {
-        // Nothing but the identity of a run must stay the same.
+        // Only the identity of the run must stay the same.
         let (rate, batch) = if round % 2 == 0 { ("300", "1") } else { ("220", "20") };
         let concurrency = IN_FLIGHT.to_string();
         let mut command = simulator.run(&input, &out);
@@ -53,7 +54,10 @@ fn killed_at_random_and_continued_by_the_same_command() {
     let accepted = simulator.accepted();
     for (row, (id, outcome)) in &rows {
         assert_eq!(outcome, "accepted", "row {row}");
-        assert!(accepted.contains_key(id), "row {row} is called accepted, and the simulator never took it");
+        assert!(
+            accepted.contains_key(id),
+            "row {row} is recorded as accepted, but the simulator did not accept it"
+        );
     }
     assert_eq!(accepted.len() as u64, USERS);
     let repeats: u64 = accepted.values().map(|count| count - 1).sum();

@@ -1,6 +1,7 @@
-//! The slow suites: kill storms, full disks, pauses, scale, pace over sockets. `tests/slow/run` builds the release binary and starts them.
+//! The slow suites: kill storms, full disks, suspended processes, scale, and pacing over sockets.
 //!
-//! `ROUNDS` (kills), `ROWS` (scale) and `SOCKETS` set their size; `tests/slow/run` without them shows everything whole.
+//! `tests/slow/run` builds the release binary and starts them. `ROUNDS` (kills), `ROWS` (scale) and `SOCKETS`
+//! set their size. Without them, `tests/slow/run` runs everything at full size.
 
 mod disk;
 mod harness;

@@ -1,4 +1,4 @@
-//! A stopped and continued process, a second process, a blocked terminal, signals, an outage over sockets.
+//! A suspended process, a second process, a blocked terminal, signals, and an outage over sockets.
 
 use std::fs;
 use std::process::Stdio;
@@ -11,22 +11,22 @@ title = "pause"
 latency_ms = 10
 "#;
 
-/// Longest wait for what takes a few seconds where the machine has nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for an event that takes a few seconds on an idle machine.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 fn lines(path: &std::path::Path) -> usize {
     fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }
 
-fn wait_for(what: &str, mut so: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < until, "{what} did not happen within {PATIENCE:?}");
+fn wait_for(what: &str, mut is_done: impl FnMut() -> bool) {
+    let until = Instant::now() + MAX_WAIT;
+    while !is_done() {
+        assert!(Instant::now() < until, "{what} did not happen within {MAX_WAIT:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Most users who were first sent within one second, wherever it begins.
+/// Returns the largest number of users whose first request was sent within one second.
 fn busiest_second(out: &std::path::Path) -> usize {
     let mut reader = csv::Reader::from_path(out.join("results.csv")).expect("results.csv");
     let names = reader.headers().expect("a header").clone();
@@ -44,8 +44,8 @@ fn busiest_second(out: &std::path::Path) -> usize {
 }
 
 #[test]
-fn stopped_for_a_minute_and_continued_without_a_burst() {
-    // A minute when shown whole; the length of the stop changes nothing in what is checked.
+fn suspended_process_continues_without_a_burst() {
+    // A minute at full size. The checks do not depend on the length of the stop.
     let stopped = Duration::from_secs(if setting("ROUNDS", 50) >= 50 { 60 } else { 6 });
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("users.csv");
@@ -60,16 +60,17 @@ fn stopped_for_a_minute_and_continued_without_a_burst() {
     let output = finish(child);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(results(&out).len(), 600);
-    // 60/s, a quarter of a second of saved credit, and one more for where the second begins.
+    // 60/s, a quarter of a second that is caught up, and one more for the start of the second.
     let busiest = busiest_second(&out);
-    assert!(busiest <= 60 + 15 + 1, "{busiest} left in one second at 60/s");
-    // On a machine with other work some arrive late, with those of the next second: a burst of six seconds is more.
+    assert!(busiest <= 60 + 15 + 1, "{busiest} sent in one second at 60/s");
+    // On a busy machine some requests arrive late, together with those of the next second. A burst of six
+    // seconds would be larger.
     let busiest = simulator.ledger()["highest_per_second"].as_u64().expect("a number");
     assert!(busiest <= 2 * (60 + 15 + 1), "{busiest} arrived in one second at 60/s");
 }
 
 #[test]
-fn a_second_process_is_refused_and_told_who_holds_the_run() {
+fn second_process_exits_and_names_the_holder_of_the_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("users.csv");
     let out = folder.path().join("out");
@@ -79,9 +80,13 @@ fn a_second_process_is_refused_and_told_who_holds_the_run() {
     wait_for("a record", || lines(&out.join("results.csv")) > 1);
     let second = finish(simulator.run(&input, &out).spawn().expect("run starts"));
     assert_eq!(second.status.code(), Some(8), "{}", stderr(&second));
-    // The first has twenty seconds of work.
-    assert!(first.try_wait().expect("a child").is_none(), "it waited for the first");
-    assert!(stderr(&second).contains(&first.id().to_string()), "names no holder: {}", stderr(&second));
+    // The first process has twenty seconds of work.
+    assert!(first.try_wait().expect("a child").is_none(), "the second waited for the first");
+    assert!(
+        stderr(&second).contains(&first.id().to_string()),
+        "the holder is not named: {}",
+        stderr(&second)
+    );
     signal(&first, "INT");
     let output = finish(first);
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
@@ -91,7 +96,7 @@ fn a_second_process_is_refused_and_told_who_holds_the_run() {
 }
 
 #[test]
-fn term_drains_and_the_same_command_goes_on() {
+fn sigterm_drains_and_the_same_command_resumes() {
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("users.csv");
     let out = folder.path().join("out");
@@ -103,17 +108,17 @@ fn term_drains_and_the_same_command_goes_on() {
     let asked = Instant::now();
     let output = finish(child);
     assert_eq!(output.status.code(), Some(143), "{}", stderr(&output));
-    assert!(asked.elapsed() < Duration::from_secs(11), "draining has a bound");
+    assert!(asked.elapsed() < Duration::from_secs(11), "draining takes at most ten seconds");
     let again = finish(simulator.run(&input, &out).args(["--rate", "2000"]).spawn().expect("run starts"));
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
     let accepted = simulator.accepted();
     assert_eq!(accepted.len(), 1_000);
-    assert!(accepted.values().all(|count| *count == 1), "a drained run repeats nobody");
+    assert!(accepted.values().all(|count| *count == 1), "a drained run repeats no user");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_blocked_terminal_delays_no_record() {
+fn blocked_terminal_does_not_delay_records() {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
     let folder = tempfile::tempdir().expect("a folder");
@@ -135,7 +140,8 @@ fn a_blocked_terminal_delays_no_record() {
     command.args(["--rate", "300", "--progress", "bar"]).stderr(Stdio::from(side)).env("TERM", "xterm");
     let started = Instant::now();
     let mut child = command.spawn().expect("run starts");
-    // Reads until the work has begun, then never again: once its buffer is full every write blocks, as after Ctrl-S.
+    // Reads until the work has begun, then stops reading. When the buffer is full, every write blocks, as
+    // after Ctrl-S.
     let mut screen = fs::File::from(terminal);
     let mut shown = Vec::new();
     while !String::from_utf8_lossy(&shown).contains("stops safely") {
@@ -150,14 +156,14 @@ fn a_blocked_terminal_delays_no_record() {
     }
     std::thread::spawn(move || while std::io::Write::write(&mut filler, &[b'.'; 512]).is_ok() {});
     wait_for("all records", || lines(&out.join("results.csv")) > 1_500);
-    // A blocked one would take for ever; on a machine with other work the rest is that work's.
+    // A blocked run would not end. The margin is for a busy machine.
     assert!(started.elapsed() < Duration::from_secs(20), "5 s of work took {:?}", started.elapsed());
     wait_for("the end", || child.try_wait().expect("a child").is_some());
     assert_eq!(results(&out).len(), 1_500);
 }
 
 #[test]
-fn twenty_seconds_of_outage_fail_nobody() {
+fn outage_of_twenty_seconds_fails_no_user() {
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("users.csv");
     let out = folder.path().join("out");

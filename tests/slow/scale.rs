@@ -1,4 +1,4 @@
-//! Many rows: memory stays bounded, every row has its record, and what it costs is printed.
+//! Many rows: memory stays bounded, and every row has a record. Time and memory are printed.
 
 use std::fs;
 use std::path::Path;
@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Simulator, binary, finish, setting, stderr, users};
 
-/// P5 while running: a bit a row beside this.
+/// Guarantee P5 for `run`, in KiB. A run needs one more bit per row.
 const RUN_KIB: u64 = 80 * 1024;
-/// P5 while the input is checked.
+/// Guarantee P5 while the input is checked, in bytes per row.
 const CHECK_BYTES_PER_ROW: u64 = 48;
-/// What the program itself needs, beside what grows with the rows.
+/// Memory of the program itself, in KiB, without the part that grows with the rows.
 const PROGRAM_KIB: u64 = 16 * 1024;
 
 const SCENARIO: &str = r#"
 title = "scale"
 "#;
 
-/// Peak resident memory of a child in KiB, read while it lives.
+/// Returns the peak resident memory of a child in KiB. A thread updates it while the child runs.
 fn peak_kib(child: &Child) -> Arc<std::sync::Mutex<u64>> {
     let peak = Arc::new(std::sync::Mutex::new(0));
     let (seen, status) = (peak.clone(), format!("/proc/{}/status", child.id()));
@@ -53,7 +53,7 @@ fn lines(path: &Path) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn many_rows_through_run_in_bounded_memory() {
+fn run_with_many_rows_has_bounded_memory() {
     let rows = setting("ROWS", 1_000_000);
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("users.csv");
@@ -78,7 +78,7 @@ fn many_rows_through_run_in_bounded_memory() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn many_rows_through_dry_run() {
+fn dry_run_with_many_rows_has_bounded_memory() {
     let rows = setting("ROWS", 1_000_000);
     let folder = tempfile::tempdir().expect("a folder");
     let input = folder.path().join("users.csv");
@@ -100,17 +100,17 @@ fn many_rows_through_dry_run() {
     let wall = started.elapsed().as_secs_f64();
     println!("dry run: {rows} rows in {wall:.1} s ({:.0}/s), peak {} MiB", rows as f64 / wall, peak / 1024);
     assert!(peak <= most, "peak {peak} KiB, at most {most}");
-    assert!(!folder.path().join("reprovision-runs").exists(), "a dry run leaves nothing behind");
+    assert!(!folder.path().join("reprovision-runs").exists(), "a dry run writes no folder");
 }
 
-/// What a page and its objects need, whatever the number of pages.
+/// Memory of `find` and `verify`, in KiB, whatever the number of pages.
 const SCAN_KIB: u64 = 48 * 1024;
-/// `verify` keeps so much of each accepted row, once more while it reads single users.
+/// Memory of `verify` for each accepted row, in bytes. It needs it twice while it reads single users.
 const VERIFY_BYTES_PER_ROW: u64 = 64;
 
 #[cfg(target_os = "linux")]
 #[test]
-fn find_and_verify_stay_flat() {
+fn memory_of_find_and_verify_does_not_grow_with_pages() {
     let users = setting("SCANNED", 500_000);
     let folder = tempfile::tempdir().expect("a folder");
     let scenario =

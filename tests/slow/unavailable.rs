@@ -1,4 +1,5 @@
-//! nginx with `limit_req` that refuses with 503 and names no time: nobody is given up, and little is refused.
+//! nginx with `limit_req` that throttles with 503 without `Retry-After`: no user fails, and few requests are
+//! throttled.
 
 use std::fs;
 use std::time::Duration;
@@ -7,11 +8,11 @@ use crate::harness::{finish, results, stderr, users};
 use crate::sockets::LimitReq;
 
 const USERS: u64 = 600;
-/// Requests in all: one refusal for ten users.
+/// Largest number of requests: one throttled request for ten users.
 const MOST_REQUESTS: usize = 660;
 
 #[test]
-fn six_hundred_users_of_an_unavailable_service_are_accepted() {
+fn users_are_accepted_by_a_service_that_throttles_with_503() {
     let run = |latency| {
         let folder = tempfile::tempdir().expect("a folder");
         let (input, out) = (folder.path().join("users.csv"), folder.path().join("out"));
@@ -21,7 +22,7 @@ fn six_hundred_users_of_an_unavailable_service_are_accepted() {
         assert_eq!(output.status.code(), Some(0), "{latency:?}: {}", stderr(&output));
         let accepted = results(&out).values().filter(|(_, outcome)| outcome == "accepted").count();
         let requests = fs::read_to_string(folder.path().join("access.log")).expect("the log").lines().count();
-        println!("{USERS} users, {latency:?} away: {accepted} accepted, {requests} requests");
+        println!("{USERS} users, latency {latency:?}: {accepted} accepted, {requests} requests");
         assert!(accepted as u64 == USERS && requests <= MOST_REQUESTS, "{accepted} accepted, {requests}");
     };
     std::thread::scope(|scope| {

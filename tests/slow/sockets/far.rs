@@ -1,4 +1,4 @@
-//! A wire: what comes back from the server arrives later, however much of it there is.
+//! A proxy that delays all responses of a server by a fixed latency.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-/// Ends when dropped.
-pub(super) struct Far {
+/// A delayed connection to a server. It ends when it is dropped.
+pub(super) struct DelayedServer {
     address: SocketAddr,
     _alive: oneshot::Sender<()>,
 }
 
-impl Far {
-    /// Listens on loopback and passes all on to `server`.
+impl DelayedServer {
+    /// Listens on loopback and forwards everything to `server`.
     pub(super) fn start(server: SocketAddr, latency: Duration) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        listener.set_nonblocking(true).expect("a socket of our own");
+        listener.set_nonblocking(true).expect("a socket");
         let (alive, over) = oneshot::channel();
         std::thread::spawn(move || {
             let runtime =
@@ -55,9 +55,10 @@ async fn accept(listener: TcpListener, server: SocketAddr, latency: Duration) {
     }
 }
 
-/// Reads at once and writes when it is time, so that nothing waits for what came before it.
+/// Reads immediately and writes each part after the latency, so that a part does not wait for the ones before
+/// it.
 async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, latency: Duration) {
-    let (send, mut under_way) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let (send, mut in_flight) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let reading = async move {
         loop {
             let mut bytes = vec![0; 16 * 1024];
@@ -71,7 +72,7 @@ async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, latency: Duration
         }
     };
     let writing = async move {
-        while let Some((due, bytes)) = under_way.recv().await {
+        while let Some((due, bytes)) = in_flight.recv().await {
             sleep_until(due).await;
             if to.write_all(&bytes).await.is_err() {
                 return;

@@ -1,4 +1,4 @@
-//! nginx with `limit_req` as the service, judged by its access log.
+//! nginx with `limit_req` as the service. Its access log is the ledger.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,24 +8,25 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Counted;
-use super::far::Far;
+use super::far::DelayedServer;
 use crate::harness::run_against;
 
-/// What it announces with every 429.
+/// `Retry-After` of every 429, in seconds.
 const RETRY_AFTER_S: f64 = 1.0;
-/// What arrives in the first half of a wait may have been under way: the simulator's ledger gives as much.
-const UNDER_WAY: Duration = Duration::from_millis(500);
+/// Time after a 429 in which a request may still arrive, because it may have been in flight. The ledger of
+/// the simulator allows the same.
+const MAX_IN_FLIGHT: Duration = Duration::from_millis(500);
 
-/// nginx, and the wire before it.
+/// nginx behind a delayed connection.
 pub(crate) struct LimitReq {
     nginx: Child,
     log: PathBuf,
     latency: Duration,
-    wire: Far,
+    delayed: DelayedServer,
 }
 
 impl LimitReq {
-    /// With a configuration that names `FOLDER` and `PORT`.
+    /// Starts nginx with a configuration in which `FOLDER` and `PORT` are replaced.
     pub(crate) fn start(folder: &Path, latency: Duration, configuration: &str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = free.local_addr().expect("an address");
@@ -36,7 +37,7 @@ impl LimitReq {
             .replace("PORT", &address.port().to_string());
         let file = folder.join("nginx.conf");
         fs::write(&file, configuration).expect("written");
-        // Debian keeps it where only root looks.
+        // Debian installs it in a folder that is only in the PATH of root.
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
         let nginx = Command::new("nginx")
             .env("PATH", path)
@@ -48,11 +49,11 @@ impl LimitReq {
             .spawn()
             .expect("nginx is installed: tests/slow/run does that");
         listens(address);
-        Self { nginx, log, latency, wire: Far::start(address, latency) }
+        Self { nginx, log, latency, delayed: DelayedServer::start(address, latency) }
     }
 
     pub(crate) fn run(&self, input: &Path, out: &Path) -> Command {
-        run_against(&format!("http://{}", self.wire.address()), "any", input, out)
+        run_against(&format!("http://{}", self.delayed.address()), "any", input, out)
     }
 
     pub(super) fn counted(&self) -> Counted {
@@ -62,7 +63,7 @@ impl LimitReq {
 
 impl Drop for LimitReq {
     fn drop(&mut self) {
-        // Asked, so that the master takes its worker along.
+        // TERM, not KILL, so that the master process also ends its worker.
         crate::harness::signal(&self.nginx, "TERM");
         let _ = self.nginx.wait();
     }
@@ -76,7 +77,8 @@ fn listens(address: SocketAddr) {
     }
 }
 
-/// Reads lines of `<seconds> <status> <path>`. An answer is with the client `latency` after its line's time.
+/// Counts the lines `<seconds> <status> <path>` of a log. A response reaches the client `latency` after its
+/// time.
 pub(super) fn count(log: &Path, latency: Duration) -> Counted {
     let text = fs::read_to_string(log).expect("the access log");
     let mut lines: Vec<(f64, u16, &str)> = text
@@ -88,23 +90,23 @@ pub(super) fn count(log: &Path, latency: Duration) -> Counted {
         })
         .collect();
     lines.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut refused, mut breaches) = (0, 0);
-    let mut barred: Option<(f64, f64)> = None;
+    let (mut throttled, mut breaches) = (0, 0);
+    let mut pause: Option<(f64, f64)> = None;
     let mut served = BTreeMap::new();
     for (at, status, path) in &lines {
-        breaches += u64::from(barred.is_some_and(|(from, to)| from < *at && *at < to));
+        breaches += u64::from(pause.is_some_and(|(from, to)| from < *at && *at < to));
         if *status == 429 {
-            refused += 1;
-            let told = at + (latency + UNDER_WAY).as_secs_f64();
-            let from = barred.filter(|(_, to)| at < to).map_or(told, |(from, _)| from);
-            barred = Some((from, at + RETRY_AFTER_S));
+            throttled += 1;
+            let known = at + (latency + MAX_IN_FLIGHT).as_secs_f64();
+            let from = pause.filter(|(_, to)| at < to).map_or(known, |(from, _)| from);
+            pause = Some((from, at + RETRY_AFTER_S));
         } else {
             *served.entry(*path).or_insert(0) += 1;
         }
     }
     Counted {
         arrivals: lines.len() as u64,
-        refused,
+        throttled,
         served: served.values().filter(|times| **times == 1).count() as u64,
         breaches,
     }
