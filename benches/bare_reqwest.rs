@@ -1,6 +1,6 @@
-//! The least that can be done with the same HTTP client: a loop of POSTs, no input, no pace, no retry, no account.
+//! The bare minimum with the same HTTP client: a loop of POSTs without input, pacing, retry and records.
 
-#![allow(clippy::print_stdout, reason = "it is a program that prints its count")]
+#![allow(clippy::print_stdout, reason = "this program prints its count")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use futures::{StreamExt, stream};
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 
-/// That of the program, so that the two differ only in what they do.
+/// The allocator of the program, so that the two differ only in their work.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Without arguments, as `cargo bench` starts it, there is nothing to measure: it needs a server.
+/// Printed without arguments, as `cargo bench` starts it. The measurement needs a server.
 const USAGE: &str = "bare_reqwest URL COUNT IN_FLIGHT: posts to URL/beta/users/N/retryServiceProvisioning";
 
 fn main() {
@@ -24,7 +24,7 @@ fn main() {
     let count: u64 = count.parse().expect("a number of requests");
     let in_flight: usize = in_flight.parse().expect("a number in flight");
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // One thread, as in the program: more cost the loop more CPU too.
+    // One thread, as in the program. More threads would cost the loop more CPU time too.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -1,4 +1,4 @@
-//! Parts that every user passes: the checking pass, the stream, the verdict on an answer, the journal.
+//! The parts that run for every user: checking pass, row stream, classification of a response, journal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use reprovision::model::{Outcome, Record};
 use reprovision::rundir::{Journal, read_results};
 use reqwest::header::{HeaderMap, HeaderValue};
 
-/// Rows of one input.
+/// Rows of the input.
 const ROWS: u64 = 100_000;
-/// Records that go in one write, as in a run.
-const TOGETHER: usize = 64;
+/// Records in one write, as in a run.
+const RECORDS_PER_WRITE: usize = 64;
 
 fn main() {
     divan::main();
@@ -31,8 +31,8 @@ fn list(folder: &Path) -> PathBuf {
 
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn checking_pass(bencher: Bencher<'_, '_>) {
-    let desk = tempfile::tempdir().expect("a folder");
-    let (input, copy) = (list(desk.path()), desk.path().join("input.csv"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (input, copy) = (list(folder.path()), folder.path().join("input.csv"));
     bencher
         .counter(ItemsCount::new(ROWS))
         .bench(|| check(&input, &copy, &Options::default()).expect("a list").users);
@@ -40,8 +40,8 @@ fn checking_pass(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn stream_of_rows(bencher: Bencher<'_, '_>) {
-    let desk = tempfile::tempdir().expect("a folder");
-    let (input, copy) = (list(desk.path()), desk.path().join("input.csv"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (input, copy) = (list(folder.path()), folder.path().join("input.csv"));
     bencher
         .counter(ItemsCount::new(ROWS))
         .with_inputs(|| check(&input, &copy, &Options::default()).expect("a list"))
@@ -49,12 +49,12 @@ fn stream_of_rows(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench]
-fn verdict_on_a_yes() -> reprovision::graph::Meaning {
+fn classify_accepted() -> reprovision::graph::Meaning {
     classify(black_box(204), &HeaderMap::new(), b"", SystemTime::UNIX_EPOCH)
 }
 
 #[divan::bench]
-fn verdict_on_a_throttle(bencher: Bencher<'_, '_>) {
+fn classify_throttled(bencher: Bencher<'_, '_>) {
     let mut headers = HeaderMap::new();
     headers.insert("retry-after", HeaderValue::from_static("17"));
     headers.insert("x-ms-throttle-scope", HeaderValue::from_static("Tenant_Application/Write/a/b"));
@@ -86,23 +86,23 @@ fn journal_append(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(ROWS))
         .with_inputs(|| tempfile::tempdir().expect("a folder"))
-        .bench_values(|desk| {
-            let mut journal = journal(desk.path());
-            for together in records.chunks(TOGETHER) {
-                journal.append(together).expect("written");
+        .bench_values(|folder| {
+            let mut journal = journal(folder.path());
+            for chunk in records.chunks(RECORDS_PER_WRITE) {
+                journal.append(chunk).expect("written");
             }
-            desk
+            folder
         });
 }
 
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn journal_read_back(bencher: Bencher<'_, '_>) {
-    let desk = tempfile::tempdir().expect("a folder");
-    let mut journal = journal(desk.path());
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut journal = journal(folder.path());
     for row in 1..=ROWS {
         journal.append([&record(row)]).expect("written");
     }
     bencher
         .counter(ItemsCount::new(ROWS))
-        .bench(|| read_results(desk.path(), ROWS).expect("read back").totals.records);
+        .bench(|| read_results(folder.path(), ROWS).expect("read back").totals.records);
 }
