@@ -195,7 +195,7 @@ fn day(at: rustls::pki_types::UnixTime) -> String {
 }
 
 /// Whether the server refused HTTP/2 (`HTTP_1_1_REQUIRED`): the same request may be sent again over HTTP/1.1. The type of
-/// the cause belongs to a library of the library, so its text is compared; `tests/it/raw_h2.rs` holds it.
+/// the cause belongs to a library of the library, so its text is compared; `tests/cli/raw_h2.rs` holds it.
 pub fn requires_http1(error: &reqwest::Error) -> bool {
     chain(error).contains("endpoint requires HTTP/1.1")
 }

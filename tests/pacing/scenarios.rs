@@ -116,7 +116,7 @@ fn quick_runs_end_within_their_ranges() {
 }
 
 #[test]
-#[ignore = "minutes: tests/slow/run starts it"]
+#[ignore = "minutes: tests/endurance/run starts it"]
 fn all_runs_end_within_their_ranges() {
     all(|_| true);
 }

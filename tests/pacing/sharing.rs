@@ -96,7 +96,7 @@ fn two_processes_share_a_bucket() {
 }
 
 #[test]
-#[ignore = "minutes: tests/slow/run starts it"]
+#[ignore = "minutes: tests/endurance/run starts it"]
 fn two_processes_share_a_quota() {
     const JOINS: [u64; 5] = [600, 625, 650, 675, 700];
     for name in ["long-bucket", "long-window"] {

@@ -1,7 +1,7 @@
 //! The slow suites: kill storms, full disks, suspended processes, scale, and pacing over sockets.
 //!
-//! `tests/slow/run` builds the release binary and starts them. `ROUNDS` (kills), `ROWS` (scale) and `SOCKETS`
-//! set their size. Without them, `tests/slow/run` runs everything at full size.
+//! `tests/endurance/run` builds the release binary and starts them. `ROUNDS` (kills), `ROWS` (scale) and `SOCKETS`
+//! set their size. Without them, `tests/endurance/run` runs everything at full size.
 
 mod disk;
 mod harness;

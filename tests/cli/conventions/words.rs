@@ -35,7 +35,7 @@ const FOLDERS: [&str; 10] = [
 /// Scripts have no extension.
 const KINDS: [&str; 7] = ["", "rs", "md", "toml", "py", "json", "yml"];
 /// These name the words, or files whose names hold them.
-const SELF: [&str; 2] = ["tests/it/conventions/words.rs", "tests/it/conventions/baseline.toml"];
+const SELF: [&str; 2] = ["tests/cli/conventions/words.rs", "tests/cli/conventions/baseline.toml"];
 
 /// A word of a text or of a name: `rate_law` and `RateLaw` both hold `law`.
 struct Word {

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 /// Longest time that a program may run before the suite fails.
 pub(crate) const LONGEST_RUN: Duration = Duration::from_secs(900);
 
-/// Returns the number in the environment variable `name`, which `tests/slow/run` sets, or `otherwise`.
+/// Returns the number in the environment variable `name`, which `tests/endurance/run` sets, or `otherwise`.
 pub(crate) fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a whole number"))
 }
 
-/// Returns the release binary that `tests/slow/run` built, or else the one that cargo built for tests.
+/// Returns the release binary that `tests/endurance/run` built, or else the one that cargo built for tests.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("REPROVISION_BIN")
         .map_or_else(|| env!("CARGO_BIN_EXE_reprovision").into(), PathBuf::from)

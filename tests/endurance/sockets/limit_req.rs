@@ -47,7 +47,7 @@ impl LimitReq {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("nginx is installed: tests/slow/run does that");
+            .expect("nginx is installed: tests/endurance/run does that");
         listens(address);
         Self { nginx, log, latency, delayed: DelayedServer::start(address, latency) }
     }

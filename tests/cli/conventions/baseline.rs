@@ -6,7 +6,7 @@ use std::fs;
 use super::tree::Violation;
 use super::{CHECKS, root};
 
-const FILE: &str = "tests/it/conventions/baseline.toml";
+const FILE: &str = "tests/cli/conventions/baseline.toml";
 
 /// Most breaches that are printed for one line of the baseline.
 const MOST_SHOWN: usize = 12;

@@ -7,8 +7,11 @@ use std::process::{Command, Output};
 use reprovision::simulator::Scenario;
 
 /// Scenarios whose own clock makes them long, or whose faults have a test of their own.
-const ELSEWHERE: [(&str, &str); 3] =
-    [("outage", "tests/slow/pause.rs"), ("hostile", "tests/it/run.rs"), ("default", "tests/it/docs.rs")];
+const ELSEWHERE: [(&str, &str); 3] = [
+    ("outage", "tests/endurance/pause.rs"),
+    ("hostile", "tests/cli/run.rs"),
+    ("default", "tests/cli/docs.rs"),
+];
 /// Scenario, users, exit codes it may end with, and what its summary says.
 const SHOWN: [(&str, u64, &[i32], &str); 6] = [
     ("calm", 60, &[0], "60 accepted"),
