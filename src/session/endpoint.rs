@@ -11,7 +11,7 @@ use super::options::ServiceOptions;
 use crate::error::Error;
 use crate::model::{CLOUDS, Cloud, ObjectKind};
 use crate::net;
-use crate::simulator::{RULES, Scenario, Set, Simulator};
+use crate::simulator::{Collection, RULES, Scenario, Simulator};
 use crate::sys;
 
 /// Share of a scenario's quota that is used without `--rate`, so that the main job is not throttled all the time.
@@ -44,22 +44,22 @@ impl EmbeddedSimulator {
 
     /// What the simulator does, a line each: whether Microsoft documents it, it was seen, or it is invented.
     pub fn rules() -> impl Iterator<Item = String> {
-        RULES.iter().map(|(basis, rule)| format!("{basis:<11} {rule}"))
+        RULES.iter().map(|(source, rule)| format!("{source:<11} {rule}"))
     }
 
     /// Tells the simulator that an earlier invocation had this object accepted.
     pub fn remember(&self, kind: ObjectKind, id: &str, at: Timestamp) {
-        let set = match kind {
-            ObjectKind::Users => Set::Users,
-            ObjectKind::Groups => Set::Groups,
-            ObjectKind::Contacts => Set::Contacts,
+        let collection = match kind {
+            ObjectKind::Users => Collection::Users,
+            ObjectKind::Groups => Collection::Groups,
+            ObjectKind::Contacts => Collection::Contacts,
         };
-        self.simulator.remember(set, id, at);
+        self.simulator.record_earlier_acceptance(collection, id, at);
     }
 
     /// What the simulator counted, for people.
     pub fn ledger(&self) -> String {
-        self.simulator.account()
+        self.simulator.report()
     }
 }
 

@@ -1,4 +1,4 @@
-//! `$batch`: parts judged each alone, and everything that can be wrong with the whole.
+//! `$batch`: answers each part on its own, and simulates the faults of whole batches.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,79 +7,83 @@ use bytes::Bytes;
 use hyper::{Method, Request};
 use serde_json::{Map, Value, json};
 
-use super::scenario::{BatchFault, WaitForm, draw};
+use super::scenario::{BatchFault, RetryAfterForm, draw};
 use super::tenant::{Tenant, header};
-use super::wire::{Answer, error, html};
+use super::wire::{SimulatedResponse, error, html};
 
-/// Most parts of a batch.
-const MOST_PARTS: usize = 20;
+/// Maximum number of parts in a batch (documented).
+const MAX_PARTS: usize = 20;
 
-/// Answers a part by its path below the version.
-type AnswerPart = fn(&mut Tenant, Duration, &str, &Request<Bytes>) -> Answer;
+/// A function that answers a part, given its path below the version.
+type PartHandler = fn(&mut Tenant, Duration, &str, &Request<Bytes>) -> SimulatedResponse;
 
+/// Answers a batch at `now`; `answer_part` answers each of its parts.
 pub(super) fn answer(
     tenant: &mut Tenant,
     now: Duration,
     request: &Request<Bytes>,
-    answer_part: AnswerPart,
-) -> Answer {
+    answer_part: PartHandler,
+) -> SimulatedResponse {
     if request.method() != Method::POST {
-        return tenant.broke(405, "Request_BadRequest", "a method that is not allowed");
+        return tenant.reject_rule_break(405, "Request_BadRequest", "a method that is not allowed");
     }
     if header(request, "content-type").is_none_or(|kind| !kind.starts_with("application/json")) {
-        return tenant.broke(415, "", "a batch without Content-Type");
+        return tenant.reject_rule_break(415, "", "a batch without Content-Type");
     }
-    if let Some(wrong) = tenant.own_id(request) {
-        return tenant.broke(400, "Request_BadRequest", wrong);
+    if let Some(wrong) = tenant.check_request_id(request) {
+        return tenant.reject_rule_break(400, "Request_BadRequest", wrong);
     }
     let invalid = "Invalid batch payload format.";
     let parsed: Option<Value> = serde_json::from_slice(request.body()).ok();
     let parts =
         parsed.as_ref().and_then(|body| body["requests"].as_array()).filter(|parts| !parts.is_empty());
-    let Some(parts) = parts else { return refused(tenant, invalid) };
-    if parts.len() > MOST_PARTS {
-        return refused(tenant, "Number of requests inside batch exceed the limit.");
+    let Some(parts) = parts else { return reject(tenant, invalid) };
+    if parts.len() > MAX_PARTS {
+        return reject(tenant, "Number of requests inside batch exceed the limit.");
     }
     let mut ids = HashSet::new();
     for part in parts {
-        let Some(id) = part["id"].as_str() else { return refused(tenant, invalid) };
+        let Some(id) = part["id"].as_str() else { return reject(tenant, invalid) };
         if !ids.insert(id.to_ascii_lowercase()) {
-            return refused(tenant, &format!("Request Id {id} has to be unique in a batch."));
+            return reject(tenant, &format!("Request Id {id} has to be unique in a batch."));
         }
     }
     tenant.ledger.batches += 1;
     let fault = draw(&mut tenant.random, &tenant.scenario.batch.shares());
     match fault {
         Some(BatchFault::Whole429) => {
-            let wait = tenant.scenario.faults.wait() as f64;
-            let answer = tenant.throttled(now, wait, "Tenant_Application/Write", WaitForm::Integer);
-            tenant.ledger.answered(429);
+            let wait = tenant.scenario.faults.wait_secs() as f64;
+            let answer = tenant.throttled(now, wait, "Tenant_Application/Write", RetryAfterForm::Integer);
+            tenant.ledger.record_answer(429);
             return answer;
         }
         Some(BatchFault::Whole503) => {
-            tenant.ledger.answered(503);
+            tenant.ledger.record_answer(503);
             return error(503, "ServiceUnavailable", "");
         }
         Some(BatchFault::Html502) => {
-            tenant.ledger.answered(502);
+            tenant.ledger.record_answer(502);
             return html(502);
         }
         _ => {}
     }
-    let mut responses: Vec<Value> = parts.iter().map(|part| judge(tenant, now, part, answer_part)).collect();
+    let mut responses: Vec<Value> =
+        parts.iter().map(|part| part_response(tenant, now, part, answer_part)).collect();
     tenant.random.shuffle(&mut responses);
     match fault {
-        // A client cannot break a wait that it was not sent.
+        // A part that announces a pause stays: a client cannot keep a pause that it did not receive.
         Some(BatchFault::Missing) => {
-            if let Some(at) = responses.iter().rposition(|part| !announces(part)) {
+            if let Some(at) = responses.iter().rposition(|part| !announces_pause(part)) {
                 responses.remove(at);
             }
         }
         Some(BatchFault::Doubled) => responses.push(responses[0].clone()),
-        Some(BatchFault::Unknown) => responses.push(json!({ "id": "nobody", "status": 204, "headers": {} })),
+        Some(BatchFault::Unknown) => {
+            responses.push(json!({ "id": "not-requested", "status": 204, "headers": {} }))
+        }
         _ => {}
     }
-    let mut answer = Answer::json(200, &json!({ "responses": responses }));
+    let mut answer = SimulatedResponse::json(200, &json!({ "responses": responses }));
     match fault {
         Some(BatchFault::Whole424) => {
             answer.status = 424;
@@ -92,25 +96,26 @@ pub(super) fn answer(
         }
         _ => return answer,
     }
-    tenant.ledger.unsay(now);
+    tenant.ledger.discard_pauses(now);
     answer
 }
 
-/// Whether a part may tell a wait: in a header, or a 429 in its message.
-fn announces(part: &Value) -> bool {
+/// Whether a part can announce a pause: in a header, or in the message of a 429.
+fn announces_pause(part: &Value) -> bool {
     part["status"] == 429 || !part["headers"]["retry-after"].is_null()
 }
 
-fn refused(tenant: &mut Tenant, message: &str) -> Answer {
-    tenant.ledger.broke_a_rule(message);
-    tenant.ledger.answered(400);
+fn reject(tenant: &mut Tenant, message: &str) -> SimulatedResponse {
+    tenant.ledger.record_rule_break(message);
+    tenant.ledger.record_answer(400);
     error(400, "BadRequest", message)
 }
 
-fn judge(tenant: &mut Tenant, now: Duration, part: &Value, answer_part: AnswerPart) -> Value {
+/// Returns the response to one part as JSON.
+fn part_response(tenant: &mut Tenant, now: Duration, part: &Value, answer_part: PartHandler) -> Value {
     let id = part["id"].as_str().unwrap_or_default();
     let url = part["url"].as_str().unwrap_or_default();
-    let named = |name: &str| {
+    let part_header = |name: &str| {
         part["headers"].as_object().and_then(|headers| {
             headers
                 .iter()
@@ -125,7 +130,7 @@ fn judge(tenant: &mut Tenant, now: Duration, part: &Value, answer_part: AnswerPa
         Some("an absolute URL in a part")
     } else if rest.starts_with("$batch") {
         Some("a batch inside a batch")
-    } else if part.get("body").is_some_and(|body| !body.is_null()) && named("content-type").is_none() {
+    } else if part.get("body").is_some_and(|body| !body.is_null()) && part_header("content-type").is_none() {
         Some("a part with a body and no Content-Type")
     } else {
         None
@@ -136,9 +141,11 @@ fn judge(tenant: &mut Tenant, now: Duration, part: &Value, answer_part: AnswerPa
                 let path = request.uri().path()["/beta/".len()..].to_owned();
                 answer_part(tenant, now, &path, &request)
             }
-            (wrong, _) => tenant.broke(400, "BadRequest", wrong.unwrap_or("a URL that cannot be read")),
+            (wrong, _) => {
+                tenant.reject_rule_break(400, "BadRequest", wrong.unwrap_or("a URL that cannot be read"))
+            }
         };
-    // A reset cannot happen to a part: the gateway says so in its way.
+    // A single part cannot be reset. The gateway answers 504 for it.
     let answer = if answer.status == 0 { error(504, "UnknownError", "") } else { answer };
     let mut response = Map::new();
     response.insert("id".to_owned(), json!(id));
@@ -161,12 +168,12 @@ mod tests {
 
     use super::super::router;
     use super::super::scenario::Scenario;
-    use super::super::token::OPAQUE;
+    use super::super::token::OPAQUE_TOKEN;
     use super::*;
 
     fn send(tenant: &mut Tenant, body: &str) -> (u16, Value, String) {
         let request = Request::post("/beta/$batch")
-            .header("authorization", format!("Bearer {OPAQUE}"))
+            .header("authorization", format!("Bearer {OPAQUE_TOKEN}"))
             .header("content-type", "application/json")
             .header("client-request-id", uuid::Uuid::new_v4().to_string())
             .body(Bytes::from(body.to_owned()))
@@ -189,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_batches_are_refused_as_seen() {
+    fn invalid_batch_is_rejected_with_the_seen_message() {
         let mut tenant = tenant("");
         let same = r#"{"requests":[{"id":"a","method":"GET","url":"/users"},{"id":"A","method":"GET","url":"/users"}]}"#;
         for (body, message) in [
@@ -204,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_judged_alone_and_a_refused_one_has_its_own_wait() {
+    fn throttled_part_has_its_own_retry_after() {
         let mut tenant = tenant("writes_per_second = 1.0\ncapacity = 5.0");
         let (status, answer, _) = send(&mut tenant, &parts(8));
         let responses = answer["responses"].as_array().expect("responses");
@@ -216,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_break_a_rule_fail_alone() {
+    fn part_that_breaks_a_rule_fails_alone() {
         let mut tenant = tenant("");
         let body = json!({ "requests": [
             { "id": "1", "method": "POST", "url": "https://graph.microsoft.com/beta/users/a/retryServiceProvisioning" },
@@ -240,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_the_whole_leave_something_to_doubt() {
+    fn batch_faults_lose_add_or_spoil_answers() {
         for (fault, seen) in [("missing", 7), ("doubled", 9), ("unknown", 9)] {
             let mut tenant = tenant(&format!("[batch]\n{fault} = 1.0"));
             let (_, answer, _) = send(&mut tenant, &parts(8));
@@ -249,7 +256,7 @@ mod tests {
         }
         let mut waiting = tenant("[faults]\nwait_503 = 1.0\n[batch]\nmissing = 1.0");
         let (_, answer, _) = send(&mut waiting, &parts(8));
-        assert_eq!(answer["responses"].as_array().map(Vec::len), Some(8), "a wait is always told");
+        assert_eq!(answer["responses"].as_array().map(Vec::len), Some(8), "a pause is never left out");
         for fault in ["raw_html", "cut_off"] {
             let (status, answer, _) = send(&mut tenant(&format!("[batch]\n{fault} = 1.0")), &parts(8));
             assert_eq!((status, answer), (200, Value::Null), "{fault} cannot be parsed");

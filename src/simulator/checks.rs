@@ -1,43 +1,43 @@
-//! What a scenario may ask for, and where in its file it asks for something else: line and column.
+//! Checks of the values in a scenario, and the places of mistakes in its file: line and column.
 
 use toml::de::{DeTable, DeValue};
 
 use super::scenario::{Refill, Scenario};
 
-/// Longest time in seconds: ten years, far beyond any run, and far below where times overflow.
-const LONGEST_S: u64 = 10 * 365 * 86_400;
-/// Longest answering time in milliseconds: an hour.
-const LONGEST_LATENCY_MS: u64 = 3_600_000;
-/// Shortest window in seconds.
-const SHORTEST_WINDOW_S: f64 = 1e-3;
-/// Largest amount of a limit, and most writes a second: nothing is bounded by more.
-const LARGEST: f64 = 1e12;
-/// Most objects of a kind: some times the largest tenants.
-const MOST_OBJECTS: u64 = 10_000_000;
+/// Longest time, in seconds: ten years. That is longer than any run, and far too short for times to overflow.
+const MAX_SECS: u64 = 10 * 365 * 86_400;
+/// Longest latency, in milliseconds: an hour.
+const MAX_LATENCY_MS: u64 = 3_600_000;
+/// Shortest window, in seconds.
+const MIN_WINDOW_SECS: f64 = 1e-3;
+/// Largest amount of a limit, and highest number of writes per second. A larger limit would never be reached.
+const MAX_AMOUNT: f64 = 1e12;
+/// Largest number of objects in a collection: several times that of the largest tenants.
+const MAX_OBJECTS: u64 = 10_000_000;
 
-/// Longest message of the reader of TOML that is shown, in characters: the names of all keys fit.
-const LONGEST_MESSAGE: usize = 450;
+/// Longest message of the TOML parser that is shown, in characters. The names of all keys fit.
+const MAX_MESSAGE_CHARS: usize = 450;
 
 const SHARE: &str = "a share is 0 to 1";
 const SHARES: &str = "shares are 0 to 1 and at most 1 together";
 const TIME: &str = "0 to 315360000 seconds (ten years)";
-const RANGE: &str = "from is above to, or above 315360000 seconds (ten years)";
-const SPAN: &str = "from and to in seconds";
+const RANGE: &str = "the first value is above the second, or above 315360000 seconds (ten years)";
+const SPAN: &str = "two numbers of seconds, from and to";
 const AMOUNT: &str = "0 to 1e12";
-const LIMIT: &str = "an amount of 0 to 1e12, and seconds above 0 and to 315360000 (ten years)";
+const LIMIT: &str = "an amount of 0 to 1e12, and seconds above 0 and up to 315360000 (ten years)";
 const OBJECTS: &str = "at most 10000000";
 const STATUS: &str = "a status is 200 to 599";
 
-/// The key of the first value that a scenario cannot have, and what it may be.
-pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
+/// Returns the key of the first value that is not allowed, and what is allowed.
+pub(super) fn first_invalid_value(scenario: &Scenario) -> Option<(&'static str, &'static str)> {
     let Scenario { faults, batch, objects, token, limits, listing, .. } = scenario;
     let share = |share: f64| (0.0..=1.0).contains(&share);
     let shares = |shares: &[f64]| shares.iter().all(|one| share(*one)) && shares.iter().sum::<f64>() <= 1.0;
-    let time = |seconds: u64| seconds <= LONGEST_S;
+    let time = |seconds: u64| seconds <= MAX_SECS;
     let range = |[from, to]: [u64; 2]| from <= to && time(to);
-    let amount = |amount: f64| (0.0..=LARGEST).contains(&amount);
+    let amount = |amount: f64| (0.0..=MAX_AMOUNT).contains(&amount);
     let limit = |limit: Option<[f64; 2]>| {
-        limit.is_none_or(|[of, seconds]| amount(of) && seconds > 0.0 && seconds <= LONGEST_S as f64)
+        limit.is_none_or(|[of, seconds]| amount(of) && seconds > 0.0 && seconds <= MAX_SECS as f64)
     };
     let statuses = |statuses: &[u16]| statuses.iter().all(|status| (200..600).contains(status));
     let rules = [
@@ -56,9 +56,9 @@ pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)>
         ("listing.forbidden", share(listing.forbidden), SHARE),
         ("listing.null", share(listing.null), SHARE),
         ("listing.null_objects", share(listing.null_objects), SHARE),
-        ("objects.users", objects.users <= MOST_OBJECTS, OBJECTS),
-        ("objects.groups", objects.groups <= MOST_OBJECTS, OBJECTS),
-        ("objects.contacts", objects.contacts <= MOST_OBJECTS, OBJECTS),
+        ("objects.users", objects.users <= MAX_OBJECTS, OBJECTS),
+        ("objects.groups", objects.groups <= MAX_OBJECTS, OBJECTS),
+        ("objects.contacts", objects.contacts <= MAX_OBJECTS, OBJECTS),
         ("objects.later_days", time(objects.later_days.saturating_mul(86_400)), "at most 3650 days"),
         ("objects.effect_s", range(objects.effect_s), RANGE),
         ("throttle_wait_s", range(scenario.throttle_wait_s), RANGE),
@@ -67,10 +67,10 @@ pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)>
         (
             "window_s",
             scenario.refill == Refill::Bucket && amount(scenario.window_s)
-                || (SHORTEST_WINDOW_S..=LONGEST_S as f64).contains(&scenario.window_s),
-            "a window needs its length in seconds, from 0.001 on",
+                || (MIN_WINDOW_SECS..=MAX_SECS as f64).contains(&scenario.window_s),
+            "a window needs a length of at least 0.001 seconds",
         ),
-        ("latency_ms", scenario.latency_ms <= LONGEST_LATENCY_MS, "at most 3600000 (an hour)"),
+        ("latency_ms", scenario.latency_ms <= MAX_LATENCY_MS, "at most 3600000 (an hour)"),
         ("outages_s", scenario.outages_s.iter().flatten().all(|at| at.is_finite()), SPAN),
         ("conflicts_s", scenario.conflicts_s.iter().flatten().all(|at| at.is_finite()), SPAN),
         ("limits.tenant_writes", limit(limits.tenant_writes), LIMIT),
@@ -90,31 +90,33 @@ pub(super) fn wrong(scenario: &Scenario) -> Option<(&'static str, &'static str)>
     rules.into_iter().find(|(_, holds, _)| !holds).map(|(key, _, what)| (key, what))
 }
 
-/// What the reader of TOML has to say, without the values of the file: it may be another one than was meant, with secrets.
-pub(super) fn said(message: &str) -> String {
+/// Returns a message of the TOML parser without the values of the file.
+/// The file may be a wrong one that holds secrets.
+pub(super) fn message_without_values(message: &str) -> String {
     let unknown = message.starts_with("unknown field");
     let text = match message.rsplit_once(", expected ") {
         Some((_, expected)) if !unknown => format!("expected {expected}"),
         _ => message.to_owned(),
     };
     let mut shown: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_MESSAGE).collect();
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE_CHARS).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }
     shown
 }
 
-/// `line 3, column 5`: where a byte of a text stands, both from 1.
-pub(super) fn place(text: &str, at: usize) -> String {
+/// Returns the place of byte `at` as `line 3, column 5`, both from 1.
+pub(super) fn line_and_column(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     format!("line {line}, column {column}")
 }
 
-/// Where the value of a key such as `objects.users` begins; what holds it where the file does not name it itself.
-pub(super) fn of_key(text: &str, key: &str) -> usize {
+/// Returns the byte at which the value of a key such as `objects.users` begins.
+/// If the file has no such key, its table counts.
+pub(super) fn value_offset(text: &str, key: &str) -> usize {
     let Ok(table) = DeTable::parse(text) else { return 0 };
     let (mut inside, mut at) = (table.into_inner(), 0);
     for name in key.split('.') {

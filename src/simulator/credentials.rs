@@ -1,4 +1,4 @@
-//! What the sign-in host accepts as proof: the one tenant, its app and secret, grants of people, and assertions.
+//! The credentials that the sign-in host accepts: one app and its secret, grants of users, and assertions.
 
 use std::collections::HashMap;
 
@@ -7,27 +7,29 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
-use super::wire::{Answer, aadsts};
+use super::wire::{SimulatedResponse, aadsts};
 
-/// The one tenant.
+/// Id of the tenant.
 pub(super) const TENANT: &str = "51a51a51-0000-4000-8000-000000000001";
-/// The one app.
+/// Client id of the app.
 pub(super) const APP: &str = "51a51a51-0000-4000-8000-0000000000a9";
-/// Its secret, of no value.
+/// Client secret of the app; of no value outside the simulator.
 pub(super) const SECRET: &str = "simulated-secret-of-no-value";
 
-/// Sign-ins that a person has begun.
+/// Sign-ins that users have started.
 #[derive(Debug, Default)]
-pub(super) struct People {
+pub(super) struct InteractiveSignIns {
+    /// Polls for the device code.
     polls: u64,
     /// Authorization code → PKCE challenge.
     codes: HashMap<String, String>,
+    /// Codes that were issued.
     count: u64,
 }
 
-impl People {
-    /// Begins a sign-in in a browser with its PKCE challenge. Returns the authorization code.
-    pub(super) fn begin(&mut self, challenge: &str) -> String {
+impl InteractiveSignIns {
+    /// Starts a sign-in in a browser with its PKCE `challenge`. Returns the authorization code.
+    pub(super) fn start(&mut self, challenge: &str) -> String {
         self.count += 1;
         let code = format!("simulated-code-{}", self.count);
         self.codes.insert(code.clone(), challenge.to_owned());
@@ -35,25 +37,32 @@ impl People {
     }
 }
 
-pub(super) fn known(tenant: &str) -> bool {
+/// Whether a tenant in a path means the tenant of the simulator.
+pub(super) fn is_known_tenant(tenant: &str) -> bool {
     matches!(tenant, TENANT | "simulated.example" | "organizations")
 }
 
-pub(super) fn no_tenant() -> Answer {
+/// The error for a tenant that does not exist.
+pub(super) fn unknown_tenant() -> SimulatedResponse {
     let text = "Specified tenant identifier is neither a valid DNS name, nor a valid external domain.";
     aadsts(400, "invalid_request", 900_023, text)
 }
 
-/// A person's grant: whether it stands, or the answer that says why not.
-pub(super) fn judge(people: &mut People, pending: u64, form: &HashMap<String, String>) -> Option<Answer> {
+/// Checks the grant of a user. Returns the error, or `None` for a valid grant.
+/// The first `pending` polls get an error.
+pub(super) fn check_grant(
+    sign_ins: &mut InteractiveSignIns,
+    pending: u64,
+    form: &HashMap<String, String>,
+) -> Option<SimulatedResponse> {
     let field = |name: &str| form.get(name).map_or("", String::as_str);
     match field("grant_type") {
         "urn:ietf:params:oauth:grant-type:device_code" => {
-            people.polls += 1;
+            sign_ins.polls += 1;
             let wait = |error: &str| {
                 aadsts(400, error, 70_016, "OAuth 2.0 device flow error. Authorization is pending.")
             };
-            match people.polls {
+            match sign_ins.polls {
                 polls if polls > pending => None,
                 1 => Some(wait("authorization_pending")),
                 _ => Some(wait("slow_down")),
@@ -61,7 +70,7 @@ pub(super) fn judge(people: &mut People, pending: u64, form: &HashMap<String, St
         }
         "authorization_code" => {
             let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, field("code_verifier").as_bytes()));
-            let fits = people.codes.remove(field("code")) == Some(challenge);
+            let fits = sign_ins.codes.remove(field("code")) == Some(challenge);
             let text =
                 "The Code_Verifier does not match the code_challenge supplied in the authorization request.";
             (!fits).then(|| aadsts(400, "invalid_grant", 501_481, text))
@@ -73,7 +82,7 @@ pub(super) fn judge(people: &mut People, pending: u64, form: &HashMap<String, St
     }
 }
 
-/// What is wrong with an assertion; the signature is not looked at.
+/// Returns the AADSTS code and text for an invalid assertion. The signature is not checked.
 pub(super) fn assertion_fault(text: &str, path_end: &str, unix: i64) -> Option<(u64, &'static str)> {
     const BAD: (u64, &str) = (
         700_027,

@@ -1,4 +1,4 @@
-//! Who is in the tenant, which errors stand on them, and what an acceptance does to those later.
+//! The directory: objects, their service provisioning errors, and the later effect of an acceptance.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::scenario::Objects;
+use super::scenario::ObjectRules;
 
-/// Seconds in a day.
-const DAY: f64 = 86_400.0;
-/// Oldest error at the start, in days.
-const OLDEST_DAYS: f64 = 30.0;
+/// Length of a day, in seconds.
+const DAY_SECS: f64 = 86_400.0;
+/// Age of the oldest error at the start, in days.
+const MAX_ERROR_AGE_DAYS: f64 = 30.0;
 
-/// Which collection an id belongs to.
+/// A collection of the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Set {
+pub enum Collection {
     /// `/users`
     Users,
     /// `/groups`
@@ -25,12 +25,12 @@ pub enum Set {
     Contacts,
 }
 
-impl Set {
+impl Collection {
     pub(super) const ALL: [(Self, &'static str); 3] =
         [(Self::Users, "users"), (Self::Groups, "groups"), (Self::Contacts, "contacts")];
 
-    /// Name of the type of one.
-    pub(super) fn of_one(self) -> &'static str {
+    /// Returns the name of the Graph type of its objects.
+    pub(super) fn type_name(self) -> &'static str {
         match self {
             Self::Users => "user",
             Self::Groups => "group",
@@ -38,6 +38,7 @@ impl Set {
         }
     }
 
+    /// Returns the digit by which object ids of the collections differ.
     fn digit(self) -> u64 {
         match self {
             Self::Users => 1,
@@ -47,108 +48,118 @@ impl Set {
     }
 }
 
-/// What became of the objects that had or have an error, by the tenant's own account.
+/// Numbers of objects by the state of their error, as the tenant counts them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Census {
+pub struct ErrorCounts {
     /// Objects in the collection.
     pub objects: u64,
-    /// With an unresolved error now.
+    /// Objects with an unresolved error now.
     pub unresolved: u64,
-    /// Whose error was cleared by the action.
+    /// Objects whose error the action cleared.
     pub cleared: u64,
-    /// Whose error came back after the action.
+    /// Objects whose error came back after the action.
     pub failed_again: u64,
-    /// With an error, accepted, and nothing has happened yet.
+    /// Objects with an error for which the action was accepted and has no effect yet.
     pub pending: u64,
-    /// With an error that nobody asked about.
+    /// Objects with an error for which the action was never accepted.
     pub untouched: u64,
 }
 
-/// The objects and how often the action ran for each.
+/// The objects, and the acceptances of each.
 #[derive(Debug)]
 pub(super) struct Directory {
-    objects: Objects,
+    rules: ObjectRules,
+    /// Wall time of the start.
     epoch: Timestamp,
-    /// How often, and when last: seconds after the start, below zero for what a tenant of before had done.
-    done: HashMap<Box<str>, (u32, f64)>,
+    /// Number of acceptances and time of the last one, by object id.
+    /// The time is in seconds after the start; below zero if an earlier tenant accepted it.
+    acceptances: HashMap<Box<str>, (u32, f64)>,
 }
 
-/// State of an object's error.
+/// The state of an object's error. Instants are seconds after the start.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Condition {
-    Fine,
-    /// Unresolved since; whether it came back after an acceptance.
-    Broken {
+enum ErrorState {
+    NoError,
+    /// Unresolved since `since`; `again` if it came back after an acceptance.
+    Unresolved {
         since: f64,
         again: bool,
     },
-    /// Cleared by the action.
+    /// Cleared by the action; it had begun at `since`.
     Cleared {
         since: f64,
     },
 }
 
 impl Directory {
-    pub(super) fn new(objects: Objects, epoch: Timestamp) -> Self {
-        Self { objects, epoch, done: HashMap::new() }
+    pub(super) fn new(rules: ObjectRules, epoch: Timestamp) -> Self {
+        Self { rules, epoch, acceptances: HashMap::new() }
     }
 
-    fn count(&self, set: Set) -> u64 {
-        match set {
-            Set::Users => self.objects.users,
-            Set::Groups => self.objects.groups,
-            Set::Contacts => self.objects.contacts,
+    fn count(&self, collection: Collection) -> u64 {
+        match collection {
+            Collection::Users => self.rules.users,
+            Collection::Groups => self.rules.groups,
+            Collection::Contacts => self.rules.contacts,
         }
     }
 
-    /// Whether the population is made up; otherwise every well-formed id exists.
-    fn is_made_up(&self) -> bool {
-        self.objects.users + self.objects.groups + self.objects.contacts > 0
+    /// Whether the scenario defines objects. If not, every well-formed id exists.
+    fn has_population(&self) -> bool {
+        self.rules.users + self.rules.groups + self.rules.contacts > 0
     }
 
-    /// The object id that an id or sign-in name means, in lower case.
-    pub(super) fn resolve(&self, set: Set, id: &str) -> Option<String> {
+    /// Returns the object id of an object id or UPN, in lower case; `None` if there is no such object.
+    pub(super) fn resolve(&self, collection: Collection, id: &str) -> Option<String> {
         let id = id.to_ascii_lowercase();
-        if !self.is_made_up() {
+        if !self.has_population() {
             return Some(id);
         }
         let number = match id.strip_suffix("@simulated.example").and_then(|name| name.strip_prefix("user")) {
             Some(number) => number.parse().ok(),
             None => id.rsplit_once('-').and_then(|(_, tail)| u64::from_str_radix(tail, 16).ok()),
         };
-        let found = number.filter(|number| (1..=self.count(set)).contains(number)).and_then(|number| {
-            let found = object_id(set, number);
-            (found == id || !id.contains('-')).then_some(found)
-        });
-        found.or_else(|| self.objects.unknown_ids_exist.then_some(id))
+        let found =
+            number.filter(|number| (1..=self.count(collection)).contains(number)).and_then(|number| {
+                let found = object_id(collection, number);
+                (found == id || !id.contains('-')).then_some(found)
+            });
+        found.or_else(|| self.rules.unknown_ids_exist.then_some(id))
     }
 
-    /// The action ran. Returns how often by now.
+    /// Records that the action was accepted for the object `id`. Returns how often it was by now.
     pub(super) fn accept(&mut self, id: &str, now: Duration) -> u32 {
-        let entry = self.done.entry(id.into()).or_default();
+        let entry = self.acceptances.entry(id.into()).or_default();
         entry.0 += 1;
         entry.1 = now.as_secs_f64();
         entry.0
     }
 
-    /// The action ran for an id before this tenant began, as one that was started earlier had it.
-    pub(super) fn remember(&mut self, set: Set, id: &str, at: Timestamp) {
-        let Some(found) = self.resolve(set, id) else { return };
+    /// Records that an earlier tenant accepted the action for `id` at `at`.
+    pub(super) fn record_earlier_acceptance(&mut self, collection: Collection, id: &str, at: Timestamp) {
+        let Some(found) = self.resolve(collection, id) else { return };
         let at = at.duration_since(self.epoch).as_secs_f64().min(0.0);
-        let before = self.done.entry(found.into()).or_insert((0, at));
+        let before = self.acceptances.entry(found.into()).or_insert((0, at));
         *before = (before.0 + 1, before.1.max(at));
     }
 
+    /// Object ids for which the action was accepted, with the number of acceptances.
     pub(super) fn accepted(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.done.iter().map(|(id, (count, _))| (&**id, *count))
+        self.acceptances.iter().map(|(id, (count, _))| (&**id, *count))
     }
 
-    /// The object as a read shows it; members as in `$select`, without one the default set.
-    pub(super) fn show(&self, set: Set, id: &str, select: Option<&str>, now: Duration) -> Value {
+    /// Returns the object as a read shows it at `now`: the members in `select`, or the default set.
+    pub(super) fn show(
+        &self,
+        collection: Collection,
+        id: &str,
+        select: Option<&str>,
+        now: Duration,
+    ) -> Value {
         let name = self.name(id);
         let display = format!("Simulated {}", name.split('@').next().unwrap_or_default());
         let mut whole = json!({ "id": id, "displayName": display, "userPrincipalName": name, "mail": name });
-        if set != Set::Users
+        if collection != Collection::Users
             && let Some(members) = whole.as_object_mut()
         {
             members.remove("userPrincipalName");
@@ -160,7 +171,7 @@ impl Directory {
             if wanted.contains(&"serviceProvisioningErrors") {
                 members.insert("serviceProvisioningErrors".to_owned(), self.errors(id, now));
             }
-            let other = share_of(id, "other") < self.objects.other_errors;
+            let other = share_of(id, "other") < self.rules.other_errors;
             let sync = share_of(id, "sync") < 0.5;
             if wanted.contains(&"onPremisesProvisioningErrors") {
                 let error = json!([{ "category": "PropertyConflict", "occurredDateTime": "2026-01-31T17:45:18Z",
@@ -182,14 +193,19 @@ impl Directory {
         whole
     }
 
-    /// The object of the directory that an object id means.
-    fn member(&self, id: &str) -> Option<(Set, u64)> {
+    /// Returns the collection and number of the defined object with this object id.
+    fn member(&self, id: &str) -> Option<(Collection, u64)> {
         let number = u64::from_str_radix(id.get(24..)?, 16).ok()?;
-        let is = |set: Set| (1..=self.count(set)).contains(&number) && object_id(set, number) == id;
-        Set::ALL.into_iter().map(|(set, _)| (set, number)).find(|(set, _)| is(*set))
+        let is = |collection: Collection| {
+            (1..=self.count(collection)).contains(&number) && object_id(collection, number) == id
+        };
+        Collection::ALL
+            .into_iter()
+            .map(|(collection, _)| (collection, number))
+            .find(|(collection, _)| is(*collection))
     }
 
-    /// Sign-in name, or what stands for one.
+    /// Returns the UPN of an object; for an unknown id one that is made from it.
     fn name(&self, id: &str) -> String {
         match self.member(id) {
             Some((_, number)) => format!("user{number}@simulated.example"),
@@ -198,11 +214,12 @@ impl Directory {
         }
     }
 
+    /// Returns `serviceProvisioningErrors` of an object at `now`.
     fn errors(&self, id: &str, now: Duration) -> Value {
-        let (since, resolved) = match self.condition(id, now) {
-            Condition::Fine => return json!([]),
-            Condition::Broken { since, .. } => (since, false),
-            Condition::Cleared { since } => (since, true),
+        let (since, resolved) = match self.error_state(id, now) {
+            ErrorState::NoError => return json!([]),
+            ErrorState::Unresolved { since, .. } => (since, false),
+            ErrorState::Cleared { since } => (since, true),
         };
         let name = self.name(id);
         let alias = name.split('@').next().unwrap_or_default();
@@ -228,12 +245,13 @@ impl Directory {
                 ),
             ),
             5 => {
-                // Where details may be odd, they also hold what a page or a spreadsheet would take for its own.
-                let odd = if self.objects.broken_xml > 0.0 { " <b>=1+1</b>" } else { "" };
+                // If details may be malformed, they also hold text that looks like HTML and a spreadsheet
+                // formula.
+                let markup = if self.rules.broken_xml > 0.0 { " <b>=1+1</b>" } else { "" };
                 (
                     "SharePoint/Dublin",
                     "UserProfileError",
-                    format!("The user profile could not be created.{odd}"),
+                    format!("The user profile could not be created.{markup}"),
                 )
             }
             _ => (
@@ -255,10 +273,10 @@ impl Directory {
         let mut detail = format!(
             "<ServiceInstance><Name>{service}</Name><ObjectErrors>{records}</ObjectErrors></ServiceInstance>"
         );
-        if share_of(id, "xml") < self.objects.broken_xml {
+        if share_of(id, "xml") < self.rules.broken_xml {
             detail = detail.chars().take(detail.chars().count() / 2).collect();
         }
-        // The page's own sample has no zone.
+        // The sample in the API reference has no time zone. Here the errors of SharePoint have none.
         let zone = if service.starts_with("SharePoint") { "" } else { "Z" };
         let at = SignedDuration::try_from_secs_f64(since)
             .ok()
@@ -269,87 +287,96 @@ impl Directory {
         json!([error])
     }
 
-    /// Seconds after the start of the last midnight (UTC) at or before an instant. Errors are counted from there: so
-    /// that a restarted tenant shows them with the same times all day.
+    /// Returns the last midnight (UTC) at or before `at`, both in seconds after the start.
+    ///
+    /// Ages of errors count from there, so that a restarted tenant shows the same times all day.
     fn midnight(&self, at: f64) -> f64 {
         let epoch = self.epoch.as_millisecond() as f64 / 1_000.0;
-        ((epoch + at) / DAY).floor() * DAY - epoch
+        ((epoch + at) / DAY_SECS).floor() * DAY_SECS - epoch
     }
 
-    /// Whether an object is broken from the beginning. An id from the user's own list always is.
+    /// Whether an object has an error from the beginning.
+    /// An id outside the directory always has one if any object has.
     fn is_broken(&self, id: &str) -> bool {
-        let is_stranger = self.is_made_up() && self.member(id).is_none();
-        self.objects.broken > 0.0 && (is_stranger || share_of(id, "broken") < self.objects.broken)
+        let is_unknown = self.has_population() && self.member(id).is_none();
+        self.rules.broken > 0.0 && (is_unknown || share_of(id, "broken") < self.rules.broken)
     }
 
-    /// Pure in id, the last acceptance and the time.
-    fn condition(&self, id: &str, now: Duration) -> Condition {
+    /// Returns the state of an object's error at `now`: a pure function of id, last acceptance and `now`.
+    fn error_state(&self, id: &str, now: Duration) -> ErrorState {
         let now = now.as_secs_f64();
-        let asked = self.done.get(id).map(|(_, at)| *at);
+        let accepted_at = self.acceptances.get(id).map(|(_, at)| *at);
         let began = if self.is_broken(id) {
-            self.midnight(asked.unwrap_or(0.0).min(0.0)) - share_of(id, "age") * OLDEST_DAYS * DAY
-        } else if share_of(id, "later") < self.objects.later {
-            share_of(id, "day") * self.objects.later_days as f64 * DAY
+            self.midnight(accepted_at.unwrap_or(0.0).min(0.0))
+                - share_of(id, "age") * MAX_ERROR_AGE_DAYS * DAY_SECS
+        } else if share_of(id, "later") < self.rules.later {
+            share_of(id, "day") * self.rules.later_days as f64 * DAY_SECS
         } else {
-            return Condition::Fine;
+            return ErrorState::NoError;
         };
         if began > now {
-            return Condition::Fine;
+            return ErrorState::NoError;
         }
-        let Some(at) = asked else {
-            return Condition::Broken { since: began, again: false };
+        let Some(at) = accepted_at else {
+            return ErrorState::Unresolved { since: began, again: false };
         };
-        let [from, to] = self.objects.effect_s.map(|s| s as f64);
+        let [from, to] = self.rules.effect_s.map(|s| s as f64);
         let effect = at + from + share_of(id, "effect") * (to - from);
         match effect <= now {
-            false => Condition::Broken { since: began, again: false },
-            true if share_of(id, "stubborn") < self.objects.fails_again => {
-                Condition::Broken { since: effect, again: true }
+            false => ErrorState::Unresolved { since: began, again: false },
+            true if share_of(id, "stubborn") < self.rules.fails_again => {
+                ErrorState::Unresolved { since: effect, again: true }
             }
-            true => Condition::Cleared { since: began },
+            true => ErrorState::Cleared { since: began },
         }
     }
 
-    /// Ids of the collection from number `skip` on.
-    pub(super) fn page(&self, set: Set, skip: u64, top: u64) -> (Vec<String>, bool) {
-        let last = self.count(set).min(skip.saturating_add(top));
+    /// Returns the ids of at most `top` objects after the first `skip`, and whether more follow.
+    pub(super) fn page(&self, collection: Collection, skip: u64, top: u64) -> (Vec<String>, bool) {
+        let last = self.count(collection).min(skip.saturating_add(top));
         (
-            (skip.saturating_add(1)..=last).map(|number| object_id(set, number)).collect(),
-            last < self.count(set),
+            (skip.saturating_add(1)..=last).map(|number| object_id(collection, number)).collect(),
+            last < self.count(collection),
         )
     }
 
-    pub(super) fn census(&self, set: Set, now: Duration) -> Census {
-        let mut census = Census { objects: self.count(set), ..Census::default() };
-        for number in 1..=self.count(set) {
-            let id = object_id(set, number);
-            let asked = self.done.contains_key(id.as_str());
-            match self.condition(&id, now) {
-                Condition::Fine => {}
-                Condition::Cleared { .. } => census.cleared += 1,
-                Condition::Broken { again, .. } => {
-                    census.unresolved += 1;
-                    match (again, asked) {
-                        (true, _) => census.failed_again += 1,
-                        (false, true) => census.pending += 1,
-                        (false, false) => census.untouched += 1,
+    /// Counts the objects of a collection by the state of their error at `now`.
+    pub(super) fn error_counts(&self, collection: Collection, now: Duration) -> ErrorCounts {
+        let mut counts = ErrorCounts { objects: self.count(collection), ..ErrorCounts::default() };
+        for number in 1..=self.count(collection) {
+            let id = object_id(collection, number);
+            let was_accepted = self.acceptances.contains_key(id.as_str());
+            match self.error_state(&id, now) {
+                ErrorState::NoError => {}
+                ErrorState::Cleared { .. } => counts.cleared += 1,
+                ErrorState::Unresolved { again, .. } => {
+                    counts.unresolved += 1;
+                    match (again, was_accepted) {
+                        (true, _) => counts.failed_again += 1,
+                        (false, true) => counts.pending += 1,
+                        (false, false) => counts.untouched += 1,
                     }
                 }
             }
         }
-        census
+        counts
     }
 }
 
-fn object_id(set: Set, number: u64) -> String {
-    format!("{:08x}-5eed-4000-800{}-{number:012x}", (number.wrapping_mul(2_654_435_761)) as u32, set.digit())
+/// Returns the object id of an object by its number from 1.
+fn object_id(collection: Collection, number: u64) -> String {
+    format!(
+        "{:08x}-5eed-4000-800{}-{number:012x}",
+        (number.wrapping_mul(2_654_435_761)) as u32,
+        collection.digit()
+    )
 }
 
-/// A number from 0 to 1 that an id always has for a purpose.
+/// Returns a number from 0 to 1 that depends on `id` and `salt` alone.
 pub(super) fn share_of(id: &str, salt: &str) -> f64 {
     let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = salt.bytes().chain(id.bytes()).fold(0xcbf2_9ce4_8422_2325, fnv);
-    // FNV leaves the high bits of near ids alike; one round of a finaliser spreads them.
+    // FNV gives similar ids similar high bits; one round of a finalizer spreads them.
     let hash = (hash ^ (hash >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
     ((hash ^ (hash >> 32)) >> 11) as f64 / (1_u64 << 53) as f64
 }
@@ -359,7 +386,7 @@ mod tests {
     use super::*;
 
     fn directory() -> Directory {
-        let objects = Objects {
+        let objects = ObjectRules {
             users: 2_000,
             broken: 0.1,
             fails_again: 0.25,
@@ -367,72 +394,73 @@ mod tests {
             later_days: 10,
             effect_s: [60, 600],
             broken_xml: 0.1,
-            ..Objects::default()
+            ..ObjectRules::default()
         };
         Directory::new(objects, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
-    fn ids_and_sign_in_names_mean_the_same_object_and_others_do_not_exist() {
+    fn id_and_upn_resolve_to_one_object_and_unknown_ids_to_none() {
         let directory = directory();
-        let id = directory.resolve(Set::Users, "User7@Simulated.example").expect("there");
-        assert_eq!(directory.resolve(Set::Users, &id.to_uppercase()), Some(id.clone()));
+        let id = directory.resolve(Collection::Users, "User7@Simulated.example").expect("there");
+        assert_eq!(directory.resolve(Collection::Users, &id.to_uppercase()), Some(id.clone()));
         for wrong in ["user2001@simulated.example", "00000000-5eed-4000-8001-000000000007", "x"] {
-            assert_eq!(directory.resolve(Set::Users, wrong), None, "{wrong}");
+            assert_eq!(directory.resolve(Collection::Users, wrong), None, "{wrong}");
         }
-        assert_eq!(directory.resolve(Set::Groups, &id), None);
+        assert_eq!(directory.resolve(Collection::Groups, &id), None);
     }
 
     #[test]
-    fn an_acceptance_clears_some_errors_later_and_others_come_back_newer() {
+    fn accepted_errors_are_cleared_later_or_come_back() {
         let mut directory = directory();
         let at = Duration::from_secs;
-        let before = directory.census(Set::Users, at(0));
+        let before = directory.error_counts(Collection::Users, at(0));
         assert!((150..250).contains(&before.unresolved) && before.untouched == before.unresolved);
-        let (ids, more) = directory.page(Set::Users, 0, 5_000);
+        let (ids, more) = directory.page(Collection::Users, 0, 5_000);
         assert!(!more);
         ids.iter().for_each(|id| assert_eq!(directory.accept(id, at(10)), 1));
-        assert_eq!(directory.census(Set::Users, at(11)).pending, before.unresolved);
-        let after = directory.census(Set::Users, at(1_000));
+        assert_eq!(directory.error_counts(Collection::Users, at(11)).pending, before.unresolved);
+        let after = directory.error_counts(Collection::Users, at(1_000));
         assert_eq!(after.cleared + after.failed_again, before.unresolved);
         assert!(after.failed_again * 2 < after.cleared && after.failed_again > 10, "{after:?}");
-        let days = directory.census(Set::Users, at(20 * 86_400));
-        assert!(days.unresolved + days.cleared > before.unresolved, "some break later");
+        let days = directory.error_counts(Collection::Users, at(20 * 86_400));
+        assert!(days.unresolved + days.cleared > before.unresolved, "some objects get an error later");
     }
 
-    /// Whether each error is resolved, and since when it stands.
+    /// Returns of each error whether it is resolved and its creation time, `seconds` after the start.
     fn errors(directory: &Directory, seconds: u64) -> Vec<(bool, String)> {
         let shown = |id: &String| {
             let now = Duration::from_secs(seconds);
-            let whole = directory.show(Set::Users, id, Some("serviceProvisioningErrors"), now);
+            let whole = directory.show(Collection::Users, id, Some("serviceProvisioningErrors"), now);
             let error = &whole["serviceProvisioningErrors"][0];
             Some((error["isResolved"].as_bool()?, error["createdDateTime"].as_str()?.to_owned()))
         };
-        directory.page(Set::Users, 0, 500).0.iter().filter_map(shown).collect()
+        directory.page(Collection::Users, 0, 500).0.iter().filter_map(shown).collect()
     }
 
     #[test]
-    fn restarted_tenant_continues_where_it_was() {
-        let objects = || Objects { later: 0.0, ..directory().objects };
+    fn restarted_tenant_shows_the_same_errors() {
+        let objects = || ObjectRules { later: 0.0, ..directory().rules };
         let morning: Timestamp = "2026-11-23T06:00:00.700Z".parse().expect("a time");
-        let (hour, ids) = (SignedDuration::from_hours(1), directory().page(Set::Users, 0, 500).0);
+        let (hour, ids) = (SignedDuration::from_hours(1), directory().page(Collection::Users, 0, 500).0);
         let mut first = Directory::new(objects(), morning);
         let untouched = errors(&first, 0);
         assert_eq!(
             errors(&Directory::new(objects(), morning + hour), 0),
             untouched,
-            "the same times all day"
+            "the times of errors are the same all day"
         );
         ids.iter().for_each(|id| assert_eq!(first.accept(id, Duration::from_secs(10)), 1));
         let mut again = Directory::new(objects(), morning + hour);
         let sent = morning + SignedDuration::from_secs(10);
-        ids.iter().for_each(|id| again.remember(Set::Users, &id.to_uppercase(), sent));
+        ids.iter()
+            .for_each(|id| again.record_earlier_acceptance(Collection::Users, &id.to_uppercase(), sent));
         assert_eq!(
-            again.census(Set::Users, Duration::ZERO),
-            first.census(Set::Users, Duration::from_hours(1))
+            again.error_counts(Collection::Users, Duration::ZERO),
+            first.error_counts(Collection::Users, Duration::from_hours(1))
         );
         assert_eq!(errors(&again, 0), errors(&first, 3_600));
-        // An error that came back is never older than the request of the same second.
+        // An error that came back is not older than the second of its request.
         let sent = format!("{:.0}", sent);
         let came_back = errors(&again, 0).into_iter().filter(|(resolved, _)| !resolved);
         assert!(came_back.clone().count() > 3);
@@ -442,14 +470,18 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_the_users_own_list_have_errors_if_the_directory_has_any() {
+    fn unknown_ids_have_errors_if_the_directory_has_any() {
         for (broken, found) in [(0.1, true), (0.0, false)] {
-            let objects = Objects { unknown_ids_exist: true, broken, ..directory().objects };
+            let objects = ObjectRules { unknown_ids_exist: true, broken, ..directory().rules };
             let directory = Directory::new(objects, Timestamp::UNIX_EPOCH);
             for id in ["ann@contoso.com", "2265b1f5-91b7-4d8f-8cd6-000000000007", "é-\u{1f600}"] {
-                let id = directory.resolve(Set::Users, id).expect("a stranger");
-                let whole =
-                    directory.show(Set::Users, &id, Some("id,serviceProvisioningErrors"), Duration::ZERO);
+                let id = directory.resolve(Collection::Users, id).expect("an unknown id");
+                let whole = directory.show(
+                    Collection::Users,
+                    &id,
+                    Some("id,serviceProvisioningErrors"),
+                    Duration::ZERO,
+                );
                 assert_eq!(!whole["serviceProvisioningErrors"][0].is_null(), found, "{id}");
                 assert_ne!(directory.name(&id), "user7@simulated.example");
             }

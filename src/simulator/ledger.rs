@@ -1,4 +1,4 @@
-//! What arrived, what was done about it, and whether that is what the scenario expects.
+//! The ledger: counts requests, answers and accepted actions, and compares them with the scenario's ranges.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,85 +9,90 @@ use serde::Serialize;
 
 use super::scenario::Scenario;
 
-/// Ids accepted twice that are named.
-const NAMED: usize = 100;
-/// Requests that arrive in the first half of a wait are not breaches, within these bounds. They were in flight, or the client
-/// had not read the response yet. Measured on a machine that gives client and simulator a hundredth of the time they need: a
-/// second passed between sending and reading a response. The end of a wait is judged exactly.
-const UNDER_WAY: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(2);
+/// Maximum number of ids in `accepted_twice`.
+const MAX_NAMED_IDS: usize = 100;
+/// Bounds of the time at the start of an announced pause in which requests are not breaches.
+///
+/// This time is half the pause, within these bounds.
+/// Such a request was in flight, or the client had not read the response yet.
+/// The end of a pause is checked exactly.
+/// Measured: a second passed between sending and reading a response, with a hundredth of the CPU time needed.
+const IN_FLIGHT_ALLOWANCE: RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(2);
 
-/// A wait that an answer announces, until that answer leaves.
+/// A pause that an answer announces, while that answer is not sent yet.
 #[derive(Clone, Debug)]
-struct Unsent {
-    /// When the request was judged.
-    judged: Duration,
+struct PendingPause {
+    /// When the request was answered; identifies the answer.
+    answered: Duration,
     wait: Duration,
 }
 
-impl Unsent {
+impl PendingPause {
     fn until(&self) -> Duration {
-        self.judged + self.wait
+        self.answered + self.wait
     }
 }
 
-/// A time in which nothing may arrive.
+/// The part of an announced pause in which every arriving write is a breach.
 #[derive(Clone, Debug)]
-struct Barred {
+struct EnforcedPause {
     from: Duration,
     until: Duration,
 }
 
-/// The account of the service itself.
+/// What the service counted; `/__ledger` sends it as JSON.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Ledger {
-    /// Requests; of a batch its parts.
+    /// Writes that arrived; each part of a batch counts.
     pub arrivals: u64,
-    /// Batches.
+    /// Well-formed batches that arrived.
     pub batches: u64,
-    /// Answers by status; 0 are resets.
+    /// Answers by HTTP status; 0 is a connection reset.
     pub by_status: BTreeMap<u16, u64>,
-    /// Requests that came before an announced wait was over.
+    /// Writes that arrived before an announced pause was over.
     pub breaches: u64,
-    /// Requests that broke a rule of the protocol: no length, no token, a repeated client-request-id.
+    /// Requests that broke a rule of the protocol: no Content-Length, no token, a repeated client-request-id.
     pub rule_breaks: u64,
-    /// What the first of them was.
+    /// The first broken rule.
     pub first_rule_break: String,
-    /// Times the action ran.
+    /// Times that the action ran.
     pub accepted: u64,
     /// Actions that were processed although the client got no response.
     pub response_lost: u64,
-    /// Times it ran for an id for which it had run before.
+    /// Times that the action ran again for the same object.
     pub repeats: u64,
-    /// Ids for which it ran more than once, the first of them.
+    /// The first objects for which the action ran more than once, by id.
     pub accepted_twice: Vec<String>,
-    /// Pages and single objects read.
+    /// Reads that arrived, of pages and of single objects; each part of a batch counts.
     pub reads: u64,
-    /// Tokens given out.
+    /// Tokens that were issued.
     pub tokens: u64,
-    /// Most requests at the same time, parts of a batch counted each.
+    /// Highest number of requests in flight; each part of a batch counts.
     pub highest_in_flight: u64,
-    /// Most writes that arrived within one second of the clock.
+    /// Highest number of writes that arrived within one second of the clock.
     pub highest_per_second: u64,
-    /// Seconds from the first to the last arrival.
+    /// Seconds from the first to the last write.
     pub seconds: f64,
+    /// The present second of the clock, and the writes that arrived in it.
     #[serde(skip)]
     second: (u64, u64),
+    /// When the first write arrived.
     #[serde(skip)]
-    began: Option<Duration>,
+    first_arrival: Option<Duration>,
     #[serde(skip)]
-    unsent: Vec<Unsent>,
-    /// Apart from each other, and few: what overlaps is one.
+    pending_pauses: Vec<PendingPause>,
+    /// Disjoint spans: overlapping ones are merged, so there are few.
     #[serde(skip)]
-    barred: Vec<Barred>,
+    enforced_pauses: Vec<EnforcedPause>,
 }
 
 impl Ledger {
-    /// A write arrived.
-    pub(super) fn arrived(&mut self, now: Duration) {
+    /// Counts a write that arrived at `now`, and whether it breaches a pause.
+    pub(super) fn record_arrival(&mut self, now: Duration) {
         self.arrivals += 1;
-        self.seconds = (now - *self.began.get_or_insert(now)).as_secs_f64();
-        self.barred.retain(|barred| now < barred.until);
-        self.breaches += u64::from(self.barred.iter().any(|barred| barred.from < now));
+        self.seconds = (now - *self.first_arrival.get_or_insert(now)).as_secs_f64();
+        self.enforced_pauses.retain(|pause| now < pause.until);
+        self.breaches += u64::from(self.enforced_pauses.iter().any(|pause| pause.from < now));
         if self.second.0 != now.as_secs() {
             self.second = (now.as_secs(), 0);
         }
@@ -95,64 +100,71 @@ impl Ledger {
         self.highest_per_second = self.highest_per_second.max(self.second.1);
     }
 
-    /// Since the first write.
-    pub(super) fn since_first(&self, now: Duration) -> f64 {
-        self.began.map_or(0.0, |began| (now - began).as_secs_f64())
+    /// Returns the seconds from the first write to `now`; 0 before it.
+    pub(super) fn seconds_since_first(&self, now: Duration) -> f64 {
+        self.first_arrival.map_or(0.0, |first| (now - first).as_secs_f64())
     }
 
-    pub(super) fn answered(&mut self, status: u16) {
+    /// Counts an answer by its `status`.
+    pub(super) fn record_answer(&mut self, status: u16) {
         *self.by_status.entry(status).or_default() += 1;
     }
 
-    pub(super) fn broke_a_rule(&mut self, what: &str) {
+    /// Counts a broken rule of the protocol, and keeps the text of the first.
+    pub(super) fn record_rule_break(&mut self, what: &str) {
         self.rule_breaks += 1;
         if self.first_rule_break.is_empty() {
             what.clone_into(&mut self.first_rule_break);
         }
     }
 
-    pub(super) fn done(&mut self, id: &str, times: u32) {
+    /// Counts that the action ran for `id`, for which it has now run `times` times.
+    pub(super) fn record_action(&mut self, id: &str, times: u32) {
         self.accepted += 1;
         self.repeats += u64::from(times > 1);
-        if times == 2 && self.accepted_twice.len() < NAMED {
+        if times == 2 && self.accepted_twice.len() < MAX_NAMED_IDS {
             self.accepted_twice.push(id.to_owned());
         }
     }
 
-    /// The response to the request judged at `now` announces a wait. Requests that arrive before it is sent are not breaches.
-    pub(super) fn announced(&mut self, now: Duration, wait: Duration) {
-        // Some never leave, because the client is gone.
-        self.unsent.retain(|unsent| now < unsent.until());
-        self.unsent.push(Unsent { judged: now, wait });
+    /// Records that the answer made at `now` announces a pause of `wait`.
+    /// Requests that arrive before it is sent are not breaches.
+    pub(super) fn announce_pause(&mut self, now: Duration, wait: Duration) {
+        // Some answers are never sent, because the client closed its connection.
+        self.pending_pauses.retain(|pause| now < pause.until());
+        self.pending_pauses.push(PendingPause { answered: now, wait });
     }
 
-    /// Whether the answer to what was judged then announces a wait.
-    pub(super) fn announces(&self, judged: Duration) -> bool {
-        self.unsent.iter().any(|unsent| unsent.judged == judged)
+    /// Whether the answer made at `answered` announces a pause.
+    pub(super) fn has_pending_pause(&self, answered: Duration) -> bool {
+        self.pending_pauses.iter().any(|pause| pause.answered == answered)
     }
 
-    /// The answer to what was judged then is spoilt: nobody can keep a wait that he was not told.
-    pub(super) fn unsay(&mut self, judged: Duration) {
-        self.unsent.retain(|unsent| unsent.judged != judged);
+    /// Drops the pauses of the answer made at `answered`: the client cannot read it, so it cannot keep them.
+    pub(super) fn discard_pauses(&mut self, answered: Duration) {
+        self.pending_pauses.retain(|pause| pause.answered != answered);
     }
 
-    /// The answer to what was judged then leaves now, for a client as far away as `latency`.
-    pub(super) fn left(&mut self, judged: Duration, now: Duration, latency: Duration) {
-        for unsent in self.unsent.extract_if(.., |unsent| unsent.judged == judged) {
-            let from = now + latency + (unsent.wait / 2).clamp(*UNDER_WAY.start(), *UNDER_WAY.end());
-            let until = unsent.until();
-            match self.barred.iter_mut().find(|barred| from <= barred.until && barred.from <= until) {
-                Some(barred) => {
-                    *barred = Barred { from: barred.from.min(from), until: barred.until.max(until) };
+    /// Enforces the pauses of the answer made at `answered`, which is sent at `now` and reaches the client
+    /// after `latency`.
+    pub(super) fn enforce_pauses(&mut self, answered: Duration, now: Duration, latency: Duration) {
+        for pending in self.pending_pauses.extract_if(.., |pause| pause.answered == answered) {
+            let from = now
+                + latency
+                + (pending.wait / 2).clamp(*IN_FLIGHT_ALLOWANCE.start(), *IN_FLIGHT_ALLOWANCE.end());
+            let until = pending.until();
+            match self.enforced_pauses.iter_mut().find(|pause| from <= pause.until && pause.from <= until) {
+                Some(pause) => {
+                    *pause = EnforcedPause { from: pause.from.min(from), until: pause.until.max(until) };
                 }
-                None => self.barred.push(Barred { from, until }),
+                None => self.enforced_pauses.push(EnforcedPause { from, until }),
             }
         }
     }
 
-    /// What lies outside the ranges of the scenario; empty: all as expected.
+    /// Returns a text for each figure outside its range in `scenario`; empty if all are within.
     pub fn unexpected(&self, scenario: &Scenario) -> Vec<String> {
-        let refused = self.by_status.get(&429).copied().unwrap_or(0);
+        let throttled = self.by_status.get(&429).copied().unwrap_or(0);
         let figure = |name: &str| -> Option<f64> {
             Some(match name {
                 "arrivals" => self.arrivals as f64,
@@ -160,13 +172,13 @@ impl Ledger {
                 "breaches" => self.breaches as f64,
                 "rule_breaks" => self.rule_breaks as f64,
                 "repeats" => self.repeats as f64,
-                "refused" => refused as f64,
-                "throttled_share" => refused as f64 / (self.arrivals.max(1)) as f64,
+                "throttled" => throttled as f64,
+                "throttled_share" => throttled as f64 / (self.arrivals.max(1)) as f64,
                 "highest_in_flight" => self.highest_in_flight as f64,
                 "highest_per_second" => self.highest_per_second as f64,
                 "seconds" => self.seconds,
                 "tokens" => self.tokens as f64,
-                // `status_409`: answers with it.
+                // `status_409` is the number of answers with that status.
                 _ => {
                     let status = name.strip_prefix("status_")?.parse().ok()?;
                     self.by_status.get(&status).copied().unwrap_or(0) as f64
@@ -190,7 +202,7 @@ impl fmt::Display for Ledger {
         writeln!(f, "arrived            {} in {:.1} s{batches}", self.arrivals, self.seconds)?;
         writeln!(f, "answers            {} (0 is a reset)", by_status.join(", "))?;
         writeln!(f, "processed          {}, response lost {}", self.accepted, self.response_lost)?;
-        writeln!(f, "done twice         {}", self.repeats)?;
+        writeln!(f, "processed twice    {}", self.repeats)?;
         writeln!(f, "Retry-After broken {}", self.breaches)?;
         writeln!(f, "rules broken       {} {}", self.rule_breaks, self.first_rule_break)?;
         writeln!(f, "highest in flight  {}", self.highest_in_flight)?;
@@ -204,31 +216,32 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Waits as the instants from which and until which nothing may arrive, in milliseconds; each was judged at 0 or
-    /// later and left at once.
-    fn barred(waits: &[(u32, u32)]) -> Vec<(u128, u128)> {
+    /// Enforces `waits`, each as the time of its answer and the announced pause.
+    /// Returns the enforced pauses from and to.
+    /// All are in milliseconds, and each answer is sent immediately.
+    fn enforced(waits: &[(u32, u32)]) -> Vec<(u128, u128)> {
         let mut ledger = Ledger::default();
-        for (judged, wait) in waits {
-            ledger.announced(MS * *judged, MS * *wait);
-            ledger.left(MS * *judged, MS * *judged, Duration::ZERO);
+        for (answered, wait) in waits {
+            ledger.announce_pause(MS * *answered, MS * *wait);
+            ledger.enforce_pauses(MS * *answered, MS * *answered, Duration::ZERO);
         }
-        ledger.barred.iter().map(|barred| (barred.from.as_millis(), barred.until.as_millis())).collect()
+        ledger.enforced_pauses.iter().map(|pause| (pause.from.as_millis(), pause.until.as_millis())).collect()
     }
 
     #[test]
-    fn the_first_half_of_a_wait_is_left_to_what_is_under_way_within_bounds() {
-        assert_eq!(barred(&[(0, 249)]), [(200, 249)], "never shorter");
-        assert_eq!(barred(&[(0, 1_000)]), [(500, 1_000)]);
-        assert_eq!(barred(&[(0, 4_000)]), [(2_000, 4_000)]);
-        assert_eq!(barred(&[(0, 300_000)]), [(2_000, 300_000)], "never longer");
+    fn requests_in_the_first_half_of_a_pause_are_not_breaches() {
+        assert_eq!(enforced(&[(0, 249)]), [(200, 249)], "never shorter");
+        assert_eq!(enforced(&[(0, 1_000)]), [(500, 1_000)]);
+        assert_eq!(enforced(&[(0, 4_000)]), [(2_000, 4_000)]);
+        assert_eq!(enforced(&[(0, 300_000)]), [(2_000, 300_000)], "never longer");
     }
 
     #[test]
-    fn waits_that_overlap_are_one_and_others_are_not() {
-        assert_eq!(barred(&[(0, 300_000), (100, 1_000)]), [(2_000, 300_000), (600, 1_100)]);
-        assert_eq!(barred(&[(0, 300_000), (1_900, 1_000)]), [(2_000, 300_000)]);
-        assert_eq!(barred(&[(0, 1_000), (200, 2_000)]), [(500, 1_000), (1_200, 2_200)]);
-        assert_eq!(barred(&[(0, 1_000), (200, 1_000)]), [(500, 1_200)]);
-        assert_eq!(barred(&[(0, 300_000), (0, 4_000)]), [(2_000, 300_000)], "two parts of one batch");
+    fn overlapping_pauses_are_merged_and_others_are_not() {
+        assert_eq!(enforced(&[(0, 300_000), (100, 1_000)]), [(2_000, 300_000), (600, 1_100)]);
+        assert_eq!(enforced(&[(0, 300_000), (1_900, 1_000)]), [(2_000, 300_000)]);
+        assert_eq!(enforced(&[(0, 1_000), (200, 2_000)]), [(500, 1_000), (1_200, 2_200)]);
+        assert_eq!(enforced(&[(0, 1_000), (200, 1_000)]), [(500, 1_200)]);
+        assert_eq!(enforced(&[(0, 300_000), (0, 4_000)]), [(2_000, 300_000)], "two parts of one batch");
     }
 }

@@ -1,4 +1,4 @@
-//! Reading: pages of a collection, and one object.
+//! Reads: pages of a collection, and single objects.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,51 +7,54 @@ use bytes::Bytes;
 use hyper::Request;
 use serde_json::{Value, json};
 
-use super::directory::{Set, share_of};
-use super::quota::Cost;
-use super::tenant::{Tenant, decoded, header, not_found};
-use super::wire::{Answer, error};
+use super::directory::{Collection, share_of};
+use super::quota::RequestCost;
+use super::tenant::{Tenant, decode_key, header, not_found};
+use super::wire::{SimulatedResponse, error};
 
-/// Page size without `$top`, and the largest.
-const PAGE: u64 = 100;
-const LARGEST_PAGE: u64 = 999;
+/// Page size without `$top`, and the largest `$top`.
+const DEFAULT_PAGE_SIZE: u64 = 100;
+const MAX_PAGE_SIZE: u64 = 999;
 
+/// Answers a read of `collection`, or of its object with this `key`.
 pub(super) fn answer(
     tenant: &mut Tenant,
     now: Duration,
-    set: Set,
+    collection: Collection,
     key: Option<&str>,
     request: &Request<Bytes>,
-) -> Answer {
-    let answer = decide(tenant, now, set, key, request);
-    tenant.ledger.answered(answer.status);
+) -> SimulatedResponse {
+    let answer = decide(tenant, now, collection, key, request);
+    tenant.ledger.record_answer(answer.status);
     answer
 }
 
 fn decide(
     tenant: &mut Tenant,
     now: Duration,
-    set: Set,
+    collection: Collection,
     key: Option<&str>,
     request: &Request<Bytes>,
-) -> Answer {
+) -> SimulatedResponse {
     tenant.ledger.reads += 1;
     let query: HashMap<String, String> =
         url::form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes()).into_owned().collect();
     let select = query.get("$select").map(String::as_str);
-    let top = query.get("$top").map_or(Ok(PAGE), |top| top.parse::<u64>());
+    let top = query.get("$top").map_or(Ok(DEFAULT_PAGE_SIZE), |top| top.parse::<u64>());
     let small = matches!(top, Ok(top) if top < 20);
     let units = if key.is_none() { 2 } else { 1 } - i32::from(select.is_some()) - i32::from(small);
-    if let Some(refused) = tenant.gate(now, Cost { writes: 0.0, units: f64::from(units.max(1)) }) {
-        return refused;
+    if let Some(throttled) =
+        tenant.check_limits(now, RequestCost { writes: 0.0, units: f64::from(units.max(1)) })
+    {
+        return throttled;
     }
-    if let Some((answer, _)) = tenant.fault(now) {
+    if let Some((answer, _)) = tenant.draw_fault(now) {
         return answer;
     }
-    if let Some(unknown) = select.and_then(|select| unknown_property(set, select)) {
+    if let Some(unknown) = select.and_then(|select| unknown_property(collection, select)) {
         let what = format!(
             "Could not find a property named '{unknown}' on type 'microsoft.graph.{}'.",
-            set.of_one()
+            collection.type_name()
         );
         return error(400, "BadRequest", &what);
     }
@@ -59,57 +62,58 @@ fn decide(
         return error(400, "Request_UnsupportedQuery", "Unsupported query.");
     }
     if let Some(key) = key {
-        let Some((id, _)) = decoded(key) else { return error(404, "UnknownError", "") };
-        return match tenant.resolve(set, &id) {
+        let Some((id, _)) = decode_key(key) else { return error(404, "UnknownError", "") };
+        return match tenant.resolve(collection, &id) {
             Some(found) if share_of(&found, "read") < tenant.scenario.listing.forbidden => error(
                 403,
                 "Authorization_RequestDenied",
                 "Insufficient privileges to complete the operation.",
             ),
             Some(found) => {
-                let answer = Answer::json(200, &shown(tenant, now, set, &found, select));
+                let answer =
+                    SimulatedResponse::json(200, &shown_with_faults(tenant, now, collection, &found, select));
                 tenant.with_percentage(answer.with("x-ms-resource-unit", units.max(1).to_string()))
             }
             None => not_found(&id),
         };
     }
     let token = query.get("$skiptoken").map(|token| token.trim_start_matches("m~"));
-    let odd = tenant.scenario.listing.clone();
+    let faults = tenant.scenario.listing.clone();
     if token.is_some() {
-        tenant.followed += 1;
-        if odd.expired.contains(&tenant.followed) {
+        tenant.next_page_requests += 1;
+        if faults.expired.contains(&tenant.next_page_requests) {
             let what =
                 "The specified page token value has expired and can no longer be included in your request.";
             return error(400, "Directory_ExpiredPageToken", what);
         }
     }
     if let Ok(top) = top
-        && odd.largest_page > 0
-        && top > odd.largest_page
+        && faults.largest_page > 0
+        && top > faults.largest_page
     {
-        let what = format!("Cannot query data for more than {} objects.", odd.largest_page);
+        let what = format!("Cannot query data for more than {} objects.", faults.largest_page);
         return error(400, "Request_BadRequest", &what);
     }
     let skip = token.map_or(Ok(0), |skip| skip.trim_end_matches('e').parse::<u64>());
-    let (Ok(top @ 1..=LARGEST_PAGE), Ok(skip)) = (top, skip) else {
+    let (Ok(top @ 1..=MAX_PAGE_SIZE), Ok(skip)) = (top, skip) else {
         return error(400, "Request_BadRequest", "Invalid page size or skip token.");
     };
-    // Before every page but the first stands an empty one, whose link ends with an `e`.
-    let is_empty = odd.empty_pages && token.is_some_and(|token| !token.ends_with('e'));
-    let from = if skip > 0 { skip.saturating_sub(odd.overlap) } else { 0 };
+    // Every page but the first is preceded by an empty page, whose skip token ends with an `e`.
+    let is_empty = faults.empty_pages && token.is_some_and(|token| !token.ends_with('e'));
+    let from = if skip > 0 { skip.saturating_sub(faults.overlap) } else { 0 };
     let size = if is_empty { 0 } else { top + (skip - from) };
-    let (ids, more) = tenant.directory.page(set, from, size);
+    let (ids, more) = tenant.directory.page(collection, from, size);
     let mut value = Vec::with_capacity(ids.len());
     for id in &ids {
-        value.push(shown(tenant, now, set, id, select));
-        if share_of(id, "null object") < odd.null_objects {
+        value.push(shown_with_faults(tenant, now, collection, id, select));
+        if share_of(id, "null object") < faults.null_objects {
             value.push(Value::Null);
         }
     }
     let mut page = json!({ "@odata.context": "$metadata#objects", "value": value });
-    tenant.paged += 1;
+    tenant.pages_sent += 1;
     if more || is_empty {
-        let host = match odd.foreign.contains(&tenant.paged) {
+        let host = match faults.foreign.contains(&tenant.pages_sent) {
             true => "elsewhere.example",
             false => header(request, "host").unwrap_or("localhost"),
         };
@@ -117,39 +121,47 @@ fn decide(
         next.extend_pairs(query.iter().filter(|(name, _)| *name != "$skiptoken"));
         let token = if is_empty { format!("m~{skip}e") } else { format!("m~{}", skip.saturating_add(top)) };
         next.append_pair("$skiptoken", &token);
-        let root = if odd.relative_links { String::new() } else { format!("http://{host}") };
+        let root = if faults.relative_links { String::new() } else { format!("http://{host}") };
         page["@odata.nextLink"] = json!(format!("{root}{}?{}", request.uri().path(), next.finish()));
-    } else if odd.empty_last_link {
+    } else if faults.empty_last_link {
         page["@odata.nextLink"] = json!("");
     }
-    tenant.with_percentage(Answer::json(200, &page).with("x-ms-resource-unit", units.max(1).to_string()))
+    tenant.with_percentage(
+        SimulatedResponse::json(200, &page).with("x-ms-resource-unit", units.max(1).to_string()),
+    )
 }
 
-/// An object as a read shows it, with what is odd about it.
-fn shown(tenant: &Tenant, now: Duration, set: Set, id: &str, select: Option<&str>) -> Value {
+/// Returns an object as a read shows it, with the faults of the scenario.
+fn shown_with_faults(
+    tenant: &Tenant,
+    now: Duration,
+    collection: Collection,
+    id: &str,
+    select: Option<&str>,
+) -> Value {
     const ERRORS: &str = "serviceProvisioningErrors";
-    let odd = &tenant.scenario.listing;
-    let mut object = tenant.directory.show(set, id, select, now);
+    let faults = &tenant.scenario.listing;
+    let mut object = tenant.directory.show(collection, id, select, now);
     if let Some(members) = object.as_object_mut()
         && members.contains_key(ERRORS)
     {
-        if share_of(id, "absent") < odd.absent {
+        if share_of(id, "absent") < faults.absent {
             members.remove(ERRORS);
-        } else if share_of(id, "null") < odd.null {
+        } else if share_of(id, "null") < faults.null {
             members.insert(ERRORS.to_owned(), Value::Null);
         }
     }
     object
 }
 
-/// The first word of a `$select` that objects of this kind do not have.
-fn unknown_property(set: Set, select: &str) -> Option<&str> {
+/// Returns the first property in `select` that objects of `collection` do not have.
+fn unknown_property(collection: Collection, select: &str) -> Option<&str> {
     let all = ["id", "displayName", "mail", "serviceProvisioningErrors", "onPremisesProvisioningErrors"];
     let of_users = ["userPrincipalName", "licenseAssignmentStates"];
     select
         .split(',')
         .map(str::trim)
-        .find(|word| !(all.contains(word) || set == Set::Users && of_users.contains(word)))
+        .find(|word| !(all.contains(word) || collection == Collection::Users && of_users.contains(word)))
 }
 
 #[cfg(test)]
@@ -158,12 +170,12 @@ mod tests {
 
     use super::super::router;
     use super::super::scenario::Scenario;
-    use super::super::token::OPAQUE;
+    use super::super::token::OPAQUE_TOKEN;
     use super::*;
 
     fn get(tenant: &mut Tenant, uri: &str) -> (u16, Value) {
         let request = Request::get(uri)
-            .header("authorization", format!("Bearer {OPAQUE}"))
+            .header("authorization", format!("Bearer {OPAQUE_TOKEN}"))
             .header("host", "h")
             .body(Bytes::new())
             .expect("a request");
@@ -172,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_follow_their_links_to_everybody_once() {
+    fn next_links_lead_to_every_object_once() {
         let scenario = Scenario::parse("[objects]\nusers = 250\nbroken = 0.5").expect("a scenario");
         let mut tenant = Tenant::new(scenario, Timestamp::UNIX_EPOCH);
         let mut uri = "/beta/users?$select=id,serviceProvisioningErrors&$top=99".to_owned();
@@ -190,7 +202,7 @@ mod tests {
             }
         }
         assert_eq!(ids.len(), 250);
-        assert_eq!(broken, tenant.census(Set::Users, Duration::ZERO).unresolved);
+        assert_eq!(broken, tenant.error_counts(Collection::Users, Duration::ZERO).unresolved);
     }
 
     #[test]
@@ -216,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_meet_the_faults_that_writes_meet() {
+    fn reads_get_the_same_faults_as_writes() {
         for (rules, path, status) in [
             ("faults.plain_503 = 1.0\nobjects.users = 5", "/beta/users", 503),
             ("faults.reset_after = 1.0\nobjects.users = 5", "/beta/users", 0),

@@ -1,4 +1,7 @@
-//! A local Graph on loopback: a strict judge, not a mock. Imports nothing of ours, so that no mistake can agree with itself.
+//! The simulator: a local Microsoft Graph on loopback that checks every request strictly.
+//!
+//! It imports nothing of the rest of the program.
+//! A mistake in shared code would be made on both sides and not be found.
 
 mod batch;
 mod checks;
@@ -18,10 +21,10 @@ mod tls;
 mod token;
 mod wire;
 
-pub use directory::{Census, Set};
+pub use directory::{Collection, ErrorCounts};
 pub use ledger::Ledger;
-pub use rules::{Basis, RULES};
+pub use rules::{RULES, RuleSource};
 pub use scenario::{Refill, Scenario};
 pub use server::Simulator;
 pub use tenant::Tenant;
-pub use wire::{Answer, Way};
+pub use wire::{BodyDelivery, SimulatedResponse};

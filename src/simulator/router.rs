@@ -1,64 +1,65 @@
-//! The paths of the host: which part of the simulator answers a request.
+//! The router: finds the part of the simulator that answers a request, and checks the rules of the protocol.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{Method, Request};
 
-use super::directory::{Set, share_of};
-use super::tenant::{Tenant, decoded, header};
-use super::token::{self, Verdict};
-use super::wire::Answer;
+use super::directory::{Collection, share_of};
+use super::tenant::{Tenant, decode_key, header};
+use super::token::{self, TokenStatus};
+use super::wire::SimulatedResponse;
 use super::{batch, identity, listing};
 
-/// Any request, at `now` since the start.
-pub(super) fn answer(tenant: &mut Tenant, now: Duration, request: &Request<Bytes>) -> Answer {
-    let answer = judge(tenant, now, request);
+/// Answers any request; `now` is the time since the start.
+pub(super) fn answer(tenant: &mut Tenant, now: Duration, request: &Request<Bytes>) -> SimulatedResponse {
+    let answer = route(tenant, now, request);
     match header(request, "authorization") {
-        Some(sent) if tenant.scenario.echo => echoing(answer, sent),
+        Some(sent) if tenant.scenario.echo => with_echo(answer, sent),
         _ => answer,
     }
 }
 
-fn judge(tenant: &mut Tenant, now: Duration, request: &Request<Bytes>) -> Answer {
+/// Answers a request without the echo of its `Authorization` header.
+fn route(tenant: &mut Tenant, now: Duration, request: &Request<Bytes>) -> SimulatedResponse {
     let path = request.uri().path();
     if let Some((name, "")) = path.strip_prefix('/').and_then(|rest| rest.split_once("/oauth2/v2.0/token")) {
         let answer = match *request.method() {
-            Method::POST => tenant.sign_in.answer(now, name, request.body()),
-            _ => Answer::status(405),
+            Method::POST => tenant.token_issuer.answer(now, name, request.body()),
+            _ => SimulatedResponse::status(405),
         };
-        tenant.ledger.tokens = tenant.sign_in.count();
+        tenant.ledger.tokens = tenant.token_issuer.count();
         return answer;
     }
-    if let Some(answer) = identity::answer(&mut tenant.sign_in, now, request) {
-        tenant.ledger.tokens = tenant.sign_in.count();
+    if let Some(answer) = identity::answer(&mut tenant.token_issuer, now, request) {
+        tenant.ledger.tokens = tenant.token_issuer.count();
         return answer;
     }
     let Some(rest) = path.strip_prefix("/beta/").or_else(|| path.strip_prefix("/v1.0/")) else {
-        return tenant.broke(404, "UnknownError", "an unknown path");
+        return tenant.reject_rule_break(404, "UnknownError", "an unknown path");
     };
     if !tenant.scenario.gateway.is_empty() {
-        tenant.ledger.answered(403);
+        tenant.ledger.record_answer(403);
         let text = tenant.scenario.gateway.clone().into_bytes();
-        return Answer { body: ("text/plain", text), ..Answer::status(403) };
+        return SimulatedResponse { body: ("text/plain", text), ..SimulatedResponse::status(403) };
     }
     tenant.requests += 1;
     if tenant.requests == tenant.scenario.unauthorized_once {
-        tenant.ledger.answered(401);
-        return token::refusal(Verdict::Unknown);
+        tenant.ledger.record_answer(401);
+        return token::rejection(TokenStatus::Unknown);
     }
     let bearer =
         header(request, "authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or("");
     let write = request.method() == Method::POST;
-    match tenant.sign_in.judge(now, bearer, write) {
-        Verdict::Good => {}
-        verdict => {
-            // An expired token is the service's doing; an unknown one is the client's.
-            if verdict == Verdict::Unknown {
-                tenant.ledger.broke_a_rule("no valid token");
+    match tenant.token_issuer.check(now, bearer, write) {
+        TokenStatus::Valid => {}
+        status => {
+            // A client cannot prevent that a token expires or is challenged. An unknown token is its mistake.
+            if status == TokenStatus::Unknown {
+                tenant.ledger.record_rule_break("no valid token");
             }
-            let answer = token::refusal(verdict);
-            tenant.ledger.answered(answer.status);
+            let answer = token::rejection(status);
+            tenant.ledger.record_answer(answer.status);
             return answer;
         }
     }
@@ -68,55 +69,66 @@ fn judge(tenant: &mut Tenant, now: Duration, request: &Request<Bytes>) -> Answer
     single(tenant, now, rest, request, false)
 }
 
-/// One request below the version, alone or as a part of a batch.
-fn single(tenant: &mut Tenant, now: Duration, rest: &str, request: &Request<Bytes>, part: bool) -> Answer {
-    let Some((set, key, action)) = target(rest) else {
-        return tenant.broke(404, "UnknownError", "an unknown path");
+/// Answers one request with the path `rest` below the version; `part` if it is a part of a batch.
+fn single(
+    tenant: &mut Tenant,
+    now: Duration,
+    rest: &str,
+    request: &Request<Bytes>,
+    part: bool,
+) -> SimulatedResponse {
+    let Some((collection, key, action)) = target(rest) else {
+        return tenant.reject_rule_break(404, "UnknownError", "an unknown path");
     };
-    let own = key
-        .and_then(decoded)
+    let is_unauthorized = key
+        .and_then(decode_key)
         .is_some_and(|(id, _)| share_of(&id, "unauthorized") < tenant.scenario.unauthorized);
-    if own {
-        tenant.ledger.answered(401);
-        return token::refusal(Verdict::Unknown);
+    if is_unauthorized {
+        tenant.ledger.record_answer(401);
+        return token::rejection(TokenStatus::Unknown);
     }
     if !action {
         return match *request.method() {
-            Method::GET => listing::answer(tenant, now, set, key, request),
-            _ => tenant.broke(405, "Request_BadRequest", "a method that is not allowed"),
+            Method::GET => listing::answer(tenant, now, collection, key, request),
+            _ => tenant.reject_rule_break(405, "Request_BadRequest", "a method that is not allowed"),
         };
     }
-    let Some((id, quoted)) = key.and_then(decoded) else {
-        return tenant.broke(404, "UnknownError", "an unknown path");
+    let Some((id, quoted)) = key.and_then(decode_key) else {
+        return tenant.reject_rule_break(404, "UnknownError", "an unknown path");
     };
     if request.method() != Method::POST {
-        return tenant.broke(405, "Request_BadRequest", "a method that is not allowed");
+        return tenant.reject_rule_break(405, "Request_BadRequest", "a method that is not allowed");
     }
     if !part {
         if header(request, "content-length") != Some("0") {
-            return tenant.broke(411, "", "no Content-Length: 0");
+            return tenant.reject_rule_break(411, "", "no Content-Length: 0");
         }
         if header(request, "content-type").is_none_or(|kind| !kind.starts_with("application/json")) {
-            return tenant.broke(415, "", "no Content-Type");
+            return tenant.reject_rule_break(415, "", "no Content-Type");
         }
-        if let Some(wrong) = tenant.own_id(request) {
-            return tenant.broke(400, "Request_BadRequest", wrong);
+        if let Some(wrong) = tenant.check_request_id(request) {
+            return tenant.reject_rule_break(400, "Request_BadRequest", wrong);
         }
     }
     if id.starts_with('$') && !quoted {
-        return tenant.broke(400, "Request_BadRequest", "a $ in the plain form");
+        return tenant.reject_rule_break(400, "Request_BadRequest", "a $ in the plain form");
     }
-    tenant.act(now, set, &id)
+    tenant.run_action(now, collection, &id)
 }
 
-/// A part of a batch, which has no headers of its own.
-fn single_part(tenant: &mut Tenant, now: Duration, rest: &str, request: &Request<Bytes>) -> Answer {
+/// Answers a part of a batch, which has no headers of its own.
+fn single_part(
+    tenant: &mut Tenant,
+    now: Duration,
+    rest: &str,
+    request: &Request<Bytes>,
+) -> SimulatedResponse {
     single(tenant, now, rest, request, true)
 }
 
-/// The answer with what was sent in the messages of its errors, those of parts too.
-fn echoing(mut answer: Answer, sent: &str) -> Answer {
-    fn repeat(value: &mut serde_json::Value, sent: &str) {
+/// Adds the `Authorization` header to the messages of all errors, also in parts of a batch.
+fn with_echo(mut answer: SimulatedResponse, sent: &str) -> SimulatedResponse {
+    fn add_to_message(value: &mut serde_json::Value, sent: &str) {
         if let Some(message) = value.pointer_mut("/error/message") {
             *message = format!("{} Authorization: {sent}", message.as_str().unwrap_or_default()).into();
         }
@@ -124,20 +136,21 @@ fn echoing(mut answer: Answer, sent: &str) -> Answer {
             value.pointer_mut("/responses").and_then(serde_json::Value::as_array_mut).into_iter().flatten()
         {
             if let Some(body) = part.get_mut("body") {
-                repeat(body, sent);
+                add_to_message(body, sent);
             }
         }
     }
     if let Ok(mut body) = serde_json::from_slice(&answer.body.1) {
-        repeat(&mut body, sent);
+        add_to_message(&mut body, sent);
         answer.body.1 = body.to_string().into_bytes();
     }
     answer
 }
 
-/// Collection, key and whether it is the action, in `users`, `users/{key}`, `users('{key}')/retryServiceProvisioning`.
-fn target(rest: &str) -> Option<(Set, Option<&str>, bool)> {
-    let (set, name) = Set::ALL.into_iter().find(|(_, name)| rest.starts_with(name))?;
+/// Splits a path such as `users('{key}')/retryServiceProvisioning`.
+/// Returns the collection, the key, and whether it is the action.
+fn target(rest: &str) -> Option<(Collection, Option<&str>, bool)> {
+    let (collection, name) = Collection::ALL.into_iter().find(|(_, name)| rest.starts_with(name))?;
     let key = &rest[name.len()..];
     let (key, action) = match key.strip_suffix("/retryServiceProvisioning") {
         Some(key) => (key, true),
@@ -147,8 +160,8 @@ fn target(rest: &str) -> Option<(Set, Option<&str>, bool)> {
         ),
     };
     match key {
-        "" => Some((set, None, action)),
-        _ if key.starts_with("('") || key.starts_with('/') => Some((set, Some(key), action)),
+        "" => Some((collection, None, action)),
+        _ if key.starts_with("('") || key.starts_with('/') => Some((collection, Some(key), action)),
         _ => None,
     }
 }
@@ -165,18 +178,18 @@ mod tests {
     }
 
     fn post(path: &str) -> Request<Bytes> {
-        let own = uuid::Uuid::new_v4().to_string();
+        let id = uuid::Uuid::new_v4().to_string();
         Request::post(path)
-            .header("authorization", format!("Bearer {}", token::OPAQUE))
+            .header("authorization", format!("Bearer {}", token::OPAQUE_TOKEN))
             .header("content-length", "0")
             .header("content-type", "application/json")
-            .header("client-request-id", own)
+            .header("client-request-id", id)
             .body(Bytes::new())
             .expect("a request")
     }
 
     #[test]
-    fn every_rule_of_the_protocol_is_judged() {
+    fn each_broken_protocol_rule_has_its_status() {
         let action = "/beta/users/a@b.c/retryServiceProvisioning";
         let without = |name: &str| {
             let mut request = post(action);

@@ -1,10 +1,10 @@
-//! What the simulated tenant is like: parameters and expected ranges, as a scenario file holds them.
+//! The scenario of a simulated tenant: its parameters and expected ranges, as a scenario file holds them.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// How a quota refills. Invented: Microsoft documents the amount, not the shape.
+/// How a quota refills. Invented: Microsoft documents the amount, not how it refills.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refill {
@@ -13,14 +13,14 @@ pub enum Refill {
     Bucket,
     /// The whole capacity at aligned instants.
     Window,
-    /// Each write comes back one window later.
+    /// Each write is available again one window later.
     Sliding,
 }
 
-/// How a 429 says how long to wait. All forms but `too_short` were seen.
+/// How a 429 announces its pause. All forms but `too_short` were seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum WaitForm {
+pub enum RetryAfterForm {
     /// Whole seconds, rounded up.
     #[default]
     Integer,
@@ -28,92 +28,95 @@ pub enum WaitForm {
     Fraction,
     /// An HTTP date.
     Date,
-    /// In the message alone: "Please try after N seconds".
+    /// Only in the message: "Please try after N seconds".
     Message,
-    /// No wait at all.
+    /// The pause is not announced.
     Absent,
-    /// Always one second, whatever is left.
+    /// Always one second.
     #[serde(rename = "always_1")]
     AlwaysOne,
-    /// Half of what is left, so that the next call is refused again.
+    /// Half of the pause, so that the next request is throttled again.
     TooShort,
 }
 
-/// A scenario file. Everything has a default: no quota, no faults, every well-formed id exists.
+/// A scenario file. Every key has a default: no quota, no faults, and every well-formed id exists.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scenario {
-    /// One line for people.
+    /// Title of one line, which is shown.
     pub title: String,
-    /// Seed of everything random.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Writes a second of one app in the tenant that a client may plan with; 0 means no quota.
+    /// Quota of one app in the tenant, in writes per second; 0: no quota.
     pub writes_per_second: f64,
-    /// Writes that the quota holds; 0 means the writes of one second.
+    /// Capacity of the quota, in writes; 0: the writes of one second.
     pub capacity: f64,
-    /// Shape of the refill.
+    /// How the quota refills.
     pub refill: Refill,
     /// Length of a window in seconds, with `refill = "window"` or `"sliding"`.
     pub window_s: f64,
-    /// Whether throttled requests are charged.
+    /// Whether throttled requests are charged to the quota.
     pub charge_throttled: bool,
-    /// Whether everything is refused until an announced wait is over.
+    /// Whether every request is throttled until an announced pause is over.
     pub closed_while_waiting: bool,
-    /// How a wait is announced.
-    pub wait_form: WaitForm,
-    /// Whether `x-ms-throttle-limit-percentage` is sent from 0.8 of the capacity on.
+    /// How a pause is announced.
+    pub wait_form: RetryAfterForm,
+    /// Whether `x-ms-throttle-limit-percentage` is sent once 0.8 of a limit is used.
     pub percentage_header: bool,
     /// The other limits of the service.
-    pub limits: Limits,
-    /// After how many accepted requests an unannounced throttle begins.
+    pub limits: ServiceLimits,
+    /// Numbers of acceptances after which an unexpected pause begins.
     pub throttle_after: Vec<u64>,
-    /// Its Retry-After in seconds, from and to.
+    /// Length of these pauses in seconds, from and to.
     pub throttle_wait_s: [u64; 2],
-    /// Answering time in milliseconds.
+    /// Time from the arrival of a request to its answer, in milliseconds.
     pub latency_ms: u64,
-    /// Shares of requests, 0 to 1, that meet a fault.
+    /// Shares of requests, 0 to 1, that get a fault.
     pub faults: Faults,
-    /// Shares of whole batches, 0 to 1, that meet a fault.
+    /// Shares of whole batches, 0 to 1, that get a fault.
     pub batch: BatchFaults,
-    /// Outages as seconds after the first request, from and to; every request is answered 503 without a wait.
+    /// Outages in seconds after the first write, from and to.
+    /// Every request is answered 503 without Retry-After.
     pub outages_s: Vec<[f64; 2]>,
-    /// Times as seconds after the first request, from and to, in which something else writes to the tenant; every write is
-    /// answered 409 `Directory_ConcurrencyViolation`.
+    /// Spans in seconds after the first write, from and to, in which another program writes to the tenant.
+    /// Every write is answered 409 `Directory_ConcurrencyViolation`.
     pub conflicts_s: Vec<[f64; 2]>,
-    /// Whether an empty quota answers 503 without a wait, as nginx `limit_req` does, and not 429.
+    /// Whether an exhausted quota answers 503 without Retry-After instead of 429, as nginx `limit_req` does.
     pub throttle_with_503: bool,
     /// Share of ids that do not exist.
     pub missing: f64,
     /// Share of ids that are always answered 403.
     pub forbidden: f64,
-    /// Share of ids that are always answered 401, with any token.
+    /// Share of ids that are always answered 401, even with a valid token.
     pub unauthorized: f64,
-    /// Number of the one request that is answered 401 although its token is good; 0: none.
+    /// Number of the request that is answered 401 although its token is valid; 0: none.
     pub unauthorized_once: u64,
-    /// What a gateway says that answers every request with 403; empty: there is none.
+    /// Text of a gateway that answers every request with 403; empty: no gateway.
     pub gateway: String,
-    /// Acceptances after which every action is answered 403, as when a role ends; 0: it never does.
+    /// Number of acceptances after which every action is answered 403, as when a role expires; 0: never.
     pub role_ends_after: u64,
-    /// Whether errors repeat the `Authorization` header.
+    /// Whether error messages repeat the `Authorization` header.
     pub echo: bool,
     /// Share of ids that are always answered 500.
     pub poisoned: f64,
-    /// Connections are closed after so many requests; 0: never.
+    /// Number of requests after which a connection is closed; 0: never.
     pub close_after: u64,
-    /// Tokens.
+    /// Rules of tokens and sign-in.
     pub token: TokenRules,
-    /// Who is in the directory.
-    pub objects: Objects,
-    /// What is odd about what reads show.
-    pub listing: Listing,
-    /// What a client that behaves ends with: name of a ledger figure, from and to.
+    /// The objects of the directory.
+    pub objects: ObjectRules,
+    /// Faults of pages and of objects in reads.
+    pub listing: ListingFaults,
+    /// Ranges in which a correct client ends: name of a ledger figure, from and to.
     pub expect: BTreeMap<String, [f64; 2]>,
 }
 
-/// Amounts as [requests or resource units, seconds]; absent: no limit. Documented: `samples/scenarios/documented.toml`.
+/// Other limits, each as `[amount, seconds]`; absent: no limit.
+///
+/// `samples/scenarios/documented.toml` has the documented amounts.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+pub struct ServiceLimits {
     /// Writes of all apps in the tenant.
     pub tenant_writes: Option<[f64; 2]>,
     /// Writes of the app over all tenants.
@@ -124,17 +127,17 @@ pub struct Limits {
     pub app_resource_units: Option<[f64; 2]>,
     /// Requests of the app to any service.
     pub requests: Option<[f64; 2]>,
-    /// Writes a second that other apps take from the tenant's limit.
+    /// Writes per second of other apps, which count toward the tenant's limit.
     pub others_per_second: f64,
 }
 
-/// Shares of requests that meet each fault.
+/// Shares of requests that get each fault.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// The connection is reset and nothing was done.
+    /// The connection is reset before the request is processed.
     pub reset_before: f64,
-    /// The work was done and the connection is reset.
+    /// The connection is reset after the request was processed.
     pub reset_after: f64,
     /// 500 with an OData error.
     pub error_500: f64,
@@ -142,195 +145,197 @@ pub struct Faults {
     pub html_502: f64,
     /// 503 with Retry-After.
     pub wait_503: f64,
-    /// 503 without.
+    /// 503 without Retry-After.
     pub plain_503: f64,
     /// 504 with an empty message.
     pub error_504: f64,
     /// 509, the bandwidth cap.
     pub error_509: f64,
-    /// 409 or 423, in turn.
+    /// 409 and 423 in turn.
     pub busy: f64,
-    /// 429 in turn with whole seconds, a fraction, a date, in the message only, without any wait.
+    /// 429 that announces its pause in turn as whole seconds, fraction, date, message only, and not at all.
     pub throttle_429: f64,
     /// 200 with a web page, as from a captive portal.
     pub html_200: f64,
-    /// 200 with a JSON object that is not Graph's, as from a gateway.
+    /// 200 with JSON that Graph does not send, as from a gateway.
     pub json_200: f64,
     /// 403 with plain text, as from a proxy.
     pub text_403: f64,
-    /// 500 whose body ends before its length.
+    /// 500 whose body is shorter than its Content-Length.
     pub cut_off: f64,
-    /// 500 whose body comes in drops, over two seconds.
+    /// 500 whose body arrives in small chunks, over two seconds.
     pub slow: f64,
-    /// 500 with four megabytes of body.
+    /// 500 with a body of four megabytes.
     pub huge: f64,
-    /// 500 with bytes that are no UTF-8.
+    /// 500 with a body that is not UTF-8.
     pub not_utf8: f64,
-    /// The work was done and the answer is a 429 all the same.
+    /// 429 for a request that was processed.
     pub done_429: f64,
-    /// Seconds of the waits that faults announce, those of whole batches too; 0: one. A fraction is below the last of them.
+    /// Pause that faults of requests and batches announce, in seconds; 0: one second.
+    /// A fraction is 0.751 seconds less.
     pub wait_s: u64,
 }
 
-/// Shares of whole batches that meet each fault.
+/// Shares of whole batches that get each fault.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchFaults {
-    /// One part is left out of the answer; its work was done.
+    /// One part that was processed is missing in the answer.
     pub missing: f64,
-    /// One part comes twice.
+    /// One part is in the answer twice.
     pub doubled: f64,
-    /// A part that nobody asked for is added.
+    /// The answer has a part that was not requested.
     pub unknown: f64,
-    /// A web page stands raw inside the JSON.
+    /// The JSON holds an unquoted web page.
     pub raw_html: f64,
     /// The JSON ends in the middle.
     pub cut_off: f64,
-    /// The whole call is answered 429 with Retry-After.
+    /// The whole batch is answered 429 with Retry-After.
     pub whole_429: f64,
-    /// The whole call is answered 424, with all its parts.
+    /// The whole batch is answered 424, with all its parts.
     pub whole_424: f64,
-    /// The whole call is answered 503.
+    /// The whole batch is answered 503.
     pub whole_503: f64,
-    /// The whole call is answered 502 with a web page.
+    /// The whole batch is answered 502 with a web page.
     pub html_502: f64,
 }
 
-/// How tokens live.
+/// Rules of tokens and sign-in.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenRules {
-    /// Life in seconds; 0: 3,599 as in the documented sample, and the printed token never dies.
+    /// Lifetime in seconds; 0: 3,599 as in the documented sample, and the printed token never expires.
     pub life_s: u64,
-    /// Whether the first request of a client is answered with a claims challenge.
+    /// Whether a token that was requested without claims is answered with a claims challenge.
     pub challenge: bool,
     /// Permissions in the token; empty: all that the action needs.
     pub roles: Vec<String>,
-    /// Scopes of a signed-in person instead of an app's permissions.
+    /// Scopes of a signed-in user instead of permissions of the app; empty: permissions.
     pub scopes: String,
-    /// Tokens die after so many seconds whatever they say; 0: when they say.
+    /// Seconds after which tokens are revoked, even before they expire; 0: never.
     pub revoked_after_s: u64,
-    /// AADSTS code that token requests are refused with; 0: none.
+    /// AADSTS code with which token requests are rejected; 0: none.
     pub refuse: u64,
-    /// … once so many tokens were given.
+    /// Number of issued tokens after which `refuse` applies.
     pub refuse_after: u64,
-    /// Tenant in the tokens; empty: the simulator's own.
+    /// Tenant in the tokens; empty: the tenant of the simulator.
     pub tenant: String,
-    /// … once so many tokens were given.
+    /// Number of issued tokens after which `tenant` applies.
     pub tenant_after: u64,
-    /// Statuses of answers to token requests, once `faults_after` tokens were given; 200 is a captive portal's page.
+    /// Statuses of the next answers to token requests; 200 is the page of a captive portal.
     pub faults: Vec<u16>,
-    /// See `faults`.
+    /// Number of issued tokens after which `faults` apply.
     pub faults_after: u64,
-    /// The wait in seconds that they ask for; 0: none.
+    /// Retry-After of `faults` in seconds; 0: none.
     pub faults_wait_s: u64,
     /// Statuses of the first answers of the managed identity endpoints.
     pub identity_faults: Vec<u16>,
-    /// The wait in seconds that they ask for; 0: a second, with a 429 only.
+    /// Retry-After of `identity_faults` in seconds; 0: one second for a 429, none for other statuses.
     pub identity_wait_s: u64,
-    /// Whether errors of the sign-in come as their code alone.
+    /// Whether sign-in errors hold only the `error` field.
     pub bare_errors: bool,
-    /// So many polls for a device code are answered that the person is not there yet.
+    /// Number of polls for a device code that are answered as pending.
     pub pending: u64,
 }
 
-/// Who is in the directory.
+/// The objects of the directory.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Objects {
-    /// Made-up users; 0: every well-formed id exists and none is listed.
+pub struct ObjectRules {
+    /// Number of users.
+    /// If there are no users, groups or contacts, every well-formed id exists and no page lists any.
     pub users: u64,
-    /// Made-up groups.
+    /// Number of groups.
     pub groups: u64,
-    /// Made-up contacts.
+    /// Number of contacts.
     pub contacts: u64,
     /// Share of objects with an unresolved error.
     pub broken: f64,
-    /// Share of the broken ones whose error comes back after a retry.
+    /// Share of objects with an error whose error comes back after a retry.
     pub fails_again: f64,
-    /// Share of objects that break later, over `later_days`.
+    /// Share of objects that get an error later, within `later_days`.
     pub later: f64,
-    /// Days over which they break.
+    /// Days in which objects get a later error.
     pub later_days: u64,
     /// Seconds from an acceptance to its effect, from and to.
     pub effect_s: [u64; 2],
-    /// Share of objects with a directory-sync or licence error besides, which the action does not clear.
+    /// Share of objects that also have a directory-sync or license error, which the action does not clear.
     pub other_errors: f64,
     /// Share of errors whose detail is not well-formed XML.
     pub broken_xml: f64,
-    /// Whether well-formed ids outside the directory exist too, so that a list of one's own can be tried: each has an error
-    /// where `broken` is above 0.
+    /// Whether well-formed ids outside the directory also exist, so that any list can be tried.
+    /// Each has an error if `broken` is above 0.
     pub unknown_ids_exist: bool,
 }
 
-/// What is odd about pages and about the objects that reads show.
+/// Faults of pages and of objects in reads.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Listing {
-    /// Largest `$top` that is not refused; 0: 999.
+pub struct ListingFaults {
+    /// Largest `$top` that is not rejected; 0: 999.
     pub largest_page: u64,
-    /// Share of objects without `serviceProvisioningErrors`, although it was asked for.
+    /// Share of objects without `serviceProvisioningErrors`, although it was selected.
     pub absent: f64,
-    /// Share of objects where it is null.
+    /// Share of objects whose `serviceProvisioningErrors` is null.
     pub null: f64,
-    /// Share of objects whose own read is answered 403; they stand on pages.
+    /// Share of objects whose single read is answered 403; pages contain them.
     pub forbidden: f64,
-    /// Share of objects behind which a null stands on the page.
+    /// Share of objects that are followed by a null on the page.
     pub null_objects: f64,
-    /// Each page but the first begins with so many objects of the page before.
+    /// Number of objects of the previous page with which each page begins.
     pub overlap: u64,
-    /// Every second page is empty.
+    /// Whether every second page is empty.
     pub empty_pages: bool,
-    /// Links to the next page are relative.
+    /// Whether links to the next page are relative.
     pub relative_links: bool,
-    /// The last page has a link that is empty.
+    /// Whether the last page has an empty link to the next page.
     pub empty_last_link: bool,
-    /// Which requests for a next page, from 1, find that its token has expired.
+    /// Numbers, from 1, of the requests for a next page that are answered that the page token has expired.
     pub expired: Vec<u64>,
-    /// Which pages, from 1, have a link that leads to another host.
+    /// Numbers, from 1, of the pages whose link leads to another host.
     pub foreign: Vec<u64>,
 }
 
 impl Scenario {
-    /// Capacity of the write quota of one app in the tenant.
-    pub fn full(&self) -> f64 {
+    /// Returns the capacity of the write quota of one app in the tenant.
+    pub fn write_capacity(&self) -> f64 {
         if self.capacity > 0.0 { self.capacity } else { self.writes_per_second.max(1.0) }
     }
 }
 
 impl Faults {
-    /// Seconds of the waits that they announce.
-    pub(super) fn wait(&self) -> u64 {
+    /// Returns the pause that faults announce, in seconds.
+    pub(super) fn wait_secs(&self) -> u64 {
         self.wait_s.max(1)
     }
 
-    /// Every fault with its name, in a fixed order.
-    pub(super) fn shares(&self) -> [(f64, Fault); 18] {
+    /// Returns every fault with its share, in a fixed order.
+    pub(super) fn shares(&self) -> [(f64, RequestFault); 18] {
         [
-            (self.reset_before, Fault::ResetBefore),
-            (self.reset_after, Fault::ResetAfter),
-            (self.error_500, Fault::Status(500)),
-            (self.html_502, Fault::Html(502)),
-            (self.html_200, Fault::Html(200)),
-            (self.json_200, Fault::Json200),
-            (self.text_403, Fault::Text403),
-            (self.wait_503, Fault::Wait503),
-            (self.plain_503, Fault::Status(503)),
-            (self.error_504, Fault::Status(504)),
-            (self.error_509, Fault::Status(509)),
-            (self.busy, Fault::Busy),
-            (self.throttle_429, Fault::Throttle),
-            (self.cut_off, Fault::CutOff),
-            (self.slow, Fault::Slow),
-            (self.huge, Fault::Huge),
-            (self.not_utf8, Fault::NotUtf8),
-            (self.done_429, Fault::Done429),
+            (self.reset_before, RequestFault::ResetBefore),
+            (self.reset_after, RequestFault::ResetAfter),
+            (self.error_500, RequestFault::Status(500)),
+            (self.html_502, RequestFault::Html(502)),
+            (self.html_200, RequestFault::Html(200)),
+            (self.json_200, RequestFault::Json200),
+            (self.text_403, RequestFault::Text403),
+            (self.wait_503, RequestFault::Wait503),
+            (self.plain_503, RequestFault::Status(503)),
+            (self.error_504, RequestFault::Status(504)),
+            (self.error_509, RequestFault::Status(509)),
+            (self.busy, RequestFault::Busy),
+            (self.throttle_429, RequestFault::Throttle),
+            (self.cut_off, RequestFault::CutOff),
+            (self.slow, RequestFault::Slow),
+            (self.huge, RequestFault::Huge),
+            (self.not_utf8, RequestFault::NotUtf8),
+            (self.done_429, RequestFault::Done429),
         ]
     }
 }
 
 impl BatchFaults {
-    /// Every fault with its name, in a fixed order.
+    /// Returns every fault with its share, in a fixed order.
     pub(super) fn shares(&self) -> [(f64, BatchFault); 9] {
         [
             (self.missing, BatchFault::Missing),
@@ -348,7 +353,7 @@ impl BatchFaults {
 
 /// A fault of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum RequestFault {
     ResetBefore,
     ResetAfter,
     Status(u16),
@@ -379,7 +384,7 @@ pub(super) enum BatchFault {
     Html502,
 }
 
-/// Draws from shares; `None` where no fault is met.
+/// Draws a fault from `shares`; `None` if no fault is drawn.
 pub(super) fn draw<T: Copy>(random: &mut fastrand::Rng, shares: &[(f64, T)]) -> Option<T> {
     let mut at = random.f64();
     for (share, what) in shares {

@@ -1,4 +1,4 @@
-//! Reads scenarios: those that are built in, and files. Mistakes are named with line and column.
+//! Reads built-in scenarios and scenario files. Errors name line and column.
 
 use std::io;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::checks;
 use super::scenario::Scenario;
 
-/// The scenarios that are built in.
+/// Names and texts of the built-in scenarios.
 const BUILT_IN: [(&str, &str); 9] = [
     ("calm", include_str!("../../samples/scenarios/calm.toml")),
     ("default", include_str!("../../samples/scenarios/default.toml")),
@@ -20,42 +20,45 @@ const BUILT_IN: [(&str, &str); 9] = [
 ];
 
 impl Scenario {
-    /// Names of the built-in ones.
+    /// Names of the built-in scenarios.
     pub fn names() -> impl Iterator<Item = &'static str> {
         BUILT_IN.iter().map(|(name, _)| *name)
     }
 
-    /// A built-in name or a file, which `read` reads.
+    /// Loads the built-in scenario `name`, or the file `name` with `read`.
     ///
     /// # Errors
-    /// A sentence that names the file and the key.
+    /// A message that names the file, the place and the key.
     pub fn load(name: &str, read: impl FnOnce(&Path) -> io::Result<Vec<u8>>) -> Result<Self, String> {
         if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
             return Self::parse(text).map_err(|error| format!("scenario {name}: {error}"));
         }
         let bytes = read(Path::new(name)).map_err(|error| {
             let known: Vec<_> = Self::names().collect();
-            format!("scenario {name}: {error}; built in are {}", known.join(", "))
+            format!("scenario {name}: {error}. Name a file or a built-in scenario: {}", known.join(", "))
         })?;
         let text = std::str::from_utf8(&bytes).map_err(|error| {
             let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-            let at = checks::place(&before, before.len());
-            format!("scenario {name}: {at}: this is not UTF-8: save the file as UTF-8")
+            let at = checks::line_and_column(&before, before.len());
+            format!("scenario {name}: {at}: this is not UTF-8. Save the file as UTF-8")
         })?;
         Self::parse(text).map_err(|error| format!("scenario {name}: {error}"))
     }
 
-    /// Reads TOML.
+    /// Reads a scenario from TOML.
     ///
     /// # Errors
-    /// Names line and column, the key and what is wrong.
+    /// A message that names line and column, the key, and what is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let scenario: Self = toml::from_str(text).map_err(|error| {
-            let at = checks::place(text, error.span().map_or(0, |span| span.start));
-            format!("{at}: {}", checks::said(error.message()))
+            let at = checks::line_and_column(text, error.span().map_or(0, |span| span.start));
+            format!("{at}: {}", checks::message_without_values(error.message()))
         })?;
-        if let Some((key, what)) = checks::wrong(&scenario) {
-            return Err(format!("{}: {key}: {what}", checks::place(text, checks::of_key(text, key))));
+        if let Some((key, what)) = checks::first_invalid_value(&scenario) {
+            return Err(format!(
+                "{}: {key}: {what}",
+                checks::line_and_column(text, checks::value_offset(text, key))
+            ));
         }
         Ok(scenario)
     }
@@ -66,19 +69,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_scenario_reads_says_what_it_expects_and_a_wrong_key_is_named() {
+    fn built_in_scenarios_are_valid_and_wrong_keys_are_named() {
         for name in Scenario::names() {
             let scenario = Scenario::load(name, |path| std::fs::read(path)).expect(name);
             assert!(!scenario.title.is_empty() && !scenario.expect.is_empty(), "{name}");
         }
-        for (text, said) in [
+        for (text, message) in [
             ("\ntitel = 'x'", "line 2, column 1: unknown field `titel`"),
             ("[objects]\nusers = [1]", "line 2, column 9: expected u64"),
             ("a = ", "line 1, column 5: "),
             ("[faults]\nslow = 2.0", "line 1, column 1: faults: shares are 0 to 1"),
             ("seed = 1\nmissing = -1.0", "line 2, column 11: missing: a share"),
             ("refill = 'window'", "line 1, column 1: window_s: a window needs"),
-            ("throttle_wait_s = [5, 3]", "line 1, column 19: throttle_wait_s: from is above to"),
+            ("throttle_wait_s = [5, 3]", "line 1, column 19: throttle_wait_s: the first value is above"),
             ("objects.broken = nan", "line 1, column 18: objects.broken: a share"),
             ("writes_per_second = inf", "line 1, column 21: writes_per_second: 0 to 1e12"),
             ("objects = { users = 9223372036854775807 }", "line 1, column 21: objects.users: at most"),
@@ -86,7 +89,7 @@ mod tests {
             ("[limits]\nrequests = [1.0, 0.0]", "line 2, column 12: limits.requests: an amount"),
         ] {
             let error = Scenario::parse(text).expect_err(text);
-            assert!(error.starts_with(said), "{text}: {error}");
+            assert!(error.starts_with(message), "{text}: {error}");
         }
         let latin =
             Scenario::load("x", |_| Ok(b"seed = 1\ntitle = 'caf\xe9'".to_vec())).expect_err("Latin-1");
@@ -94,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_a_file_that_is_no_scenario_is_not_repeated() {
+    fn error_for_another_file_does_not_repeat_its_values() {
         let secret = "s3cr3t";
         for text in [
             format!("password = '{secret}'"),

@@ -65,7 +65,7 @@ fn thirty_sweeps_retry_due_errors_and_report_new_failures_once() {
             assert_eq!((code, &service.account("/__ledger")["accepted"]), (0, &before), "{told}");
             assert!(told.contains("0 new, 0 to be retried again"), "{told}");
         }
-        assert_eq!(service.ask("/__advance?86400"), "moved on");
+        assert_eq!(service.ask("/__advance?86400"), "clock advanced");
     }
     assert!(alerts >= 3 && later > 10, "{alerts} alerts, {later} broke later: the month tests nothing");
     let times = accepted(&service);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use reprovision::cli;
-use reprovision::simulator::{Scenario, Set, Tenant};
+use reprovision::simulator::{Collection, Scenario, Tenant};
 
 /// The value of keys that hold secrets elsewhere.
 const SECRET: &str = "s3cr3t-0f-n0-value";
@@ -118,10 +118,10 @@ fn played(text: &str) -> Result<(), String> {
             for second in [0, 0, 1, 100, 86_400 * 400] {
                 let now = Duration::from_secs(second);
                 for id in ["a@b.c", "9e3779b1-5eed-4000-8001-000000000001"] {
-                    tenant.act(now, Set::Users, id);
+                    tenant.run_action(now, Collection::Users, id);
                 }
                 tenant.token(now);
-                tenant.census(Set::Groups, now);
+                tenant.error_counts(Collection::Groups, now);
             }
             Ok(())
         }
