@@ -1,4 +1,4 @@
-//! The way of one user: pool, worker, retry decision, and the dispatch through which every request is sent.
+//! The engine: worker pool, retry decision, and the dispatch through which every request is sent.
 
 pub mod dispatch;
 pub mod pool;

@@ -1,4 +1,5 @@
-//! Rows in, so many workers that take one after the other. Shutdown is channels closing in order.
+//! The worker pool: a fixed number of workers that take rows from one queue. The pool ends when the input
+//! channel closes.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -15,22 +16,23 @@ use crate::engine::worker::{Exchange, Workers};
 use crate::model::{Event, Finished, Item};
 use crate::stop::{Stop, StopReason};
 
-/// Fewest slots: the outage rule needs 20 different users at work even with one in flight, and room beside them.
+/// Fewest workers. The outage rule needs 20 different users at work, even if only one request may be in
+/// flight.
 const FEWEST_SLOTS: usize = 64;
-/// Slots per permit: users who wait for a retry keep their slot and must not idle the permits.
+/// Workers for each permit. A user in backoff keeps its worker, and the permits must stay in use meanwhile.
 const SLOTS_PER_PERMIT: usize = 4;
-/// Rows taken off the channel at once.
+/// Rows that are taken from the channel together.
 const TOGETHER: usize = 64;
-/// After the first signal, what is in flight gets this long.
+/// Time for requests in flight to finish after a run was stopped.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Users being worked on at once, for so many in flight.
+/// Number of workers for `permits` requests in flight.
 pub fn slots(concurrency: usize) -> usize {
     FEWEST_SLOTS.max(concurrency.saturating_mul(SLOTS_PER_PERMIT))
 }
 
-/// Works until the input ends or the run stops, and every worker has ended. Rows that need no request go straight to
-/// the journal. A worker that panics stops the run; its row has no record.
+/// Runs the workers until the input ends or the run stops, and all workers have ended. Rows that need no
+/// request go directly to the journal. A worker that panics stops the run, and its row has no record.
 pub async fn run<E: Exchange>(
     items: mpsc::Receiver<Item>,
     workers: Arc<Workers<E>>,
@@ -38,8 +40,8 @@ pub async fn run<E: Exchange>(
     stop: Stop,
 ) {
     let queue = Arc::new(Queue { ahead: Mutex::default(), items: tokio::sync::Mutex::new(items) });
-    // All slots in one task: to wake and to schedule a task for each costs as much as the rest of the way of a user
-    // through here. Nothing half-done outlives a panic: the slot is gone, and the run stops.
+    // All workers run in one task. A task per worker would double the CPU cost of a user in the pool. If a
+    // worker panics, it is dropped and the run stops, so no partial state is used afterwards.
     let serve = |_| AssertUnwindSafe(serve(queue.clone(), workers.clone())).catch_unwind();
     let mut serving: FuturesUnordered<_> = (0..slots).map(serve).collect();
     let work = async {
@@ -63,7 +65,8 @@ pub async fn run<E: Exchange>(
     }
 }
 
-/// What a panic said, if it stands so in the source: a text that was put together may hold anything.
+/// The message of a panic if it is a literal of the source. A formatted message may contain anything, a
+/// secret included.
 fn words(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<&'static str>().copied().unwrap_or("it panicked")
 }
@@ -74,23 +77,23 @@ async fn serve<E: Exchange>(queue: Arc<Queue>, workers: Arc<Workers<E>>) {
             Item::Send(row) => workers.work(row).await,
             Item::Settled(record) => {
                 let finished = Finished { record: *record, latency: None, permit: None };
-                workers.tell(Event::Finished(Box::new(finished))).await;
+                workers.send_event(Event::Finished(Box::new(finished))).await;
             }
         }
     }
 }
 
-/// Where all workers take their rows: first come, first served.
+/// The queue from which all workers take rows, in order of arrival.
 #[derive(Debug)]
 struct Queue {
-    /// Taken off the channel together, which costs as much as taking one.
+    /// Rows that were taken from the channel together, because that costs as much as taking one.
     ahead: Mutex<VecDeque<Item>>,
-    /// Held by the one who waits for more.
+    /// The channel. Held by the worker that waits for more rows.
     items: tokio::sync::Mutex<mpsc::Receiver<Item>>,
 }
 
 impl Queue {
-    /// The next row; none once they have ended or the run stops.
+    /// Returns the next row; `None` if the input ended or the run stops.
     async fn next(&self, stop: &Stop) -> Option<Item> {
         let mut items = match self.first() {
             _ if !stop.is_running() => return None,
@@ -121,7 +124,7 @@ impl Queue {
     }
 
     fn ahead(&self) -> MutexGuard<'_, VecDeque<Item>> {
-        // Nothing inside the lock can panic half-way through a change.
+        // Code that holds the lock cannot panic half-way through a change.
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -150,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_come_in_their_order_each_once_and_end() {
+    async fn queue_returns_each_row_once_and_in_order() {
         let (feed, queue) = queue();
         let stop = Stop::new();
         let takers: Vec<_> = (0..5)
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_ends_those_who_wait_and_nothing_is_taken_after_it() {
+    async fn stop_ends_waiting_workers_and_no_row_is_taken_after_it() {
         let (feed, queue) = queue();
         let stop = Stop::new();
         let waiting: Vec<_> = (0..3)

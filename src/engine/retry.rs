@@ -1,4 +1,4 @@
-//! Again, and after how long? A pure function of what happened to one user so far; the only user of `backoff`.
+//! The retry decision: a pure function of the attempts of one user. The only code that uses `backoff`.
 
 use std::time::Duration;
 
@@ -7,53 +7,56 @@ use backoff::backoff::Backoff;
 
 use crate::model::{Attempt, AttemptResult, Outcome, Reason, TransientFailure};
 
-/// First delay after a transient failure.
+/// Backoff after the first transient failure of a user.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
-/// Longest delay between two tries of one user.
+/// Longest backoff of a user.
 const LONGEST_DELAY: Duration = Duration::from_secs(20);
-/// Tries for an object that is busy (409, 423): it passes soon or not at all.
+/// Attempts for an object that is busy (409, 423). It is free soon or stays busy.
 const BUSY_TRIES: u32 = 3;
-/// One user refused by a limit this often, while others are served, is not a quota any more.
+/// Throttled attempts of one user, while others are served, after which the user fails. The cause is then not
+/// a quota.
 const MOST_THROTTLES: u32 = 100;
 
-/// 401s of one user, while Graph accepts the token for others, before the user is given up.
+/// 401s of one user, while Graph accepts the token for others, after which the user fails.
 const UNAUTHORIZED_TRIES: u32 = 3;
 
-/// What one user went through, as far as it decides.
+/// The attempts of one user that count for the retry decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetryHistory {
-    /// Transient failures that count.
+    /// Transient failures outside outages.
     pub transient: u32,
-    /// Answers that the object is busy.
+    /// Responses that the object is busy.
     pub busy: u32,
-    /// Throttled answers.
+    /// Throttled responses.
     pub throttled: u32,
-    /// 401s that were this user's and not the token's.
+    /// 401s that were caused by this user and not by the token.
     pub unauthorized: u32,
 }
 
-/// The history as it is counted, attempt by attempt.
+/// Counts the attempts of one user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tries {
-    /// What decides.
+    /// The counted attempts.
     pub history: RetryHistory,
-    /// The last streak of failures and how many of them are this user's: counted once it is known not to be an outage.
+    /// The last streak of failures, and the failures of this user in it. They count once the streak is known
+    /// not to be an outage.
     streak: Option<(u64, u32)>,
 }
 
 impl Tries {
-    /// Counts an attempt; transient ones only as far as their streak is not an outage, which `was_outage` reports.
+    /// Counts an attempt. Transient failures do not count if `was_outage` reports that their streak was an
+    /// outage.
     pub fn count(&mut self, attempt: &Attempt, streak: Option<u64>, was_outage: impl Fn(u64) -> bool) {
         match &attempt.kind {
             AttemptResult::Throttled(_) => self.history.throttled += 1,
             AttemptResult::Busy => self.history.busy += 1,
-            // One that is the token's does not come here.
+            // A 401 caused by the token is not counted by the caller.
             AttemptResult::Unauthorized { .. } => self.history.unauthorized += 1,
             AttemptResult::Accepted | AttemptResult::Rejected(_) | AttemptResult::Transient(_) => {}
         }
         let Some(streak) = streak else { return };
         let (before, mine) = self.streak.unwrap_or((streak, 0));
-        // What stood in `transient` for the last streak is taken out first and put back if it counts.
+        // The failures of the last streak are subtracted first and added again if they count.
         self.history.transient -= mine.min(self.history.transient);
         if before != streak && !was_outage(before) {
             self.history.transient += mine;
@@ -68,40 +71,43 @@ impl Tries {
     }
 }
 
-/// What to do next for this user.
+/// The next step for a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Try again after the delay; cool-downs come on top.
+    /// Another attempt after this delay. Pauses of the run may delay it further.
     RetryIn(Duration),
-    /// The service asks for a wait above `--max-wait`: no further attempt in this invocation, and no record.
+    /// The service asks for a wait longer than `--max-wait`. The user gets no further attempt in this
+    /// invocation, and no record.
     PutOff(Duration),
-    /// The fate is known.
+    /// The user is done.
     Finish {
-        /// What became of the user.
+        /// The outcome.
         outcome: Outcome,
-        /// Why, unless accepted.
+        /// The reason, unless the user was accepted.
         reason: Option<Reason>,
     },
 }
 
-/// How often and how long.
+/// The limits of the retry decision.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
-    /// Transient failures of one user before he is given up, from 1.
+    /// Transient failures after which a user fails, from 1: `--max-attempts`.
     pub max_attempts: u32,
-    /// Share of a delay that is random, 0.0 (exact, for tests) to 1.0.
+    /// Random share of a backoff, from 0.0 (exact, for tests) to 1.0.
     pub jitter: f64,
-    /// Longest wait of the service that is waited for: `--max-wait`.
+    /// Longest pause that the run accepts from the service: `--max-wait`.
     pub max_wait: Duration,
 }
 
 impl RetryPolicy {
-    /// Decides after an attempt that `history` already counts. The wait of an answer holds its user whatever the status.
+    /// Decides after an attempt that `history` already counts. A wait in the response delays the user,
+    /// whatever the status.
     pub fn decide(&self, history: &RetryHistory, attempt: &Attempt) -> Decision {
         self.held(self.by_kind(history, attempt), attempt)
     }
 
-    /// After an attempt that does not count: again at once, or after the wait of the answer.
+    /// Decides after an attempt that does not count: the next one follows immediately, or after the wait in
+    /// the response.
     pub fn again(&self, attempt: &Attempt) -> Decision {
         self.held(Decision::RetryIn(Duration::ZERO), attempt)
     }
@@ -136,7 +142,7 @@ impl RetryPolicy {
         }
     }
 
-    /// The delay after the n-th failure, from 1; never above the longest.
+    /// The backoff after the n-th failure, from 1; at most the longest.
     fn delay(&self, nth: u32) -> Duration {
         let mut delays = ExponentialBackoffBuilder::new()
             .with_initial_interval(FIRST_DELAY)
@@ -166,7 +172,7 @@ mod tests {
         RetryPolicy { max_attempts: 6, jitter: 0.0, max_wait: Duration::from_secs(3_600) };
 
     #[test]
-    fn transient_failures_wait_longer_each_time_and_end() {
+    fn backoff_grows_with_each_transient_failure_until_the_last() {
         let waits: Vec<_> = (1..=6)
             .map(|transient| {
                 let history = RetryHistory { transient, ..RetryHistory::default() };
@@ -179,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_were_not_graphs_are_called_so_at_the_end() {
+    fn responses_not_from_graph_end_with_reason_not_graph() {
         let last = RetryHistory { transient: 6, ..RetryHistory::default() };
         let portal = Attempt::of(AttemptResult::Transient(TransientFailure::NotGraph));
         assert_eq!(POLICY.decide(&last, &portal), failed(Reason::NotGraph));
     }
 
     #[test]
-    fn throttles_use_no_attempts_but_have_an_end() {
+    fn throttled_attempts_do_not_count_but_are_limited() {
         let throttled = Attempt::of(AttemptResult::Throttled(Throttle { scope: Scope::Tenant, quota: true }));
         let history = |throttled| RetryHistory { throttled, ..RetryHistory::default() };
         assert_eq!(POLICY.decide(&history(99), &throttled), Decision::RetryIn(Duration::ZERO));
@@ -194,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn wait_of_any_answer_delays_its_user_up_to_the_longest() {
+    fn wait_in_any_response_delays_its_user_up_to_the_limit() {
         let throttled = AttemptResult::Throttled(Throttle { scope: Scope::Tenant, quota: true });
         let once = RetryHistory { transient: 1, busy: 1, throttled: 1, unauthorized: 1 };
         for kind in [
@@ -219,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_object_is_tried_three_times() {
+    fn busy_object_gets_three_attempts() {
         let busy = Attempt::of(AttemptResult::Busy);
         let mut tries = Tries::default();
         let after: Vec<_> = (0..3)
@@ -232,7 +238,8 @@ mod tests {
         assert_eq!(after, [seconds(1), seconds(2), failed(Reason::Busy)]);
     }
 
-    /// What is counted after each failure of a user, by its streak and the streaks known as outages by then.
+    /// Counted failures after each failure of a user, given its streak and the streaks known as outages by
+    /// then.
     fn counted(failures: &[(u64, &[u64])]) -> Vec<u32> {
         let fault = Attempt::of(AttemptResult::Transient(TransientFailure::Server));
         let mut tries = Tries::default();
@@ -244,20 +251,20 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_while_others_are_answered_comes_to_his_end() {
+    fn user_fails_after_max_attempts_while_others_succeed() {
         let alone = [(0, &[][..]), (1, &[]), (2, &[]), (2, &[]), (5, &[]), (6, &[])];
         assert_eq!(counted(&alone), [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
-    fn an_outage_costs_nobody_a_try_and_forgives_nothing_else() {
+    fn only_failures_in_an_outage_do_not_count() {
         let out = &[3][..];
-        // Two before it, two before it was known, two while it lasted, two after it.
+        // Two failures before the outage, two before it was recognized, two during it, two after it.
         let around = [(1, &[][..]), (2, &[]), (3, &[]), (3, &[]), (3, out), (3, out), (4, out), (5, out)];
         assert_eq!(counted(&around), [1, 2, 3, 4, 2, 2, 3, 4]);
-        // Known as one only after the user's last failure in it.
+        // Recognized only after the last failure of the user in it.
         assert_eq!(counted(&[(1, &[]), (3, &[]), (3, &[]), (4, out), (5, out)]), [1, 2, 3, 2, 3]);
-        // One after the other.
+        // Two outages in sequence.
         assert_eq!(counted(&[(3, &[]), (4, out), (4, &[3, 4]), (5, &[3, 4])]), [1, 1, 0, 1]);
     }
 
@@ -276,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_never_passes_the_longest_delay() {
+    fn jitter_does_not_exceed_the_longest_backoff() {
         let policy = RetryPolicy { max_attempts: 50, jitter: 1.0, ..POLICY };
         for transient in 1..40 {
             let history = RetryHistory { transient, ..RetryHistory::default() };

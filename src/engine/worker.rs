@@ -1,4 +1,5 @@
-//! One user's loop: permit, dispatch, decide, sleep. The slot is held throughout, the permit only while sending.
+//! The loop of one user: permit, send, decide, sleep. The worker is held all the time, the permit only while
+//! sending.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,52 +14,53 @@ use crate::engine::retry::{Decision, RetryPolicy, Tries};
 use crate::model::{Attempt, Event, Finished, Outcome, Reason, Record, Row, Text, WallClock, count, stamp};
 use crate::stop::{Stop, StopReason};
 
-/// What every worker of a run shares.
+/// The values that all workers of a run share.
 #[derive(Debug)]
 pub struct Workers<E> {
-    /// The gate.
+    /// Sends the requests.
     pub dispatch: Dispatch<E>,
-    /// When to try again.
+    /// Decides whether a user gets another attempt.
     pub policy: RetryPolicy,
-    /// `--concurrency` permits: users in flight. Closed by the pool when the run stops.
+    /// Permits for users in flight, as many as `--concurrency`. The pool closes them when the run stops.
     pub permits: Arc<Semaphore>,
-    /// Where wall times come from.
+    /// The wall clock for records.
     pub wall: WallClock,
-    /// Watched while sleeping.
+    /// Ends a backoff when the run stops.
     pub stop: Stop,
-    /// To the journal.
+    /// The channel to the journal thread.
     pub events: mpsc::Sender<Event>,
 }
 
-/// A user's story so far.
+/// The progress of one user.
 #[derive(Debug, Default)]
-struct Story {
+struct UserProgress {
     tries: Tries,
     attempts: u32,
-    /// Where there was more than one: when the first left.
+    /// When the first attempt was sent, if there was more than one.
     first: Option<(Instant, Timestamp)>,
 }
 
 impl<E: Exchange> Workers<E> {
-    /// Works on one row until its fate is known or the run stops. A user cut short gets no record.
+    /// Works on one row until its outcome is known or the run stops. A row without an outcome gets no record.
     pub async fn work(&self, row: Row) {
-        let mut story = Story::default();
+        let mut progress = UserProgress::default();
         loop {
             let Ok(permit) = self.permits.clone().acquire_owned().await else {
-                return self.cut_short(&row, &story).await;
+                return self.cut_short(&row, &progress).await;
             };
             let Some((attempt, settled)) = self.dispatch.attempt(&row).await else {
-                return self.cut_short(&row, &story).await;
+                return self.cut_short(&row, &progress).await;
             };
-            story.attempts += 1;
+            progress.attempts += 1;
             let mut permit = Some(permit);
             let whose = match may_be_of_sign_in(&attempt) {
                 true => {
-                    // Only the answers of others tell, so their requests must not wait for this user.
+                    // Responses for other users decide about the token, so this user must not hold a permit
+                    // meanwhile.
                     permit = None;
                     match self.dispatch.whose(row.number, &attempt).await {
                         Some(whose) => whose,
-                        None => return self.cut_short(&row, &story).await,
+                        None => return self.cut_short(&row, &progress).await,
                     }
                 }
                 false => Whose::User,
@@ -67,29 +69,29 @@ impl<E: Exchange> Workers<E> {
                 Whose::SignIn => self.policy.again(&attempt),
                 Whose::User => {
                     let was_outage = |streak| self.dispatch.was_outage(streak);
-                    story.tries.count(&attempt, settled.streak, was_outage);
-                    self.policy.decide(&story.tries.history, &attempt)
+                    progress.tries.count(&attempt, settled.streak, was_outage);
+                    self.policy.decide(&progress.tries.history, &attempt)
                 }
             };
             match decision {
                 Decision::Finish { outcome, reason } => {
-                    return self.finish(row, story, attempt, outcome, reason, permit).await;
+                    return self.finish(row, progress, attempt, outcome, reason, permit).await;
                 }
                 Decision::PutOff(_) => {
-                    return self.tell(Event::PutOff { row: row.number, attempt: Box::new(attempt) }).await;
+                    return self.send_event(Event::PutOff { row: row.number, attempt: Box::new(attempt) }).await;
                 }
                 Decision::RetryIn(wait) => {
                     drop(permit);
                     if attempt.retry_after.is_some() {
                         self.dispatch.user_waits(wait);
                     }
-                    story.first.get_or_insert_with(|| {
+                    progress.first.get_or_insert_with(|| {
                         // The wait for admission does not count.
                         let now = Instant::now();
                         (now.checked_sub(attempt.latency).unwrap_or(now), attempt.sent_at)
                     });
                     let event = Event::Retrying { row: row.number, attempt: Box::new(attempt), wait };
-                    self.tell(event).await;
+                    self.send_event(event).await;
                     self.wait(wait).await;
                 }
             }
@@ -105,35 +107,35 @@ impl<E: Exchange> Workers<E> {
         }
     }
 
-    async fn cut_short(&self, row: &Row, story: &Story) {
-        if story.attempts > 0 {
-            self.tell(Event::CutShort { row: row.number }).await;
+    async fn cut_short(&self, row: &Row, progress: &UserProgress) {
+        if progress.attempts > 0 {
+            self.send_event(Event::CutShort { row: row.number }).await;
         }
     }
 
     async fn finish(
         &self,
         row: Row,
-        story: Story,
+        progress: UserProgress,
         attempt: Attempt,
         outcome: Outcome,
         reason: Option<Reason>,
         permit: Option<OwnedSemaphorePermit>,
     ) {
-        let (first_sent_at, duration) = match story.first {
+        let (first_sent_at, duration) = match progress.first {
             Some((started, sent_at)) => (sent_at, started.elapsed()),
             None => (attempt.sent_at, attempt.latency),
         };
         let message = match reason {
-            Some(Reason::GaveUp | Reason::Busy | Reason::NotGraph) => gave_up(story.attempts, &attempt),
+            Some(Reason::GaveUp | Reason::Busy | Reason::NotGraph) => gave_up(progress.attempts, &attempt),
             _ => attempt.message.into(),
         };
         let record = Record {
             http_status: attempt.status,
             error_code: attempt.code.into(),
             message,
-            attempts: story.attempts,
-            throttled: story.tries.history.throttled,
+            attempts: progress.attempts,
+            throttled: progress.tries.history.throttled,
             first_sent_at: stamp(first_sent_at),
             finished_at: stamp(self.wall.now()),
             duration_ms: Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
@@ -142,13 +144,14 @@ impl<E: Exchange> Workers<E> {
             ..Record::unsent(row.number, row.line, row.shown, outcome, reason)
         };
         let finished = Finished { record, latency: Some(attempt.latency), permit };
-        // Where the journal is closed the user has no record and is done again.
-        self.tell(Event::Finished(Box::new(finished))).await;
+        // If the journal is closed, the user has no record and is sent again by the next invocation.
+        self.send_event(Event::Finished(Box::new(finished))).await;
     }
 
-    /// To the journal. One that cannot write raises the stop itself; one that is gone without a word must not have the
-    /// rest of the users sent for nothing.
-    pub(crate) async fn tell(&self, event: Event) {
+    /// Sends an event to the journal thread. A journal that cannot write stops the run itself. If the journal
+    /// thread has ended without doing so, this function stops the run, so that no user is sent without a
+    /// record.
+    pub(crate) async fn send_event(&self, event: Event) {
         if self.events.send(event).await.is_err() && self.stop.is_running() {
             self.stop.drain(StopReason::Bug("the journal thread ended unexpectedly".to_owned()));
         }

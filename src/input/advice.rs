@@ -1,4 +1,5 @@
-//! Why a list is refused, and what to type instead. Each piece of advice is tried on the list before it is given.
+//! Why a list is refused, and what to type instead. Each piece of advice is tried on the list before it is
+//! given.
 
 use super::cell::id_text;
 use super::first::Start;
@@ -20,7 +21,8 @@ const SECRET: [&str; 8] = ["passw", "pwd", "kennwort", "motdepasse", "contraseñ
 
 /// The message of a refusal, with the flags that work.
 ///
-/// `column_of` reads the whole list with other options and returns its id column, or `None` where that fails too.
+/// `column_of` reads the whole list with other options and returns its id column, or `None` where that fails
+/// too.
 pub(super) fn explain_refusal(
     refusal: Refusal,
     given: &Given<'_>,

@@ -8,7 +8,8 @@ use crate::model::{UserId, sanitize};
 
 /// Longest id shown, in characters.
 const SHOWN: usize = 40;
-/// Rows that are compared. What is another thing's id repeats within a few rows; more would cost memory for each.
+/// Rows that are compared. What is another thing's id repeats within a few rows; more would cost memory for
+/// each.
 const COMPARED: u64 = 1_000;
 /// One row in so many may contradict: a user who was renamed between two exports, a slip of the hand.
 const TOLERATED: u64 = 20;
@@ -58,8 +59,9 @@ impl Agreement {
         self.contradictions += u64::from(contradicts);
     }
 
-    /// Refuses the list where one id often stands with several others. Whichever of the two repeats, the chosen one is of
-    /// something that many users share, or of which one user has many: a group, a license, a device.
+    /// Refuses the list where one id often stands with several others. Whichever of the two repeats, the
+    /// chosen one is of something that many users share, or of which one user has many: a group, a license, a
+    /// device.
     pub(super) fn refusal(self) -> Option<Refusal> {
         let (lines, id, column) = self.first?;
         if self.contradictions * TOLERATED <= self.compared {

@@ -2,8 +2,8 @@
 
 use crate::model::{is_invisible, strip_formula_guard};
 
-/// Blanks of any kind and invisible characters at the ends are no part of an id, nor are quotes around it, which stay where
-/// a blank stands between delimiter and quote: `Ann, "ann@contoso.com"`.
+/// Blanks of any kind and invisible characters at the ends are no part of an id, nor are quotes around it,
+/// which stay where a blank stands between delimiter and quote: `Ann, "ann@contoso.com"`.
 pub(super) fn trim(cell: &str) -> &str {
     if let [first, .., last] = cell.as_bytes()
         && first.is_ascii_graphic()
@@ -18,8 +18,9 @@ pub(super) fn trim(cell: &str) -> &str {
     inside.map_or(bare, |inside| inside.trim_matches(blank))
 }
 
-/// An id cell as it was written, and whether anything stood around it. An apostrophe that keeps a spreadsheet from reading
-/// a formula goes in every list: no id begins so, and our own lists may have lost the columns by which they are known.
+/// An id cell as it was written, and whether anything stood around it. An apostrophe that keeps a spreadsheet
+/// from reading a formula goes in every list: no id begins so, and our own lists may have lost the columns by
+/// which they are known.
 pub(super) fn id_text(cell: &str) -> (&str, bool) {
     let bare = trim(cell);
     let text = strip_formula_guard(bare);
@@ -31,8 +32,8 @@ pub(super) fn id_text(cell: &str) -> (&str, bool) {
     }
 }
 
-/// The text in `="…"`, by which programs keep Excel from reading a text as a number. No other formula is worked
-/// out.
+/// The text in `="…"`, by which programs keep Excel from reading a text as a number. No other formula is
+/// worked out.
 fn text_formula(text: &str) -> Option<&str> {
     text.strip_prefix("=\"")?.strip_suffix('"').filter(|inside| !inside.contains('"'))
 }

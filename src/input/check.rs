@@ -126,12 +126,13 @@ fn attempt(given: &Given<'_>, options: &Options) -> Result<Checked, Fault> {
 }
 
 impl Checked {
-    /// Counts the rows. Returns how wide they are, where they are not all as wide as the first record and must be judged.
+    /// Counts the rows. Returns how wide they are, where they are not all as wide as the first record and
+    /// must be judged.
     fn pass(&mut self, given: &Given<'_>) -> Result<Option<Widths>, Fault> {
         let key = (fastrand::u64(..), fastrand::u64(..));
         let mut ids: Vec<([u32; 4], u32)> = Vec::new();
-        // Growing would copy, with both in memory; what is reserved and never touched costs none. Where the system will
-        // not promise so much, it grows.
+        // Growing would copy, with both in memory; what is reserved and never touched costs none. Where the
+        // system will not promise so much, it grows.
         let _ = ids.try_reserve_exact(usize::try_from(self.bytes / SHORT_LINE).unwrap_or(0));
         let mut sample = None;
         // Whether a column is the right one is asked of the whole list, so that all shards of it agree.
@@ -240,7 +241,8 @@ impl Checked {
         self.unusable.clear();
     }
 
-    /// Where there is no header and one column was taken for the only one, another id beside it would be lost.
+    /// Where there is no header and one column was taken for the only one, another id beside it would be
+    /// lost.
     fn refuse_second_id(&self, gathered: &Gathered) -> Result<(), Refusal> {
         let Ok(cells) = &gathered.cells else { return Ok(()) };
         let others = || cells.iter().enumerate().filter(|(at, _)| *at != self.layout.column);
@@ -254,7 +256,8 @@ impl Checked {
             ).at(gathered.line))
     }
 
-    /// Most rows have no id in the chosen column: another column with a known name, another delimiter, or the cells.
+    /// Most rows have no id in the chosen column: another column with a known name, another delimiter, or the
+    /// cells.
     fn mostly_unusable(
         &self,
         given: &Given<'_>,
@@ -293,7 +296,8 @@ impl Checked {
         Ok(refusal)
     }
 
-    /// What the cells of the chosen column hold instead of an id, as the first that holds one with something else tells.
+    /// What the cells of the chosen column hold instead of an id, as the first that holds one with something
+    /// else tells.
     fn cells_hold(&self, copy: &Path) -> Result<Option<Held>, Error> {
         for row in self.read(copy)?.take(SAMPLED) {
             let Ok(cells) = row?.1.cells else { continue };

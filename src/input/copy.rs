@@ -10,7 +10,8 @@ use crate::sys;
 /// Read at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// Whether there is something to read, before anybody signs in for it. It is not opened: that would end a named pipe.
+/// Whether there is something to read, before anybody signs in for it. It is not opened: that would end a
+/// named pipe.
 ///
 /// # Errors
 /// `Error::Input` says why not, and where it was looked for.
@@ -32,7 +33,8 @@ fn unreadable(input: &Path, source: &io::Error) -> String {
     format!("there is no such file{looked}: give the path of your CSV")
 }
 
-/// Copies the input to a private file. `-` is standard input. Returns the SHA-256 in hex and the size in bytes.
+/// Copies the input to a private file. `-` is standard input. Returns the SHA-256 in hex and the size in
+/// bytes.
 ///
 /// # Errors
 /// `Error::Input` where it cannot be read or changed while it was; `Error::File` where the copy cannot be written.
@@ -122,7 +124,8 @@ mod tests {
             assert_eq!((length, fs::read(&copy).expect("there")), (bytes.len() as u64, bytes.to_vec()));
             hash
         };
-        // More than one chunk first, so that the next copy has something to replace; FIPS 180-2 gives the second.
+        // More than one chunk first, so that the next copy has something to replace; FIPS 180-2 gives the
+        // second.
         let long = hashed(&vec![b'x'; CHUNK * 2 + 1]);
         assert_eq!(hashed(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         let mut other = vec![b'x'; CHUNK * 2 + 1];

@@ -1,4 +1,5 @@
-//! The data rows of a list: without lead-in, header, its repeats and example; a row that may have shifted is broken.
+//! The data rows of a list: without lead-in, header, its repeats and example; a row that may have shifted is
+//! broken.
 
 use std::io::BufReader;
 use std::path::PathBuf;
@@ -11,8 +12,8 @@ use super::repeats::Names;
 use super::width::{Before, Widths};
 use crate::error::Error;
 
-/// Data rows with their numbers; lead-in, header, its repeats and example left out. A row whose cells do not surely stand
-/// under their names is broken.
+/// Data rows with their numbers; lead-in, header, its repeats and example left out. A row whose cells do not
+/// surely stand under their names is broken.
 pub(super) struct Rows {
     pub(super) records: Records<BufReader<Utf8Reader>>,
     pub(super) delimiter: u8,

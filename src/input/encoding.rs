@@ -68,11 +68,12 @@ pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'stat
     }
 }
 
-/// A web page or JSON, which might pass for a list of one column: many a sign-in page was saved as `users.csv`. A brace
-/// or bracket alone may be one around an object id or a column's name.
+/// A web page or JSON, which might pass for a list of one column: many a sign-in page was saved as
+/// `users.csv`. A brace or bracket alone may be one around an object id or a column's name.
 fn marked_up(head: &[u8]) -> Option<&'static str> {
     match head.trim_ascii_start() {
-        // An address in brackets, as mail programs copy it, has no blank, and its `@` does not belong to a tag.
+        // An address in brackets, as mail programs copy it, has no blank, and its `@` does not belong to a
+        // tag.
         [b'<', rest @ ..] if !is_address(rest) => {
             Some("this is a web page or XML, not CSV: the download may have ended on a sign-in page")
         }
@@ -88,8 +89,8 @@ fn is_address(rest: &[u8]) -> bool {
     inside.contains(&b'@') && rest.get(inside.len()) == Some(&b'>')
 }
 
-/// Many NUL bytes are in no text that we read: UTF-16 without its mark, or something else altogether. A few are
-/// damage, which costs the rows it is in.
+/// Many NUL bytes are in no text that we read: UTF-16 without its mark, or something else altogether. A few
+/// are damage, which costs the rows it is in.
 fn no_text(head: &[u8]) -> Option<&'static str> {
     let mut nul = [0; 4];
     for (at, _) in head.iter().enumerate().filter(|(_, byte)| **byte == 0) {

@@ -14,8 +14,8 @@ struct Export {
     hinting: &'static [&'static str],
 }
 
-/// Names are those of the Entra, Intune, Microsoft 365 and Exchange admin centers and of PowerShell's objects. Logs come
-/// first: they also name devices and applications.
+/// Names are those of the Entra, Intune, Microsoft 365 and Exchange admin centers and of PowerShell's
+/// objects. Logs come first: they also name devices and applications.
 const EXPORTS: [Export; 11] = [
     Export {
         what: "log entries",
@@ -222,8 +222,8 @@ const EXPORTS: [Export; 11] = [
     },
 ];
 
-/// What a list with these columns is, the column that tells it, and the objects it is fit for; `None` where nothing
-/// speaks against a list of `object`.
+/// What a list with these columns is, the column that tells it, and the objects it is fit for; `None` where
+/// nothing speaks against a list of `object`.
 pub(super) fn of_another(
     header: &[String],
     object: ObjectKind,

@@ -10,13 +10,13 @@ use super::records::{Broken, Gathered, Records};
 use super::refusal::{Fault, Given, Refusal};
 use crate::model::{UserId, sanitize};
 
-/// Records looked at for a header. Reports have up to a dozen lines of titles and filters above their table; further down
-/// a cell that happens to be called `id` is data.
+/// Records looked at for a header. Reports have up to a dozen lines of titles and filters above their table;
+/// further down a cell that happens to be called `id` is data.
 const LOOKED: usize = 20;
 /// Hexadecimal digits of a cell that was meant as an object id, which has 32: some may be lost.
 const HEX_DIGITS: usize = 30;
-/// Other characters than hyphens in such a cell: braces and quotes. The name of a directory extension has more:
-/// `extension_0a1b…_id`.
+/// Other characters than hyphens in such a cell: braces and quotes. The name of a directory extension has
+/// more: `extension_0a1b…_id`.
 const BESIDE_DIGITS: usize = 4;
 /// Words of a cell that names a group of columns, such as "Line manager". A title has more.
 const CAPTION_WORDS: usize = 2;
@@ -147,8 +147,8 @@ fn detect_delimiter(given: &Given<'_>, options: &Options) -> Result<u8, Fault> {
     Ok(first.unwrap_or(b','))
 }
 
-/// Whether a line has the column that was asked for by name; where none was, a known name. Below the first line one with
-/// an id is a row all the same.
+/// Whether a line has the column that was asked for by name; where none was, a known name. Below the first
+/// line one with an id is a row all the same.
 fn is_header(record: &Gathered, at: usize, options: &Options) -> bool {
     let Ok(cells) = &record.cells else { return false };
     // A header may give an example, in words.
@@ -168,7 +168,8 @@ fn header_among(looked: &[Gathered], options: &Options) -> Result<Option<usize>,
     let first_row = looked.iter().position(holds_id).unwrap_or(looked.len());
     let by_number = options.column.as_deref().is_some_and(is_number);
     let mut found = (0..looked.len()).filter(|at| is_header(&looked[*at], *at, options));
-    // Below a row a line that looks like a header may be one with a note, and the number tells which cell counts.
+    // Below a row a line that looks like a header may be one with a note, and the number tells which cell
+    // counts.
     let Some(header) = found.next().filter(|at| *at <= first_row || !by_number) else { return Ok(None) };
     let line = looked[header].line;
     if let Some(other) = found.find(|at| *at < first_row && looked[*at].cells != looked[header].cells) {

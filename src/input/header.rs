@@ -8,8 +8,8 @@ use super::options::Options;
 use super::refusal::{Advice, Refusal};
 use crate::model::{ObjectKind, UserId, count, sanitize};
 
-/// How the accounts of a run begin, what they are called, and the list that is meant where one is given as a list: with an
-/// `id` like any other, they would have everybody sent again.
+/// How the accounts of a run begin, what they are called, and the list that is meant where one is given as a
+/// list: with an `id` like any other, they would have everybody sent again.
 const ACCOUNTS: [(&[&str], &str, &str); 2] = [
     (&["row", "id", "outcome", "reason"], "results.csv", "failed.csv"),
     (&["row", "id", "userPrincipalName", "displayName", "verdict"], "verified.csv", "still-failing.csv"),
@@ -97,7 +97,8 @@ pub(super) fn choose(start: &Start, options: &Options) -> Result<Layout, Refusal
     Err(refusal.listing())
 }
 
-/// The column of `--column`. An exact name comes before a number, except where the list was read before, by number.
+/// The column of `--column`. An exact name comes before a number, except where the list was read before, by
+/// number.
 fn asked_for(start: &Start, wanted: &str, by_number: bool) -> Result<Layout, Refusal> {
     let first = &start.first;
     let is_name = start.has_header && first.iter().any(|name| trim(name) == wanted.trim());

@@ -24,7 +24,8 @@ pub(super) fn is_example(cells: &[String]) -> bool {
         .is_some_and(|cell| cell.trim_start().starts_with("Example:"))
 }
 
-/// The delimiters that stand most often outside quotes in the header line, which may be several; a comma if none does.
+/// The delimiters that stand most often outside quotes in the header line, which may be several; a comma if
+/// none does.
 pub(super) fn delimiters_of(line: &str) -> Vec<u8> {
     let mut quoted = false;
     let mut counts = [0_u32; 4];

@@ -3,8 +3,9 @@
 use super::cell::trim;
 use crate::model::ObjectKind;
 
-/// Names of id columns by rank, without case, blanks and punctuation; object ids before UPNs. A group or a contact has no UPN, and `groupId` and
-/// `contactId` stand also in lists of users, where they are not the users' ids.
+/// Names of id columns by rank, without case, blanks and punctuation; object ids before UPNs. A group or a
+/// contact has no UPN, and `groupId` and `contactId` stand also in lists of users, where they are not the
+/// users' ids.
 fn ranks(object: ObjectKind) -> &'static [&'static [&'static str]] {
     match object {
         ObjectKind::Users => &[
@@ -32,8 +33,9 @@ fn telling(object: ObjectKind) -> &'static [&'static str] {
     }
 }
 
-/// Properties in brackets in the headers of Entra's bulk templates that hold ids, and how the label before them begins in the
-/// languages of the portal, without blanks and punctuation. Others write brackets as well: `manager[id]`.
+/// Properties in brackets in the headers of Entra's bulk templates that hold ids, and how the label before
+/// them begins in the languages of the portal, without blanks and punctuation. Others write brackets as well:
+/// `manager[id]`.
 const TEMPLATES: [(&str, &[&str]); 4] = [
     ("memberObjectIdOrUpn", &["member"]),
     ("memberObjectIdOrUserPrincipalName", &["member"]),
@@ -180,8 +182,8 @@ pub(super) fn known(header: &[String], object: ObjectKind) -> Vec<usize> {
     found.into_iter().map(|(_, at)| at).collect()
 }
 
-/// Columns that hold users, groups or contacts by their own name, in a list that is about something else. A second UPN
-/// in such a list may be anybody's.
+/// Columns that hold users, groups or contacts by their own name, in a list that is about something else. A
+/// second UPN in such a list may be anybody's.
 pub(super) fn self_telling(header: &[String], object: ObjectKind) -> Vec<usize> {
     let names: Vec<_> = header.iter().map(|name| normal(name)).collect();
     let with =
@@ -201,7 +203,8 @@ pub(super) fn self_telling(header: &[String], object: ObjectKind) -> Vec<usize> 
     upns.into_iter().chain(told).collect()
 }
 
-/// Columns that are called so: the exact name, else without case, else without blanks and punctuation, else in brackets.
+/// Columns that are called so: the exact name, else without case, else without blanks and punctuation, else
+/// in brackets.
 pub(super) fn named(header: &[String], wanted: &str) -> Vec<usize> {
     let (wanted, lower, bare_wanted) = (wanted.trim(), wanted.trim().to_lowercase(), bare(wanted));
     let same: [&dyn Fn(&str) -> bool; 4] = [

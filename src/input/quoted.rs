@@ -10,7 +10,8 @@ use crate::model::UserId;
 pub(super) const QUOTED_ROWS: &str = "each row of this file stands in one pair of quotes as a whole, so that the file has a single column. Export it \
      again; or take the first and last quote off each line and put one quote where two stand side by side";
 
-/// Whether a record is a single cell with quotes around it that holds a whole row, with an id or the name of an id column.
+/// Whether a record is a single cell with quotes around it that holds a whole row, with an id or the name of
+/// an id column.
 pub(super) fn is_quoted_row(gathered: &Gathered, delimiter: u8) -> bool {
     let (true, Ok([only])) = (gathered.quoted, gathered.cells.as_deref()) else { return false };
     DELIMITERS.iter().chain([&delimiter]).map(|by| char::from(*by)).any(|by| {

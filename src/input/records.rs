@@ -65,8 +65,9 @@ impl Broken {
 
 /// Reads records off a UTF-8 stream in memory bounded by the limits above.
 ///
-/// After a record that cannot be split, the next lines may be the rest of one of its cells. They count again from the
-/// first record without stray quotes that has as many cells as a whole row, or as the row before the broken one.
+/// After a record that cannot be split, the next lines may be the rest of one of its cells. They count again
+/// from the first record without stray quotes that has as many cells as a whole row, or as the row before the
+/// broken one.
 pub(super) struct Records<R> {
     reader: R,
     delimiter: u8,
@@ -121,8 +122,8 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// The cells of the record that begins with `first` and whether one has a stray quote. Of a broken record `first`
-    /// alone is consumed, so that each of its lines is a record.
+    /// The cells of the record that begins with `first` and whether one has a stray quote. Of a broken record
+    /// `first` alone is consumed, so that each of its lines is a record.
     fn gather(&mut self, first: String) -> io::Result<Result<(Vec<String>, bool), Broken>> {
         let mut text = String::new();
         let mut used = 0;
@@ -231,8 +232,8 @@ enum Split {
     Ambiguous,
 }
 
-/// Quotes in cells that do not begin with one. They are letters, but may be what is left of a cell that others split
-/// elsewhere, and then an id would be looked for in the wrong column.
+/// Quotes in cells that do not begin with one. They are letters, but may be what is left of a cell that
+/// others split elsewhere, and then an id would be looked for in the wrong column.
 #[derive(Default)]
 struct Stray {
     /// A blank stood between a closing quote and what ends the cell.
@@ -270,8 +271,8 @@ impl Stray {
     }
 }
 
-/// RFC 4180: a quote is syntax only at the start of a cell; inside, two make one. Blanks between a closing quote and what
-/// ends the cell are no part of it: Excel, PowerShell and Python end it there as well.
+/// RFC 4180: a quote is syntax only at the start of a cell; inside, two make one. Blanks between a closing
+/// quote and what ends the cell are no part of it: Excel, PowerShell and Python end it there as well.
 fn split(text: &str, delimiter: u8) -> Split {
     let delimiter = char::from(delimiter);
     let blank = |c: char| matches!(c, ' ' | '\t') && c != delimiter;

@@ -33,8 +33,8 @@ impl Names {
         alike && (0..self.0.len().max(cells.len())).all(same)
     }
 
-    /// Whether the last of `parts` are these names in another order. The first of them may be grown together with the
-    /// cell before, where the file before had no line end of its own.
+    /// Whether the last of `parts` are these names in another order. The first of them may be grown together
+    /// with the cell before, where the file before had no line end of its own.
     fn are_shuffled_in(&self, parts: &[String]) -> bool {
         let Some(tail) = parts.len().checked_sub(self.0.len()).map(|from| &parts[from..]) else {
             return false;
@@ -74,7 +74,8 @@ impl OtherHeaders {
         Self { names, delimiter, maybe: None }
     }
 
-    /// Looks at a row. Returns the line of a header below which the ids may be those of others, and what to do.
+    /// Looks at a row. Returns the line of a header below which the ids may be those of others, and what to
+    /// do.
     pub(super) fn look(&mut self, gathered: &Gathered, has_id: bool) -> Option<(u64, &'static str)> {
         let width = self.names.as_ref().map_or(usize::MAX, |names| names.0.len());
         let wider = gathered.cells.as_ref().is_ok_and(|cells| cells.len() > width);
@@ -115,8 +116,8 @@ impl OtherHeaders {
         }
     }
 
-    /// Whether a line has a known name and nothing that speaks for a row. Headers have a name for each column. The cells
-    /// of a row may stand before it in a line with more cells than a row has.
+    /// Whether a line has a known name and nothing that speaks for a row. Headers have a name for each
+    /// column. The cells of a row may stand before it in a line with more cells than a row has.
     fn is_another(&self, parts: &[String], width: usize) -> bool {
         let end = parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1);
         let ids = parts.iter().rposition(|part| UserId::parse(part).is_ok()).map_or(0, |last| last + 1);

@@ -21,8 +21,8 @@ const ADDED: &str = "reprovision_";
 pub struct RawRow {
     /// Number of the data row, from 1.
     pub number: u64,
-    /// Cells as given, the id without what was trimmed off it. Of a broken row the raw line in one cell, which is not that
-    /// of the id where the list has another.
+    /// Cells as given, the id without what was trimmed off it. Of a broken row the raw line in one cell,
+    /// which is not that of the id where the list has another.
     pub cells: Vec<String>,
 }
 

@@ -60,8 +60,8 @@ impl KindCounts {
         if self.of(Kind::Guid) >= self.of(Kind::Address) { Kind::Guid } else { Kind::Address }
     }
 
-    /// Whether `kind` is what the column holds, compared with another kind. A tie counts for both, because nothing then
-    /// says which half of the rows is right.
+    /// Whether `kind` is what the column holds, compared with another kind. A tie counts for both, because
+    /// nothing then says which half of the rows is right.
     fn usually(&self, kind: Kind, other: Kind) -> bool {
         self.of(kind) >= self.of(other).max(USUAL)
     }
@@ -85,8 +85,9 @@ impl FilledPart {
         Self { cells: cells.len(), end, first: kind(cells.first()), last: kind(cells[..end].last()) }
     }
 
-    /// Whether this row and the next one may be the two parts of a row of `width` cells, filled up with empty cells as a
-    /// spreadsheet saves it. A line break cut the row inside a text; or in place of a delimiter, if this row is also short.
+    /// Whether this row and the next one may be the two parts of a row of `width` cells, filled up with empty
+    /// cells as a spreadsheet saves it. A line break cut the row inside a text; or in place of a delimiter,
+    /// if this row is also short.
     fn may_continue_in(&self, next: &Self, width: usize) -> bool {
         let cut_text = self.last == Kind::Text && matches!(next.first, Kind::Text | Kind::Blank);
         let filled = self.end + next.end;
@@ -166,14 +167,16 @@ impl ColumnKinds {
         {
             return Some(TORN);
         }
-        // A text under a name such as `managerUpn` is not an address. Under other names addresses and texts may be mixed.
+        // A text under a name such as `managerUpn` is not an address. Under other names addresses and texts
+        // may be mixed.
         let lacks_id = |at: usize, kind: Kind, counts: &KindCounts| {
             let named = self.name_ids.get(at).is_some_and(|named| *named);
             kind == Kind::Text
                 && (counts.usually(Kind::Guid, kind) || named && counts.usually(Kind::Address, kind))
         };
         let lacks = others().any(|(at, _, kind, counts)| lacks_id(at, kind, counts));
-        // An id under a name such as `department` and none where others have one: the cells moved to the left.
+        // An id under a name such as `department` and none where others have one: the cells moved to the
+        // left.
         let wanted = self.counts.get(self.column)?.id_kind();
         let id = cells.get(self.column).map_or("", |cell| id_text(cell).0);
         let has_odd_id = others().any(|(_, cell, kind, counts)| {
@@ -196,7 +199,8 @@ impl ColumnKinds {
     }
 }
 
-/// Whether an address is that of the user with this id: the same name before the `@`, or a guest, whose UPN is made from it.
+/// Whether an address is that of the user with this id: the same name before the `@`, or a guest, whose UPN
+/// is made from it.
 fn is_related(address: &str, id: &str) -> bool {
     let bare = |text: &str| -> String {
         text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()

@@ -9,7 +9,8 @@ use super::records::Gathered;
 use super::shift::{ColumnKinds, FilledPart, Kind, holds_guid, is_guid};
 use crate::model::UserId;
 
-/// Rows of one width that a spreadsheet saves together: Excel leaves out the last empty cells of 16 rows at a time.
+/// Rows of one width that a spreadsheet saves together: Excel leaves out the last empty cells of 16 rows at a
+/// time.
 const BLOCK: u64 = 16;
 /// Fewest rows of a short block. One misplaced line break makes two short rows of one.
 const SHORT_ROWS: u64 = 3;
@@ -85,8 +86,8 @@ struct Block {
 }
 
 impl Survey {
-    /// Begins with the first record of a list, the header or a row, and its number among the records. A line above the
-    /// header may be the first part of it.
+    /// Begins with the first record of a list, the header or a row, and its number among the records. A line
+    /// above the header may be the first part of it.
     pub(super) fn new(
         first: &[String],
         sheet_row: u64,
@@ -185,7 +186,8 @@ impl Survey {
         self.quoted_rows * 2 > self.rows.values().sum()
     }
 
-    /// Whether all rows are as wide as the first record and none looks shifted, so that no row need be judged.
+    /// Whether all rows are as wide as the first record and none looks shifted, so that no row need be
+    /// judged.
     pub(super) fn is_regular(&self) -> bool {
         let shifted = self.ids_elsewhere && (self.stray || !self.kinds.is_uniform());
         self.rows.keys().all(|width| *width == self.width) && !shifted && !self.swallowed
@@ -208,7 +210,8 @@ impl Survey {
         let surplus = only
             .filter(|_| self.has_header && !self.has_titles && !self.filled_beyond && named)
             .and_then(|only| only.checked_sub(self.width));
-        // A column without a known name may have been chosen by its number, and the first line may be a part of a row.
+        // A column without a known name may have been chosen by its number, and the first line may be a part
+        // of a row.
         let whole = self.width + surplus.unwrap_or(0);
         let sure = self.header_block_is_whole || self.named || most == Some(whole);
         let width = width.filter(|_| !self.has_header || !self.ids_elsewhere || sure);
@@ -305,8 +308,8 @@ impl Widths {
         if self.ours { None } else { self.kinds.fault(cells, before.map(|before| before.part)) }
     }
 
-    /// Whether a short row of `count` cells may be the second part of a row with a line break inside, whose first part is
-    /// the record before. A list whose other rows are whole does not leave out cells.
+    /// Whether a short row of `count` cells may be the second part of a row with a line break inside, whose
+    /// first part is the record before. A list whose other rows are whole does not leave out cells.
     fn is_torn(&self, before: Before, count: usize) -> bool {
         let width = self.width.unwrap_or(0);
         let alone = self.short == 1 + u64::from(before.width < width);
@@ -317,8 +320,8 @@ impl Widths {
     }
 }
 
-/// Whether a record has a line break in it, and each of its lines is as wide as the header and has an id in its column, as
-/// where a quote is missing at the end of one cell and another stands further down.
+/// Whether a record has a line break in it, and each of its lines is as wide as the header and has an id in
+/// its column, as where a quote is missing at the end of one cell and another stands further down.
 fn holds_rows(cells: &[String], width: usize, column: usize, delimiter: u8) -> bool {
     let delimiter = char::from(delimiter);
     let is_row = |line: &str| {

@@ -5,8 +5,9 @@ pub const MAX_MESSAGE: usize = 300;
 /// First characters of a text that a spreadsheet reads as a formula.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
-/// Escapes control and invisible characters, cuts the text at `max_chars`, and puts `'` before a text that a spreadsheet would
-/// read as a formula. A text that already begins with `'` gets another one, so that [`strip_formula_guard`] removes only this one.
+/// Escapes control and invisible characters, cuts the text at `max_chars`, and puts `'` before a text that a
+/// spreadsheet would read as a formula. A text that already begins with `'` gets another one, so that
+/// [`strip_formula_guard`] removes only this one.
 pub fn sanitize(text: &str, max_chars: usize) -> String {
     // Nearly all texts end here. The fold has no early exit, so that the compiler can vectorize it.
     let harmless = text.bytes().fold(true, |all, byte| all & (b' '..=b'~').contains(&byte));

@@ -1,4 +1,4 @@
-//! Users gathered into one request: `--batch`. Neither workers nor `retry` know of it.
+//! Collects users into batch requests (`--batch`). Workers and the retry decision do not depend on it.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -18,27 +18,27 @@ use crate::stop::{Stop, StopReason};
 
 /// Longest time that a user waits for a batch to fill, whatever the rate.
 const LONGEST: Duration = Duration::from_secs(1);
-/// Consecutive batches without a readable response after which batching is switched off. The cause is usually a proxy, or an
-/// endpoint without `$batch`. Each such batch costs all its users one attempt.
+/// Consecutive batches without a readable response after which batching is switched off. The cause is usually
+/// a proxy, or an endpoint without `$batch`. Each such batch costs all its users one attempt.
 const MAX_UNANSWERED_BATCHES: u32 = 5;
 
-/// Where workers hand in their users.
+/// The queue of users that wait for a batch.
 #[derive(Debug)]
 pub(super) struct Batcher {
-    /// Who hands himself in holds a permit, so that no more than `--concurrency` are ever in it.
+    /// Each user in it holds a permit, so it holds at most `--concurrency` users.
     arriving: mpsc::UnboundedSender<QueuedUser>,
     alone: Arc<SendAlone>,
 }
 
-/// Who is not gathered.
+/// Users that are sent alone.
 #[derive(Debug, Default)]
 struct SendAlone {
-    /// Rows that a batch told nothing about: sent alone the next time.
+    /// Rows without a response in their last batch. Their next attempt is sent alone.
     rows: Mutex<HashSet<u64>>,
     unanswered_batches: AtomicU32,
 }
 
-/// A user who waits for his answer. Dropped without one: the run stops.
+/// A user that waits for its response. It is dropped without one if the run stops.
 #[derive(Debug)]
 struct QueuedUser {
     row: u64,
@@ -47,7 +47,7 @@ struct QueuedUser {
 }
 
 impl Batcher {
-    /// Ends when the last sender is dropped or the run stops.
+    /// Starts the task that collects users. It ends when the last sender is dropped or the run stops.
     pub(super) fn start<E: Exchange>(gate: Arc<Gate<E>>, most: usize) -> Self {
         let (arriving, arrived) = mpsc::unbounded_channel();
         let alone = Arc::new(SendAlone::default());
@@ -55,7 +55,7 @@ impl Batcher {
         Self { arriving, alone }
     }
 
-    /// Whether the row may go with others.
+    /// Whether the row may be sent in a batch.
     pub(super) fn takes(&self, row: u64) -> bool {
         if self.alone.unanswered_batches.load(Relaxed) >= MAX_UNANSWERED_BATCHES {
             return false;
@@ -64,7 +64,7 @@ impl Batcher {
         alone.is_empty() || !alone.remove(&row)
     }
 
-    /// Hands the user in and waits for his answer.
+    /// Adds a user to the queue and waits for the response.
     pub(super) async fn attempt(&self, row: &Row, stop: &Stop) -> Option<(Attempt, AttemptFeedback)> {
         let (answer, answered) = oneshot::channel();
         let member = QueuedUser { row: row.number, id: row.id.clone(), answer };
@@ -81,7 +81,7 @@ impl Batcher {
 
 impl SendAlone {
     fn rows(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
-        // Nothing inside the lock can panic half-way through a change.
+        // Code that holds the lock cannot panic half-way through a change.
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,7 +103,7 @@ async fn gather<E: Exchange>(
         if first == 0 {
             return;
         }
-        // Until then the rate would not let so many leave anyway.
+        // Before that instant the rate does not allow a full batch anyway.
         let patience = Duration::from_secs_f64((most as f64 / gate.pace.rate()).min(LONGEST.as_secs_f64()));
         let patience = sleep(patience);
         tokio::pin!(patience);
@@ -120,7 +120,7 @@ async fn gather<E: Exchange>(
     }
 }
 
-/// A group on its way; what may not leave with it goes round again.
+/// Sends one batch. Users that may not be sent with it return to the queue.
 fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<SendAlone>, mut group: Vec<QueuedUser>) {
     tokio::spawn(async move {
         let Some(mut departure) = gate.leave(group.len()).await else { return };
@@ -146,7 +146,7 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<SendAlone>, mut group: Vec<
         } else {
             alone.unanswered_batches.store(0, Relaxed);
         }
-        // A fault of the whole is one fault: it counts for one user in the outage rule.
+        // A batch that fails as a whole is one failure, so it counts for one user in the outage rule.
         let whole = waiting.first().map_or(0, |(row, _)| *row);
         for (place, ((row, _), part)) in waiting.iter().zip(&parts).enumerate() {
             let counted = if matches!(part, BatchPart::Answered(_)) { *row } else { whole };
@@ -163,7 +163,7 @@ fn spawn<E: Exchange>(gate: Arc<Gate<E>>, alone: Arc<SendAlone>, mut group: Vec<
         let settled: Vec<_> = waiting.iter().zip(&parts).map(settle).collect();
         drop(settling);
         for (((_, answer), part), settled) in waiting.into_iter().zip(parts).zip(settled) {
-            // The worker is gone only when everything ends at once.
+            // The worker has ended only if the run is aborted.
             let _ = answer.send((part.into_attempt(), settled));
         }
     });

@@ -1,4 +1,5 @@
-//! The first contact: until the service was reached, requests are sent one by one, so that a lasting fault costs few tries.
+//! The first contact: requests are sent one by one until the service is reached, so that a lasting fault
+//! costs few attempts.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,12 +11,12 @@ use tokio::time::{Instant, sleep_until};
 use crate::model::{Attempt, AttemptResult, TransientFailure};
 use crate::stop::StopReason;
 
-/// Tries of all users together that meet a lasting fault before anybody was answered. A hundred wrong passwords lock an
-/// account in many companies.
+/// Attempts, of all users together, that may meet a lasting fault before the first response. Many companies
+/// lock an account after a hundred wrong passwords.
 const TRIES: u32 = 3;
-/// Before the second of them; it doubles.
+/// Delay before the second of these attempts. It doubles for the third.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A lasting fault shows itself sooner. A request that takes longer must not hold up all others.
+/// Longest time for which one request delays all others. A lasting fault is known sooner.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether the service was reached in this invocation.
@@ -28,19 +29,19 @@ pub(super) struct Contact {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Since when a request is on its way that decides.
+    /// When the request that decides was sent.
     trying: Option<Instant>,
     failed: u32,
     not_before: Option<Instant>,
 }
 
 impl Contact {
-    /// `made`: nothing can be in the way.
+    /// `made`: the contact is not in question, because there is no network.
     pub(super) fn new(made: bool) -> Self {
         Self { made: AtomicBool::new(made), state: Mutex::default(), moved: Notify::new() }
     }
 
-    /// Ends when a request may be sent: at once after the first contact, one by one before.
+    /// Returns when a request may be sent: immediately after the first contact, one by one before.
     pub(super) async fn permits(&self) {
         while !self.made.load(Relaxed) {
             let moved = self.moved.notified();
@@ -64,7 +65,7 @@ impl Contact {
         }
     }
 
-    /// What the answer, or its absence, tells; why to stop, if it is time.
+    /// Records a response or its absence. Returns the reason to stop, if the run must stop.
     pub(super) fn answered(&self, attempt: &Attempt) -> Option<StopReason> {
         if self.made.load(Relaxed) {
             return None;
@@ -102,7 +103,7 @@ impl Contact {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing inside the lock can panic half-way through a change.
+        // Code that holds the lock cannot panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

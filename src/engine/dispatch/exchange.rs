@@ -1,23 +1,27 @@
-//! One request and its answer: the seam between the gate and the client.
+//! The seam between the gate and the HTTP client: one request and its response.
 
 use std::future::Future;
 
 use crate::graph::{BatchPart, Client, Pass};
 use crate::model::{Attempt, AttemptResult, TransientFailure, UserId};
 
-/// One request and its answer. The real client, or a script under a paused clock; not a second seam beside the base URL.
+/// Sends one request and returns its response: the real client, or a script in paused time. The base URL is
+/// still the only seam for a simulator.
 pub trait Exchange: Send + Sync + 'static {
-    /// What a request needs that may take time to get: a token.
+    /// What a request needs and may take time to fetch: a token.
     type Pass: Send + Sync;
 
-    /// Gets the pass. The text of an error ends the run as a sign-in failure.
+    /// Fetches the pass.
+    ///
+    /// # Errors
+    /// The text of a sign-in failure, which ends the run.
     fn prepare(&self) -> impl Future<Output = Result<Self::Pass, String>> + Send;
 
-    /// Sends one request. Bounded by its own timeout.
+    /// Sends one request. It has its own timeout.
     fn send(&self, pass: &Self::Pass, id: &UserId) -> impl Future<Output = Attempt> + Send;
 
-    /// Sends several in one request, at most [`graph::MOST_PARTS`](crate::graph::MOST_PARTS): as many parts, in their
-    /// order. What knows no batches sends one after the other.
+    /// Sends up to [`graph::MOST_PARTS`](crate::graph::MOST_PARTS) users in one request and returns their
+    /// parts in the same order. The default sends them one after the other.
     fn send_batch(&self, pass: &Self::Pass, ids: &[UserId]) -> impl Future<Output = Vec<BatchPart>> + Send {
         async move {
             let mut parts = Vec::with_capacity(ids.len());
@@ -28,21 +32,21 @@ pub trait Exchange: Send + Sync + 'static {
         }
     }
 
-    /// The pass that the attempt was sent with is not accepted any more.
+    /// Reports that the pass of the attempt is not accepted any more.
     fn rejected(&self, attempt: &Attempt);
 
-    /// Asks for something harmless that needs a pass: whether the pass is accepted at all. What knows no such request tells
-    /// nothing.
+    /// Sends a harmless request that needs a pass, to check whether the pass is accepted. `None` if there is
+    /// no such request.
     fn check(&self, _pass: &Self::Pass) -> impl Future<Output = Attempt> + Send {
         async { Attempt::of(AttemptResult::Transient(TransientFailure::NotGraph)) }
     }
 
-    /// Whether a network lies between here and there, which may bar the way.
+    /// Whether there is a network in between that may prevent a connection.
     fn is_remote(&self) -> bool {
         false
     }
 
-    /// Gets a newer pass than the attempt was sent with, if there is one. The old one stays good without it.
+    /// Fetches a newer pass than that of the attempt, if there is one. Otherwise the old one stays valid.
     fn renew(&self, _attempt: &Attempt) -> impl Future<Output = bool> + Send {
         async { false }
     }

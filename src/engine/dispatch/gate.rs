@@ -13,31 +13,32 @@ use crate::model::{Attempt, AttemptResult, Reason, UserId};
 use crate::pace::{AttemptFeedback, Pace, Ticket};
 use crate::stop::{Stop, StopReason};
 
-/// Who waited longer for a token asks the gate again: with all who wait for the same one, the writes of more than this at
-/// the present rate would leave at once.
+/// Longest wait for a token after which a request may be sent without a second admission. Otherwise all
+/// requests that waited for the same token would be sent together and exceed the rate.
 const LATE: Duration = Duration::from_millis(500);
-/// How long answers to requests in flight are waited for before a token is checked: they mostly tell, and cost nothing.
+/// Time to wait for responses to requests in flight before a token is checked. They usually decide, and cost
+/// nothing.
 const GRACE: Duration = Duration::from_millis(250);
-/// How long the answer to a check is waited for, during which nothing is sent.
+/// Longest wait for the response to a check. Nothing is sent meanwhile.
 const CHECK: Duration = Duration::from_secs(10);
-/// Before a user is sent again whose 401 the check told nothing about.
+/// Delay before a user is sent again if the check did not decide about its 401.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(1);
-/// A user refused with 403 is recorded so long after the last other user was answered: none is left who could show that a
-/// role ended.
+/// Time after the last response for another user after which a 403 is recorded. Then no user is left that
+/// could show that a role ended.
 const ALONE: Duration = Duration::from_millis(250);
-/// Number of the check in the outage rule: no row has it.
+/// Row number of the check in the outage rule. No row has it.
 const CHECK_NUMBER: u64 = u64::MAX - 1;
 
-/// Whose a refusal was that `Dispatch::whose` decided.
+/// The cause of a 401 or 403, as `Dispatch::whose` decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// The user's own.
+    /// The user. The attempt counts.
     User,
-    /// The sign-in's: it counts for no user, who is sent again.
+    /// The sign-in. The attempt does not count, and the user is sent again.
     SignIn,
 }
 
-/// What single requests and groups share.
+/// The state that single requests and batches share.
 #[derive(Debug)]
 pub(super) struct Gate<E> {
     pub(super) exchange: E,
@@ -45,11 +46,11 @@ pub(super) struct Gate<E> {
     pub(super) stop: Stop,
     pub(super) contact: Contact,
     pub(super) refusals: Refusals,
-    /// Users who are being sent, or wait to be.
+    /// Number of users that are sent or wait to be sent.
     pub(super) at_work: AtomicUsize,
 }
 
-/// The right to send now.
+/// The permission to send now.
 pub(super) struct Departure<P> {
     pub(super) ticket: Ticket,
     pub(super) pass: P,
@@ -57,7 +58,7 @@ pub(super) struct Departure<P> {
     pub(super) request: u64,
 }
 
-/// Counts a user as long as it lives.
+/// Counts a user until it is dropped.
 pub(super) struct AtWork<'a>(&'a AtomicUsize);
 
 impl<'a> AtWork<'a> {
@@ -73,7 +74,7 @@ impl Drop for AtWork<'_> {
     }
 }
 
-/// Whether an answer may be about the sign-in and not about the user.
+/// Whether a response may be caused by the sign-in and not by the user.
 pub fn may_be_of_sign_in(attempt: &Attempt) -> bool {
     matches!(attempt.kind, AttemptResult::Unauthorized { .. } | AttemptResult::Rejected(Reason::NoPermission))
 }
@@ -109,7 +110,8 @@ impl<E: Exchange> Gate<E> {
         self.pace.settle(&mut departure.ticket, number, attempt)
     }
 
-    /// What an answer says about the sign-in; before the next request may leave. `counted`: see [`Refusals::answered`].
+    /// Records what a response means for the sign-in, before the next request may be sent. `counted`: see
+    /// [`Refusals::answered`].
     pub(super) fn heed(self: &Arc<Self>, sent: SendOrder, number: u64, counted: u64, attempt: &Attempt) {
         if let Some(why) = self.contact.answered(attempt) {
             self.stop.drain(why);
@@ -143,7 +145,8 @@ impl<E: Exchange> Gate<E> {
         }
     }
 
-    /// Finds out whether a token is accepted: by requests in flight, else by one of its own.
+    /// Checks whether a token is accepted: by the responses to requests in flight, otherwise by a request for
+    /// this purpose.
     async fn check(self: &Arc<Self>, check: u64) {
         let grace = sleep(GRACE);
         tokio::pin!(grace);
@@ -204,9 +207,9 @@ impl<E: Exchange> Gate<E> {
         }
     }
 
-    /// The right to send as many of `parts` as may leave together, unless the run stops first.
+    /// Waits for the permission to send up to `parts` parts together. `None` if the run stops first.
     pub(super) async fn leave(&self, parts: usize) -> Option<Departure<E::Pass>> {
-        // Where nothing has to be waited for, the stop need not be watched, only looked at.
+        // If the permission is available immediately, one look at the stop is enough.
         tokio::select! {
             biased;
             ready = self.ready(parts, false) => ready.filter(|_| self.stop.is_running()),
@@ -214,7 +217,7 @@ impl<E: Exchange> Gate<E> {
         }
     }
 
-    /// `checks`: the request is the one that checks the token, for which all others wait.
+    /// `checks`: the request checks the token, and all other requests wait for it.
     async fn ready(&self, parts: usize, checks: bool) -> Option<Departure<E::Pass>> {
         let mut patient = true;
         self.contact.permits().await;
@@ -231,8 +234,10 @@ impl<E: Exchange> Gate<E> {
                     return None;
                 }
             };
-            // The token may have taken a while: a cool-down that began meanwhile sends us round again, and so does the
-            // company of those who waited for the same token. Once: where each token takes so long, all are late.
+            // Fetching the token may have taken a while. Ask for admission again if a pause began in the
+            // meantime, or if the wait was so long that the requests waiting for the same token would be sent
+            // as a burst. The second check happens once per request; if every token is this slow, it would
+            // never pass.
             let late = patient && admitted.elapsed() > LATE;
             let doubted = !checks && self.refusals.is_in_doubt();
             if ticket.still_open() && !late && !doubted {
@@ -244,7 +249,7 @@ impl<E: Exchange> Gate<E> {
         }
     }
 
-    /// Waits until no token is being checked.
+    /// Waits until no check of a token is running.
     async fn out_of_doubt(&self) {
         loop {
             let moved = self.refusals.moved();

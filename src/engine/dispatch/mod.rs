@@ -1,4 +1,4 @@
-//! Dispatch: the one gate through which all requests are sent, alone or in batches, writes and reads.
+//! Dispatch: sends all requests through one gate, single or in batches, writes and reads.
 
 mod batcher;
 mod contact;

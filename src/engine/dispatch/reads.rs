@@ -1,4 +1,4 @@
-//! Reads through the gate, for `find` and `verify`.
+//! Reads for `find` and `verify`, sent through the same gate as writes.
 
 use std::future::Future;
 
@@ -12,12 +12,12 @@ use crate::graph::{Client, MOST_PARTS, Pass, ReadResponse};
 use crate::model::AttemptResult;
 use crate::pace::AttemptFeedback;
 
-/// What can be read as well: pages and objects, through the same gate.
+/// An exchange that can also read pages and objects.
 pub trait Reads: Exchange {
     /// Reads an absolute URL on the origin of the endpoint.
     fn get(&self, pass: &Self::Pass, url: &Url) -> impl Future<Output = ReadResponse> + Send;
 
-    /// Reads up to [`MOST_PARTS`] paths in one request: as many readings, in their order.
+    /// Reads up to [`MOST_PARTS`] paths in one request and returns the responses in the same order.
     fn get_batch(
         &self,
         pass: &Self::Pass,
@@ -25,19 +25,19 @@ pub trait Reads: Exchange {
     ) -> impl Future<Output = Vec<ReadResponse>> + Send;
 }
 
-/// One read: which is asked for again under the same number, as a user under that of his row.
+/// One read. Further attempts keep its number, as the attempts of a user keep the number of the row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRequest {
-    /// Tells an outage (many fail) from one page that fails again and again.
+    /// Number of the read. It distinguishes an outage, in which many reads fail, from one page that always
+    /// fails.
     pub number: u64,
-    /// Below root and version, such as `/users/{id}?$select=id`; `graph::object_path` encodes the id.
+    /// Path below root and version, such as `/users/{id}?$select=id`. `graph::object_path` encodes the id.
     pub path: String,
 }
 
 impl<E: Reads> Dispatch<E> {
-    /// Reads one URL as soon as it may leave, as [`Dispatch::attempt`] sends for a row. Whether and when it is asked
-    /// again is for the caller to decide; `number` stays the same then. A 401 is about this read: one that is about the
-    /// token is asked again here.
+    /// Reads one URL as soon as sending is allowed. The caller decides about another attempt, with the same
+    /// `number`. A 401 that is caused by the token is handled here, so a returned 401 is about this read.
     pub async fn get(&self, number: u64, url: &Url) -> Option<(ReadResponse, AttemptFeedback)> {
         loop {
             let mut departure = self.gate.leave(1).await?;
@@ -54,9 +54,10 @@ impl<E: Reads> Dispatch<E> {
         }
     }
 
-    /// Reads as many of the first [`MOST_PARTS`] as may leave together, in one request, and answers in their order:
-    /// fewer than asked while a single probe is allowed, never more than the group of the `Pace`. The rest is asked
-    /// again; what has the code [`NO_ANSWER`](crate::graph::NO_ANSWER) better alone. For a 401 see [`Dispatch::get`].
+    /// Reads as many of the first [`MOST_PARTS`] as may be sent together, in one request, and returns the
+    /// responses in the same order. It returns fewer while only a probe is allowed, and never more than the
+    /// batch size of the `Pace`. Call again for the rest; a read with the code
+    /// [`NO_ANSWER`](crate::graph::NO_ANSWER) is best sent alone. For a 401 see [`Dispatch::get`].
     pub async fn get_batch(&self, asked: &[ReadRequest]) -> Option<Vec<(ReadResponse, AttemptFeedback)>> {
         let most = asked.len().min(MOST_PARTS);
         if most == 0 {
@@ -102,12 +103,12 @@ impl<E: Reads> Dispatch<E> {
         Some(answers)
     }
 
-    /// Whether the answer is a 401 that is not about this read. `None`: the run stops.
+    /// Whether the response is a 401 that is not about this read. `None` if the run stops.
     async fn is_to_repeat(&self, number: u64, reading: &ReadResponse) -> Option<bool> {
         match reading.attempt.kind {
             AttemptResult::Unauthorized { .. } => {
                 let whose = self.gate.whose(number, &reading.attempt).await?;
-                // Where the answer names a wait, the caller keeps it.
+                // If the response names a wait, the caller waits.
                 Some(whose == Whose::SignIn && reading.attempt.retry_after.is_none())
             }
             _ => Some(false),

@@ -1,4 +1,5 @@
-//! What 401s and 403s say: whether one is the user's, the token's, the role's or a gateway's. Decided by order of sending.
+//! Decides whether the user, the token, the role or a gateway caused a 401 or 403. The order of sending
+//! decides.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,79 +9,82 @@ use tokio::sync::Notify;
 use crate::model::{Attempt, AttemptResult, Reason, TransientFailure};
 use crate::stop::StopReason;
 
-/// Different users refused with 401 in a row that show that the token is dead, without a check.
+/// Different users with a 401 in a row that prove, without a check, that the token is dead.
 const UNAUTHORIZED_USERS: usize = 5;
-/// Tokens in a row that so many users were refused with, each renewed because of the one before: the sign-in is dead.
+/// Renewed tokens in a row that were dead for that many users. Then the sign-in is dead.
 const TOKENS_OF_MANY: u32 = 2;
-/// Tokens in a row that a check alone found dead. The first may have been revoked on the way, and the second as well where
-/// tokens are revoked early.
+/// Tokens in a row that only a check found dead. The first may have been revoked in flight, and the second
+/// too if tokens are revoked early.
 const TOKENS_CHECKED: u32 = 3;
-/// Claims challenges for one user, each with another token, that are answered with a renewal. Further ones are judged as a
-/// 401 without a challenge, so that one user cannot have tokens renewed without end.
+/// Claims challenges for one user, each with another token, that cause a renewal. Further ones are treated as
+/// a 401 without a challenge, so that one user cannot cause endless renewals.
 const CHALLENGES: u32 = 3;
-/// Checks in a row for one user that told nothing. Then the earlier answers decide: waiting on would never end.
+/// Checks in a row without a result for one user. Then the earlier responses decide, because waiting might
+/// never end.
 const CHECKS_WITHOUT_ANSWER: u32 = 3;
-/// Different users refused with Graph's 403 in a row, after others were accepted, that show that a role or permission ended.
-/// As many as the outage rule needs.
+/// Different users with a 403 from Graph in a row, after others were accepted, that prove that a role or
+/// permission ended. The same number as for an outage.
 const FORBIDDEN_USERS: usize = 20;
-/// Different users refused by something that is not Graph before Graph answered for any: as many as of Graph's own 403s.
+/// Different users that a gateway rejected before the first response of Graph. The same number as for 403s of
+/// Graph.
 const BARRED_USERS: usize = 5;
 
-/// What the answers so far say about the sign-in.
+/// The state of the sign-in, derived from the responses so far.
 #[derive(Debug)]
 pub(super) struct Refusals {
     state: Mutex<State>,
-    /// Wakes every task that waits for a verdict.
+    /// Wakes the tasks that wait for a decision.
     moved: Notify,
 }
 
-/// When something was sent: the number of the request, and the place in it.
+/// The order of sending: the number of the request, and the place in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SendOrder {
     pub(super) request: u64,
     pub(super) part: usize,
 }
 
-/// What the gate must do after an answer.
+/// What the gate must do after a response.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
     Nothing,
-    /// The token is dead: it must not be used any more.
+    /// The token is dead and must not be used any more.
     Reject,
-    /// A 401 without evidence: the token is to be checked, and nothing is sent until it was. The number of the check.
+    /// A 401 without further evidence. The token must be checked, and nothing is sent before. Holds the
+    /// number of the check.
     Check(u64),
-    /// A role may have ended: a renewed token tells.
+    /// A role may have ended. A renewed token decides.
     Renew,
-    /// The run cannot go on.
+    /// The run must stop.
     Stop(StopReason),
 }
 
-/// Whose refusal it is.
+/// The cause of a 401 or 403.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusalVerdict {
-    /// The user's: it counts.
+    /// The user. The attempt counts.
     User,
-    /// The token's or the role's: the user is sent again, and it does not count.
+    /// The token or the role. The attempt does not count, and the user is sent again.
     SignIn,
-    /// Nothing tells; the user is sent again after a pause.
+    /// Unknown. The user is sent again after a delay.
     Unknown,
-    /// A later answer will tell.
+    /// A later response decides.
     Undecided,
-    /// A later answer will tell; where none is to come it is the user's.
+    /// A later response decides. If there is none, the user is the cause.
     UnlessAlone,
 }
 
-/// Different users refused in a row, in order of sending.
+/// Different users rejected in a row, in order of sending.
 #[derive(Debug, Default)]
 struct Streak {
-    /// Users with the place of their latest refusal.
+    /// Users with the place of their latest rejection.
     users: HashMap<u64, SendOrder>,
-    /// The latest that was answered otherwise.
+    /// The latest request with another response.
     answered: SendOrder,
 }
 
 impl Streak {
-    /// Counts a refusal unless a later request was answered otherwise.
+    /// Counts a rejection unless a later request had another response.
     fn refused(&mut self, user: u64, sent: SendOrder) {
         if !self.is_over(sent) {
             self.users.insert(user, sent);
@@ -92,7 +96,7 @@ impl Streak {
         self.users.retain(|_, refused| *refused > sent);
     }
 
-    /// Whether one that was sent later was answered otherwise.
+    /// Whether a request sent later had another response.
     fn is_over(&self, sent: SendOrder) -> bool {
         self.answered > sent
     }
@@ -104,64 +108,64 @@ impl Streak {
     }
 }
 
-/// The renewal that tells a role that ended from a token that is out of date.
+/// The renewal that distinguishes an ended role from an outdated token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Renewal {
     #[default]
     No,
     Running,
-    /// There is a newer token, and no user was accepted with it yet.
+    /// There is a newer token, and no user has been accepted with it yet.
     Done,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Requests so far.
+    /// Number of requests so far.
     requests: u64,
-    /// Parts that were sent and are not answered.
+    /// Parts that are in flight.
     pending: usize,
-    /// Newest token that a request was answered with.
+    /// Newest token of a request with a response.
     generation: u64,
-    /// Newest token that is known to be dead; 0: none.
+    /// Newest token that is known to be dead; 0 means none.
     dead: u64,
     dead_in_a_row: u32,
     /// 401s with the newest token.
     unauthorized: Streak,
-    /// The check that is running, during which nothing else is sent; 0: none.
+    /// The check that is running; 0 means none. Nothing else is sent during a check.
     doubt: u64,
     checks: u64,
-    /// Users whose 401 a check told nothing about, and how often in a row.
+    /// Users whose 401 a check did not decide, and how often in a row.
     unknown: HashMap<u64, u32>,
-    /// Users whose refusal is not decided: their place and token.
+    /// Users whose 401 or 403 is not decided: their place and token.
     open: HashMap<u64, (SendOrder, u64)>,
-    /// Users with claims challenges: the last token, and how many tokens.
+    /// Users with claims challenges: the last token, and the number of tokens.
     challenged: HashMap<u64, (u64, u32)>,
-    /// Whether 403s of Graph's are held back until it is known that no role ended.
+    /// Whether 403s of Graph wait until it is known that no role ended.
     holds_forbidden: bool,
     accepted: bool,
     forbidden: Streak,
     renewal: Renewal,
-    /// The latest request when a token was renewed for its role.
+    /// The latest request when a token was renewed because of a role.
     renewed_at: u64,
-    /// Users refused by something else before Graph answered for any; `None` after that.
+    /// Users that a gateway rejected before the first response of Graph; `None` after that.
     barred: Option<HashSet<u64>>,
 }
 
 impl Refusals {
-    /// Before the first answer.
+    /// The state before the first response.
     pub(super) fn new() -> Self {
         let state = State { barred: Some(HashSet::new()), ..State::default() };
         Self { state: Mutex::new(state), moved: Notify::new() }
     }
 
-    /// From now on users refused with Graph's 403 wait until it is known whether a role ended.
+    /// From now on users with a 403 of Graph wait until it is known whether a role ended.
     pub(super) fn hold_forbidden(&self, accepted_before: bool) {
         let mut state = self.state();
         state.holds_forbidden = true;
         state.accepted |= accepted_before;
     }
 
-    /// A request with `parts` users is sent now. Returns its number.
+    /// Records that a request with `parts` users is sent now. Returns its number.
     pub(super) fn sent(&self, parts: usize) -> u64 {
         let mut state = self.state();
         state.requests += 1;
@@ -169,8 +173,8 @@ impl Refusals {
         state.requests
     }
 
-    /// An answer for `user` came to what was sent at this place. `counted` is the user for whom it counts: that of the first part
-    /// where a batch failed as a whole.
+    /// Records a response for `user` to the request at this place. `counted` is the user for whom it counts:
+    /// that of the first part if a batch failed as a whole.
     pub(super) fn answered(&self, sent: SendOrder, user: u64, counted: u64, attempt: &Attempt) -> Action {
         let mut state = self.state();
         state.pending = state.pending.saturating_sub(1);
@@ -180,7 +184,7 @@ impl Refusals {
         action
     }
 
-    /// The answer to the check with this number; `None`: none came in time.
+    /// Records the response to the check with this number; `None` if there was none in time.
     pub(super) fn checked(&self, check: u64, sent: SendOrder, attempt: Option<&Attempt>) -> Action {
         let mut state = self.state();
         state.pending = state.pending.saturating_sub(1);
@@ -193,7 +197,7 @@ impl Refusals {
         action
     }
 
-    /// Whether the renewal for a role gave a newer token; without one the role has ended.
+    /// Records whether the renewal for a role gave a newer token. Without one the role has ended.
     pub(super) fn renewed(&self, newer: bool, attempt: &Attempt) -> Action {
         let mut state = self.state();
         state.forbidden = Streak { users: HashMap::new(), ..state.forbidden };
@@ -209,25 +213,26 @@ impl Refusals {
         action
     }
 
-    /// Nothing may be sent before the token was checked.
+    /// Whether a check is running, so that nothing may be sent.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.state().doubt != 0
     }
 
-    /// Whether the check with this number is still needed, and whether an answer to a request in flight may make it needless.
+    /// Whether the check with this number is still needed, and whether a request in flight may make it
+    /// unnecessary.
     pub(super) fn awaits(&self, check: u64) -> (bool, bool) {
         let state = self.state();
         (state.doubt == check, state.pending > 0)
     }
 
-    /// Whose the refusal of a user is, as far as the answers tell, and what the gate must do.
+    /// The cause of the 401 or 403 of a user, as far as it is known, and what the gate must do.
     pub(super) fn verdict(&self, user: u64, attempt: &Attempt) -> (RefusalVerdict, Action) {
         let mut state = self.state();
         let mut verdict = state.verdict(user, attempt);
         let mut action = Action::Nothing;
         if verdict == RefusalVerdict::Unknown && state.is_unknown_for_good(user) {
             if state.unauthorized.answered > SendOrder::default() {
-                // The token was accepted before, and nothing says that it is not any more.
+                // The token was accepted before, and there is no evidence that it is dead.
                 verdict = RefusalVerdict::User;
             } else {
                 verdict = RefusalVerdict::SignIn;
@@ -240,13 +245,13 @@ impl Refusals {
         (verdict, action)
     }
 
-    /// Ends at the next answer.
+    /// Returns at the next response.
     pub(super) fn moved(&self) -> tokio::sync::futures::Notified<'_> {
         self.moved.notified()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing inside the lock can panic half-way through a change.
+        // Code that holds the lock cannot panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -305,7 +310,7 @@ impl State {
                 self.dies(attempt, TOKENS_CHECKED)
             }
             AttemptResult::Unauthorized { .. } => Action::Nothing,
-            // What needs a token, and is refused by Graph for another reason, was asked with one that Graph accepts.
+            // A request that Graph rejects for another reason had a valid token.
             AttemptResult::Accepted | AttemptResult::Rejected(_) | AttemptResult::Busy => {
                 self.lives(sent, generation);
                 Action::Nothing
@@ -354,7 +359,7 @@ impl State {
         Action::Check(self.doubt)
     }
 
-    /// How many tokens were challenged for the user.
+    /// Number of tokens with a claims challenge for the user.
     fn challenged(&mut self, user: u64, generation: u64) -> u32 {
         let (last, tokens) = self.challenged.entry(user).or_default();
         if generation > *last {
@@ -387,7 +392,7 @@ impl State {
         }
     }
 
-    /// Counts a check that told nothing about the user: whether it was the last one.
+    /// Counts a check without a result for the user. Returns whether it was the last one.
     fn is_unknown_for_good(&mut self, user: u64) -> bool {
         let checks = self.unknown.entry(user).or_default();
         *checks += 1;
@@ -426,7 +431,7 @@ impl State {
     }
 }
 
-/// What an answer said, for a message.
+/// The text of a response, for a message.
 fn said(attempt: &Attempt) -> String {
     [&*attempt.code, &*attempt.message]
         .map(str::trim)
