@@ -78,7 +78,9 @@ impl<E: Exchange> Workers<E> {
                     return self.finish(row, progress, attempt, outcome, reason, permit).await;
                 }
                 Decision::PutOff(_) => {
-                    return self.send_event(Event::PutOff { row: row.number, attempt: Box::new(attempt) }).await;
+                    return self
+                        .send_event(Event::PutOff { row: row.number, attempt: Box::new(attempt) })
+                        .await;
                 }
                 Decision::RetryIn(wait) => {
                     drop(permit);

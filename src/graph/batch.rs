@@ -15,8 +15,8 @@ use crate::model::{Attempt, AttemptResult, MAX_MESSAGE, Text, TransientFailure, 
 
 /// Most parts of one batch: more are refused whole.
 pub const MOST_PARTS: usize = 20;
-/// Longest answer to a batch of writes. Twenty error bodies are below 40 KiB, but one part with a page of megabytes must
-/// not hide what the others are told, above all how long to wait.
+/// Longest response to a batch of writes, in bytes. Twenty error bodies are below 40 KiB. One part with a
+/// page of megabytes must not hide the other parts, above all their waits.
 const LONGEST_BATCH: usize = 16 * 1024 * 1024;
 /// Bytes of a part with a GUID and its share of the frame; longer ones make the body grow.
 const ROOM: usize = 256;
@@ -31,26 +31,28 @@ pub(super) struct Request<P> {
     pub(super) path: P,
 }
 
-/// What came of one part of a batch of writes.
+/// The result of one part of a batch of writes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BatchPart {
     /// It has an answer of its own.
     Answered(Attempt),
-    /// The batch failed as a whole in a way that says so for each part: throttled, a token, a network fault, 5xx.
+    /// The batch failed as a whole, and the failure holds for each part: throttled, a token, a network fault,
+    /// 5xx.
     BatchFailed(Attempt),
-    /// Nothing is known of it, not even whether it was done: better sent alone the next time.
+    /// The response of the part is missing. It is not known whether its action was processed, so its next
+    /// attempt is best sent alone.
     NoAnswer(Attempt),
 }
 
 impl BatchPart {
-    /// What came of it.
+    /// The attempt of this part.
     pub fn attempt(&self) -> &Attempt {
         match self {
             Self::Answered(attempt) | Self::BatchFailed(attempt) | Self::NoAnswer(attempt) => attempt,
         }
     }
 
-    /// The same, to be changed.
+    /// The attempt of this part, to be changed.
     pub fn attempt_mut(&mut self) -> &mut Attempt {
         match self {
             Self::Answered(attempt) | Self::BatchFailed(attempt) | Self::NoAnswer(attempt) => attempt,
@@ -66,7 +68,8 @@ impl BatchPart {
 }
 
 impl Client {
-    /// Asks Microsoft 365 to retry up to twenty objects in one `$batch`. As many parts as ids, in their order.
+    /// Asks Microsoft 365 to retry up to twenty objects in one `$batch`. As many parts as ids, in their
+    /// order.
     pub async fn retry_batch(&self, token: &Token, ids: &[UserId]) -> Vec<BatchPart> {
         let request = |id| Request { method: action::METHOD, path: ActionPath(self.kind, id) };
         let (body, own) = encode(ids.iter().map(request));
@@ -88,8 +91,9 @@ impl Client {
     }
 }
 
-/// The attempt of one part: the batch's own with what its reply says, of which no more is looked at than of an answer
-/// that comes alone: to take megabytes of JSON apart holds up the waits that the other parts tell.
+/// The attempt of one part: that of the batch, changed by the reply of the part. Only the beginning of a long
+/// body is read, as in a single response, because parsing megabytes of JSON would delay the waits of the
+/// other parts.
 pub(super) fn judged(
     mut attempt: Attempt,
     reply: &Reply<'_>,
@@ -100,8 +104,8 @@ pub(super) fn judged(
     told(&mut attempt, &reply.headers);
     let body = &reply.body[..reply.body.len().min(LONGEST_BODY)];
     let mut own = meaning(reply.status, &reply.headers, body, now);
-    // A wait of the batch counts for each part without one. Where the batch itself was throttled, it counts for every part
-    // that was not accepted: nothing may be sent before it is over.
+    // A wait of the batch counts for each part without one. Where the batch itself was throttled, it counts
+    // for every part that was not accepted: nothing may be sent before it is over.
     if let Some(wait) = attempt.retry_after
         && own.kind != AttemptResult::Accepted
         && own.retry_after.is_none_or(|own| own < wait && matches!(attempt.kind, AttemptResult::Throttled(_)))
@@ -115,8 +119,8 @@ pub(super) fn judged(
     Attempt { kind, code, message, retry_after, ..attempt }
 }
 
-/// The body of a batch, and the `client-request-id` of each part. Parts are named by their place, which is unique
-/// whatever the case.
+/// The body of a batch, and the `client-request-id` of each part. Parts are named by their place, which is
+/// unique whatever the case.
 pub(super) fn encode<P: fmt::Display>(parts: impl Iterator<Item = Request<P>>) -> (Vec<u8>, Vec<Text>) {
     let mut body = Vec::with_capacity(MOST_PARTS * ROOM);
     let mut path = String::new();
@@ -146,7 +150,7 @@ pub(super) fn encode<P: fmt::Display>(parts: impl Iterator<Item = Request<P>>) -
     (body, ids)
 }
 
-/// What a batch says about a part that has no reply of its own, or two that differ.
+/// The result of a part without a reply, or with two replies that differ.
 pub(super) fn without_reply(mut attempt: Attempt) -> BatchPart {
     match attempt.kind {
         AttemptResult::Accepted => {
@@ -164,7 +168,8 @@ pub(super) fn without_reply(mut attempt: Attempt) -> BatchPart {
         {
             BatchPart::BatchFailed(attempt)
         }
-        // A body that cannot be read, a web page, or a final word that is about the batch and not about the user.
+        // A body that cannot be read, a web page, or a final word that is about the batch and not about the
+        // user.
         _ => {
             let fault = if let AttemptResult::Transient(fault) = attempt.kind {
                 fault
@@ -252,7 +257,7 @@ mod tests {
             assert_eq!(found, expected, "{status}");
             assert!(parts[8].is_none(), "{status}: a part without a reply");
         }
-        // What did not arrive whole says nothing.
+        // A response that did not arrive completely is not used.
         let mut cut = answered(&body);
         cut.attempt.kind = AttemptResult::Transient(TransientFailure::Broken);
         assert!(decode(&cut, 8).iter().all(Option::is_none));
@@ -359,7 +364,7 @@ mod tests {
         let judge = |part: &Reply<'_>| judged(answer.attempt.clone(), part, SystemTime::now(), classify);
         let waits: Vec<_> = parts.iter().flatten().map(|part| judge(part).retry_after).collect();
         assert_eq!(waits[0], Some(Duration::from_secs(30)));
-        // A part that tells its own time is believed.
+        // The `Date` of a part takes precedence.
         let own = r#""Date":"Mon, 23 Nov 2026 21:00:10 GMT","retry-after""#;
         answer.body = part(0, 429).replace(r#""retry-after""#, own).into_bytes();
         answer.body = [&b"{\"responses\":["[..], &answer.body, b"]}"].concat();

@@ -1,4 +1,4 @@
-//! What a body says: whether it is an error of Graph, its code and its words.
+//! Reads a response body: whether it is an error of Graph, its code and its text.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ const ERRORS: [&str; 2] = ["error", "odata.error"];
 /// Members of an error that may say more.
 const INNER: [&str; 2] = ["innerError", "innererror"];
 
-/// What a body says. Texts are as they came, neither cut nor neutral.
+/// The content of a body. Texts are unchanged: not cut and not sanitized.
 #[derive(Debug, Default)]
 pub(super) struct BodyText {
     /// Whether it is an OData error: an object with a code. Only Graph's word is final.
@@ -23,7 +23,7 @@ pub(super) struct BodyText {
 }
 
 impl BodyText {
-    /// Reads a body. `page`: its type says that it is a web page.
+    /// Reads a body. `page`: its content type is that of a web page.
     pub(super) fn read(body: &[u8], page: bool) -> Self {
         let foreign = |code: &str, words: String| Self { odata: false, code: code.to_owned(), words };
         let text = String::from_utf8_lossy(body);
@@ -36,7 +36,8 @@ impl BodyText {
         if read.odata {
             return read;
         }
-        // Sign-in services and gateways name the error in place of the object: a code, if there is another text.
+        // Sign-in services and gateways name the error in place of the object: a code, if there is another
+        // text.
         let name = error.and_then(Value::as_str).unwrap_or_default();
         match all_texts(&value, name) {
             Some(words) if name.is_empty() || name.contains(char::is_whitespace) => foreign("", words),
@@ -47,7 +48,8 @@ impl BodyText {
     }
 }
 
-/// Whether a JSON object is an error, from Graph or another server. Call it only for short bodies, not for pages of objects.
+/// Whether a JSON object is an error, from Graph or another server. Call it only for short bodies, not for
+/// pages of objects.
 pub(super) fn is_error(json: &[u8]) -> bool {
     let members = serde_json::from_slice::<BTreeMap<Cow<'_, str>, Option<IgnoredAny>>>(json);
     members.is_ok_and(|members| ERRORS.into_iter().any(|name| matches!(members.get(name), Some(Some(_)))))
@@ -95,7 +97,8 @@ fn message_text(value: &Value) -> String {
     }
 }
 
-/// All texts of a JSON value whose members are unknown, but the `name` of the error, unless that is a sentence.
+/// All texts of a JSON value whose members are unknown, but the `name` of the error, unless that is a
+/// sentence.
 fn all_texts(value: &Value, name: &str) -> Option<String> {
     fn gather<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
         match value {

@@ -14,7 +14,8 @@ const ANY_PADDING: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
 
-/// The decoded claims of the first challenge that holds some: a JSON object, to be repeated in the next token request.
+/// The decoded claims of the first challenge that holds some: a JSON object, to be repeated in the next token
+/// request.
 pub(super) fn claims(headers: &HeaderMap) -> Option<Box<str>> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     values.filter_map(|value| decode(&parameter(value, "claims")?)).next()

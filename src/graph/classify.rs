@@ -1,4 +1,4 @@
-//! What an answer means. Pure: status, headers and body in, a verdict out (`docs/graph.md#errors`).
+//! Classifies a response by status, headers and body (`docs/graph.md#errors`). A pure function.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,8 +14,8 @@ use crate::model::{AttemptResult, MAX_MESSAGE, Reason, Scope, Throttle, Transien
 /// Longest answer to a write that is read, in bytes: error bodies are below 2 KiB.
 pub(super) const LONGEST_BODY: usize = 64 * 1024;
 
-/// The statuses that mean yes. 204 is documented and has no body; 200 and 202 count only without a body, and not where
-/// their type is that of a web page.
+/// The statuses that mean yes. 204 is documented and has no body; 200 and 202 count only without a body, and
+/// not where their type is that of a web page.
 const ACCEPTED: [u16; 3] = [204, 200, 202];
 
 /// Graph's code for a path that it does not know, with 404.
@@ -27,7 +27,7 @@ const MAX_CODE: usize = 80;
 /// A classified answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Meaning {
-    /// What it means for the user.
+    /// The meaning for the user.
     pub kind: AttemptResult,
     /// Graph's code, empty on success.
     pub code: Box<str>,
@@ -65,7 +65,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) 
         503 => AttemptResult::Transient(TransientFailure::Unavailable),
         409 | 423 => AttemptResult::Busy,
         408 | 500 | 502 | 504 | 505 | 506 | 508..=599 => AttemptResult::Transient(TransientFailure::Server),
-        // What is left is final for the user, and a final word must be Graph's own.
+        // The remaining statuses are final for the user, so the response must come from Graph.
         _ if !odata => not_graph.clone(),
         400 => AttemptResult::Rejected(Reason::BadRequest),
         403 => AttemptResult::Rejected(Reason::NoPermission),
@@ -103,13 +103,13 @@ fn is_worth_a_wait(status: u16) -> bool {
     matches!(status, 408 | 409 | 423 | 429 | 500..=599)
 }
 
-/// Whether the type says that the body is a web page.
+/// Whether the content type is that of a web page.
 fn has_page_type(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     types.any(|value| value.as_bytes().to_ascii_lowercase().windows(4).any(|part| part == b"html"))
 }
 
-/// Where a redirect points, without what may be secret in it.
+/// The target of a redirect, without parts that may be secret.
 fn place(headers: &HeaderMap) -> String {
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
     match location.and_then(|text| Url::parse(text).ok()) {

@@ -25,8 +25,8 @@ use crate::model::{
 };
 use crate::net::{NetFault, fault, requires_http1};
 
-/// The head of a refusal says what it is and how long all have to wait; its words, which come in the same packet, are not
-/// waited for any longer than this.
+/// Longest wait for the body of a throttled response. Its headers already contain the pause for all requests,
+/// and its text usually arrives in the same packet.
 const REFUSAL: Duration = Duration::from_secs(1);
 /// `x-ms-throttle-limit-percentage` ends at 1.8 (`docs/graph.md#headers`); what is beyond is something else.
 const PERCENTAGE: RangeInclusive<f64> = 0.0..=2.0;
@@ -37,11 +37,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const LIMIT_PERCENTAGE: HeaderName = HeaderName::from_static("x-ms-throttle-limit-percentage");
 /// Bytes of the path of an action on an object id; longer ones make it grow.
 const PATH: usize = 80;
-/// What stays as it is in a path segment; all else is percent-encoded, once.
+/// Characters that are not encoded in a path segment. All others are percent-encoded once.
 const SEGMENT: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'!');
 
-/// What a client needs to know.
+/// The configuration of a client.
 #[derive(Debug)]
 pub struct ClientConfig {
     /// Graph root without version.
@@ -72,7 +72,8 @@ pub struct Client {
     clocks: Clocks,
 }
 
-/// How far the service's clock was ahead of this machine's at the last answer that told its time.
+/// The clock skew: how far the clock of the service was ahead of this machine in the last response with a
+/// `Date`.
 #[derive(Clone, Debug)]
 pub struct Clocks(Arc<AtomicI64>);
 
@@ -80,7 +81,8 @@ impl Clocks {
     /// No answer yet.
     const UNKNOWN: i64 = i64::MIN;
 
-    /// In whole seconds, which is what the service tells; negative: behind. `None`: no answer told it.
+    /// In whole seconds, because `Date` has no fractions; negative if the service is behind. `None` before
+    /// the first `Date`.
     pub fn service_ahead(&self) -> Option<i64> {
         Some(self.0.load(Relaxed)).filter(|seconds| *seconds != Self::UNKNOWN)
     }
@@ -132,7 +134,7 @@ impl Client {
         &self.tokens
     }
 
-    /// The clocks, as answers tell them.
+    /// The clock skew, derived from responses.
     pub fn clocks(&self) -> Clocks {
         self.clocks.clone()
     }
@@ -220,7 +222,8 @@ impl Client {
             self.clocks.0.store(ahead, Relaxed);
             self.tokens.clock_seen(-ahead);
         }
-        // After a 503 Microsoft advises a new connection; one that let a request time out may carry no others.
+        // After a 503 Microsoft advises a new connection; one that let a request time out may carry no
+        // others.
         if attempt.status == Some(503) || attempt.kind == AttemptResult::Transient(TransientFailure::Timeout)
         {
             self.connections.leave(generation);
@@ -247,8 +250,8 @@ pub(super) fn fresh_id() -> Text {
     text.into()
 }
 
-/// `/users/{id}`: the path of an object below root and version. The id is one encoded segment, or a quoted key where it
-/// starts with `$` (`docs/graph.md#the-action`).
+/// `/users/{id}`: the path of an object below root and version. The id is one encoded segment, or a quoted
+/// key where it starts with `$` (`docs/graph.md#the-action`).
 pub fn object_path(kind: ObjectKind, id: &UserId) -> String {
     ObjectPath(kind, id).to_string()
 }
@@ -302,7 +305,8 @@ async fn read(
     let status = answer.status().as_u16();
     attempt.status = Some(status);
     let headers = std::mem::take(answer.headers_mut());
-    // Without these the body ends with the connection: nothing tells an empty one from one that was cut off.
+    // Without these headers the body ends with the connection, so an empty body looks like one that was cut
+    // off.
     let ends = answer.version() == Version::HTTP_2
         || [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| headers.contains_key(name));
     told(attempt, &headers);
@@ -355,7 +359,8 @@ async fn read(
     (headers, body)
 }
 
-/// What the headers say beside the verdict; those of a part stand above those of its batch.
+/// Reads the headers that do not decide about the status. Headers of a part take precedence over those of its
+/// batch.
 pub(super) fn told(attempt: &mut Attempt, headers: &HeaderMap) {
     let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(id) = header(&REQUEST_ID) {

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// Age at which names are resolved again and connections are replaced, because the addresses of front ends change.
+/// Age at which names are resolved again and connections are replaced, because the addresses of front ends
+/// change.
 const OLDEST: Duration = Duration::from_secs(600);
-/// Not more often than so: half a second is the shortest delay before a user's next try, so that try still finds new
-/// connections.
+/// Not more often than so: half a second is the shortest delay before a user's next try, so that try still
+/// finds new connections.
 const YOUNGEST: Duration = Duration::from_millis(500);
 
-/// Requests at once that one HTTP/2 connection is trusted with. The protocol recommends 100 at least; a server that allows
-/// fewer makes the rest wait inside the client while their timeout runs, and tells nobody.
+/// Requests in flight on one HTTP/2 connection. The protocol recommends at least 100. If a server allows
+/// fewer, the rest waits inside the client while their timeout runs.
 const STREAMS: u16 = 8;
-/// Connections at once, however many users are in flight.
+/// Maximum number of connections.
 const MOST: u16 = 16;
 
 type Build = Box<dyn Fn() -> Result<reqwest::Client, Error> + Send + Sync>;
@@ -31,8 +32,9 @@ pub struct Connections {
 struct State {
     /// Whether HTTP/2 was refused.
     http1: bool,
-    /// Clients, used in turn, each with its generation. A client of an old generation is rebuilt when its turn comes. To rebuild all
-    /// together would delay the sender, because each reads the root certificates of the machine (7 ms).
+    /// Clients, used in turn, each with its generation. A client of an old generation is rebuilt when its
+    /// turn comes. To rebuild all together would delay the sender, because each reads the root certificates
+    /// of the machine (7 ms).
     http: Vec<(reqwest::Client, u64)>,
     turn: usize,
     generation: u64,
@@ -41,10 +43,10 @@ struct State {
 }
 
 impl Connections {
-    /// `build` is called now and whenever connections are to be new: `net::client` with its settings.
+    /// Opens the connections with `build`, which is called again whenever connections are replaced.
     ///
     /// # Errors
-    /// What `build` says now; later failures keep the old connections.
+    /// The error of the first `build`. Later failures keep the old connections.
     pub fn new(
         build: impl Fn() -> Result<reqwest::Client, Error> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
@@ -67,7 +69,7 @@ impl Connections {
         Self { http1: Some(Box::new(build)), ..self }
     }
 
-    /// Several HTTP/2 connections, used in turn, for so many users in flight. Each carries one where HTTP/2 is spoken;
+    /// Opens connections for `in_flight` users, used in turn. With HTTP/2 each client has one connection.
     /// HTTP/1.1 opens as many as it needs from a single pool.
     ///
     /// # Errors
@@ -81,19 +83,19 @@ impl Connections {
         Ok(self)
     }
 
-    /// What to send with, and its number.
+    /// The client for the next request, and its number.
     pub(super) fn current(&self) -> (reqwest::Client, u64) {
         self.current_at(Instant::now())
     }
 
-    /// An answer from these connections says that another front end may do better: the next request opens a new one.
+    /// Replaces these connections with the next request, because another front end may respond better.
     pub(super) fn leave(&self, generation: u64) {
         let mut state = self.state();
         state.left |= state.generation == generation;
     }
 
-    /// Sends all further requests over HTTP/1.1, because the server refused HTTP/2. `Some(true)`: this is the first time.
-    /// `None`: there is nothing else to send with.
+    /// Sends all further requests over HTTP/1.1, because the server refused HTTP/2. `Some(true)`: this is the
+    /// first time. `None`: there is nothing else to send with.
     pub(super) fn use_http1(&self) -> Option<bool> {
         self.http1.as_ref()?;
         let mut state = self.state();
@@ -115,7 +117,7 @@ impl Connections {
         let build = self.http1.as_ref().filter(|_| state.http1).unwrap_or(&self.build);
         let (http, built) = &mut state.http[turn];
         if *built != generation {
-            // Where none can be built the old one is better than nothing; tried again after a while.
+            // If no client can be built, the old one is kept, and the next attempt follows after a while.
             *http = build().unwrap_or_else(|_| http.clone());
             *built = generation;
         }

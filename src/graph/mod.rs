@@ -10,7 +10,7 @@ mod read;
 mod replies;
 mod retry_after;
 
-/// What a request is signed with.
+/// The token of a request.
 pub type Pass = std::sync::Arc<crate::auth::Token>;
 
 pub use batch::{BatchPart, MOST_PARTS, NO_ANSWER};

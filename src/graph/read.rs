@@ -15,22 +15,23 @@ use crate::model::{Attempt, AttemptResult, Reason};
 /// Longest page that is read: 999 users with their errors are below 4 MiB.
 pub const LONGEST_PAGE: usize = 32 * 1024 * 1024;
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadResponse {
     /// `Accepted`: a JSON object came whole.
     pub attempt: Attempt,
     /// The object, at most [`LONGEST_PAGE`]; else what came of an answer.
     pub body: Vec<u8>,
-    /// The service's own time of the answer, where it told it.
+    /// The time of the response by the clock of the service, if it has a `Date`.
     pub date: Option<Timestamp>,
-    /// Whether it is what a whole batch came to, or that nothing was told of its part: one fault, however many have it.
+    /// Whether a whole batch failed, or the response of this part is missing. It is one failure for all
+    /// parts.
     pub of_whole: bool,
 }
 
 impl Client {
-    /// Reads an absolute URL, such as a next link, on the origin of the root; any other is refused unsent, because the
-    /// token would go there.
+    /// Reads an absolute URL, such as a next link, on the origin of the root; any other is refused unsent,
+    /// because the token would go there.
     pub async fn get(&self, token: &Token, url: &Url) -> ReadResponse {
         if url.origin() != self.origin {
             let mut attempt = self.unsent(token);
@@ -48,15 +49,16 @@ impl Client {
         ReadResponse { attempt: answer.attempt, body: answer.body, date, of_whole: false }
     }
 
-    /// Reads the id of one object: whether Graph accepts the token at all. Whatever but a 401 it answers, it does.
+    /// Reads the id of one object: whether Graph accepts the token at all. Whatever but a 401 it answers, it
+    /// does.
     pub async fn check(&self, token: &Token) -> Attempt {
         let mut url = self.collection();
         url.query_pairs_mut().append_pair("$select", "id").append_pair("$top", "1");
         self.read(token, url, LONGEST_PAGE, classify_read).await.attempt
     }
 
-    /// Reads up to twenty paths below root and version, such as `/users/{id}?$select=id`, in one `$batch`. As many
-    /// readings as paths, in their order; a part without an answer is a broken one.
+    /// Reads up to twenty paths below root and version, such as `/users/{id}?$select=id`, in one `$batch`. As
+    /// many readings as paths, in their order; a part without an answer is a broken one.
     pub async fn get_batch(&self, token: &Token, paths: &[String]) -> Vec<ReadResponse> {
         let (body, ids) = batch::encode(paths.iter().map(|path| batch::Request { method: "GET", path }));
         let answer = self.post_batch(token, body, LONGEST_PAGE).await;

@@ -11,9 +11,11 @@ use serde_json::value::RawValue;
 use super::client::Answered;
 use crate::model::{AttemptResult, TransientFailure};
 
-/// Longest answer, in bytes, that is searched for parts beside raw text: twenty error bodies and a page.
+/// Longest response, in bytes, that is searched for parts if it contains raw text: twenty error bodies and a
+/// page.
 const LONGEST_MENDED: usize = 1024 * 1024;
-/// Braces of raw text that are tried as the beginning of a part. Each may cost a look at all that follows it.
+/// Maximum number of braces in raw text that are tried as the beginning of a part. Each may cost a scan of
+/// the rest.
 const MOST_BRACES: u32 = 256;
 /// The headers of a part that mean something to us; all others are left where they are.
 const MEANT: [&str; 9] = [
@@ -57,7 +59,7 @@ struct Response<'a> {
     body: Option<&'a RawValue>,
 }
 
-/// What can be read of a body: all at once where every part has its shape, else each part by itself.
+/// The readable parts of a body: all together if every part is well-formed, otherwise each by itself.
 fn responses(body: &[u8]) -> Vec<Response<'_>> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if let Ok(Whole { responses }) = serde_json::from_slice(body) {
@@ -72,8 +74,8 @@ fn responses(body: &[u8]) -> Vec<Response<'_>> {
     }
 }
 
-/// The parts of an answer that is not JSON because raw text, such as a web page, stands in one of them
-/// (`docs/graph.md#batches`). An answer without its end is not read: it did not arrive whole.
+/// The parts of a response that is not JSON, because one of them contains raw text such as a web page
+/// (`docs/graph.md#batches`). A response without its end is not read.
 fn beside_raw_text(body: &[u8]) -> Vec<Response<'_>> {
     let mut found = Vec::new();
     let end = body.trim_ascii_end().strip_suffix(b"}").map(<[u8]>::trim_ascii_end);
@@ -99,8 +101,9 @@ fn beside_raw_text(body: &[u8]) -> Vec<Response<'_>> {
     found
 }
 
-/// The answers of `count` parts by place, whatever the status of the whole. `None`: no answer, or none that can be told
-/// from another; whether the work was done is not known. An answer that did not arrive whole has none.
+/// The replies of `count` parts by place, whatever the status of the batch. `None` for a part without a reply
+/// or with an ambiguous one: it is not known whether its action was processed. An incomplete response has no
+/// replies.
 pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Reply<'_>>> {
     let mut parts: Vec<Option<Reply<'_>>> = (0..count).map(|_| None).collect();
     let mut contradicted = vec![false; count];
@@ -136,7 +139,7 @@ pub(super) fn decode(answer: &Answered, count: usize) -> Vec<Option<Reply<'_>>> 
         }
     }
     for (part, contradicted) in parts.iter_mut().zip(contradicted) {
-        // Two answers that differ: neither is believed.
+        // Two replies that differ: neither is used.
         if contradicted {
             *part = None;
         }
@@ -160,8 +163,8 @@ fn plain(raw: &RawValue) -> Cow<'_, [u8]> {
     }
 }
 
-/// The headers that mean something; names compare without case, values may be numbers. Headers of another shape say
-/// nothing; the status does.
+/// The headers that mean something; names compare without case, values may be numbers. Headers of another
+/// shape say nothing; the status does.
 #[derive(Default)]
 struct Meant(HeaderMap);
 

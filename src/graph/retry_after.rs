@@ -1,4 +1,5 @@
-//! How long the service asked us to wait: headers and times in, a duration out. Nothing else happens but a line in the log.
+//! Reads the wait that the service asks for from headers and message. A pure function, except for a line in
+//! the log.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +20,8 @@ const HEADERS: [(&str, f64); 3] =
 const SEPARATORS: [char; 4] = [',', ';', '(', ')'];
 /// Words of a message that announce a wait.
 const LEADS: [&str; 4] = ["after", "in", "retry-after", "wait"];
-/// Words before a lead that make its time one that has passed: "timed out after 30 seconds", "100 requests in 60 seconds".
+/// Words before a lead that make its time one that has passed: "timed out after 30 seconds", "100 requests in
+/// 60 seconds".
 const PASSED: [&str; 16] = [
     "aborted",
     "calls",
@@ -45,7 +47,8 @@ const DURATION_WORDS: usize = 6;
 /// Longest part, in characters, of an unreadable value that is logged.
 const MAX_LOGGED: usize = 60;
 
-/// The announced wait, counted from receipt: the largest of all forms given. `None`: absent, zero or unreadable.
+/// The announced wait, counted from receipt: the largest of all forms given. `None`: absent, zero or
+/// unreadable.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let told = headers.get(DATE).and_then(|value| moment(value.to_str().ok()?));
     let clock = || told.or_else(|| Timestamp::try_from(now).ok());
@@ -86,12 +89,13 @@ fn wait(value: &str, unit: f64, clock: impl Fn() -> Option<Timestamp>) -> Option
     if let Ok(duration) = value.to_ascii_lowercase().parse::<SignedDuration>() {
         return bounded(duration.as_secs_f64());
     }
-    // Against the service's own clock where it tells it; in the past: at least a second.
+    // Measured from the clock of the service if the response has a `Date`. A time in the past gives one
+    // second.
     bounded(moment(value)?.duration_since(clock()?).as_secs_f64().max(1.0))
 }
 
-/// A time as services write it, in any case: RFC 9110, RFC 2822 with any zone, RFC 850, asctime, ISO 8601. Without a
-/// zone it is taken for UTC, as all dates of HTTP are.
+/// A time as services write it, in any case: RFC 9110, RFC 2822 with any zone, RFC 850, asctime, ISO 8601.
+/// Without a zone it is taken for UTC, as all dates of HTTP are.
 fn moment(text: &str) -> Option<Timestamp> {
     let text = text.trim().to_ascii_uppercase();
     let bare =
@@ -104,14 +108,15 @@ fn moment(text: &str) -> Option<Timestamp> {
     if let Ok(time) = DateTime::strptime("%a %b %d %H:%M:%S %Y", civil) {
         return utc(time);
     }
-    // The day of the week adds nothing and may be missing; RFC 850 writes it out and joins the date with hyphens.
+    // The day of the week adds nothing and may be missing; RFC 850 writes it out and joins the date with
+    // hyphens.
     let date = civil.split_once(',').map_or(civil, |(_, date)| date);
     let (day, rest) = date.trim_start().split_once(' ')?;
     let zone = if bare.is_some() { " +0000" } else { "" };
     rfc2822::DateTimeParser::new().parse_timestamp(format!("{} {rest}{zone}", day.replace('-', " "))).ok()
 }
 
-/// The wait that stands in a message: "Please try after N seconds", "again in 2 minutes". The largest, as ever.
+/// The largest wait in a message: "Please try after N seconds", "again in 2 minutes".
 pub(super) fn in_message(message: &str) -> Option<Duration> {
     let lower = message.to_ascii_lowercase().replace("(s)", "s");
     // A comma inside a number is one of thousands; any other ends a word.
@@ -144,7 +149,8 @@ mod tests {
 
     const DATE_IN_HEADER: &str = "Mon, 23 Nov 2026 21:00:00 GMT";
 
-    /// The wait in milliseconds that headers ask for, on a machine whose clock is ten minutes ahead of the service's.
+    /// The wait in milliseconds that headers ask for, on a machine whose clock is ten minutes ahead of the
+    /// service's.
     fn millis(given: &[(&'static str, &str)]) -> Option<u128> {
         let mut headers = HeaderMap::new();
         for (name, value) in given {

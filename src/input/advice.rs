@@ -1,5 +1,5 @@
-//! Why a list is refused, and what to type instead. Each piece of advice is tried on the list before it is
-//! given.
+//! The message for a list that is refused, with flags that help. Each flag is tried on the list before it is
+//! advised.
 
 use super::cell::id_text;
 use super::first::Start;
@@ -16,7 +16,7 @@ const LISTED: usize = 60;
 /// Longest sample and column name, in characters.
 const SHOWN: usize = 40;
 
-/// Words in the names of columns whose cells are shown to nobody.
+/// Words in the names of columns whose cells are never shown.
 const SECRET: [&str; 8] = ["passw", "pwd", "kennwort", "motdepasse", "contraseña", "secret", "token", "key"];
 
 /// The message of a refusal, with the flags that work.
@@ -61,7 +61,7 @@ pub(super) fn explain_refusal(
     Error::Input { file: given.input.to_owned(), line: refusal.line, column: refusal.column, message }
 }
 
-/// What to type.
+/// The flag to type.
 fn flag(advice: Advice, header: Option<&[String]>) -> String {
     match advice {
         Advice::Column(at) => format!("--column {}", word_for(header, at)),

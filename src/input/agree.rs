@@ -11,7 +11,7 @@ const SHOWN: usize = 40;
 /// Rows that are compared. What is another thing's id repeats within a few rows; more would cost memory for
 /// each.
 const COMPARED: u64 = 1_000;
-/// One row in so many may contradict: a user who was renamed between two exports, a slip of the hand.
+/// One row in this many may contradict, for example a user who was renamed between two exports.
 const TOLERATED: u64 = 20;
 
 /// The ids of the first rows in the chosen column and in another one with a known name.
@@ -59,9 +59,8 @@ impl Agreement {
         self.contradictions += u64::from(contradicts);
     }
 
-    /// Refuses the list where one id often stands with several others. Whichever of the two repeats, the
-    /// chosen one is of something that many users share, or of which one user has many: a group, a license, a
-    /// device.
+    /// Refuses the list if one id often occurs with several others. The chosen column then names something
+    /// that many users share, or of which one user has several: a group, a license, a device.
     pub(super) fn refusal(self) -> Option<Refusal> {
         let (lines, id, column) = self.first?;
         if self.contradictions * TOLERATED <= self.compared {

@@ -1,9 +1,9 @@
-//! What an id cell says, without what programs put around it.
+//! Reads an id cell without the characters that programs put around an id.
 
 use crate::model::{is_invisible, strip_formula_guard};
 
-/// Blanks of any kind and invisible characters at the ends are no part of an id, nor are quotes around it,
-/// which stay where a blank stands between delimiter and quote: `Ann, "ann@contoso.com"`.
+/// Removes blanks and invisible characters at the ends, and quotes around the text. Quotes remain in a cell
+/// if a blank precedes them: `Ann, "ann@contoso.com"`.
 pub(super) fn trim(cell: &str) -> &str {
     if let [first, .., last] = cell.as_bytes()
         && first.is_ascii_graphic()

@@ -35,11 +35,11 @@ const SAMPLED: usize = 1_000;
 /// Longest sample of a cell, in characters.
 const SAMPLE: usize = 40;
 
-/// What a cell holds beside an id.
+/// What an id cell contains besides an id.
 enum Held {
     /// Another id.
     Several,
-    /// What looks like the other cells of the row, behind this character.
+    /// The other cells of the row, separated by this character.
     Parted(char),
     /// Something else.
     More,
@@ -131,11 +131,11 @@ impl Checked {
     fn pass(&mut self, given: &Given<'_>) -> Result<Option<Widths>, Fault> {
         let key = (fastrand::u64(..), fastrand::u64(..));
         let mut ids: Vec<([u32; 4], u32)> = Vec::new();
-        // Growing would copy, with both in memory; what is reserved and never touched costs none. Where the
-        // system will not promise so much, it grows.
+        // Reserved memory that is never used costs nothing, and growing would copy the ids with both copies
+        // in memory. If the system refuses the reservation, the vector grows.
         let _ = ids.try_reserve_exact(usize::try_from(self.bytes / SHORT_LINE).unwrap_or(0));
         let mut sample = None;
-        // Whether a column is the right one is asked of the whole list, so that all shards of it agree.
+        // The whole list decides whether the column is right, so that all shards agree.
         let (mut unusable, mut unusable_line) = (0, None);
         let mut agreement = self.layout.second.map(|second| Agreement::new(self.layout.column, second));
         let Start { first, first_sheet_row, has_header, titles, .. } = &self.start;
@@ -210,13 +210,13 @@ impl Checked {
         if let Some(refusal) = agreement.and_then(Agreement::refusal) {
             return Err(refusal.into());
         }
-        // What is in a list of ours was looked at when it was written: those who cannot be sent stay in it.
+        // A list that reprovision wrote was checked then, and may consist of rows that cannot be sent.
         if self.rows > 1 && unusable * 2 > self.rows && !self.ours {
             return Err(self
                 .mostly_unusable(given, unusable, unusable_line, &sample.unwrap_or_default())?
                 .into());
         }
-        // By the first half, which tells nearly all apart: arrays are compared word by word.
+        // The first half of the hash differs in nearly all cases and is faster to compare than the array.
         let half = |hash: &[u32; 4]| u64::from(hash[0]) << 32 | u64::from(hash[1]);
         ids.sort_unstable_by(|a, b| half(&a.0).cmp(&half(&b.0)).then_with(|| a.cmp(b)));
         let mut first = 0;
@@ -241,7 +241,7 @@ impl Checked {
         self.unusable.clear();
     }
 
-    /// Where there is no header and one column was taken for the only one, another id beside it would be
+    /// Refuses another id on a line of a list without a header whose only column was chosen. It would be
     /// lost.
     fn refuse_second_id(&self, gathered: &Gathered) -> Result<(), Refusal> {
         let Ok(cells) = &gathered.cells else { return Ok(()) };
@@ -296,8 +296,8 @@ impl Checked {
         Ok(refusal)
     }
 
-    /// What the cells of the chosen column hold instead of an id, as the first that holds one with something
-    /// else tells.
+    /// What the cells of the chosen column contain instead of an id, decided by the first cell that contains
+    /// an id and something else.
     fn cells_hold(&self, copy: &Path) -> Result<Option<Held>, Error> {
         for row in self.read(copy)?.take(SAMPLED) {
             let Ok(cells) = row?.1.cells else { continue };

@@ -10,11 +10,11 @@ use crate::sys;
 /// Read at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// Whether there is something to read, before anybody signs in for it. It is not opened: that would end a
-/// named pipe.
+/// Checks before the sign-in whether the input can be read. It is not opened, because that would end a named
+/// pipe.
 ///
 /// # Errors
-/// `Error::Input` says why not, and where it was looked for.
+/// `Error::Input` with the reason and the folder.
 pub fn look(input: &Path) -> Result<(), Error> {
     let fault = |message: String| Error::Input { file: input.to_owned(), line: None, column: None, message };
     match fs::metadata(input) {
@@ -61,7 +61,7 @@ pub(super) fn copy_and_hash(input: &Path, copy: &Path) -> Result<(String, u64), 
     Ok(poured)
 }
 
-/// Whether a file of so many bytes read is not the one that was opened, or not the whole of it.
+/// Whether the file changed while it was read, or was not read completely.
 fn changed(before: &Metadata, after: &Metadata, bytes: u64) -> bool {
     before.len() != bytes || after.len() != bytes || before.modified().ok() != after.modified().ok()
 }

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use encoding_rs::{CoderResult, Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-/// How much is read at a time.
+/// Bytes that are read together.
 const CHUNK: usize = 64 * 1024;
-/// One byte of so many may be NUL; UTF-16 of names and ids has about one of two.
+/// In a text in UTF-8, at most one byte in this many is NUL. In UTF-16 about one in two is.
 const NUL_SHARE: usize = 10;
 
-/// How files begin that people give for a list, and what to do.
+/// First bytes of other file formats, and the advice for each.
 const OTHERS: [(&[u8], &str); 11] = [
     // The first begins as UTF-16 does.
     (b"\xff\xfe\0\0", UTF_32),
@@ -31,7 +31,7 @@ const UTF_32: &str = "this is UTF-32: save it as UTF-8, in PowerShell with -Enco
 const TWO_MARKS: &str = "this file has two byte order marks of different encodings: save it as UTF-8, in PowerShell with -Encoding UTF8";
 const JSON: &str = "this is JSON, not CSV: give a CSV, or one id a line";
 
-/// What the whole file is, decided by its first bytes and one scan for valid UTF-8.
+/// Detects the encoding by the first bytes and one scan for valid UTF-8.
 pub(super) fn detect(path: &Path) -> io::Result<Result<&'static Encoding, &'static str>> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; CHUNK];

@@ -1,4 +1,4 @@
-//! The first lines of a list: what stands above the header, the header, and whether there is one.
+//! The first lines of a list: titles above the header, the header, and whether there is one.
 
 use super::cell::trim;
 use super::export;
@@ -49,7 +49,7 @@ impl Start {
     /// Reads the first lines of a list.
     ///
     /// # Errors
-    /// Where it holds nothing, or nobody can tell where its rows begin.
+    /// The list is empty, or it is unclear where its rows begin.
     pub(super) fn find(given: &Given<'_>, options: &Options) -> Result<Self, Fault> {
         let delimiter = match options.delimiter {
             Some(delimiter) => delimiter,
@@ -147,8 +147,8 @@ fn detect_delimiter(given: &Given<'_>, options: &Options) -> Result<u8, Fault> {
     Ok(first.unwrap_or(b','))
 }
 
-/// Whether a line has the column that was asked for by name; where none was, a known name. Below the first
-/// line one with an id is a row all the same.
+/// Whether a line is a header: it has the column named by the user, or else a known name. Below the first
+/// line, a line with an id is a row.
 fn is_header(record: &Gathered, at: usize, options: &Options) -> bool {
     let Ok(cells) = &record.cells else { return false };
     // A header may give an example, in words.
@@ -168,8 +168,8 @@ fn header_among(looked: &[Gathered], options: &Options) -> Result<Option<usize>,
     let first_row = looked.iter().position(holds_id).unwrap_or(looked.len());
     let by_number = options.column.as_deref().is_some_and(is_number);
     let mut found = (0..looked.len()).filter(|at| is_header(&looked[*at], *at, options));
-    // Below a row a line that looks like a header may be one with a note, and the number tells which cell
-    // counts.
+    // Below a row, a line that looks like a header may be a row with a note. The number of the column
+    // decides.
     let Some(header) = found.next().filter(|at| *at <= first_row || !by_number) else { return Ok(None) };
     let line = looked[header].line;
     if let Some(other) = found.find(|at| *at < first_row && looked[*at].cells != looked[header].cells) {
@@ -220,7 +220,7 @@ pub(super) fn id_like(cell: &str) -> bool {
     (cell.contains('@') && !annotation) || (digits >= HEX_DIGITS && others <= BESIDE_DIGITS)
 }
 
-/// How many ids a cell holds, with whatever stands between them.
+/// Number of ids in a cell, with any separators.
 pub(super) fn ids_in(cell: &str) -> usize {
     let between = |c: char| c.is_whitespace() || ",;:/|<>()[]\"'".contains(c);
     cell.split(between).filter(|part| UserId::parse(part).is_ok()).count()

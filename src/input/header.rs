@@ -8,8 +8,8 @@ use super::options::Options;
 use super::refusal::{Advice, Refusal};
 use crate::model::{ObjectKind, UserId, count, sanitize};
 
-/// How the accounts of a run begin, what they are called, and the list that is meant where one is given as a
-/// list: with an `id` like any other, they would have everybody sent again.
+/// Result files of a run: first columns, file name, and the list to use instead. They have an `id` column, so
+/// all users would be sent again.
 const ACCOUNTS: [(&[&str], &str, &str); 2] = [
     (&["row", "id", "outcome", "reason"], "results.csv", "failed.csv"),
     (&["row", "id", "userPrincipalName", "displayName", "verdict"], "verified.csv", "still-failing.csv"),
@@ -23,9 +23,9 @@ const SHOWN: usize = 80;
 pub(super) struct Layout {
     pub(super) column: usize,
     pub(super) name: String,
-    /// Another column with a known id name, where nobody chose: both must mean the same user.
+    /// Another column with a known id name, if the user did not choose. Both must name the same user.
     pub(super) second: Option<usize>,
-    /// The only column of the first line that holds anything, where there is no header and nobody chose.
+    /// The only filled column of the first line, if there is no header and the user did not choose.
     pub(super) alone: bool,
 }
 
@@ -42,7 +42,7 @@ impl Layout {
 /// Chooses the id column.
 ///
 /// # Errors
-/// Says what hinders, and which columns or flags to try.
+/// A refusal with the reason, and the columns or flags to try.
 pub(super) fn choose(start: &Start, options: &Options) -> Result<Layout, Refusal> {
     if let Some(wanted) = options.column.as_deref() {
         return asked_for(start, wanted, options.reading.is_some());
@@ -131,7 +131,7 @@ fn asked_for(start: &Start, wanted: &str, by_number: bool) -> Result<Layout, Ref
     }
 }
 
-/// A list of one column needs no known name, unless the name tells that it is somebody else's.
+/// A list of one column needs no known name, but its name must not belong to another person or thing.
 fn one_column(start: &Start, only: usize) -> Result<Layout, Refusal> {
     let name = start.first[only].trim();
     let wider = start.next.iter().any(|cells| filled(cells).iter().any(|at| *at != only));

@@ -21,14 +21,14 @@ use crate::model::{BadId, CsvLayout, ObjectKind, Reason, Shard, UserId, count, s
 /// Longest id cell shown, in characters.
 const SHOWN: usize = 256;
 
-/// What the pass found. The rows to send are kept as one bit each.
+/// A checked list: its form and its counts.
 #[derive(Debug)]
 pub struct Checked {
     /// Of the bytes as given, in hex; empty where a copy was opened again.
     pub sha256: String,
     /// Size of the bytes as given.
     pub bytes: u64,
-    /// What the bytes were read as.
+    /// The encoding of the list.
     pub encoding: &'static Encoding,
     /// Cell delimiter.
     pub delimiter: u8,
@@ -42,7 +42,7 @@ pub struct Checked {
     pub selected: u64,
     /// Rows to send.
     pub users: u64,
-    /// Rows whose id stands in an earlier row.
+    /// Rows with the id of an earlier row.
     pub duplicates: u64,
     /// Rows without a usable id.
     pub invalid: u64,
@@ -71,7 +71,7 @@ pub struct Checked {
     pub(super) same: Vec<(u32, u32)>,
 }
 
-/// What an id cell holds.
+/// The content of an id cell.
 pub(super) struct Found<'a> {
     pub(super) id: UserId,
     /// As it was written, without what stood around it.
@@ -129,12 +129,12 @@ impl Checked {
         }
     }
 
-    /// What the bytes were read as, as people write it.
+    /// The name of the encoding for messages.
     pub fn encoding_name(&self) -> &'static str {
         if self.encoding == encoding_rs::WINDOWS_1252 { "Windows-1252" } else { self.encoding.name() }
     }
 
-    /// How it was split.
+    /// How the list was split into cells.
     pub fn reading(&self) -> CsvLayout {
         CsvLayout {
             delimiter: char::from(self.delimiter),
@@ -146,7 +146,7 @@ impl Checked {
 
     /// Names of the columns: those of the header, or where there is none such that the ids are found again.
     pub fn names(&self) -> Vec<String> {
-        // What is invisible would be written as an escape, and the column would not be found again.
+        // Invisible characters would be written as escapes, and the column would not be found again.
         let bare = |header: &Vec<String>| header.iter().map(|name| trim(name).to_owned()).collect();
         self.header.as_ref().map(bare).unwrap_or_else(|| {
             let name = |at| match at == self.layout.column {
@@ -157,7 +157,7 @@ impl Checked {
         })
     }
 
-    /// What was assumed about the input, a sentence each, for people.
+    /// The assumptions about the input, one sentence each.
     pub fn assumed(&self) -> Vec<String> {
         let mut said = Vec::new();
         if self.encoding == encoding_rs::WINDOWS_1252 {

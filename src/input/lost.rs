@@ -1,9 +1,9 @@
-//! Characters of the input that could not be read: they are counted and their place is said.
+//! Counts the characters of the input that could not be read, and keeps the first line.
 
 use super::records::Gathered;
 use crate::model::count;
 
-/// What stands where bytes were no text, here or in the program before.
+/// The character for bytes that could not be read, here or in the program that wrote the list.
 const LOST: char = char::REPLACEMENT_CHARACTER;
 
 /// Rows that hold one.
@@ -15,7 +15,7 @@ pub(super) struct Lost {
 }
 
 impl Lost {
-    /// Looks at one row.
+    /// Counts the characters of one row.
     pub(super) fn look(&mut self, gathered: &Gathered) {
         let breaks = |text: &str| text.matches('\n').count() as u64;
         let found = match &gathered.cells {

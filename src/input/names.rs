@@ -26,7 +26,7 @@ const UPNS: &[&str] = &["userprincipalname", "upn", "username", "signinname"];
 /// Names that say by themselves whose id they hold, in whatever list they stand.
 fn telling(object: ObjectKind) -> &'static [&'static str] {
     match object {
-        // In a log, `userId` may be the one who did it.
+        // In a log, `userId` may name the person who made the change.
         ObjectKind::Users => &["userobjectid", "externaldirectoryobjectid"],
         ObjectKind::Groups => &["groupid", "externaldirectoryobjectid"],
         ObjectKind::Contacts => &["contactid", "externaldirectoryobjectid"],
@@ -144,19 +144,19 @@ pub(super) fn normal(name: &str) -> String {
     bare(property.map_or(name, |(_, property)| property))
 }
 
-/// What stands before the first brackets of a name, and in them.
+/// The parts of a name before and inside the first brackets.
 fn bracketed(name: &str) -> Option<(&str, &str)> {
     let (label, rest) = name.split_once('[')?;
     Some((label, rest.split_once(']')?.0.trim()))
 }
 
-/// Whether a name tells that its column is about another person or thing than the row's user.
+/// Whether the column with this name belongs to another person or thing than the user of the row.
 pub(super) fn is_of_another(name: &str) -> bool {
     let name = bare(name);
     PERSONS.iter().chain(&THINGS).any(|word| name.contains(word))
 }
 
-/// Whether a name tells that its column is about another person than the row's user.
+/// Whether the column with this name belongs to another person than the user of the row.
 pub(super) fn is_of_another_person(name: &str) -> bool {
     let name = bare(name);
     PERSONS.iter().any(|word| name.contains(word))
@@ -221,7 +221,8 @@ pub(super) fn named(header: &[String], wanted: &str) -> Vec<usize> {
         .unwrap_or_default()
 }
 
-/// What to type after `--column` for a column: its name where a shell takes it as it stands, else its number.
+/// The word to type after `--column`: the name of the column if a shell needs no quotes for it, otherwise its
+/// number.
 pub(super) fn word_for(header: Option<&[String]>, at: usize) -> String {
     let name = header.and_then(|header| Some((header, trim(header.get(at)?))));
     let plain = |name: &str| {

@@ -1,8 +1,8 @@
-//! What the user said about the input.
+//! The options for reading the input.
 
 use crate::model::{CsvLayout, ObjectKind, Shard};
 
-/// What the user said about the input.
+/// The options for reading the input.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// `--column`: name or number from 1.
@@ -11,9 +11,9 @@ pub struct Options {
     pub delimiter: Option<u8>,
     /// `--object`: what the ids name.
     pub object: ObjectKind,
-    /// How an earlier look split the list.
+    /// How the list was split before.
     pub reading: Option<CsvLayout>,
-    /// `--shard`: the rows that are this call's.
+    /// `--shard`: the rows of this invocation.
     pub shard: Option<Shard>,
 }
 

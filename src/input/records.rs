@@ -7,7 +7,7 @@ use memchr::memchr2;
 
 use crate::model::is_invisible;
 
-/// A record that has not ended after so many physical lines never will.
+/// Maximum number of physical lines of a record.
 const MAX_LINES: usize = 100;
 /// The same in bytes; also the longest physical line that is kept.
 const MAX_BYTES: usize = 64 * 1024;
@@ -84,7 +84,7 @@ pub(super) struct Records<R> {
 }
 
 impl<R: BufRead> Records<R> {
-    /// Reads records of any width; [`Records::of_width`] says how many cells a whole row has.
+    /// Reads records of any width. [`Records::of_width`] sets the number of cells of a complete row.
     pub(super) fn new(reader: R, delimiter: u8) -> Self {
         let ahead = VecDeque::new();
         Self { reader, delimiter, width: 0, last_width: 0, after_broken: false, ahead, line: 0, sheet_row: 0 }
@@ -184,7 +184,8 @@ impl<R: BufRead> Records<R> {
         Ok(next)
     }
 
-    /// One physical line without its end (LF, CRLF or CR); what is over the bound is dropped, and said.
+    /// Reads one physical line without its end (LF, CRLF or CR). Bytes beyond the limit are dropped and
+    /// reported.
     fn read_line(&mut self) -> io::Result<Option<(String, bool)>> {
         let mut line = Vec::new();
         let mut cut = false;
@@ -251,7 +252,7 @@ impl Stray {
         if !cell.contains('"') {
             return;
         }
-        // What nobody sees before a quote keeps it from being syntax, as a blank does.
+        // An invisible character before a quote makes it a part of the cell, as a blank does.
         let bare = cell.trim_matches(|c: char| c.is_whitespace() || is_invisible(c));
         let (begins, ends) = (bare.starts_with('"'), bare.ends_with('"'));
         if begins && ends && bare.len() > 1 {

@@ -40,13 +40,13 @@ pub(super) enum Advice {
     Delimiter(u8),
 }
 
-/// Why a list cannot be used as it was asked for.
+/// Why a list cannot be used.
 #[derive(Debug)]
 pub(super) struct Refusal {
     /// Physical line and column, where there is one.
     pub(super) line: Option<u64>,
     pub(super) column: Option<u64>,
-    /// What is wrong, and what to do where no flag would help; no full stop at the end.
+    /// What is wrong, and what to do if no flag helps. Without a full stop at the end.
     pub(super) why: String,
     /// Flags to try.
     pub(super) advice: Vec<Advice>,

@@ -26,7 +26,7 @@ impl Names {
 
     /// Whether a row has the same names in the same order. `column` is that of the ids.
     pub(super) fn are_repeated_by(&self, cells: &[String], column: usize) -> bool {
-        // The id cell alone tells nearly all rows from the header.
+        // The id cell alone distinguishes nearly all rows from the header.
         let name = |at: usize| self.0.get(at).map_or("", String::as_str);
         let same = |at: usize| cells.get(at).map_or("", |cell| trim(cell)).to_lowercase() == name(at);
         let alike = cells.get(column).is_some_and(|cell| trim(cell).eq_ignore_ascii_case(name(column)));

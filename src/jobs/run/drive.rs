@@ -34,13 +34,13 @@ use crate::stop::{Stop, StopReason};
 use crate::sys::Signals;
 use crate::terminal::Console;
 
-/// Events on their way: enough to keep everybody busy, few enough to be nothing.
+/// Capacity of the event channel. It keeps the workers busy and needs little memory.
 const CHANNEL: usize = 256;
-/// Rows that are handed over together: the reading thread wakes once for so many.
+/// Rows that are sent to the pool together, so that the reading thread wakes up less often.
 const TOGETHER: usize = 256;
-/// Rows read ahead, some 200 bytes each: nobody waits for them while the next are read.
+/// Rows that are read ahead, about 200 bytes each, so that workers do not wait for the file.
 const AHEAD: usize = 4 * TOGETHER;
-/// Workers get this long to notice that all ends at once.
+/// Time for the workers to end after an abort.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// After a second signal, records on their way get this long: the process is gone within 200 ms.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -75,12 +75,12 @@ pub(super) struct Call<E> {
     pub(super) folder: PathBuf,
     /// The lock of the folder. The journal thread holds it too, because it may outlive this function.
     pub(super) lock: Lock,
-    /// What an earlier call learned about the rate.
+    /// The rate that an earlier invocation learned.
     pub(super) learned: Option<SavedRate>,
     pub(super) simulated: bool,
 }
 
-/// How driving ended.
+/// How the run ended.
 #[derive(Debug)]
 pub(super) enum DriveEnd {
     /// All that came is in the journal, or why it is not.

@@ -14,12 +14,12 @@ use crate::rundir::read_results;
 
 /// Users of the list.
 const USERS: u64 = 500;
-/// Of them at once.
+/// Users in flight.
 const IN_FLIGHT: u16 = 4;
-/// Nothing here takes a twentieth of it, and a broken test must not hang.
+/// Time limit of a test, so that a broken one does not hang. Each needs less than a twentieth of it.
 const LONG: Duration = Duration::from_secs(20);
 
-/// Answers nobody before the run is stopped, and counts who waits for that.
+/// Answers no request before the run is stopped, and counts the waiting requests.
 struct Late(Stop, Arc<AtomicU64>);
 
 impl Exchange for Late {
@@ -38,7 +38,7 @@ impl Exchange for Late {
     fn rejected(&self, _attempt: &Attempt) {}
 }
 
-/// Stops the run with its request, which nothing can take back, and is answered when the test says so.
+/// Stops the run while its request is in flight. The test decides when the response arrives.
 struct Stuck(std::sync::Mutex<std::sync::mpsc::Receiver<()>>, Stop);
 
 impl Exchange for Stuck {
@@ -104,7 +104,7 @@ async fn a_run_over_which_nobody_watches_any_more_is_stopped_at_once() {
     let Ok(DriveEnd::Written(Ok(()))) = ended else { panic!("{ended:?}") };
     let bug = "the watch over signals, --deadline and --max-stall ended unexpectedly";
     assert_eq!(stop.reasons(), [StopReason::Bug(bug.to_owned())]);
-    // Who was in flight has his record, and nobody was sent after that.
+    // Users in flight have their records, and no user was sent after that.
     let read = read_results(folder.path(), USERS).expect("results");
     assert_eq!(read.totals.records, u64::from(IN_FLIGHT));
 }

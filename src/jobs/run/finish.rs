@@ -1,4 +1,4 @@
-//! After the work: `failed.csv`, `summary.json`, what is said, and the exit code.
+//! The end of a run: writes `failed.csv` and `summary.json`, prints the result, and decides the exit code.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,20 +20,20 @@ use crate::stop::StopReason;
 use crate::sys;
 use crate::terminal::Console;
 
-/// How the work ended.
+/// The state of the run after its last request.
 #[derive(Debug, Default)]
 pub(super) struct Worked {
     /// Why it stopped early.
     pub(super) reasons: Vec<StopReason>,
-    /// What went wrong with a file of ours.
+    /// The error of a file that could not be written.
     pub(super) error: Option<Error>,
     /// Length of this call.
     pub(super) wall: Duration,
-    /// What the limits of the service did.
+    /// How often and how long the service throttled the run.
     pub(super) waits: ThrottleStats,
     /// Lines of `results.csv` that were found damaged at the start.
     pub(super) damaged: u64,
-    /// What was said of the sign-in meanwhile.
+    /// Notices about the sign-in.
     pub(super) notes: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ impl OriginalRows {
     }
 }
 
-/// How a call ended, to be told.
+/// The result of an invocation, ready to be printed.
 #[derive(Debug)]
 pub(super) struct Accounted {
     pub(super) exit: Exit,
@@ -104,7 +104,8 @@ pub(super) fn account(
     if let Some(error) = &worked.error {
         fail(error, &mut exit);
     }
-    // What is claimed is what is read back: one pass over the file, whatever the run itself believes to have written.
+    // What is claimed is what is read back: one pass over the file, whatever the run itself believes to have
+    // written.
     let (mut figures, mut failed) = (Figures::begun(), Failed::default());
     let read = read_account(folder, run.rows, |record| {
         figures.add(record);
@@ -154,8 +155,8 @@ pub(super) fn account(
     Accounted { exit, totals: Some(read.totals), stopped: summary.stopped, text }
 }
 
-/// A complete run that was named again, or cut short before its account was written: nothing is sent, what is missing or
-/// of an earlier call is written, and it ends with its own code.
+/// A complete run that was named again, or cut short before its account was written: nothing is sent, what is
+/// missing or of an earlier call is written, and it ends with its own code.
 ///
 /// # Errors
 /// `Error::File`.
@@ -227,7 +228,7 @@ fn print_stops(exit: Exit, stopped: &[String], console: &Console) {
     }
 }
 
-/// What a reason for stopping ends with.
+/// The exit code for a stop reason.
 pub(super) fn exit_of(why: &StopReason) -> Exit {
     match why {
         StopReason::Interrupted => Exit::Interrupted,

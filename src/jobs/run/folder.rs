@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::rundir::{Lock, RUNS, RunFile, find_matching_runs, lock_runs, new_folder, remove_debris};
 use crate::sys;
 
-/// What a run writes, or replaces.
+/// The files that a run writes or replaces.
 const NAMES: [&str; 10] = [
     "run.json",
     "input.csv",
@@ -24,14 +24,15 @@ const NAMES: [&str; 10] = [
     "still-failing.csv",
 ];
 
-/// A file in the way of a run's own in a folder where none has begun: the lock is the first thing that one leaves.
+/// A file in the way of a run's own in a folder where none has begun: the lock is the first thing that one
+/// leaves.
 fn not_ours(folder: &Path) -> Option<&'static str> {
     let ours = folder.join("lock").exists() || RunFile::read(folder).is_some();
     NAMES.into_iter().find(|name| !ours && folder.join(name).exists())
 }
 
-/// A locked folder. Dropped before [`Claim::keep`], a folder that this call created goes away again, and the `run.json` of
-/// the call that last worked on it stands again: when it began, with what, and by which clock.
+/// A locked folder. Dropped before [`Claim::keep`], a folder that this call created goes away again, and the
+/// `run.json` of the call that last worked on it stands again: when it began, with what, and by which clock.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) folder: PathBuf,
@@ -40,19 +41,19 @@ pub(super) struct Claim {
     before: Option<RunFile>,
 }
 
-/// What was found in the folder, or beside it.
+/// The contents of the folder, and matching runs next to it.
 #[derive(Debug)]
 pub(super) struct ClaimedRun {
-    /// `run.json` as it stands now.
+    /// The present `run.json`.
     pub(super) run: RunFile,
     /// Whether the run was there before.
     pub(super) known: bool,
-    /// A finished run of the same identity beside it.
+    /// A finished run with the same identity in the same parent folder.
     pub(super) finished: Option<PathBuf>,
 }
 
 impl Claim {
-    /// Locks the folder asked for, or a new one.
+    /// Locks the given folder, or a new one.
     ///
     /// # Errors
     /// `Error::Locked` names the holder; `Error::File`; `Error::Usage` if it is not a folder.
@@ -89,7 +90,7 @@ impl Claim {
         Ok(claim)
     }
 
-    /// Where the input is copied to while it is checked.
+    /// The path to which the input is copied while it is checked.
     pub(super) fn incoming(&self) -> PathBuf {
         self.folder.join("input.incoming")
     }
@@ -104,8 +105,8 @@ impl Claim {
         self.folder.parent().unwrap_or(Path::new(""))
     }
 
-    /// Makes this the run that `run` describes: goes on with the newest unfinished one of the same identity where that
-    /// was asked, and writes `run.json`.
+    /// Makes this the run that `run` describes: goes on with the newest unfinished one of the same identity
+    /// where that was asked, and writes `run.json`.
     ///
     /// # Errors
     /// `Error::Usage` where the folder holds another run; `Error::Locked`; `Error::Damaged`; `Error::File`.
@@ -167,7 +168,8 @@ impl Claim {
         Ok(ClaimedRun { run, known: is_known, finished })
     }
 
-    /// For a thread that writes: it may outlive this claim, and nobody else must write beside it.
+    /// The lock for a thread that writes. The thread may outlive this claim, and no other process may write
+    /// meanwhile.
     pub(super) fn lock(&self) -> Lock {
         self.lock.clone().expect("taken when dropped alone")
     }

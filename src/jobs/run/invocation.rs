@@ -37,15 +37,16 @@ const BUILT_IN: &str = include_str!("../../../samples/users.csv");
 const RETRY_OF: usize = 20;
 /// Longest name of a run taken from a cell, in characters.
 const RUN_NAME: usize = 120;
-/// The last words of a process that is to end at once may take so long.
+/// Longest time for printing the last messages of an aborted process.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
-/// What an invocation came to.
+/// The result of an invocation.
 #[derive(Debug)]
 pub struct RunEnd {
-    /// How the process that ran it should end.
+    /// The exit code for the process.
     pub exit: Exit,
-    /// The run that it worked on or found complete; `None` if there was nothing to do, or nothing was to be sent.
+    /// The run that it worked on or found complete; `None` if there was nothing to do, or nothing was to be
+    /// sent.
     pub run: Option<EndedRun>,
 }
 
@@ -99,7 +100,7 @@ struct Ready {
     journal: Journal,
     read: ReadBack,
     to_do: u64,
-    /// How long a person thought about the question: no part of the run.
+    /// Time for which the confirmation was pending. It does not count as time of the run.
     thought: Duration,
     console: Console,
 }
@@ -195,7 +196,8 @@ impl Ready {
         let refused = session.missing_permission(plan.kind, true);
         let http = session.connections(plan.concurrency)?;
         let (tokens, simulator) = (session.tokens.clone(), &session.simulator);
-        // Every embedded simulator begins with a full quota: what another one said of its own is nothing to it.
+        // Every embedded simulator begins with a full quota: what another one said of its own is nothing to
+        // it.
         let state = match simulator {
             Some(_) => State::read(&claim.folder),
             None => newest_state(claim.parent(), &run.identity),
@@ -304,7 +306,8 @@ impl Ready {
     }
 }
 
-/// The last words of a process that was told to end at once: a blocked terminal keeps it no longer than the rest.
+/// The last words of a process that was told to end at once: a blocked terminal keeps it no longer than the
+/// rest.
 async fn stopped_at_once(again: String, console: &Console) {
     let said = format!("stopped at once; all answers received are recorded. To continue: {again}");
     let console = console.clone();

@@ -1,4 +1,4 @@
-//! A part without which the run must not go on: when it panics, nothing new is sent from that moment on.
+//! Guards a part of the run: if it panics, the run stops immediately.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! What one invocation of `run` is to do, typed and checked.
+//! The plan of one invocation of `run`, typed and checked.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::model::{
 use crate::rundir::{NextCommands, READ_WITH, SCENARIO, TENANT_NAME};
 use crate::session::{Endpoint, Session};
 
-/// The run stops after this time without an answer for any user, unless something else is asked for. A scheduled job waits
-/// longer than a person.
+/// The run stops after this time without an answer for any user, unless something else is asked for. A
+/// scheduled job waits longer than a person.
 pub const DEFAULT_MAX_STALL: Duration = Duration::from_secs(1800);
 
-/// Where the rows come from.
+/// The source of the rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file.
@@ -39,23 +39,23 @@ pub enum FolderChoice {
     New,
 }
 
-/// Who confirms that the run may send.
+/// How the run is confirmed before the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confirmation {
     /// `--yes`
     Given,
     /// A person at the terminal.
     Ask,
-    /// Nobody is asked about a simulated tenant.
+    /// No confirmation, because the tenant is simulated.
     NotNeeded,
 }
 
-/// What one call is to do.
+/// The plan of one invocation.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
-    /// Where the rows come from.
+    /// The source of the rows.
     pub source: Source,
-    /// What the ids name.
+    /// The kind of the objects.
     pub kind: ObjectKind,
     /// Column with the ids, by name or number from 1; `None`: found by its name.
     pub column: Option<String>,
@@ -63,9 +63,9 @@ pub struct RunPlan {
     pub delimiter: Option<u8>,
     /// The rows that are for this machine; `None`: all.
     pub shard: Option<Shard>,
-    /// Where results are written.
+    /// The run folder.
     pub folder: FolderChoice,
-    /// Who confirms that the run may send.
+    /// How the run is confirmed before the first request.
     pub confirmation: Confirmation,
     /// Maximum number of users to which a request is sent.
     pub limit: Option<u64>,
@@ -91,15 +91,15 @@ pub struct RunPlan {
     pub label: Option<String>,
     /// A text for `run.json` and `summary.json`.
     pub ticket: Option<String>,
-    /// How progress is shown.
+    /// Form of the progress display.
     pub form: ProgressForm,
-    /// Tenant as it was asked for.
+    /// Tenant as given by the user.
     pub tenant: Option<String>,
     /// Name of the cloud, for the prompt.
     pub cloud: &'static str,
-    /// What a simulated tenant is like.
+    /// Title of the scenario of a simulated tenant.
     pub simulated: Option<String>,
-    /// Its scenario as it was asked for.
+    /// Its scenario as given by the user.
     pub scenario: Option<String>,
     /// The command line of this invocation, from which the commands to type next are made.
     pub typed: NextCommand,
@@ -168,7 +168,7 @@ impl RunPlan {
         }
     }
 
-    /// How the list is read.
+    /// Options for reading the list.
     pub(super) fn input_options(&self) -> Options {
         Options {
             column: self.column.clone(),
@@ -179,8 +179,8 @@ impl RunPlan {
         }
     }
 
-    /// What to type after this invocation of the run in `folder`. A list from standard input is read from its copy there.
-    /// `past_failures`: the command continues although the limit of `--max-failures` was reached.
+    /// What to type after this invocation of the run in `folder`. A list from standard input is read from its
+    /// copy there. `past_failures`: the command continues although the limit of `--max-failures` was reached.
     pub(super) fn next_commands(&self, folder: &Path, past_failures: bool) -> NextCommands {
         let path = folder.display().to_string();
         let typed = self.typed.clone().without("--limit").without("--new-run");

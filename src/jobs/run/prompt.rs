@@ -1,4 +1,4 @@
-//! What is said before anything is sent, and the question.
+//! The summary before the first request, and the confirmation.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ use crate::rundir::RunFile;
 use crate::session::UNKNOWN_TENANT;
 use crate::terminal::Console;
 
-/// What the first lines tell.
+/// The facts of the summary before the first request.
 #[derive(Debug)]
 pub(super) struct Prompt<'a> {
     pub(super) plan: &'a RunPlan,
     pub(super) checked: &'a Checked,
     pub(super) run: &'a RunFile,
     pub(super) folder: &'a Path,
-    /// Who signed in, and how.
+    /// The signed-in account or app, and the sign-in method.
     pub(super) signed_in: &'a str,
     /// Rows with a record already.
     pub(super) done: u64,
@@ -87,7 +87,7 @@ impl Prompt<'_> {
         format!("{name}   cloud {}    signed in as {}", self.plan.cloud, self.signed_in)
     }
 
-    /// Says the first lines and gets the yes, where one is needed. Returns how long that took.
+    /// Prints the summary and asks for confirmation if it is needed. Returns how long the answer took.
     ///
     /// # Errors
     /// `Error::Usage` if there is no terminal to ask; `Error::SafetyLimit` if the answer is no.
@@ -119,7 +119,7 @@ impl Prompt<'_> {
     }
 }
 
-/// What was read, and as what.
+/// The lines about the input: what was read, and what was assumed.
 pub(super) fn input_lines(plan: &RunPlan, checked: &Checked) -> String {
     let unusable: Vec<_> = checked.unusable.iter().map(|(line, _)| line.to_string()).collect();
     let lines = match unusable.as_slice() {
@@ -155,7 +155,7 @@ pub(super) fn input_lines(plan: &RunPlan, checked: &Checked) -> String {
     said
 }
 
-/// The first unusable rows, a line each with what is wrong: for `--dry-run`, which leaves no `failed.csv`.
+/// The first unusable rows, one line each with the fault. For `--dry-run`, which writes no `failed.csv`.
 pub(super) fn unusable_lines(checked: &Checked) -> String {
     let mut said = String::new();
     for (line, why) in &checked.unusable {

@@ -1,4 +1,5 @@
-//! The journal thread: the sole consumer of events, the sole writer of `results.csv`, and where the log is told.
+//! The journal thread: the only consumer of events and the only writer of `results.csv`. It also writes the
+//! log.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -17,8 +18,9 @@ use crate::terminal::Console;
 
 /// Records that go in one write.
 const BATCH: usize = 256;
-/// Writes are so far apart at least: faster than 4,000 users a second, waking for each costs more than its line. Twice as
-/// far, users who wait for their line keep half of 64 in flight from being sent; at nothing each write wakes somebody.
+/// Writes are so far apart at least: faster than 4,000 users a second, waking for each costs more than its
+/// line. Twice as far, users who wait for their line keep half of 64 in flight from being sent; at nothing
+/// each write wakes somebody.
 const BETWEEN_WRITES: Duration = Duration::from_micros(250);
 
 /// Writes until the last sender of events is gone. A permit is released when its line is written.
@@ -101,7 +103,7 @@ pub(super) fn record(
                 stop.drain(why);
             }
         }
-        // What comes meanwhile goes along with the next.
+        // Events that arrive meanwhile are written with the next ones.
         if let Some(early) = BETWEEN_WRITES.checked_sub(began.elapsed()) {
             thread::sleep(early);
         }

@@ -7,9 +7,9 @@ use crate::model::{ObjectKind, Outcome, Reason, Record};
 use crate::report::{cause, count, next_step, thousands};
 use crate::stop::StopReason;
 
-/// A share of failures means nothing before so many failed.
+/// Fewest failed users before a share of failures stops the run.
 const FEWEST_FAILURES: u64 = 20;
-/// So many 403s from the start, and nothing else, are a missing permission.
+/// Number of 403s from the start, without another response, that mean a missing permission.
 const FORBIDDEN_FROM_START: u64 = 5;
 
 /// Counts the users answered in this call.
@@ -17,9 +17,9 @@ const FORBIDDEN_FROM_START: u64 = 5;
 pub(super) struct Guards {
     most: MaxFailures,
     kind: ObjectKind,
-    /// What to do when the first are all refused with 403.
+    /// Advice for the case that the first users all get 403.
     refused: String,
-    /// The command that goes on all the same.
+    /// The command that continues in spite of the limit.
     on: String,
     answered: u64,
     failed: u64,
@@ -39,7 +39,7 @@ impl Guards {
         matches!(self.most, MaxFailures::Share(share) if share >= 1.0)
     }
 
-    /// Takes a record into account; why to stop, if it is time. Rows that were not sent count nowhere.
+    /// Counts a record. Returns the stop reason if a limit is exceeded. Rows without a request do not count.
     pub(super) fn judge(&mut self, record: &Record) -> Option<StopReason> {
         match record.outcome {
             Outcome::Accepted => {

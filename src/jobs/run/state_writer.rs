@@ -1,4 +1,5 @@
-//! Keeps `state.json`: within 50 ms of a cool-down, within a second of what the pace learned, and once more at the end.
+//! Keeps `state.json`: within 50 ms of a cool-down, within a second of what the pace learned, and once more
+//! at the end.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +22,8 @@ const EVERY: Duration = Duration::from_millis(40);
 /// What the pace learned follows within a second.
 const LEARNED_EVERY: Duration = Duration::from_secs(1);
 
-/// `before` is what an earlier call learned: kept where this call sends nothing or its controller does not measure.
+/// `before` is what an earlier call learned: kept where this call sends nothing or its controller does not
+/// measure.
 pub(super) fn keep(
     pace: Arc<Pace>,
     (folder, lock): (PathBuf, Lock),

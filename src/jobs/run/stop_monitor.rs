@@ -1,4 +1,4 @@
-//! Signals, deadline, stall and pauses that are too long: who stops the run from outside.
+//! The stop monitor: stops the run after a signal, a deadline, a stall or a pause that is too long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -74,7 +74,7 @@ fn begun(counters: &Counters, max_stall: Duration) -> String {
     )
 }
 
-/// What a signal asks for.
+/// The stop reason for a signal.
 pub(super) fn why(signal: Signal) -> StopReason {
     match signal {
         Signal::Interrupt => StopReason::Interrupted,
