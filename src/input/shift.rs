@@ -148,7 +148,9 @@ impl ColumnKinds {
 
     /// Whether no row can be shifted by the rules of [`ColumnKinds::fault`].
     pub(super) fn is_uniform(&self) -> bool {
-        let mixed = |counts: &KindCounts| counts.of(Kind::Text) > 0 && counts.ids() > 0;
+        let mixed = |counts: &KindCounts| {
+            [Kind::Text, Kind::Guid, Kind::Address].iter().filter(|kind| counts.of(**kind) > 0).count() > 1
+        };
         !self.is_glued && self.cut.iter().all(|cut| *cut == 0) && !self.others().any(mixed)
     }
 

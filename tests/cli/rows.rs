@@ -147,6 +147,11 @@ fn rows_that_slipped_and_kept_their_width_are_broken() {
             "n,x,id,managerId\nO,1z,1a,2a\nA1y,1b,2b,\nK,1x,1c,2c\nL,1w,1d,2d\nM,1v,1e,2e\n",
             &["2 1a", "3 broken_row", "4 1c", "5 1d", "6 1e"],
         ),
+        // The same where all columns hold ids: a GUID stands where addresses do.
+        (
+            "mail,other,id,managerId\nu@a,v@a,1a,2a\nu@bv@b,1b,2b,\nu@c,v@c,1c,2c\nu@d,v@d,1d,2d\n",
+            &["2 1a", "3 broken_row", "4 1c", "5 1d"],
+        ),
         // A line break that was not quoted, and both parts filled up with empty cells, in two rows.
         (
             "n,id,t,managerId\nO,1a,x,2a\nA,1b,x,\ny,2b,,\nK,1c,x,2c\nL,1d,x,\ny,2d,,\nM,1e,x,2e\n",
