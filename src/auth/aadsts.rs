@@ -1,6 +1,6 @@
-//! What to do about an AADSTS code: the sign-in errors that people meet, each with its fix (`docs/reference.md#sign-in-errors`).
+//! Advice for AADSTS codes: common sign-in errors, each with its fix (`docs/reference.md#sign-in-errors`).
 
-/// What the sentences need to name.
+/// The values that appear in the advice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SignInRequest<'a> {
     pub(super) authority: &'a str,
@@ -15,7 +15,7 @@ pub(super) fn code_in(text: &str) -> Option<u64> {
     rest[..digits].parse().ok()
 }
 
-/// What to do, where that is known.
+/// The advice for an AADSTS code; `None` if there is none.
 pub(super) fn fix(code: u64, asked: SignInRequest<'_>) -> Option<String> {
     let SignInRequest { authority, tenant, client_id } = asked;
     let authority = authority.trim_end_matches('/');
@@ -85,7 +85,7 @@ pub(super) fn fix(code: u64, asked: SignInRequest<'_>) -> Option<String> {
     Some(text)
 }
 
-/// What to do about an error of OAuth that comes without an AADSTS code, where that is known.
+/// The advice for an OAuth error without an AADSTS code; `None` if there is none.
 pub(super) fn fix_of_error(error: &str, asked: SignInRequest<'_>) -> Option<String> {
     let SignInRequest { authority, tenant, client_id } = asked;
     let text = match error {

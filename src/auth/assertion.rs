@@ -1,4 +1,4 @@
-//! An app that proves itself with an assertion instead of a secret.
+//! Sign-in of an app with an assertion instead of a secret.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -11,7 +11,7 @@ use super::plan::SignInPlan;
 use super::source::{Credential, TokenSource};
 use crate::error::Error;
 
-/// Where an assertion comes from; a new one is asked for whenever a token is needed.
+/// The source of assertions. A new assertion is requested for each token.
 pub(super) trait AssertionSource: std::fmt::Debug + Send + Sync {
     /// The way to sign in, in words.
     fn name(&self) -> &'static str;

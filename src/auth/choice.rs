@@ -1,25 +1,25 @@
-//! Which way to sign in: what the environment offers, in a fixed order, and why not the others.
+//! Chooses the sign-in method: the first one that the environment offers, in a fixed order.
 
 use super::environment::Environment;
 use super::methods::{AnnouncedBy, METHODS, MethodRow};
 use crate::model::SignInMethod;
 
-/// What `auto` took, and what it says about it.
+/// The method that `--auth auto` chose, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// Taken.
+    /// The chosen method.
     pub method: SignInMethod,
     /// The variable, flag or program that offered it.
     pub because: String,
-    /// Offered as well; with nobody to look, `--auth` must name one.
+    /// Other methods that are offered too. With `--yes`, `--auth` must then name one.
     pub also: Vec<SignInMethod>,
-    /// What was begun and does not suffice, or is left out on purpose: why.
+    /// Methods that are incomplete or excluded, each with the reason.
     pub not: Vec<String>,
-    /// Nothing announces these.
+    /// Methods of which no variable is set.
     pub absent: Vec<SignInMethod>,
 }
 
-/// Variables that a way still needs; empty: nothing. For `--auth KIND`.
+/// Variables that a method with `--auth` still needs; empty if nothing is missing.
 pub(super) fn needs(row: &MethodRow, environment: &Environment) -> Vec<&'static str> {
     let announced = match &row.announced_by {
         AnnouncedBy::Token(names) if names.iter().all(|name| environment.get(name).is_none()) => &names[..1],
@@ -30,11 +30,11 @@ pub(super) fn needs(row: &MethodRow, environment: &Environment) -> Vec<&'static 
     environment.lacks(&[announced, row.needs].concat())
 }
 
-/// Takes the first way that the environment offers. `is_there` answers the probe of a way; asked only where no variable
-/// decides.
+/// Chooses the first method that the environment offers. `is_there` runs the probe of a method; it is called
+/// only if no variable decides.
 ///
 /// # Errors
-/// A sentence for a value of `AZURE_TOKEN_CREDENTIALS` that means nothing here, or what each way lacks.
+/// An unknown value of `AZURE_TOKEN_CREDENTIALS`, or what each method lacks.
 pub async fn choose(
     environment: &Environment,
     is_there: impl AsyncFn(&MethodRow) -> bool,

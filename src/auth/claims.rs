@@ -1,10 +1,11 @@
-//! What a token says of itself. Unverified: for checks and messages only (`docs/graph.md#tokens`).
+//! The claims of a token. They are not verified and serve only for checks and messages
+//! (`docs/graph.md#tokens`).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-/// The claims we look at; all may be missing.
+/// The claims that are read. Each may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     /// Tenant.
@@ -32,8 +33,8 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Reads the middle part of a JWT; `None` for anything else. A claim of an odd type is missing: it must not hide the
-    /// tenant beside it.
+    /// Reads the middle part of a JWT; `None` for anything else. A claim of an odd type is missing: it must
+    /// not hide the tenant beside it.
     pub fn read(token: &str) -> Option<Self> {
         let mut parts = token.split('.');
         let (_, body, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -65,7 +66,7 @@ impl Claims {
         self.appid.as_deref().or(self.azp.as_deref())
     }
 
-    /// The user who signed in, whichever claim names him; an app's own token has none.
+    /// The signed-in user, from the first claim that names one. The token of an app has none.
     pub fn user(&self) -> Option<&str> {
         self.upn.as_deref().or(self.preferred_username.as_deref())
     }

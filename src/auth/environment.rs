@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::Error;
 
-/// How the variables begin that are about the sign-in.
+/// Prefixes of the variables for the sign-in.
 const SIGN_IN: [&str; 2] = ["AZURE_", "REPROVISION_"];
 
 /// The environment variables, and what the flags say instead of some of them.
@@ -49,7 +49,7 @@ impl Environment {
         Ok(Self { variables })
     }
 
-    /// A flag that stands for a variable wins over it.
+    /// Sets a variable from its flag, which takes precedence.
     pub fn set(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {
             self.variables.insert(name.to_owned(), value.to_owned());

@@ -12,13 +12,13 @@ use super::redact::redact;
 use crate::model::sanitize;
 use crate::sys::{ProcessGroup, has_terminal};
 
-/// A program that takes longer has hung.
+/// Longest run time of a program. A slower one hangs.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest text of a program that is shown, in characters.
 pub(super) const SHOWN: usize = 300;
 /// Longest output that is read: the longest token in the JSON of a program has a third of it.
 const LONGEST: u64 = 64 * 1024;
-/// What nobody but this program reads. A command that gets a token may need the others.
+/// Variables that only reprovision reads. A command that prints a token may need the others.
 const OWN_SECRET: &str = "REPROVISION_TOKEN";
 
 /// Runs the line through the platform's shell, as admins write it.
@@ -30,7 +30,7 @@ async fn run_apart(line: &str, apart: bool) -> Result<Zeroizing<String>, Failure
     #[cfg(windows)]
     let command = {
         let mut command = Command::new("cmd");
-        // The line as it is between two quotation marks: cmd reads nobody's escapes but its own.
+        // The line between two quotation marks, unchanged, because `cmd` has its own escapes.
         command.raw_arg(format!("/D /S /C \"{line}\""));
         command
     };
@@ -52,7 +52,7 @@ async fn run_apart(line: &str, apart: bool) -> Result<Zeroizing<String>, Failure
     }
 }
 
-/// What a program printed, as far as it is read.
+/// The output of a program, up to the limit.
 pub(super) struct Output {
     pub(super) status: ExitStatus,
     pub(super) stdout: Zeroizing<Vec<u8>>,
@@ -74,7 +74,7 @@ pub(super) async fn output(mut command: Command, name: &str, apart: bool) -> Res
         })?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let work = async {
-        // Both at once: a program may fill either while nobody reads it.
+        // Both outputs are read at the same time, because a program blocks when one of them is full.
         let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
         let status = child.wait().await?;
         group.ended();

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// How long a sign-in host that answers nothing useful is asked again.
+/// Time limit for retries if the sign-in host gives no useful response.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// As long as three tries take, at once and after 1 s and 2 s: a fault that rarely passes.
+/// Time limit for faults that rarely end by themselves: three attempts, immediately and after 1 s and 2 s.
 pub(super) const FEW_TRIES: Duration = Duration::from_secs(4);
 
 /// Why there is no token. The text never holds a secret.
@@ -13,16 +13,17 @@ pub(super) const FEW_TRIES: Duration = Duration::from_secs(4);
 pub enum Failure {
     /// Worth another try.
     Passing {
-        /// What happened.
+        /// The message.
         text: String,
-        /// The host asked for a wait of so long.
+        /// The wait that the host asked for.
         after: Option<Duration>,
-        /// Tries go on at least this long after the first failure.
+        /// Retries continue at least this long after the first failure.
         patience: Duration,
     },
-    /// The token that is held already: a cache elsewhere has not let go of it, or nobody has written the next one yet.
+    /// The source returned the present token again: another cache still holds it, or the next one is not
+    /// written yet.
     Same {
-        /// What it means if it stays so.
+        /// The meaning if the source never returns another one.
         text: String,
         /// As above.
         patience: Duration,
@@ -45,8 +46,8 @@ impl Failure {
     }
 }
 
-/// The pause before the next try: doubles from one second to half a minute, never shorter than what the host asked for.
-/// Without jitter: one process asks, not a thousand.
+/// The delay before the next attempt. It doubles from one second to half a minute, and is at least the wait
+/// that the host asked for. Without jitter: one process asks, not a thousand.
 pub(super) fn pause(failures: u32, asked: Option<Duration>) -> Duration {
     const FIRST: u64 = 1;
     const MOST: u64 = 30;

@@ -18,7 +18,7 @@ use crate::net::Lasting;
 const SHOWN: usize = 300;
 /// As much of an answer as is read: the longest token is 16 KiB.
 const LONGEST: usize = 64 * 1024;
-/// Room for most answers: what grows leaves copies behind.
+/// Initial capacity for a response. A buffer that grows leaves copies of secrets in memory.
 const USUAL: usize = 8 * 1024;
 
 /// Fields of a form whose values are secrets.
@@ -28,7 +28,7 @@ const SECRET_FIELDS: [&str; 6] =
 /// Errors of OAuth that another try may overcome, whatever the status.
 const PASSING_ERRORS: [&str; 2] = ["temporarily_unavailable", "server_error"];
 
-/// Where tokens are given out.
+/// The sign-in host.
 #[derive(Clone, Debug)]
 pub struct SignInHost {
     /// From `net::Network::client`, bounded by its timeout.
@@ -45,7 +45,7 @@ pub struct SignInHost {
 #[derive(Debug)]
 pub(super) struct Grant {
     pub(super) secret: SecretString,
-    /// What is left of its life, where the host says so.
+    /// The remaining lifetime, if the host names it.
     pub(super) life: Option<Duration>,
     /// When it ends by this machine's clock, in seconds since 1970, where the giver goes by that.
     pub(super) ends: Option<i64>,
@@ -209,7 +209,7 @@ pub(super) fn is_guid(text: &str) -> bool {
 
 /// Seconds as a number or as a text with a number, as managed identity sends them.
 pub(super) fn seconds(value: &Value) -> Option<Duration> {
-    /// Longest life that is believed: 28 h are documented.
+    /// Longest lifetime that is accepted. 28 h are documented.
     const LONGEST: f64 = 7.0 * 86_400.0;
     let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
     (number > 0.0).then(|| Duration::from_secs_f64(number.min(LONGEST)))
@@ -277,7 +277,7 @@ impl Answer {
         matches!(self.status, 408 | 429 | 500..)
     }
 
-    /// What an answer without an explanation means.
+    /// The meaning of a response without an explanation.
     pub(super) fn unreadable(&self, what: &str) -> Failure {
         let status = self.status;
         let page = self.kind.starts_with("text/html");
@@ -294,7 +294,7 @@ impl Answer {
         }
     }
 
-    /// How far this machine's clock is off, in words, where it is more than a minute.
+    /// The clock skew as text, if it is more than a minute.
     fn skew_minutes(&self) -> Option<String> {
         super::skew::said(super::skew::of(self.date?, jiff::Timestamp::now()))
     }
@@ -310,7 +310,8 @@ mod tests {
 
     const SECRET: &str = "canary-secret-of-no-value";
 
-    /// Asks a host that answers with these bytes and then says nothing more; the authority may be told in them by `{self}`.
+    /// Asks a host that answers with these bytes and then says nothing more; the authority may be told in
+    /// them by `{self}`.
     async fn asked(answer: &str) -> Failure {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -1,4 +1,5 @@
-//! Tokens: where they come from, the one cache with one renewal for all workers, and what can be read in them.
+//! Tokens: where they come from, the one cache with one renewal for all workers, and what can be read in
+//! them.
 
 mod aadsts;
 mod assertion;

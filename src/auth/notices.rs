@@ -1,17 +1,17 @@
-//! What a person should hear of the sign-in while work goes on: each thing once, at once, and again in the account.
+//! Notices about the sign-in during a run. Each is shown once, immediately, and again in the summary.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::Severity;
 
-/// As many are kept for the account; a run with more trouble than that has one trouble, again and again.
+/// Maximum number of notices that are kept for the summary. A run with more has the same problem repeatedly.
 const KEPT: usize = 20;
 
 /// Receives a notice when it happens.
 type Report = Box<dyn Fn(Severity, &str) + Send + Sync>;
 
-/// Where notices go.
+/// Receives notices.
 pub struct Notices {
     report: Report,
     kept: Mutex<Vec<String>>,
@@ -39,7 +39,7 @@ impl Notices {
         self.add(Severity::Info, text, text.to_owned());
     }
 
-    /// Something a person may want to mend.
+    /// Reports a problem that the user may want to fix.
     pub(super) fn warn(&self, text: &str) {
         self.add(Severity::Warning, text, format!("warning: {text}"));
     }

@@ -1,16 +1,16 @@
-//! Whether a token's permissions fit what it will be used for (`docs/graph.md#permissions`).
+//! Checks whether the permissions of a token are sufficient (`docs/graph.md#permissions`).
 
 use super::claims::Claims;
 use crate::model::{ObjectKind, action};
 
-/// What the claims allow one to expect.
+/// The result of the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Permitted {
     /// By this permission.
     Yes(String),
-    /// Nobody can tell before the first answer; the sentence says why.
+    /// Unknown before the first response. The text says why.
     Perhaps(String),
-    /// The sentence says what to add, and where.
+    /// Not sufficient. The text says what to add, and where.
     No(String),
 }
 
@@ -53,7 +53,8 @@ pub fn permitted(claims: &Claims, kind: ObjectKind, writes: bool) -> Permitted {
     }
 }
 
-/// What to add, and where: for a token without the permission, and for one that Microsoft 365 refuses with 403.
+/// Advice on the permission to add, for a token without it and for a token that Microsoft 365 rejects with
+/// 403.
 pub fn missing_text(claims: &Claims, kind: ObjectKind, writes: bool) -> String {
     let what = doing(writes);
     let objects = kind.plural();
@@ -83,7 +84,7 @@ pub fn missing_text(claims: &Claims, kind: ObjectKind, writes: bool) -> String {
     )
 }
 
-/// Which permission may be missing where Microsoft 365 leaves out a property that was asked for.
+/// The permission that may be missing if Microsoft 365 omits a requested property.
 pub fn hidden_text(claims: &Claims, kind: ObjectKind) -> String {
     match permitted(claims, kind, false) {
         Permitted::Yes(by) => format!(

@@ -1,4 +1,4 @@
-//! A person who signs in once: later tokens come from a refresh token.
+//! Sign-in of a user, once. Later tokens come from a refresh token.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 /// A person at a keyboard, and the app through which they sign in.
 #[derive(Debug)]
 pub(super) struct Person {
-    /// Where they sign in, and by which app.
+    /// The sign-in host and the app.
     pub(super) host: SignInHost,
     /// `{Graph root}/.default offline_access`
     pub(super) scope: String,
@@ -24,7 +24,7 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Nobody has signed in yet.
+    /// The user has not signed in yet.
     pub(super) fn new(plan: &SignInPlan<'_>) -> Result<Self, Error> {
         Ok(Self {
             host: plan.host(plan.tenant().unwrap_or("organizations"))?,

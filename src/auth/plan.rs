@@ -1,4 +1,4 @@
-//! What every way to sign in is built from: the environment, the network, the sign-in host.
+//! The values from which every sign-in method is built: environment, network and sign-in host.
 
 use futures::future::BoxFuture;
 use secrecy::SecretString;
@@ -35,7 +35,7 @@ pub struct SignInPlan<'a> {
 }
 
 impl SignInPlan<'_> {
-    /// The sign-in host of the tenant that was asked for, with the app.
+    /// The sign-in host of the requested tenant, with the app.
     ///
     /// # Errors
     /// `Error::Network`.
@@ -43,7 +43,7 @@ impl SignInPlan<'_> {
         self.host(self.tenant().unwrap_or_default())
     }
 
-    /// The tenant that was asked for, by id or domain.
+    /// The requested tenant, by id or domain.
     pub(super) fn tenant(&self) -> Option<&str> {
         self.environment.get("AZURE_TENANT_ID")
     }

@@ -1,10 +1,12 @@
 //! Secrets taken out of what other programs and hosts say, before a person or a file gets to see it.
 
-/// Fewest bytes of a value that is redacted. A shorter value is not a secret, and its letters may occur anywhere.
+/// Fewest bytes of a value that is redacted. A shorter value is not a secret, and its letters may occur
+/// anywhere.
 const SHORTEST: usize = 8;
 /// A token is longer than any word.
 const TOKEN: usize = 30;
-/// A piece of a secret of so many letters stands nowhere by chance. Texts are cut, and may break a secret with escapes.
+/// A piece of a secret of so many letters stands nowhere by chance. Texts are cut, and may break a secret
+/// with escapes.
 const PIECE: usize = 16;
 
 /// The text without `secrets`, without anything that looks like a JWT, and without what follows `Bearer`.
@@ -44,8 +46,8 @@ pub(super) fn without_secret(text: &str, secret: &str) -> String {
     out
 }
 
-/// How much of the beginning of a text is a piece of the secret; 0 where it may be chance. A text that was cut ends within
-/// the secret's beginning, however short that is.
+/// How much of the beginning of a text is a piece of the secret; 0 where it may be chance. A text that was
+/// cut ends within the secret's beginning, however short that is.
 fn piece(text: &str, secret: &str) -> usize {
     let common = |part: &str| text.bytes().zip(part.bytes()).take_while(|(a, b)| a == b).count();
     let begun = common(secret);
@@ -56,7 +58,7 @@ fn piece(text: &str, secret: &str) -> usize {
     common(&secret[start..])
 }
 
-/// Takes out runs of token letters that begin so.
+/// Removes sequences of token characters with this beginning.
 fn without(text: &str, begin: &str) -> String {
     let is_token = |c: char| c.is_ascii_alphanumeric() || "-_.~+/=".contains(c);
     let mut out = String::with_capacity(text.len());

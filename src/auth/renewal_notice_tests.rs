@@ -1,4 +1,5 @@
-//! Tests of renewal where something is wrong: what is said and how often, and clocks that are set while work goes on.
+//! Tests of renewal where something is wrong: what is said and how often, and clocks that are set while work
+//! goes on.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;

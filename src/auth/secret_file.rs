@@ -1,4 +1,5 @@
-//! Files that hold keys and tokens: read through one handle, bounded, and looked at for who else may read them.
+//! Files with keys and tokens. They are read through one handle, up to a limit, and checked for the access of
+//! other users.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -11,7 +12,8 @@ use crate::sys::{PIPE_TIMEOUT, TimedFile};
 /// Longest key file: a key of 4096 bits with a chain of ten certificates has a tenth of it.
 const LONGEST: u64 = 256 * 1024;
 
-/// What a file holds, wiped when it is dropped, and whether every user of the machine may read or change it.
+/// The content of a file, wiped when it is dropped, and whether every user of the machine may read or change
+/// it.
 #[derive(Debug)]
 pub(super) struct SecretFile {
     pub(super) bytes: Zeroizing<Vec<u8>>,
@@ -33,7 +35,8 @@ impl SecretFile {
         Ok(Self { bytes, open_to_all })
     }
 
-    /// Reads the file on another thread, so that a signal is handled meanwhile. The writer of a pipe has [`PIPE_TIMEOUT`].
+    /// Reads the file on another thread, so that a signal is handled meanwhile. The writer of a pipe has
+    /// [`PIPE_TIMEOUT`].
     ///
     /// # Errors
     /// As the system says, for a pipe that nobody writes, and for a file that is longer than any key.
@@ -43,7 +46,7 @@ impl SecretFile {
         read.await.map_err(|_| io::Error::other("reading it ended unexpectedly"))?
     }
 
-    /// The same as text.
+    /// Reads the file as text.
     ///
     /// # Errors
     /// As [`SecretFile::beside`], and if the content is not UTF-8.
@@ -54,7 +57,8 @@ impl SecretFile {
     }
 }
 
-/// Only regular files are checked: the access to pipes and devices is decided by the program that created them.
+/// Only regular files are checked: the access to pipes and devices is decided by the program that created
+/// them.
 #[cfg(unix)]
 fn open_to_all(file: &TimedFile) -> io::Result<bool> {
     use std::os::unix::fs::PermissionsExt;

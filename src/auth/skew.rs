@@ -1,10 +1,10 @@
-//! How far this machine's clock is from the service's, by the `Date` header.
+//! The clock skew between this machine and the service, from the `Date` header.
 
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-/// Entra takes assertions and tokens that are off by up to so many seconds.
+/// Clock skew, in seconds, up to which Entra accepts assertions and tokens.
 const TOLERATED: i64 = 300;
 /// Less than this is the network's doing, in seconds.
 const WORTH_SAYING: i64 = 60;
@@ -20,7 +20,7 @@ pub(super) fn agree(one: i64, other: i64) -> bool {
     one.abs_diff(other) < WORTH_SAYING.unsigned_abs()
 }
 
-/// What to say of this machine's clock beside the service's `Date`.
+/// The message about the clock of this machine, compared with the `Date` of the service.
 pub fn said_of_clock(service: SystemTime, here: Timestamp) -> Option<String> {
     said(of(service, here))
 }

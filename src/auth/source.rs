@@ -1,4 +1,4 @@
-//! Where tokens come from: one credential, and what is the same for all of them.
+//! The source of tokens: one credential, and the behavior that all credentials share.
 
 use futures::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
@@ -9,7 +9,7 @@ use super::host::Grant;
 /// Longest token.
 const LONGEST: usize = 16 * 1024;
 
-/// What a way to sign in does whenever a token is needed.
+/// Fetches a token with one sign-in method.
 pub(super) trait Credential: std::fmt::Debug + Send + Sync {
     /// In words, for the prompt and for errors.
     fn name(&self) -> &'static str;
@@ -28,7 +28,7 @@ pub(super) trait Credential: std::fmt::Debug + Send + Sync {
     fn fetch<'a>(&'a self, claims: Option<&'a str>) -> BoxFuture<'a, Result<Grant, Failure>>;
 }
 
-/// Where tokens come from.
+/// The source of tokens.
 #[derive(Debug)]
 pub struct TokenSource(Box<dyn Credential>);
 

@@ -24,13 +24,13 @@ pub struct Token {
     pub(super) bearer: HeaderValue,
     /// Counts up by one with every renewal.
     pub generation: u64,
-    /// What it says of itself.
+    /// The claims of the token.
     pub claims: Claims,
     pub(super) life: Option<Life>,
     pub(super) fetched: Instant,
 }
 
-/// When it ends, by both clocks: one stands still while a machine sleeps, the other may be set.
+/// When the token expires, by two clocks. One stops while the machine sleeps, the other may be set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Life {
     pub(super) whole: Duration,
@@ -50,12 +50,12 @@ impl Life {
         self.left_awake(now).min(by_wall)
     }
 
-    /// By the clock that nobody can set.
+    /// The expiry by the monotonic clock.
     pub(super) fn left_awake(&self, now: Instant) -> Duration {
         self.ends.saturating_duration_since(now)
     }
 
-    /// Time to get the next token with so much left.
+    /// Remaining lifetime at which the next token is fetched.
     pub(super) fn is_due(&self, left: Duration) -> bool {
         left <= EARLY.min(self.whole / EARLY_SHARE)
     }
@@ -71,8 +71,8 @@ impl Token {
         self.secret.expose_secret()
     }
 
-    /// The same token again, where only the wall clock says that it ends: that clock was set, or the machine slept and the
-    /// next 401 will tell. `grant` may know what is left of it.
+    /// The same token again, where only the wall clock says that it ends: that clock was set, or the machine
+    /// slept and the next 401 will tell. `grant` may know what is left of it.
     pub(super) fn lives_on(&self, grant: &Grant, now: Instant, wall: Timestamp) -> Option<Self> {
         let life = self.life?;
         let left = grant.life.unwrap_or_else(|| life.left_awake(now));
@@ -91,7 +91,7 @@ impl Token {
 }
 
 impl Token {
-    /// Takes the token out of what the service said: it may repeat what it was sent.
+    /// Removes the token from a text of the service, which may repeat the request.
     pub fn hide_in(&self, attempt: &mut Attempt) {
         for text in [&mut attempt.code, &mut attempt.message] {
             if !text.is_empty() {

@@ -24,16 +24,17 @@ use crate::model::{MAX_MESSAGE, WallClock, sanitize};
 const SPENT: Duration = Duration::from_secs(30);
 /// … or this share of its life, if that is less.
 const SPENT_SHARE: u32 = 20;
-/// Other programs cache a token until about five minutes before its end. Receiving the same token again is not an error before
-/// that.
+/// Other programs cache a token until about five minutes before its end. Receiving the same token again is
+/// not an error before that.
 const LATE: Duration = Duration::from_secs(120);
-/// A host that names a wait is waited for so long in all, where nobody can go on without a token: a busy sign-in host asks
-/// for up to a minute, and a job at night should outlive that.
+/// A host that names a wait is waited for so long in all, where nobody can go on without a token: a busy
+/// sign-in host asks for up to a minute, and a job at night should outlive that.
 const ANNOUNCED: Duration = Duration::from_secs(150);
-/// So many answers in a row must tell of another clock: one alone may come from a gateway whose own is wrong.
+/// Consecutive responses that must agree before a clock skew is reported. A single one may come from a
+/// gateway with a wrong clock.
 const CLOCK_WITNESSES: u32 = 3;
 
-/// How good the token at hand is.
+/// The state of the present token.
 #[derive(Debug)]
 enum Held {
     /// Nothing to do.
@@ -49,9 +50,9 @@ enum Held {
 struct Renewal {
     failures: u32,
     not_before: Option<Instant>,
-    /// Whether the host asked for that.
+    /// Whether the host asked for this wait.
     announced: bool,
-    /// Somebody has been told.
+    /// Whether a failure has been reported.
     told: bool,
 }
 
@@ -75,13 +76,13 @@ struct Shared {
     poison: Mutex<Option<String>>,
     /// Seconds that this machine's clock is ahead of the service's.
     skew: AtomicI64,
-    /// Answers in a row that tell of another clock than `skew`.
+    /// Consecutive responses with another clock skew than `skew`.
     witnesses: AtomicU32,
     clock_told: AtomicBool,
     notices: Notices,
 }
 
-/// A tenant that was asked for.
+/// The tenant that every token must belong to.
 #[derive(Debug)]
 struct Expected {
     flag: &'static str,
@@ -96,12 +97,13 @@ struct Challenge {
 }
 
 impl Tokens {
-    /// `plain_http`: the endpoint is a loopback address without TLS, where tokens meant for Microsoft are refused.
+    /// `plain_http`: the endpoint is a loopback address without TLS, where tokens meant for Microsoft are
+    /// refused.
     pub fn new(source: TokenSource, plain_http: bool) -> Self {
         Self::telling(source, plain_http, Notices::silent())
     }
 
-    /// [`Tokens::new`] with somebody who hears what happens meanwhile.
+    /// [`Tokens::new`] with a receiver for notices.
     pub fn telling(source: TokenSource, plain_http: bool, notices: Notices) -> Self {
         Self::with_clock(source, plain_http, notices, WallClock::System)
     }
@@ -129,8 +131,8 @@ impl Tokens {
         }))
     }
 
-    /// From now on every readable token must be of this tenant, the one at hand included. `flag` and `asked` are for
-    /// the message, `id` is the GUID.
+    /// From now on every readable token must be of this tenant, the one at hand included. `flag` and `asked`
+    /// are for the message, `id` is the GUID.
     ///
     /// # Errors
     /// The token at hand is of another tenant; nothing more is given out then.
@@ -145,7 +147,7 @@ impl Tokens {
         checked
     }
 
-    /// Where the tokens come from, in words.
+    /// The name of the source of tokens.
     pub fn source_name(&self) -> &'static str {
         self.0.source.name()
     }
@@ -155,18 +157,19 @@ impl Tokens {
         self.0.notices.warn(text);
     }
 
-    /// What was to be said so far, for the account.
+    /// The notices so far, for the summary.
     pub fn notices(&self) -> Vec<String> {
         self.0.notices.kept()
     }
 
-    /// An answer of the service tells that this machine's clock is so many seconds ahead of its own; negative: behind.
+    /// Records the clock skew of a response: the seconds by which this machine is ahead of the service,
+    /// negative if behind.
     pub fn clock_seen(&self, ahead: i64) {
         self.0.clock_seen(ahead, CLOCK_WITNESSES);
     }
 
-    /// A token that is good now. One that ends soon is renewed beside the work; where none is good, all wait for the
-    /// same renewal, which is tried again for as long as that makes sense.
+    /// A token that is good now. One that ends soon is renewed beside the work; where none is good, all wait
+    /// for the same renewal, which is tried again for as long as that makes sense.
     ///
     /// # Errors
     /// A sentence that says why there is none and what to do; never the token.
@@ -191,14 +194,15 @@ impl Tokens {
         }
     }
 
-    /// A 401 came back for a token of this generation: it is renewed before the next request, if it is still current.
-    /// `claims` is the challenge that came with it.
+    /// A 401 came back for a token of this generation: it is renewed before the next request, if it is still
+    /// current. `claims` is the challenge that came with it.
     pub fn reject(&self, generation: u64, claims: Option<&str>) {
         self.0.rejected.fetch_max(generation, Relaxed);
         if let Some(claims) = claims {
             let mut challenge = lock(&self.0.challenge);
             let held = self.0.cache.read().unwrap_or_else(PoisonError::into_inner).clone();
-            // What was sent with an older token says nothing of the one at hand, which may be the answer to it.
+            // What was sent with an older token says nothing of the one at hand, which may be the answer to
+            // it.
             if held.is_none_or(|token| generation >= token.generation) {
                 challenge.claims = Some(claims.to_owned());
             }
@@ -207,8 +211,8 @@ impl Tokens {
 }
 
 impl Tokens {
-    /// Gets a newer token than this generation, if the source gives one at the first try; the present one stays good.
-    /// Whether there is a newer one now.
+    /// Gets a newer token than this generation, if the source gives one at the first try; the present one
+    /// stays good. Whether there is a newer one now.
     pub async fn renew(&self, generation: u64) -> bool {
         let held = || self.0.cache.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut turn = self.0.renewal.clone().lock_owned().await;
@@ -247,12 +251,12 @@ impl Shared {
         })
     }
 
-    /// Beside the work: a failure is tried again later, while the old token lives.
+    /// Renewal in the background: after a failure it is tried again later, while the old token is valid.
     async fn renew_early(&self, mut turn: OwnedMutexGuard<Renewal>) {
         let Ok(Held::Due(old)) = self.held() else { return };
         match self.fetch(Some(&old)).await {
             Ok(_) => self.renewed(&mut turn),
-            // A token of another tenant: nothing goes on, and that is said elsewhere.
+            // A token of another tenant stops the run, and the stop reports it.
             Err(_) if lock(&self.poison).is_some() => {}
             Err(failure) => {
                 let left = self.life_left(Some(&old));
@@ -267,18 +271,18 @@ impl Shared {
         }
     }
 
-    /// Nobody can go on without.
+    /// All requests wait for this token.
     async fn renew_now(
         &self,
         mut turn: OwnedMutexGuard<Renewal>,
         old: Option<Arc<Token>>,
     ) -> Result<Arc<Token>, String> {
         let started = Instant::now();
-        // A wait that the host asked for is kept, as far as anybody can wait.
+        // A wait that the host asked for is kept, up to the time limit.
         if let Some(at) = turn.not_before.filter(|at| turn.announced && *at - started <= ANNOUNCED) {
             sleep_until(at).await;
         }
-        // From here on another pace: somebody waits.
+        // From here on requests wait, so retries are more frequent.
         turn.failures = 0;
         loop {
             let failure = match self.fetch(old.as_ref()).await {
@@ -310,7 +314,7 @@ impl Shared {
         }
     }
 
-    /// Counts a failure; the first in a row that was not `expected` is told, with what it means.
+    /// Counts a failure. The first unexpected one in a row is reported with its meaning.
     fn failed(
         &self,
         turn: &mut Renewal,
@@ -337,7 +341,7 @@ impl Shared {
         *turn = Renewal::default();
     }
 
-    /// What is left of a token that was not refused.
+    /// The remaining lifetime of a token that was not rejected.
     fn life_left(&self, token: Option<&Token>) -> Duration {
         let token = token.filter(|token| self.rejected.load(Relaxed) < token.generation);
         let life = token.and_then(|token| token.life);
@@ -369,7 +373,8 @@ impl Shared {
             return Err(if self.source.may_follow() { Failure::passing(text) } else { Failure::Final(text) });
         }
         let bearer = bearer(&grant.secret)?;
-        // Held until the new token is set, so that a request rejected meanwhile is not taken for one rejected with the new token.
+        // Held until the new token is set, so that a request rejected meanwhile is not taken for one rejected
+        // with the new token.
         let mut challenge = lock(&self.challenge);
         if claims.is_some() {
             challenge.claims = None;
@@ -391,7 +396,7 @@ impl Shared {
         token
     }
 
-    /// Told once: a clock that is off, or that was set while work went on.
+    /// Reports a wrong clock, or a clock that was set during the run, once.
     fn clock_seen(&self, ahead: i64, witnesses: u32) {
         if skew::agree(ahead, self.skew.load(Relaxed)) {
             self.witnesses.store(0, Relaxed);
@@ -457,13 +462,14 @@ impl Shared {
         })
     }
 
-    /// By what the host says, else by what the token says, corrected by the host's clock.
+    /// The lifetime according to the host, otherwise according to the token, corrected by the clock of the
+    /// host.
     fn life(&self, grant: &Grant, claims: &Claims, now: Instant, wall: Timestamp) -> Option<Life> {
         let from = |here: i64, ends: i64| u64::try_from(ends.saturating_sub(here)).unwrap_or(0);
         let there = wall.as_second().saturating_sub(self.skew.load(Relaxed));
         let by_token = claims.exp.map(|exp| Duration::from_secs(from(there, exp)));
         let by_machine = grant.ends.map(|ends| Duration::from_secs(from(wall.as_second(), ends)));
-        // A token that the host just gave lives, whatever this machine's clock says.
+        // A token that the host has just issued is valid, whatever the clock of this machine shows.
         Life::new(grant.life.or(by_machine.filter(|life| !life.is_zero())).or(by_token)?, now, wall)
     }
 
@@ -490,7 +496,8 @@ impl Shared {
     }
 }
 
-/// A run is for one tenant, also where none was named: that of its first token, which was shown before anybody agreed.
+/// A run is for one tenant, also where none was named: that of its first token, which was shown before
+/// anybody agreed.
 fn same_tenant(old: Option<&Arc<Token>>, new: &Claims) -> Result<(), String> {
     let Some(before) = old.and_then(|old| old.claims.tid.as_deref()) else { return Ok(()) };
     let now = match &new.tid {

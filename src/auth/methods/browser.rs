@@ -1,4 +1,5 @@
-//! `--auth browser`: a person signs in in a browser, with PKCE and a loopback redirect (`docs/graph.md#tokens`).
+//! `--auth browser`: a person signs in in a browser, with PKCE and a loopback redirect
+//! (`docs/graph.md#tokens`).
 
 use std::time::Duration;
 

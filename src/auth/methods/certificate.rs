@@ -74,8 +74,8 @@ impl std::fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// Reads the PEM of a certificate and its private key, in any order; `with_chain` sends all certificates along
-    /// (`x5c`), for apps that trust a subject name and issuer.
+    /// Reads the PEM of a certificate and its private key, in any order; `with_chain` sends all certificates
+    /// along (`x5c`), for apps that trust a subject name and issuer.
     ///
     /// # Errors
     /// Says what the file is instead, and how to convert it; names it by `file`.

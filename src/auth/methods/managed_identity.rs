@@ -69,8 +69,8 @@ fn machine(plan: &SignInPlan<'_>) -> Result<Url, Error> {
         .map_err(|error| Error::Usage(format!("AZURE_POD_IDENTITY_AUTHORITY_HOST: {error}")))
 }
 
-/// Whether the machine's own identity endpoint answers as one: it refuses a request without its header with 400. Other
-/// clouds have something else at the same address.
+/// Whether the machine's own identity endpoint answers as one: it refuses a request without its header with
+/// 400. Other clouds have something else at the same address.
 pub(super) fn is_there<'a>(plan: &'a SignInPlan<'a>) -> BoxFuture<'a, bool> {
     /// As in every Azure SDK.
     const PROBE: Duration = Duration::from_secs(1);
