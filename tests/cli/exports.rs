@@ -41,8 +41,8 @@ const EXPORTS: &[Expected] = &[
     Expected { assumed: &[EXAMPLE], ..plain("entra-group-members-import.csv", MEMBER, &["00000022", "ben.roy@contoso.com"]) },
     plain("entra-group-members-download.csv", "Object ID", &["00000023", "00000024"]),
     plain("entra-groups-download.csv", "Object ID", &["00000025", "00000026"]),
-    plain("m365-admin-centre.csv", "Object Id", &["00000031", "00000032"]),
-    plain("m365-admin-centre-reordered.csv", "Object Id", &["00000033"]),
+    plain("m365-admin-center.csv", "Object Id", &["00000031", "00000032"]),
+    plain("m365-admin-center-reordered.csv", "Object Id", &["00000033"]),
     Expected { assumed: &[LEAD_IN], ..plain("powershell-5.1-export-csv.csv", "Id", &["00000041", "00000042"]) },
     Expected { encoding: "UTF-16LE", assumed: &[LEAD_IN], ..plain("powershell-5.1-unicode.csv", "Id", &["00000043", "00000044"]) },
     Expected { encoding: "windows-1252", delimiter: b';', assumed: &["Windows-1252"], ..plain("powershell-5.1-default-useculture.csv", "ObjectId", &["00000045", "00000046"]) },
@@ -138,7 +138,7 @@ fn no_export_is_left_out() {
 #[test]
 fn the_program_reads_them_from_a_file_and_from_standard_input() {
     for (file, says) in [
-        ("m365-admin-centre.csv", "2 users"),
+        ("m365-admin-center.csv", "2 users"),
         ("powershell-5.1-unicode.csv", "2 users"),
         ("by-hand.csv", "4 users · 1 duplicate · 4 unusable (lines 5, 7, 8, 12)"),
     ] {

@@ -60,7 +60,7 @@ pub(crate) struct Service {
     pub(crate) retry_after: Announced,
     /// Whether throttled responses are 503 without `Retry-After`, as of nginx `limit_req`, instead of 429.
     #[serde(default)]
-    pub(crate) refuses_with_503: bool,
+    pub(crate) throttle_with_503: bool,
     /// Whether all requests are throttled until an announced pause is over.
     #[serde(default)]
     pub(crate) closed_while_waiting: bool,
@@ -98,7 +98,7 @@ pub(crate) struct Case {
     /// Largest value of this ratio in a single run.
     pub(crate) worst: Option<f64>,
     /// Number of throttled requests.
-    pub(crate) refused: Option<[f64; 2]>,
+    pub(crate) throttled: Option<[f64; 2]>,
     /// Throttled share of all requests.
     pub(crate) throttled_share: Option<[f64; 2]>,
     /// Number of renewed tokens.
@@ -182,7 +182,7 @@ pub(crate) struct Server {
     random_throttling: Option<RandomThrottling>,
     outages: Vec<[f64; 2]>,
     token_s: Option<f64>,
-    pub(crate) refuses_with_503: bool,
+    pub(crate) throttle_with_503: bool,
     header: bool,
     random: fastrand::Rng,
 }
@@ -210,7 +210,7 @@ impl Server {
             random_throttling: service.random_throttling,
             outages: service.outages.clone(),
             token_s: service.token_s,
-            refuses_with_503: service.refuses_with_503,
+            throttle_with_503: service.throttle_with_503,
             header,
             random,
         }

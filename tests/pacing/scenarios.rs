@@ -45,7 +45,7 @@ fn judge(scenario: &Scenario, case: &Case) -> (Vec<String>, String) {
         }
     };
     within("wall over ideal", wall, Some(case.wall));
-    within("throttled", throttled, case.refused);
+    within("throttled", throttled, case.throttled);
     within("throttled share", share, case.throttled_share);
     for (tally, ideal) in &runs {
         within("wall over ideal of one run", tally.wall / ideal, case.worst.map(|worst| [0.0, worst]));

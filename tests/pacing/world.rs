@@ -59,7 +59,7 @@ pub(crate) struct App {
     latency: Mutex<Latency>,
     token: tokio::sync::Mutex<Token>,
     token_s: Option<f64>,
-    refuses_with_503: bool,
+    throttle_with_503: bool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -116,7 +116,7 @@ impl Exchange for App {
                 tally.throttled += 1;
                 tally.pause_end = tally.pause_end.max(now + wait.unwrap_or(0.0));
                 retry_after = wait.map(Duration::from_secs_f64);
-                match self.refuses_with_503 {
+                match self.throttle_with_503 {
                     true => (AttemptResult::Transient(TransientFailure::Unavailable), used),
                     false => {
                         (AttemptResult::Throttled(Throttle { scope: Scope::default(), quota: true }), used)
@@ -149,9 +149,9 @@ pub(crate) async fn work(
     let began = Instant::now();
     let tally = Arc::new(Mutex::new(Tally::default()));
     let stop = Stop::new();
-    let (epoch, refuses_with_503) = {
+    let (epoch, throttle_with_503) = {
         let server = locked(&server);
-        (server.epoch, server.refuses_with_503)
+        (server.epoch, server.throttle_with_503)
     };
     let app = App {
         epoch,
@@ -160,7 +160,7 @@ pub(crate) async fn work(
         latency: Mutex::new(Latency::new(seed, reach.round_trip)),
         token: tokio::sync::Mutex::new(Token { generation: 1, issued: epoch.elapsed().as_secs_f64() }),
         token_s,
-        refuses_with_503,
+        throttle_with_503,
     };
     let (feed, rows) = mpsc::channel(256);
     let (events, mut inbox) = mpsc::channel(256);
