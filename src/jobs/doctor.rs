@@ -11,7 +11,7 @@ use crate::net::{Network, ask_proxy, idle_exceptions, is_loopback, proxy_name, t
 use crate::session::{Endpoint, ServiceOptions, Session, network};
 use crate::terminal::Console;
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
@@ -51,7 +51,7 @@ impl Findings {
     }
 }
 
-/// What the checks are about.
+/// The plan of `doctor`.
 #[derive(Clone, Debug)]
 pub struct DoctorPlan {
     /// Which service, as whom.
@@ -188,7 +188,7 @@ fn tenant(found: &mut Findings, asked: Option<&str>, connection: &Session) {
     }
 }
 
-/// For each command; whether a read may be tried.
+/// Checks the permissions for each command. Returns whether a read may be sent.
 fn permissions(found: &mut Findings, connection: &Session, kind: ObjectKind) -> bool {
     let claims = &connection.claims;
     match permitted(claims, kind, true) {

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::error::Error;
 
-/// Whether a file exists under this name. A link, a folder and a device are rejected, because a new file would replace them.
+/// Whether a file exists under this name. A link, a folder and a device are rejected, because a new file
+/// would replace them.
 ///
 /// # Errors
 /// `Error::Usage`; `Error::File` if the path cannot be examined.

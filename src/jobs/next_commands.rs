@@ -1,4 +1,4 @@
-//! The commands to type after a run, as its `run.json` tells them.
+//! The commands to type after a run, from its `run.json`.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use crate::model::{CLOUDS, DEFAULT_SCENARIO, GLOBAL, NextCommand, ObjectKind};
 use crate::rundir::{NextCommands, RunFile};
 use crate::session::UNKNOWN_TENANT;
 
-/// A command about a run of another invocation, with the tenant and the kind of object. The way to sign in is not known
-/// from `run.json`.
+/// A command about a run of another invocation, with the tenant and the kind of object. The way to sign in is
+/// not known from `run.json`.
 pub(crate) fn about(run: &RunFile, command: &str, operand: &Path) -> NextCommand {
     let mut next = NextCommand::new(command).operand(operand.display().to_string());
     let identity = &run.identity;
@@ -36,7 +36,8 @@ pub(crate) fn about(run: &RunFile, command: &str, operand: &Path) -> NextCommand
     }
 }
 
-/// The recorded commands. A run that was killed before its first request has none: they are made from `run.json`.
+/// The recorded commands. A run that was killed before its first request has none: they are made from
+/// `run.json`.
 pub(crate) fn of_run(run: &RunFile, folder: &Path) -> NextCommands {
     run.next.clone().unwrap_or_else(|| NextCommands {
         resume: about(run, "run", &folder.join("input.csv"))
@@ -47,8 +48,8 @@ pub(crate) fn of_run(run: &RunFile, folder: &Path) -> NextCommands {
     })
 }
 
-/// The error if confirmation is needed and no terminal is there. It shows the typed command with what is missing.
-/// A loopback address needs no tenant.
+/// The error if confirmation is needed and no terminal is there. It shows the typed command with what is
+/// missing. A loopback address needs no tenant.
 pub(crate) fn no_terminal(typed: &NextCommand, tenant: Option<&str>, is_loopback: bool) -> Error {
     let command = typed.clone().confirmed(tenant).line();
     let name = match tenant.is_some() || is_loopback {

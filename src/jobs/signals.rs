@@ -6,8 +6,8 @@ use crate::error::{Error, Exit};
 use crate::sys::{Signal, Signals};
 use crate::terminal::Console;
 
-/// Installs the signal handlers. From now on a signal does not end the process, so every wait must also poll the
-/// returned [`Signals`].
+/// Installs the signal handlers. From now on a signal does not end the process, so every wait must also poll
+/// the returned [`Signals`].
 ///
 /// # Errors
 /// `Error::Internal` where the system refuses.
@@ -23,8 +23,8 @@ pub(crate) fn ended_by(signal: Signal) -> Exit {
     }
 }
 
-/// Does what comes before the work: reads files that may be pipes, signs in at a host that is slow or asks for a pause,
-/// asks the question. A signal drops it and prints `so_far`, which says what was or was not done; then the invocation ends.
+/// Runs the steps before the first request, such as reading a pipe, the sign-in and the confirmation. A
+/// signal drops them and prints `so_far`, which says what was done. Then the invocation ends.
 ///
 /// # Errors
 /// Those of `work`.

@@ -5,7 +5,8 @@ use crate::jobs::signals::listen;
 use crate::session::{EmbeddedSimulator, load_scenario};
 use crate::terminal::Console;
 
-/// Runs the simulator of scenario `name` on a port of this machine until a signal arrives. Port 0 takes a free one.
+/// Runs the simulator of scenario `name` on a port of this machine until a signal arrives. Port 0 takes a
+/// free one.
 ///
 /// # Errors
 /// `Error::Usage` for a scenario that cannot be read or a port that cannot be used; `Error::Internal`.

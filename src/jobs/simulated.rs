@@ -1,5 +1,5 @@
-//! A simulated tenant from one call to the next: each call embeds a simulator of its own, and the records of earlier runs
-//! tell it whom it accepted before.
+//! Keeps the state of a simulated tenant between invocations. Each invocation starts a new simulator, which
+//! learns from the records of earlier runs which objects it has already accepted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,10 @@ use crate::rundir::{RUNS, RunFile, each_record};
 use crate::session::{EmbeddedSimulator, Session};
 use crate::terminal::Console;
 
-/// Tells the simulator of a session, if it has one, which objects the runs of its scenario got accepted: those below
-/// `reprovision-runs`, and the run in `also`. Once for each session, before its first request: what is told twice, or was
-/// done by this very simulator, would count twice. A run that cannot be read is reported and left out.
+/// Reports the accepted objects of earlier runs with the same scenario to the simulator of a session, if it
+/// has one: the runs in `reprovision-runs` and the run in `also`. Call it once for each session, before its
+/// first request, because an object that is reported twice counts twice. A run that cannot be read is
+/// reported and skipped.
 pub(crate) fn recall(session: &Session, also: Option<&Path>, console: &Console) {
     let Some(simulated) = &session.simulator else { return };
     let mut folders: Vec<PathBuf> =

@@ -1,4 +1,4 @@
-//! `status`: where a live or dead run stands, from its files alone.
+//! `status`: shows the state of a live or dead run, from its files alone.
 
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
@@ -17,17 +17,17 @@ use crate::report::{count, human, shard_sentence, thousands};
 use crate::rundir::{RunFile, State, each_record};
 use crate::terminal::Console;
 
-/// How often `--watch` looks.
+/// Refresh interval of `--watch`.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Looking must not cost more than a tenth of one processor, however large the run.
 const REST: u32 = 10;
-/// From this length on a silence is shown instead of the time left. A run with the slowest usual rate, one user in a few
-/// seconds, is not silent.
+/// From this length on a silence is shown instead of the time left. A run with the slowest usual rate, one
+/// user in a few seconds, is not silent.
 const SILENCE: Duration = Duration::from_secs(15);
 /// The pace is that of the last minute.
 const LATELY: SignedDuration = SignedDuration::from_secs(60);
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Debug, Serialize)]
 struct Standing {
     schema: u32,
@@ -41,7 +41,7 @@ struct Standing {
     started_at: Timestamp,
     /// `running`, `stopped` or `complete`.
     state: &'static str,
-    /// What a shard leaves to others.
+    /// Rows of the other shards.
     #[serde(skip_serializing_if = "Option::is_none")]
     shard: Option<String>,
     /// Rows that are to have a record.
@@ -65,7 +65,7 @@ struct Standing {
     damaged_lines: u64,
 }
 
-/// How one run is shown.
+/// The lines of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct StatusPlan {
     pub(crate) run: ChosenRun,
@@ -75,7 +75,7 @@ pub(crate) struct StatusPlan {
     pub(crate) json: bool,
 }
 
-/// Prints where the run stands, once or until it ends.
+/// Prints the state of a run, once or until it ends.
 ///
 /// # Errors
 /// `Error::Usage`, `Error::Damaged`, `Error::File`.
@@ -90,7 +90,7 @@ pub(crate) fn status(plan: &StatusPlan, console: &Console) -> Result<Exit, Error
                 serde_json::to_string(&standing).map_err(|error| Error::Internal(error.to_string()))?;
             console.result(&line);
         } else if running && redrawn {
-            // Again and again in the same place; the last look stays.
+            // Each refresh replaces the previous one. The last one remains.
             console.set_status_line(Some(&text(&standing, &plan.run.reason())));
         } else {
             console.set_status_line(None);
@@ -166,7 +166,8 @@ fn look(folder: &Path) -> Result<Standing, Error> {
     })
 }
 
-/// Whether a process works on the run. Shared, so that two who only look do not see each other.
+/// Whether a process works on the run. The lock is shared, so that two `status` commands do not disturb each
+/// other.
 fn is_held(folder: &Path) -> Result<bool, Error> {
     let path = folder.join("lock");
     let file = match OpenOptions::new().read(true).open(&path) {
@@ -181,7 +182,7 @@ fn is_held(folder: &Path) -> Result<bool, Error> {
     }
 }
 
-/// `reason` says why this run is shown, where none was named.
+/// `reason` says why this run is shown, if the user did not name one.
 fn text(standing: &Standing, reason: &str) -> String {
     let mut lines = Vec::new();
     let simulated = if standing.simulated { "SIMULATED  " } else { "" };

@@ -17,11 +17,12 @@ use crate::stop::{Stop, StopReason};
 use crate::sys::{Signal, Signals};
 use crate::terminal::Console;
 
-/// Reads a second: the smallest tenants give 350 resource units a second (`docs/graph.md#quotas`), others need some.
+/// Reads a second: the smallest tenants give 350 resource units a second (`docs/graph.md#quotas`), others
+/// need some.
 const READS_PER_SECOND: f64 = 200.0;
-/// Requests under way at once.
+/// Maximum number of requests in flight.
 const IN_FLIGHT: usize = 4 * MOST_PARTS;
-/// Tries of one page or object.
+/// Attempts for one page or object.
 const TRIES: u32 = 8;
 /// Share of a delay that is random.
 const JITTER: f64 = 0.5;
@@ -36,9 +37,9 @@ pub(crate) struct TenantReader {
     base: Url,
     max_wait: Duration,
     clocks: Clocks,
-    /// What to say when nothing may be read.
+    /// Advice if reading is forbidden.
     refused: String,
-    /// What to say when a property is left out.
+    /// Advice if a property is missing.
     hidden: String,
     watch: tokio::task::JoinHandle<()>,
     console: Console,
@@ -94,7 +95,7 @@ impl TenantReader {
         })
     }
 
-    /// The clocks, as answers tell them.
+    /// The clock skew, derived from responses.
     pub(crate) fn clocks(&self) -> Clocks {
         self.clocks.clone()
     }
@@ -104,7 +105,7 @@ impl TenantReader {
         Walk::new(&self.reader, self.base.clone())
     }
 
-    /// Which permission may be missing where a property that was asked for is left out.
+    /// The permission that may be missing if a requested property is absent.
     pub(crate) fn permission(&self) -> &str {
         &self.hidden
     }
@@ -168,7 +169,7 @@ pub(crate) fn reading<E: Exchange>(exchange: E, stop: &Stop) -> Dispatch<E> {
     Dispatch::new(exchange, pace, stop.clone())
 }
 
-/// How far a scan is: a line on a terminal, a line a minute elsewhere.
+/// The progress of a scan: one updated line on a terminal, otherwise a line each minute.
 pub(crate) struct ScanProgress {
     console: Console,
     line: Instant,
@@ -179,7 +180,7 @@ impl ScanProgress {
         Self { console: console.clone(), line: Instant::now() }
     }
 
-    /// So many objects were read, so many of them fit.
+    /// Records the number of objects that were read, and of those that match.
     pub(crate) fn at(&mut self, kind: ObjectKind, read: u64, found: u64, what: &str) {
         let text = format!("{} read, {} {what}", count(read, kind.plural()), thousands(found));
         if self.console.draws() {

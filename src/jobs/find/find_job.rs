@@ -18,7 +18,7 @@ use crate::scan::{Object, ReadEnd, Reads, Step, Stopped, Walk};
 use crate::session::Session;
 use crate::terminal::Console;
 
-/// What one scan is to do.
+/// The plan of a scan.
 #[derive(Clone, Debug)]
 pub struct FindPlan {
     /// Which objects are read.
@@ -33,10 +33,10 @@ pub struct FindPlan {
     pub typed: NextCommand,
 }
 
-/// What a scan came to.
+/// The result of a scan.
 #[derive(Clone, Copy, Debug)]
 pub struct FindEnd {
-    /// How the process that ran it should end.
+    /// The exit code for the process.
     pub exit: Exit,
     /// Objects listed. `None`: the scan did not reach its end, and nothing was listed.
     pub found: Option<u64>,
@@ -151,7 +151,7 @@ fn row(tally: &mut Tally, filter: &ErrorFilter, object: &Object, now: Timestamp)
     Some(found_row(object, problem, count))
 }
 
-/// What was read and found, and what to type next.
+/// The lines about what was read and found, and the next command.
 fn sentences(counts: &Counts, plan: &FindPlan) -> String {
     let mut text = format!(
         "{} read, {} with an unresolved service error",

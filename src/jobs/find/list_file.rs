@@ -1,4 +1,5 @@
-//! The list that a scan writes: beside its file until it is complete, with a bookmark from which an interrupted scan goes on.
+//! The list that a scan writes. Until it is complete it is a temporary file with a checkpoint from which an
+//! interrupted scan resumes.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -13,15 +14,15 @@ use crate::jobs::files::is_file;
 use crate::sys;
 use crate::terminal::Console;
 
-/// Bytes given to standard output at once.
+/// Bytes that are written to standard output together.
 const AT_ONCE: usize = 64 * 1024;
 
-/// Where a scan stands: what is in the file so far, and the page that comes next.
+/// The checkpoint of a scan: the content of the file so far, and the next page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct ScanCheckpoint {
     /// Tenant and filter of the scan. A scan with another tenant or filter starts again.
     what: String,
-    /// Where the next page is.
+    /// The link to the next page.
     pub(super) next: String,
     /// Pages read.
     pub(super) pages: u64,
@@ -34,7 +35,7 @@ pub(super) struct ScanCheckpoint {
 #[derive(Debug)]
 pub(super) struct ScanOutput {
     file: File,
-    /// Where the rows stand until the list is complete.
+    /// The temporary file with the rows until the list is complete.
     path: PathBuf,
     /// Its place in the end; standard output where there is none.
     out: Option<PathBuf>,
@@ -48,8 +49,8 @@ fn beside(out: &Path, tail: &str) -> PathBuf {
     name.into()
 }
 
-/// Whether a file begins as every list of `find` does, or is empty: a newer list may take its place. An export of the same
-/// name may not be lost.
+/// Whether a file begins as every list of `find` does, or is empty: a newer list may take its place. An
+/// export of the same name may not be lost.
 fn is_a_list(path: &Path) -> Result<bool, Error> {
     let header = FOUND_HEADER.join(",");
     let mut begins = Vec::with_capacity(header.len());
@@ -59,7 +60,7 @@ fn is_a_list(path: &Path) -> Result<bool, Error> {
 }
 
 impl ScanOutput {
-    /// For a file: goes on where an interrupted scan for the same `what` left it.
+    /// Opens a file. Resumes an interrupted scan with the same `what`.
     ///
     /// # Errors
     /// `Error::Locked` where another process is writing it; `Error::Usage` if it is not a file, or not a list of `find`;
@@ -142,7 +143,7 @@ impl ScanOutput {
         let bytes = writer.into_inner().map_err(|error| Error::Internal(error.to_string()))?;
         self.write(&bytes)?;
         let (Some(out), Some(next)) = (&self.out, next) else { return Ok(()) };
-        // The rows are there before the bookmark says so.
+        // The rows are synced before the checkpoint is written.
         self.file.sync_data().map_err(|source| Error::file("sync", &self.path, source))?;
         let mark = ScanCheckpoint {
             what: self.what.clone(),
@@ -156,7 +157,8 @@ impl ScanOutput {
         sys::replace(&path, &bytes).map_err(|source| Error::file("replace", &path, source))
     }
 
-    /// Throws away what was written so far, and the position with it: a later invocation starts again as well.
+    /// Throws away what was written so far, and the position with it: a later invocation starts again as
+    /// well.
     ///
     /// # Errors
     /// `Error::File`.
@@ -170,7 +172,7 @@ impl ScanOutput {
         self.begin()
     }
 
-    /// Leaves nothing behind.
+    /// Removes the temporary files.
     ///
     /// # Errors
     /// `Error::File`.
@@ -190,10 +192,11 @@ impl ScanOutput {
         reader.records().map(|row| row.map(|row| row[0].to_owned()).map_err(wrong)).collect()
     }
 
-    /// The list is complete: in its place, or on standard output. `false`: it was cut short by a signal.
+    /// Completes the list: moves it into place, or prints it to standard output. `false` if a signal
+    /// interrupted the output.
     ///
     /// # Errors
-    /// `Error::File`; a closed pipe is nobody's failure.
+    /// `Error::File`; a closed pipe is not an error.
     pub(super) fn finish(mut self, shown: bool, console: &Console) -> Result<bool, Error> {
         let fail = |action, source| Error::file(action, &self.path, source);
         if let Some(out) = &self.out {

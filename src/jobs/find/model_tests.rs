@@ -1,4 +1,5 @@
-//! A model of `find`: whatever the pages are like and wherever it is killed, the list has each object with an error once.
+//! A model of `find`: whatever the pages are like and wherever it is killed, the list has each object with an
+//! error once.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};

@@ -14,7 +14,7 @@ use crate::session::{Session, UNKNOWN_TENANT};
 use crate::sys;
 use crate::terminal::Console;
 
-/// What there is to run.
+/// The list for a run.
 #[derive(Debug)]
 pub(crate) enum PendingList {
     /// The list, and the exit code of the scan that found it.
@@ -35,8 +35,8 @@ pub(crate) async fn pending_list(
 ) -> Result<PendingList, Error> {
     sys::create_folders(Path::new(RUNS)).map_err(|source| Error::file("create", RUNS, source))?;
     let list = path(&plan, session);
-    // If the tenant is not known, the list of an earlier invocation may be another tenant's. An endpoint that is not
-    // Microsoft's has one tenant.
+    // If the tenant is not known, the list of an earlier invocation may be another tenant's. An endpoint that
+    // is not Microsoft's has one tenant.
     let is_microsofts = CLOUDS.iter().any(|cloud| session.root.as_str().starts_with(cloud.root));
     let is_known = session.tenant != UNKNOWN_TENANT || !is_microsofts;
     if is_known && !is_new && list.exists() && !is_without_rows(&list) {
@@ -51,7 +51,8 @@ pub(crate) async fn pending_list(
     match ended.found {
         None => Ok(PendingList::Nothing(ended.exit)),
         Some(0) => {
-            // An empty list left behind would be taken for the list of an interrupted run by every later invocation.
+            // An empty list left behind would be taken for the list of an interrupted run by every later
+            // invocation.
             fs::remove_file(&list).map_err(|source| Error::file("remove", &list, source))?;
             console.result(&format!(
                 "nothing to do: none of the {} read has an error that was looked for",
@@ -63,7 +64,8 @@ pub(crate) async fn pending_list(
     }
 }
 
-/// One name for the same question in the same tenant, in every process: the next invocation must find the list again.
+/// One name for the same question in the same tenant, in every process: the next invocation must find the
+/// list again.
 fn path(plan: &FindPlan, session: &Session) -> PathBuf {
     let service = match &session.simulator {
         Some(simulated) => simulated.name.as_str(),

@@ -1,4 +1,5 @@
-//! What a scan has counted so far: each object once, on however many pages it stands, and what could not be seen.
+//! The counts of a scan. An object on several pages counts once, and unreadable objects are counted
+//! separately.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ pub(crate) struct Counts {
     pub(crate) gaps: Gaps,
 }
 
-/// What a scan could not see.
+/// Objects and properties that a scan could not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Gaps {
     /// Objects whose service errors were left out.
@@ -50,7 +51,7 @@ impl Gaps {
         self.nameless + self.nulls > 0
     }
 
-    /// The exit code of a scan that read `read` objects otherwise without trouble.
+    /// The exit code of a scan that read `read` objects without another error.
     pub(crate) fn exit(&self, read: u64) -> Exit {
         match self.absent + self.unreadable + self.nameless {
             0 => Exit::Done,
@@ -59,7 +60,7 @@ impl Gaps {
         }
     }
 
-    /// What to say of them; `permission` says which one may be missing.
+    /// The message about them. `permission` names the permission that may be missing.
     pub(crate) fn sentences(&self, read: u64, kind: ObjectKind, permission: &str) -> Vec<String> {
         let objects = kind.plural();
         let mut said = Vec::new();
@@ -108,7 +109,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Goes on with the counts of an earlier invocation, which found the objects `found`.
+    /// Continues with the counts of an earlier invocation, which found the objects `found`.
     pub(crate) fn continued(counts: Counts, found: impl Iterator<Item = String>) -> Self {
         let mut tally = Self { counts, ..Self::default() };
         found.for_each(|id| {
@@ -125,7 +126,8 @@ impl Tally {
         self.counts.gaps.nulls += page.nulls;
     }
 
-    /// Counts an object. Returns the newest error that is looked for and how many are, the first time that it has one.
+    /// Counts an object. Returns the newest error that is looked for and how many are, the first time that it
+    /// has one.
     pub(crate) fn meet<'a>(
         &mut self,
         object: &'a Object,

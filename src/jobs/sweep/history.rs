@@ -1,4 +1,5 @@
-//! The memory of the nightly job: which object was retried for which error, how often, and what is already known to fail.
+//! The memory of the nightly job: which object was retried for which error, how often, and what is already
+//! known to fail.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,11 +21,11 @@ pub(crate) struct HistoryEntry {
     pub(crate) tries: u32,
     /// When it was retried last, by the service's clock.
     pub(crate) tried_at: Timestamp,
-    /// Whether somebody has been told that it keeps failing.
+    /// Whether its failure has been reported.
     pub(crate) known: bool,
 }
 
-/// How often a retry is worth it.
+/// The limits for retries of an unchanged error.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// Time after a retry in which an unchanged error is not retried again.
@@ -33,7 +34,7 @@ pub struct Policy {
     pub max_retries: u32,
 }
 
-/// Whether tonight is worth a retry.
+/// Whether an object is retried in this sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum RetryDecision {
     /// Never retried for this error.
@@ -53,7 +54,7 @@ impl RetryDecision {
     }
 }
 
-/// Whether a failure is news.
+/// Whether a failure is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Novelty {
     /// No sweep has reported it.
@@ -65,9 +66,9 @@ pub(crate) enum Novelty {
 /// Counts of failures after judging.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Judged {
-    /// News.
+    /// It has not been reported yet.
     pub(crate) news: u64,
-    /// Told before.
+    /// It has been reported before.
     pub(crate) known: u64,
 }
 
@@ -75,7 +76,7 @@ pub(crate) struct Judged {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     entries: BTreeMap<String, HistoryEntry>,
-    /// Without a memory everything that fails tonight is taken as known.
+    /// Without a history, all failures of this sweep count as known.
     baseline: bool,
 }
 
@@ -101,10 +102,10 @@ impl History {
         Ok(Self { entries: entries.collect::<Result<_, _>>()?, baseline: false })
     }
 
-    /// Writes the CSV, header and all.
+    /// Writes the history as CSV with its header.
     ///
     /// # Errors
-    /// As the writer says.
+    /// The error of the writer.
     pub(crate) fn write(&self, to: impl io::Write) -> Result<(), csv::Error> {
         let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(to);
         writer.write_record(["id", "service", "error_code", "tries", "tried_at", "known"])?;
@@ -148,7 +149,8 @@ impl History {
         self.entries.insert(id, entry);
     }
 
-    /// It failed again for this error, or is given up: news the first time.
+    /// Records that an object failed again with this error, or reached the maximum number of retries. The
+    /// first time it is a new failure.
     pub(crate) fn fails(&mut self, id: &str, service: &str, code: &str) -> Novelty {
         let baseline = self.baseline;
         let id = id.to_ascii_lowercase();
@@ -169,7 +171,7 @@ impl History {
         if std::mem::replace(&mut entry.known, true) { Novelty::Known } else { Novelty::New }
     }
 
-    /// It has this error tonight: without a memory, whatever becomes of it is taken as known.
+    /// Records the error of an object in this sweep. Without a history, its failure counts as known.
     pub(crate) fn observe(&mut self, id: &str, service: &str, code: &str) {
         if self.baseline && self.same(id, service, code).is_none() {
             let id = id.to_ascii_lowercase();
@@ -179,7 +181,7 @@ impl History {
         }
     }
 
-    /// Nobody was told of its failure after all.
+    /// Records that the failure was not reported.
     pub(crate) fn mark_unreported(&mut self, id: &str) {
         if let Some(entry) = self.entries.get_mut(&id.to_ascii_lowercase()) {
             entry.known = false;
@@ -197,12 +199,12 @@ impl History {
         cleared
     }
 
-    /// What is remembered of an object.
+    /// The entry of an object.
     pub(crate) fn entry(&self, id: &str) -> Option<&HistoryEntry> {
         self.entries.get(&id.to_ascii_lowercase())
     }
 
-    /// How many are remembered.
+    /// Number of entries.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -234,14 +236,15 @@ mod tests {
 
     #[test]
     fn thirty_nights_tell_each_thing_once() {
-        // One user fails for ever, one for ever for another cause from night 10 on, one is cleared at once.
+        // One user always fails, one always fails with another cause from night 10, and one is cleared
+        // immediately.
         let mut history = History::default();
         let mut told = Vec::new();
         let mut retried = Vec::new();
         for number in 1..=30 {
             let (now, cause) = (night(number), if number < 10 { "A" } else { "B" });
             for (id, code) in [("stubborn", "A"), ("turncoat", cause)] {
-                // First what last night's retry came to, then whether tonight is worth one.
+                // First the result of the previous retry, then the decision about the next one.
                 if number > 1 && history.fails(id, "exchange", code) == Novelty::New {
                     told.push((number, id));
                 }

@@ -1,4 +1,4 @@
-//! What `sweep` remembers from night to state: its history file, and the run that it is sending.
+//! The history file of `sweep`, and the runs that it is sending.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -16,11 +16,11 @@ use crate::model::{Outcome, sanitize};
 use crate::rundir::{RunFile, each_record};
 use crate::sys;
 
-/// Columns of the sweep's list beside those of `find`: the cause as the history knows it.
+/// Columns of the sweep's list in addition to those of `find`: the cause in the history.
 pub(crate) const CAUSE_COLUMNS: [&str; 2] = ["sweep_services", "sweep_codes"];
 /// Longest name of a tenant, in bytes: a domain has at most 253.
 const LONGEST_TENANT: u64 = 256;
-/// Ends the name of the file beside the history that names the runs being sent.
+/// Suffix of the file next to the history that names the runs being sent.
 const OPEN: &str = ".sending";
 
 /// The history file, held by one sweep at a time.
@@ -63,12 +63,12 @@ impl HistoryFile {
         owner.is_empty() || owner == tenant
     }
 
-    /// Where it stands.
+    /// The path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is remembered; nothing at all makes tonight the baseline.
+    /// Reads the history. Without a file this sweep sets the baseline.
     ///
     /// # Errors
     /// `Error::Damaged`, `Error::File`.
@@ -83,7 +83,7 @@ impl HistoryFile {
         }
     }
 
-    /// The night is over: it is remembered, and no run is open any more.
+    /// Writes the history at the end of a sweep, and removes the list of open runs.
     ///
     /// # Errors
     /// `Error::File`.
@@ -91,7 +91,8 @@ impl HistoryFile {
         let mut bytes = Vec::new();
         state.history().write(&mut bytes).map_err(|error| Error::Internal(error.to_string()))?;
         sys::replace(&self.path, &bytes).map_err(|source| Error::file("replace", &self.path, source))?;
-        // Where it stays, the history has a try of each of its runs that is as new as the run.
+        // If the file cannot be removed, the history already has an attempt of each run that is as new as the
+        // run.
         let _ = fs::remove_file(beside(&self.path, OPEN));
         Ok(())
     }
@@ -124,7 +125,8 @@ struct Tried {
     accepted: bool,
 }
 
-/// What the last call of a run came to, into the memory: which refusals are news. What earlier calls sent was remembered then.
+/// Records the result of the last invocation of a run in the history, and returns the new failures. Earlier
+/// invocations were recorded when they ended.
 ///
 /// # Errors
 /// `Error::File`, `Error::Damaged`.
@@ -149,8 +151,8 @@ pub(crate) fn record_run(
     Ok(refused)
 }
 
-/// The same for a run that was cut short: how many tries the memory did not have. Nobody was told of its refusals, so
-/// that they are news when they come again.
+/// Records a run that was killed. Returns the number of attempts that were missing in the history. Its
+/// failures were not reported, so they are new when they occur again.
 ///
 /// # Errors
 /// As [`record_run`].
@@ -168,7 +170,7 @@ pub(crate) fn recover_killed_run(
     Ok(count)
 }
 
-/// A time of ours by the service's clock.
+/// A local time by the clock of the service.
 fn by_service(at: Timestamp, clocks: &Clocks) -> Timestamp {
     let ahead = SignedDuration::from_secs(clocks.service_ahead().unwrap_or(0));
     at.checked_add(ahead).unwrap_or(at)
@@ -202,8 +204,8 @@ fn each_try(
     Ok(())
 }
 
-/// Whose memory it is stands in the lock beside it, from its first sweep on: a sweep forgets whom it does not meet, and
-/// observe nobody of another tenant.
+/// Checks that the history belongs to this tenant. The lock file stores the tenant of the first sweep. A
+/// sweep removes entries of objects it does not find, so a sweep of another tenant would empty the history.
 fn belongs(mut lock: &File, path: &Path, tenant: &str) -> io::Result<Result<(), Error>> {
     let mut owner = String::new();
     lock.take(LONGEST_TENANT).read_to_string(&mut owner)?;

@@ -1,4 +1,5 @@
-//! `sweep`: verify the last run, find, leave out errors that are not worth a retry, run, and report what is new.
+//! `sweep`: verify the last run, find, leave out errors that are not worth a retry, run, and report what is
+//! new.
 
 use std::fs;
 use std::hash::Hasher;
@@ -32,10 +33,10 @@ const MAX_CAUSES: usize = 10;
 /// Longest part of a file's name that is made of a tenant, in characters: an id has 36.
 const LONGEST_PART: usize = 40;
 
-/// What one sweep is to do.
+/// The plan of a sweep.
 #[derive(Clone, Debug)]
 pub struct SweepPlan {
-    /// How the objects that are due are retried. The sweep fills in its list and its folder.
+    /// The plan for retrying the objects that are due. The sweep sets its list and its folder.
     pub run: RunPlan,
     /// Nothing is sent, and nothing is recorded.
     pub dry_run: bool,
@@ -47,10 +48,10 @@ pub struct SweepPlan {
     pub policy: Policy,
 }
 
-/// What a sweep came to.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug)]
 pub struct SweepEnd {
-    /// How the process that ran it should end.
+    /// The exit code for the process.
     pub exit: Exit,
 }
 
@@ -137,7 +138,7 @@ pub async fn sweep(plan: SweepPlan, session: &Session, console: &Console) -> Res
                 return Err(error);
             }
         };
-        // What was sent is recorded however the run ended.
+        // Sent requests are recorded, however the run ended.
         let rejected = match ended.run.filter(|run| run.is_worked) {
             Some(run) => record_run(&mut state, &run.folder, &run.file, &clocks)?.news,
             None => 0,
@@ -166,8 +167,8 @@ pub async fn sweep(plan: SweepPlan, session: &Session, console: &Console) -> Res
     Ok(exit.into())
 }
 
-/// The file that `--history` names. A simulated tenant has one of its own beside it: a sweep removes the objects that it
-/// does not see.
+/// The file that `--history` names. A simulated tenant has its own file next to it, because a sweep removes
+/// the objects that it does not find.
 fn named_history(history: &Path, simulated: bool) -> PathBuf {
     if !simulated {
         return history.to_owned();
@@ -177,8 +178,8 @@ fn named_history(history: &Path, simulated: bool) -> PathBuf {
     history.with_file_name(name)
 }
 
-/// The file without `--history`: one for each tenant and kind of object. A tenant whose history was begun under the name that
-/// was once the same for all tenants goes on with that file.
+/// The file without `--history`: one for each tenant and kind of object. A tenant with a history under the
+/// former common name keeps that file.
 fn own_history(runs: &Path, kind: ObjectKind, tenant: &str, simulated: bool) -> PathBuf {
     let of_all = runs.join(format!("history-{}.csv", kind.plural()));
     if tenant == UNKNOWN_TENANT {
@@ -190,8 +191,8 @@ fn own_history(runs: &Path, kind: ObjectKind, tenant: &str, simulated: bool) -> 
     if is_taken { of_all } else { own }
 }
 
-/// Where the list stands that is sent tonight: one for each memory, because sweeps with other memories, so of other
-/// tenants, may run at the same time.
+/// The path of the list for this sweep. Each history has its own, because sweeps of other tenants may run at
+/// the same time.
 fn list_path(memory: &Path, kind: ObjectKind) -> Result<PathBuf, Error> {
     let whole = std::path::absolute(memory).map_err(|source| Error::file("read", memory, source))?;
     let mut hasher = SipHasher13::new();
@@ -199,7 +200,8 @@ fn list_path(memory: &Path, kind: ObjectKind) -> Result<PathBuf, Error> {
     Ok(Path::new(RUNS).join(format!("sweep-{}-{:016x}.csv", kind.plural(), hasher.finish())))
 }
 
-/// Adds what a sweep sent that was killed before it could record it. A run that cannot be read is reported and left out.
+/// Adds what a sweep sent that was killed before it could record it. A run that cannot be read is reported
+/// and left out.
 fn recover(state: &mut SweepState, folder: &Path, clocks: &Clocks, console: &Console) {
     match recover_killed_run(state, folder, clocks) {
         Ok(0) => {}
@@ -248,7 +250,7 @@ async fn verify_last(
     Ok(())
 }
 
-/// What the scan came to.
+/// The result of the scan.
 #[derive(Debug, Default)]
 struct Scanned {
     counts: Counts,

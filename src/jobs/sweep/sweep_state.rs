@@ -1,4 +1,5 @@
-//! One night of the scheduled job: each object with an error is met once. Pure; the service's time is passed in.
+//! The state of one sweep. Each object with an error is recorded once. A pure state machine; the time of the
+//! service is passed in.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,7 +9,8 @@ use super::history::{History, Judged, Novelty, Policy, RetryDecision};
 use crate::model::ErrorFilter;
 use crate::scan::Object;
 
-/// All errors of an object that were looked for, as one cause: it stays the same whichever of them is the newest.
+/// All errors of an object that were looked for, as one cause: it stays the same whichever of them is the
+/// newest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ErrorCause {
     /// Services, sorted, joined by `+`.
@@ -37,20 +39,20 @@ impl ErrorCause {
     }
 }
 
-/// What is found out in one state.
+/// The results of one sweep.
 #[derive(Clone, Debug)]
 pub(crate) struct SweepState {
     history: History,
     policy: Policy,
     /// Remembered objects that still have an error.
     met: HashSet<String>,
-    /// Objects that are news.
+    /// Objects with a new failure.
     told: Vec<String>,
-    /// How many are worth a retry, and how many are not.
+    /// Number of objects by retry decision.
     pub(crate) worth: BTreeMap<RetryDecision, u64>,
     /// Those that failed again, or were given up.
     pub(crate) failing: Judged,
-    /// Causes of the news among them.
+    /// Causes of the new failures.
     pub(crate) news: BTreeMap<ErrorCause, u64>,
 }
 
@@ -75,8 +77,8 @@ impl SweepState {
         }
     }
 
-    /// An object has this error, published at `since`: first what became of earlier retries, then whether it is worth
-    /// another.
+    /// An object has this error, published at `since`: first what became of earlier retries, then whether it
+    /// is worth another.
     pub(crate) fn observe(
         &mut self,
         id: &str,
@@ -119,7 +121,8 @@ impl SweepState {
         self.history.tried(id, &cause.service, &cause.code, at);
     }
 
-    /// A retry was sent at `at` in a run begun at `begun`, and nobody remembered it: whether that was so.
+    /// Records a retry that was sent at `at` in a run started at `begun`, if the history does not have it.
+    /// Returns whether it was missing.
     pub(crate) fn records_lost_retry(
         &mut self,
         id: &str,
@@ -134,7 +137,7 @@ impl SweepState {
         !known
     }
 
-    /// A retry was refused: whether that is news.
+    /// Records a failed retry. Returns whether the failure is new.
     pub(crate) fn refused(&mut self, id: &str, cause: &ErrorCause, at: Timestamp) -> Novelty {
         self.history.tried(id, &cause.service, &cause.code, at);
         let known = self.history.fails(id, &cause.service, &cause.code);
@@ -144,14 +147,15 @@ impl SweepState {
         known
     }
 
-    /// The job ends in a way that hides its news: they are news again next time.
+    /// Call this if the sweep ends with an exit code that does not report new failures. The next sweep then
+    /// reports them as new.
     pub(crate) fn mark_unreported(&mut self) {
         for id in self.told.drain(..) {
             self.history.mark_unreported(&id);
         }
     }
 
-    /// What to remember.
+    /// The history to write.
     pub(crate) fn history(&self) -> &History {
         &self.history
     }
@@ -205,13 +209,13 @@ mod tests {
         // Not processed yet: the error is older than the retry.
         assert_eq!(state.observe("u", &cause("A"), Some(hour(0)), hour(20)), RetryDecision::Cooling);
         assert_eq!(state.failing, Judged::default());
-        // Processed, and failed again: news, once.
+        // Processed, and failed again: new, once.
         assert_eq!(state.observe("u", &cause("A"), Some(hour(11)), hour(34)), RetryDecision::Again);
         assert_eq!(state.failing, Judged { news: 1, known: 0 });
         state.accepted("u", &cause("A"), hour(34));
         assert_eq!(state.observe("u", &cause("A"), Some(hour(35)), hour(58)), RetryDecision::Again);
         assert_eq!(state.failing, Judged { news: 1, known: 1 });
-        // For another cause: news, and worth a retry at once.
+        // With another cause: new, and retried immediately.
         state.accepted("u", &cause("A"), hour(58));
         assert_eq!(state.observe("u", &cause("B"), Some(hour(59)), hour(60)), RetryDecision::New);
         assert_eq!(state.failing, Judged { news: 2, known: 1 });

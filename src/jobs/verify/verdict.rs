@@ -1,4 +1,4 @@
-//! What became of an accepted object. Pure; times are the service's own.
+//! The verdict about an accepted object. A pure function; times are those of the service.
 
 use jiff::Timestamp;
 
@@ -14,7 +14,7 @@ const NOT_TOLD: &str = "an error does not tell whether it is resolved (isResolve
 pub(crate) struct Accepted {
     /// When the accepted request left, by the service's clock.
     pub(crate) at: Timestamp,
-    /// [`cause_key`] of the error that stood on the object before, where the input told it.
+    /// [`cause_key`] of the error before the retry, if the input has it.
     pub(crate) had: Option<u32>,
 }
 
@@ -35,7 +35,8 @@ pub(crate) struct Judgment<'a> {
     pub(crate) unread: &'static str,
 }
 
-/// Judges an object as it was read; `None`: it is not there. What cannot be known is `unread` and never `cleared`.
+/// Judges an object as it was read; `None`: it is not there. What cannot be known is `unread` and never
+/// `cleared`.
 pub(crate) fn verdict(object: Option<&Object>, accepted: Accepted) -> Judgment<'_> {
     let of = |verdict, problem| Judgment { verdict, problem, unread: "" };
     let Some(object) = object else { return of(Verdict::Gone, None) };

@@ -1,4 +1,5 @@
-//! One verification of the accepted users of a run: pages or single reads, whichever costs less, then the files.
+//! One verification of the accepted users of a run: pages or single reads, whichever costs less, then the
+//! files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +27,7 @@ use crate::terminal::Console;
 
 /// Ids on their way from `results.csv` to the reader.
 const AHEAD: usize = 256;
-/// The column of `find`'s list that tells the error before the retry.
+/// The column in the list of `find` with the error before the retry.
 const CODE_COLUMN: &str = "error_code";
 
 /// One accepted row, by the hash of its id: 32 bytes.
@@ -39,15 +40,15 @@ struct AcceptedRow {
     had: u32,
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug, Default)]
 pub(crate) struct VerificationSummary {
     pub(crate) verdicts: BTreeMap<Verdict, u64>,
     /// Causes of those that failed again, most frequent first.
     pub(crate) causes: Vec<(String, u64)>,
-    /// How many are unread because their service errors were left out.
+    /// Number of objects that are unread because their service errors are missing.
     pub(crate) absent: u64,
-    /// First acceptance of anybody who is pending.
+    /// Time of the oldest acceptance that is pending.
     pub(crate) first: Option<Timestamp>,
     /// The service's time of the last answer.
     pub(crate) at: Option<Timestamp>,
@@ -56,7 +57,7 @@ pub(crate) struct VerificationSummary {
 }
 
 impl VerificationSummary {
-    /// How many have a verdict of some kind.
+    /// Number of objects with a verdict.
     pub(crate) fn count(&self, which: fn(Verdict) -> bool) -> u64 {
         self.verdicts.iter().filter(|(verdict, _)| which(**verdict)).map(|(_, count)| count).sum()
     }
@@ -71,13 +72,14 @@ pub(crate) struct Verification<'a> {
     done: RowSet,
     left: usize,
     keys: (u64, u64),
-    /// How far the service's clock was ahead of ours while the run was sent, in milliseconds; `None`: as it is now.
+    /// Clock skew during the run in milliseconds: how far the service was ahead. `None` means the present
+    /// skew.
     ahead: Option<i64>,
     writer: csv::Writer<BufWriter<sys::Replacement>>,
     seen: Seen,
 }
 
-/// What is gathered from one object after the other.
+/// The state while objects are read.
 #[derive(Default)]
 struct Seen {
     summary: VerificationSummary,
@@ -88,7 +90,7 @@ struct Seen {
 }
 
 impl<'a> Verification<'a> {
-    /// Reads who was accepted. The caller holds the run's lock.
+    /// Reads the accepted rows of a run. The caller holds the lock of the run.
     ///
     /// # Errors
     /// `Error::File`, `Error::Damaged`, `Error::Input`.
@@ -120,8 +122,8 @@ impl<'a> Verification<'a> {
         Ok(Self { folder, run, checked, wanted, done, left, keys, ahead, writer, seen })
     }
 
-    /// Pages first, for as long as single reads would take; then single reads for whom no page showed. So never more
-    /// than twice the cheaper of the two, without knowing how large the tenant is.
+    /// Pages first, for as long as single reads would take; then single reads for whom no page showed. So
+    /// never more than twice the cheaper of the two, without knowing how large the tenant is.
     pub(crate) async fn run(&mut self, reader: &TenantReader, console: &Console) -> Result<(), Stopped> {
         let mut watching = ScanProgress::new(console);
         let kind = reader.reader.kind();
@@ -162,7 +164,7 @@ impl<'a> Verification<'a> {
                 let place =
                     (record.outcome == Outcome::Accepted).then(|| place(&wanted, key(keys, id))).flatten();
                 if let Some(place) = place.filter(|place| !done.contains(*place as u64)) {
-                    // A reader that has stopped listening has what it wanted.
+                    // A closed output is not an error.
                     let _ = ids.send((wanted[place], id.to_owned()));
                 }
             })
@@ -196,7 +198,7 @@ impl<'a> Verification<'a> {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// An object on a page: one of ours?
+    /// Looks up an object of a page among the accepted rows.
     fn shown(&mut self, object: &Object, at: Timestamp) -> Result<(), Error> {
         for id in [&object.id, &object.name] {
             let Some(place) = place(&self.wanted, key(self.keys, id)) else { continue };
@@ -282,8 +284,8 @@ impl<'a> Verification<'a> {
         Ok(())
     }
 
-    /// Puts the files in place: `verified.csv` (an earlier one is kept under its time), `still-failing.csv`, and the
-    /// verdicts in `summary.json`.
+    /// Puts the files in place: `verified.csv` (an earlier one is kept under its time), `still-failing.csv`,
+    /// and the verdicts in `summary.json`.
     ///
     /// # Errors
     /// `Error::File`.
@@ -319,14 +321,15 @@ impl<'a> Verification<'a> {
     }
 }
 
-/// Gives the file of an earlier look its time as a name, with `-2` and so on where looks fell into one second.
+/// Renames the file of an earlier verification to its time, with `-2` and so on if several fall into one
+/// second.
 fn keep(folder: &Path, path: &Path) -> Result<(), Error> {
     let Ok(earlier) = fs::metadata(path).and_then(|file| file.modified()) else { return Ok(()) };
     let at = Timestamp::try_from(earlier).unwrap_or_default();
     let name = format!("verified-{}", at.strftime("%Y%m%dT%H%M%SZ"));
     let names =
         (1_u32..).map(|count| if count == 1 { format!("{name}.csv") } else { format!("{name}-{count}.csv") });
-    // The run is locked: nobody else takes the name.
+    // The run is locked, so no other process can take the name.
     let mut free = names.map(|name| folder.join(name)).filter(|kept| !kept.exists());
     let kept = free.next().unwrap_or_else(|| folder.join(format!("{name}.csv")));
     fs::rename(path, &kept).map_err(|source| Error::file("keep", &kept, source))
@@ -356,7 +359,7 @@ fn place(wanted: &[AcceptedRow], key: u128) -> Option<usize> {
     wanted.binary_search_by_key(&key, |wanted| wanted.key).ok()
 }
 
-/// By row, the key of the code that the input tells; empty where it tells none.
+/// The key of the error code in the input, by row. Empty if the input has none.
 fn codes_before(checked: &Checked, copy: &Path) -> Result<Vec<u32>, Error> {
     let names = checked.header.as_ref();
     let column = names.and_then(|names| names.iter().position(|name| name.trim() == CODE_COLUMN));

@@ -21,7 +21,7 @@ pub(crate) const VERIFIED_HEADER: [&str; 11] = [
     "next_step",
 ];
 
-/// What was seen of an accepted row.
+/// The observed state of an accepted row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VerifiedRow<'a> {
     /// Number of the row.
@@ -30,7 +30,7 @@ pub(crate) struct VerifiedRow<'a> {
     pub(crate) id: &'a str,
     /// The object, if it is there.
     pub(crate) object: Option<&'a Object>,
-    /// What became of it.
+    /// The verdict.
     pub(crate) verdict: Verdict,
     /// The error that decided.
     pub(crate) problem: Option<&'a Problem>,
@@ -38,7 +38,7 @@ pub(crate) struct VerifiedRow<'a> {
     pub(crate) unread: &'a str,
     /// The service's time of the answer.
     pub(crate) at: Timestamp,
-    /// What to do.
+    /// The advice.
     pub(crate) next_step: &'a str,
 }
 

@@ -1,4 +1,4 @@
-//! `verify`: reads the accepted objects of a run again, writes `verified.csv`, and says what became of them.
+//! `verify`: reads the accepted objects of a run again, writes `verified.csv`, and prints the verdicts.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::rundir::{Lock, RunFile};
 use crate::session::{Endpoint, Session};
 use crate::terminal::Console;
 
-/// What one verification is to do: a run, locked until the plan is dropped.
+/// The plan of a verification: a run, locked until the plan is dropped.
 #[derive(Debug)]
 pub struct VerifyPlan {
     /// Folder of the run.
@@ -45,10 +45,10 @@ impl VerifyPlan {
     }
 }
 
-/// What a verification came to.
+/// The result of a verification.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifyEnd {
-    /// How the process that ran it should end.
+    /// The exit code for the process.
     pub exit: Exit,
 }
 
