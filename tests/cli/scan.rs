@@ -1,4 +1,4 @@
-//! `find` against the simulator: what it lists is what the tenant's own account says, whatever happens on the way.
+//! `find`, `run` and `verify` against the simulator: lists and verdicts match the tenant's own counts, despite faults.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -56,7 +56,7 @@ fn find_lists_exactly_the_objects_with_errors() {
         let found = ids(&output.stdout);
         let census = &service.account("/__ledger/errors")[object];
         assert_eq!(found.len() as u64, census["unresolved"], "{object}");
-        assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "{object}: nobody twice");
+        assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "{object}: no object twice");
         let one = service
             .command(
                 desk.path(),
@@ -88,10 +88,10 @@ fn find_is_complete_with_faults_on_pages() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let found = ids(&output.stdout);
     assert_eq!(found.len() as u64, service.account("/__ledger/errors")["users"]["unresolved"]);
-    assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "nobody twice");
+    assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "no user twice");
     assert!(
         service.account("/__ledger")["reads"].as_u64().expect("a count") > 10,
-        "some page was asked for again"
+        "some page was read again"
     );
 }
 
@@ -120,7 +120,7 @@ fn list_of_find_is_a_valid_input_of_run() {
 #[test]
 fn failed_find_leaves_no_list_for_run() {
     let desk = tempfile::tempdir().expect("a folder");
-    // Nothing is ever answered.
+    // The service always answers 503.
     let service =
         Service::of(desk.path(), "title = 'x'\noutages_s = [[0.0, 9999.0]]\n[objects]\nusers = 10\n");
     let mut find = service
@@ -130,7 +130,7 @@ fn failed_find_leaves_no_list_for_run() {
         .spawn()
         .expect("find");
     let pipe = find.stdout.take().expect("a pipe");
-    // Asked to end while it waits for an answer, as an impatient person would.
+    // SIGTERM arrives while it waits for the service.
     let until = Instant::now() + Duration::from_secs(20);
     while service.account("/__ledger")["reads"] == 0 {
         assert!(Instant::now() < until, "it reads nothing");
@@ -149,14 +149,14 @@ fn failed_find_leaves_no_list_for_run() {
     assert_eq!(service.account("/__ledger")["accepted"], 0);
 }
 
-/// A service that gives the first pages of the simulator's and then does as told.
-fn between(service: &Service, pages: usize, then: fn(&mut dyn Write)) -> String {
+/// A proxy that forwards the first `pages` responses of the simulator and then writes `then`. Returns its URL.
+fn proxy(service: &Service, pages: usize, then: fn(&mut dyn Write)) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let own = format!("http://{}", listener.local_addr().expect("an address"));
     let behind = service.endpoint.trim_start_matches("http://").to_owned();
     let (from, to) = (service.endpoint.clone(), own.clone());
     std::thread::spawn(move || {
-        let mut given = 0;
+        let mut forwarded = 0;
         for stream in listener.incoming().map_while(Result::ok) {
             let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
             let mut out = stream;
@@ -169,11 +169,11 @@ fn between(service: &Service, pages: usize, then: fn(&mut dyn Write)) -> String 
             if head.is_empty() {
                 continue;
             }
-            if given == pages {
+            if forwarded == pages {
                 then(&mut out);
                 continue;
             }
-            given += 1;
+            forwarded += 1;
             let mut on = std::net::TcpStream::connect(&behind).expect("the simulator");
             let head = head.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
             on.write_all(head.as_bytes()).expect("sent");
@@ -197,7 +197,7 @@ fn interrupted_find_resumes_at_its_page() {
     let desk = tempfile::tempdir().expect("a folder");
     let scenario = TENANT.replace("users = 4000", "users = 199800");
     let service = Service::of(desk.path(), &scenario);
-    let cut = between(&service, 40, |out| {
+    let cut = proxy(&service, 40, |out| {
         let error = r#"{"error":{"code":"Authorization_RequestDenied","message":"No."}}"#;
         let length = error.len();
         let _ = write!(
@@ -211,10 +211,10 @@ fn interrupted_find_resumes_at_its_page() {
         .output()
         .expect("find");
     assert_eq!(first.status.code(), Some(6), "{}", said(&first));
-    assert!(!desk.path().join("list.csv").exists(), "half a list stands in nobody's way");
-    // The bookmark's next link leads to the same host, which now answers again.
-    let mark = fs::read_to_string(desk.path().join("list.csv.partial.json")).expect("a bookmark");
-    fs::write(desk.path().join("list.csv.partial.json"), mark.replace(&cut, &service.endpoint))
+    assert!(!desk.path().join("list.csv").exists(), "there is no partial list");
+    // The next link in the checkpoint leads to the simulator itself now, without the proxy.
+    let checkpoint = fs::read_to_string(desk.path().join("list.csv.partial.json")).expect("a checkpoint");
+    fs::write(desk.path().join("list.csv.partial.json"), checkpoint.replace(&cut, &service.endpoint))
         .expect("moved");
     let before = service.account("/__ledger")["reads"].as_u64().expect("a count");
     assert_eq!(before, 40);
@@ -224,18 +224,18 @@ fn interrupted_find_resumes_at_its_page() {
     assert_eq!(
         service.account("/__ledger")["reads"].as_u64().expect("a count"),
         200,
-        "160 of 200 pages were left"
+        "only the other 160 of 200 pages are read"
     );
     let found = ids(&fs::read(desk.path().join("list.csv")).expect("the list"));
     assert_eq!(found.len() as u64, service.account("/__ledger/errors")["users"]["unresolved"]);
-    assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "nobody twice");
+    assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "no user twice");
 }
 
 #[test]
 fn next_link_to_another_host_is_not_followed() {
     let desk = tempfile::tempdir().expect("a folder");
     let service = Service::of(desk.path(), "title = 'x'\n[objects]\nusers = 3\n");
-    let evil = between(&service, 0, |out| {
+    let evil = proxy(&service, 0, |out| {
         let body = r#"{"value":[],"@odata.nextLink":"http://127.0.0.1:1/beta/users?$skiptoken=x"}"#;
         let _ = write!(
             out,
@@ -283,9 +283,9 @@ fn scan_stops_when_next_links_form_a_loop() {
     assert!(output.stdout.is_empty(), "nothing is printed");
 }
 
-/// 20,000 users, 1,500 of them broken, effects within a second or two.
-const LOOP: &str = r#"
-title = "the closed loop"
+/// 20,000 users, of which 1,500 have an error; the action has its effect after one to two seconds.
+const TENANT_WITH_EFFECT: &str = r#"
+title = "find, retry, verify"
 seed = 8
 [objects]
 users = 20000
@@ -296,6 +296,7 @@ other_errors = 0.02
 broken_xml = 0.01
 "#;
 
+/// Counts the verdicts in `verified.csv`, and checks that `report.html` shows the same counts.
 fn verdicts(folder: &std::path::Path) -> std::collections::BTreeMap<String, u64> {
     let mut counts = std::collections::BTreeMap::new();
     let mut reader = csv::Reader::from_path(folder.join("verified.csv")).expect("verified.csv");
@@ -314,7 +315,7 @@ fn verdicts(folder: &std::path::Path) -> std::collections::BTreeMap<String, u64>
 #[test]
 fn find_run_and_verify_match_the_counts_of_the_tenant() {
     let desk = tempfile::tempdir().expect("a folder");
-    let service = Service::of(desk.path(), LOOP);
+    let service = Service::of(desk.path(), TENANT_WITH_EFFECT);
     let ok = |arguments: &[&str], codes: &[i32]| {
         let output = service.command(desk.path(), arguments).output().expect("it runs");
         assert!(
@@ -327,7 +328,7 @@ fn find_run_and_verify_match_the_counts_of_the_tenant() {
     ok(&["find", "--out", "broken.csv"], &[0]);
     let broken = service.account("/__ledger/errors")["users"]["unresolved"].as_u64().expect("a count");
     assert!((1_400..1_600).contains(&broken), "{broken}");
-    // A hundred of them are left alone.
+    // The action is not run for a hundred of them.
     let list = fs::read_to_string(desk.path().join("broken.csv")).expect("the list");
     let most: Vec<_> = list.lines().take(broken as usize - 100 + 1).collect();
     fs::write(desk.path().join("most.csv"), most.join("\n") + "\n").expect("written");
@@ -355,7 +356,7 @@ fn find_run_and_verify_match_the_counts_of_the_tenant() {
         "{}",
         said(&last)
     );
-    // What failed again is a list that `run` takes.
+    // The list of users that failed again is a valid input of `run`.
     let again = ok(&["run", "reprovision-runs/first/still-failing.csv", "--dry-run"], &[0]);
     assert!(said(&again).contains(&format!("{failing} users")), "{}", said(&again));
     let summary: serde_json::Value =
@@ -378,10 +379,10 @@ fn small_run_is_verified_by_single_reads_with_deleted_users() {
     assert_eq!(
         service.account("/__ledger")["reads"].as_u64().expect("a count") - before,
         3,
-        "three, not fifty pages"
+        "three single reads instead of fifty pages"
     );
     assert_eq!(verdicts(&desk.path().join("reprovision-runs/few")).values().sum::<u64>(), 3);
-    // The same run, looked for in a tenant where two of them are not any more.
+    // The same run is verified in a tenant where two of the users do not exist.
     let other = Service::of(desk.path(), "title = 'x'\n[objects]\nusers = 1\n");
     let state = fs::read_to_string(desk.path().join("reprovision-runs/few/run.json")).expect("run.json");
     let moved = state.replace(&service.endpoint, &other.endpoint);
@@ -398,16 +399,17 @@ fn verify_reads_the_list_as_run_did_and_keeps_each_pass() {
         desk.path(),
         "title = 'x'\n[objects]\nusers = 90\nbroken = 1.0\nfails_again = 1.0\neffect_s = [5, 5]\n",
     );
-    // No header, an unusual delimiter, the ids in the second column, commas and a line break in the first.
+    // The list has no header, an unusual delimiter, and ids in the second column. The first column has commas and line breaks.
     let rows: String =
         (1..=30).map(|row| format!("\"Room, {row}\nFloor, 2\"^user{row}@simulated.example\n")).collect();
     fs::write(desk.path().join("list.csv"), rows).expect("written");
     let run = ["run", "list.csv", "--yes", "--delimiter", "^", "--column", "2", "--limit", "10"];
     let output = service.command(desk.path(), &run).output().expect("run");
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    // Another column of the same list would be another list.
-    let output = service.command(desk.path(), &[&run[..5], &["#"]].concat()).output().expect("run");
+    // A column without ids is rejected before anything is sent.
+    let output = service.command(desk.path(), &[&run[..6], &["1"]].concat()).output().expect("run");
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("hold no usable id in column \"1\""), "{}", said(&output));
     let output = service.command(desk.path(), &run[..7]).output().expect("run");
     assert!(
         output.status.code() == Some(0) && said(&output).contains("30 rows in = 30 rows out"),
@@ -417,14 +419,14 @@ fn verify_reads_the_list_as_run_did_and_keeps_each_pass() {
     let folder = fs::read_dir(desk.path().join("reprovision-runs")).expect("runs").flatten();
     let folder = folder.map(|entry| entry.path()).find(|path| path.is_dir()).expect("a run");
     service.ask("/__advance?60");
-    for look in 1..=3 {
+    for pass in 1..=3 {
         let output = service.command(desk.path(), &["verify"]).output().expect("verify");
         assert_eq!(output.status.code(), Some(4), "{}", said(&output));
         let counts = verdicts(&folder);
         assert_eq!(counts.get("failed_again"), Some(&30), "{counts:?} {}", said(&output));
         let kept = fs::read_dir(&folder).expect("the run").flatten();
         let kept = kept.filter(|entry| entry.file_name().to_string_lossy().starts_with("verified-2")).count();
-        assert_eq!(kept, look - 1, "no look takes the place of another");
+        assert_eq!(kept, pass - 1, "each pass keeps the files of the passes before");
     }
     let list = fs::read_to_string(folder.join("still-failing.csv")).expect("the list");
     assert!(list.starts_with("\u{feff}column 1^id^reprovision_run^"), "{list}");
@@ -443,7 +445,7 @@ fn run_from_find_with_verify_does_all_three_steps() {
         arguments.extend(more);
         service.command(desk.path(), &arguments).output().expect("run")
     };
-    // Ten of them; then the rest of the same list, although by then another list would be found.
+    // Ten users first, then the rest of the same list, although a new `find` would return another list.
     let first = run(&["--limit", "10"]);
     assert_eq!(first.status.code(), Some(0), "{}", said(&first));
     assert_eq!(service.account("/__ledger")["accepted"], 10);
@@ -455,12 +457,12 @@ fn run_from_find_with_verify_does_all_three_steps() {
     assert_eq!((&census["untouched"], &census["pending"]), (&0.into(), &0.into()), "{census}");
     let broken =
         census["cleared"].as_u64().expect("a count") + census["failed_again"].as_u64().expect("a count");
-    assert_eq!(service.account("/__ledger")["accepted"], broken, "each once");
+    assert_eq!(service.account("/__ledger")["accepted"], broken, "each user once");
     let left = fs::read_dir(desk.path().join("reprovision-runs")).expect("runs").flatten();
     let runs: Vec<_> = left.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     assert_eq!(runs.len(), 1, "one run: {runs:?}");
     let counts = verdicts(&runs[0]);
     assert_eq!(counts["cleared"], census["cleared"], "{counts:?} {census}");
     let third = run(&["--dry-run"]);
-    assert!(said(&third).contains("300 users read"), "a list worked off is gone: {}", said(&third));
+    assert!(said(&third).contains("300 users read"), "a finished list is not used again: {}", said(&third));
 }

@@ -1,4 +1,4 @@
-//! Every built-in scenario through the binary: the run ends as its story says, and the ledger is within its ranges.
+//! Runs every built-in scenario with the program: exit code, summary, and the ranges of its ledger.
 
 use std::fs;
 use std::path::Path;
@@ -6,14 +6,14 @@ use std::process::{Command, Output};
 
 use reprovision::simulator::Scenario;
 
-/// Scenarios whose own clock makes them long, or whose faults have a test of their own.
-const ELSEWHERE: [(&str, &str); 3] = [
+/// Scenarios that another file tests, because they take long or have many faults.
+const TESTED_ELSEWHERE: [(&str, &str); 3] = [
     ("outage", "tests/endurance/pause.rs"),
     ("hostile", "tests/cli/run.rs"),
     ("default", "tests/cli/docs.rs"),
 ];
-/// Scenario, users, exit codes it may end with, and what its summary says.
-const SHOWN: [(&str, u64, &[i32], &str); 6] = [
+/// Scenario, number of users, allowed exit codes, and a text of its summary.
+const TESTED_HERE: [(&str, u64, &[i32], &str); 6] = [
     ("calm", 60, &[0], "60 accepted"),
     ("documented", 60, &[0], "60 accepted"),
     ("throttled", 120, &[0], "120 accepted"),
@@ -36,21 +36,21 @@ fn run(folder: &Path, scenario: &str, users: u64) -> Output {
 
 #[test]
 fn every_scenario_ends_as_documented() {
-    let runs: Vec<_> = SHOWN
+    let runs: Vec<_> = TESTED_HERE
         .into_iter()
-        .map(|(scenario, users, codes, says)| {
+        .map(|(scenario, users, codes, expected)| {
             std::thread::spawn(move || {
                 let folder = tempfile::tempdir().expect("a folder");
                 let output = run(folder.path(), scenario, users);
-                let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-                assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{scenario}: {said}");
-                assert!(said.contains(says), "{scenario}: {said}");
-                assert!(said.contains("as expected        yes"), "{scenario}: {said}");
+                let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+                assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{scenario}: {text}");
+                assert!(text.contains(expected), "{scenario}: {text}");
+                assert!(text.contains("as expected        yes"), "{scenario}: {text}");
             })
         })
         .collect();
     for run in runs {
-        run.join().expect("as the scenario says");
+        run.join().expect("the scenario ends as documented");
     }
 }
 
@@ -58,11 +58,11 @@ fn every_scenario_ends_as_documented() {
 fn every_scenario_file_is_tested() {
     let mut known: Vec<_> = Scenario::names().collect();
     let mut named: Vec<_> =
-        SHOWN.iter().map(|(name, ..)| *name).chain(ELSEWHERE.map(|(name, _)| name)).collect();
+        TESTED_HERE.iter().map(|(name, ..)| *name).chain(TESTED_ELSEWHERE.map(|(name, _)| name)).collect();
     known.sort_unstable();
     named.sort_unstable();
     assert_eq!(named, known);
-    for (name, file) in ELSEWHERE {
+    for (name, file) in TESTED_ELSEWHERE {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect(file);
         assert!(
             name == "default" || text.contains(&format!("\"{name}\"")) || text.contains(&format!("={name}")),

@@ -1,4 +1,4 @@
-//! Settings and scenario files with anything in them: no panic, a place for each mistake, no secret in a message.
+//! Settings and scenario files of any content: no panic, a place for each mistake, and no secret in a message.
 
 use std::fs;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use reprovision::cli;
 use reprovision::simulator::{Collection, Scenario, Tenant};
 
-/// The value of keys that hold secrets elsewhere.
+/// Value of the keys that hold secrets.
 const SECRET: &str = "s3cr3t-0f-n0-value";
-/// Keys of a scenario in which a number becomes a time, an amount or a count.
+/// Keys of a scenario whose number is a time, an amount or a count, and keys of other types.
 const SCENARIO_KEYS: [&str; 24] = [
     "seed",
     "writes_per_second",
@@ -37,7 +37,7 @@ const SCENARIO_KEYS: [&str; 24] = [
     "objects.effect_s",
     "expect.password",
 ];
-/// Settings of every kind, and what is none.
+/// Settings of every type, and flags that are not settings.
 const SETTINGS: [&str; 14] = [
     "rate",
     "initial-rate",
@@ -54,9 +54,10 @@ const SETTINGS: [&str; 14] = [
     "verbose",
     "simulate",
 ];
-/// What holds secrets, a setting or none.
-const SECRETS: [&str; 3] = ["token-command", "client-secret", "token"];
+/// Keys that hold secrets, settings or not.
+const SECRET_KEYS: [&str; 3] = ["token-command", "client-secret", "token"];
 
+/// A TOML value of any type, alone or in lists.
 fn value() -> impl Strategy<Value = String> {
     let one = prop_oneof![
         any::<i64>().prop_map(|number| number.to_string()),
@@ -87,7 +88,7 @@ fn value() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Lines `key = value`, of which one in five is a secret, with a byte put in or taken out somewhere.
+/// Lines `key = value`, of which one in five is a secret, with one character inserted, removed or replaced.
 fn file(keys: &'static [&'static str], secrets: &'static [&'static str]) -> impl Strategy<Value = String> {
     let secret = prop::sample::select(secrets).prop_map(|key| (key, format!("'{SECRET}'")));
     let line = prop_oneof![4 => (prop::sample::select(keys), value()), 1 => secret];
@@ -105,13 +106,13 @@ fn file(keys: &'static [&'static str], secrets: &'static [&'static str]) -> impl
     })
 }
 
-/// Reads a scenario and plays it for a year, or checks why not.
-fn played(text: &str) -> Result<(), String> {
+/// Runs a scenario for more than a year. If it cannot be read, checks the error: place, one line, no secret.
+fn run_or_check_error(text: &str) -> Result<(), String> {
     match Scenario::parse(text) {
-        Err(said) => {
-            let place = said.strip_prefix("line ").and_then(|rest| rest.split_once(", column "));
-            let well = place.is_some() && !said.contains('\n') && !said.contains(SECRET);
-            if well { Ok(()) } else { Err(said) }
+        Err(error) => {
+            let place = error.strip_prefix("line ").and_then(|rest| rest.split_once(", column "));
+            let is_well_formed = place.is_some() && !error.contains('\n') && !error.contains(SECRET);
+            if is_well_formed { Ok(()) } else { Err(error) }
         }
         Ok(scenario) => {
             let mut tenant = Tenant::new(scenario, Timestamp::UNIX_EPOCH);
@@ -146,8 +147,8 @@ fn scenario_numbers_of_any_size_do_not_panic() {
         {
             for setting in settings {
                 let text = format!("{setting}{key} = {value}\n");
-                let said = std::panic::catch_unwind(|| played(&text));
-                assert!(matches!(said, Ok(Ok(()))), "{text}{said:?}");
+                let result = std::panic::catch_unwind(|| run_or_check_error(&text));
+                assert!(matches!(result, Ok(Ok(()))), "{text}{result:?}");
             }
         }
     }
@@ -158,19 +159,19 @@ proptest! {
 
     #[test]
     fn scenario_is_rejected_with_its_place_or_runs(text in file(&SCENARIO_KEYS, &SCENARIO_KEYS)) {
-        let said = played(&text);
-        prop_assert!(said.is_ok(), "{said:?}");
+        let result = run_or_check_error(&text);
+        prop_assert!(result.is_ok(), "{result:?}");
     }
 
     #[test]
-    fn settings_file_is_read_or_rejected_with_its_place(text in file(&SETTINGS, &SECRETS)) {
+    fn settings_file_is_read_or_rejected_with_its_place(text in file(&SETTINGS, &SECRET_KEYS)) {
         let settings = tempfile::NamedTempFile::new().expect("a file");
         fs::write(settings.path(), &text).expect("written");
         let arguments = ["reprovision".as_ref(), "run".as_ref(), "--config".as_ref(), settings.path().as_os_str()];
         if let Err(error) = cli::parse(arguments.map(ToOwned::to_owned).to_vec()) {
-            let said = error.chain();
-            prop_assert!(said.contains(", line ") && said.contains(", column "), "{said}");
-            prop_assert!(!said.contains(SECRET), "{said}");
+            let message = error.chain();
+            prop_assert!(message.contains(", line ") && message.contains(", column "), "{message}");
+            prop_assert!(!message.contains(SECRET), "{message}");
         }
     }
 }
